@@ -1,0 +1,32 @@
+-- Run-time switches (API.md section 1). The environment gives the default, a row overrides it at once.
+
+create or replace function ops.flag(p_name text) returns text
+language sql stable security definer set search_path = pg_catalog
+as $$
+  select coalesce(
+    (select value from ops.flags where name = p_name),
+    nullif(current_setting('request.switches', true), '')::jsonb ->> p_name,
+    case p_name when 'OPS_REFUND_MODE' then 'live' else '0' end
+  )
+$$;
+comment on function ops.flag(text) is
+'The switch''s value in force: the row, else the calling service''s environment (request.switches), else live.';
+
+create or replace function ops.set_flag(p_name text, p_value text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  perform sec.require_ops();
+  if p_value is null then
+    delete from ops.flags where name = p_name;
+  else
+    insert into ops.flags (name, value, updated_by) values (p_name, p_value, sec.actor())
+    on conflict (name) do update set value = excluded.value, updated_by = excluded.updated_by, updated_at = now();
+  end if;
+  perform audit.record('flags.set', jsonb_build_object('name', p_name, 'value', p_value));
+  perform pg_notify('ecotrips_flags', p_name);
+  return p_value;
+end;
+$$;
+comment on function ops.set_flag(text, text) is
+'Ops: turns a switch; null removes the override. Every process obeys at its next request.';

@@ -1,0 +1,47 @@
+-- First answers, kept for 24 h (API.md section 1, Idempotency).
+
+create or replace function ops.claim_idempotency_key(p_caller text, p_key text, p_request_hash bytea)
+returns table (outcome text, status int, body text)
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_row ops.idempotency_keys;
+begin
+  insert into ops.idempotency_keys as k (caller, key, request_hash, request_id, locked_until)
+  values (p_caller, p_key, p_request_hash, sec.request_id(), now() + interval '60 seconds')
+  on conflict (caller, key) do update
+    set request_hash = excluded.request_hash, request_id = excluded.request_id, locked_until = excluded.locked_until,
+      status = null, body = null, created_at = now()
+    where k.created_at < now() - interval '24 hours'
+      or (k.status is null and k.locked_until < now() and k.request_hash = excluded.request_hash);
+  if found then
+    return query select 'run', null::int, null::text;
+    return;
+  end if;
+  select * into v_row from ops.idempotency_keys k where k.caller = p_caller and k.key = p_key;
+  if v_row.request_hash <> p_request_hash then
+    raise exception using
+      errcode = 'PT409', constraint = 'idempotency_key_reused', message = 'The Idempotency-Key was used with another request';
+  elsif v_row.status is null then
+    raise exception using
+      errcode = 'PT409', constraint = 'idempotency_key_in_use', message = 'A request with this Idempotency-Key is still running';
+  end if;
+  return query select 'replay', v_row.status, v_row.body;
+end;
+$$;
+comment on function ops.claim_idempotency_key(text, text, bytea) is
+'Run, or replay with the first answer; raises idempotency_key_reused or idempotency_key_in_use.';
+
+create or replace function ops.settle_idempotency_key(p_caller text, p_key text, p_status int, p_body text) returns void
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  update ops.idempotency_keys set status = p_status, body = p_body where caller = p_caller and key = p_key
+$$;
+comment on function ops.settle_idempotency_key(text, text, int, text) is 'Keeps the first answer of a key.';
+
+create or replace function ops.release_idempotency_key(p_caller text, p_key text) returns void
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  delete from ops.idempotency_keys where caller = p_caller and key = p_key and status is null
+$$;
+comment on function ops.release_idempotency_key(text, text) is 'Frees a key whose request had no answer worth keeping (5xx).';

@@ -1,0 +1,58 @@
+-- Who may use what: the only file that grants. Everything is revoked first, so this file is the whole truth.
+-- Levels: any key (anon) < user (authenticated) < service (service_role). What only ops may do is granted to
+-- authenticated and refused by sec.require_ops() or a row policy, because persona is data.
+
+do $$
+declare
+  v_object record;
+begin
+  for v_object in
+    select format('%s %s', case prokind when 'p' then 'procedure' else 'function' end, oid::regprocedure) as name
+    from pg_proc where proowner = 'ecotrips_owner'::regrole and prokind in ('f', 'p')
+  loop
+    execute format('revoke all on %s from public, anon, authenticated, service_role, ops_staff', v_object.name);
+  end loop;
+  for v_object in
+    select oid::regclass as name from pg_class where relowner = 'ecotrips_owner'::regrole and relkind in ('r', 'p', 'v', 'm')
+  loop
+    execute format('revoke all on %s from public, anon, authenticated, service_role, ops_staff', v_object.name);
+  end loop;
+  for v_object in
+    select nspname as name from pg_namespace where nspowner = 'ecotrips_owner'::regrole
+  loop
+    execute format('revoke all on schema %I from public, anon, authenticated, service_role, ops_staff', v_object.name);
+  end loop;
+end;
+$$;
+
+-- service_role inherits nothing: what it may do is listed too.
+grant usage on schema public, auth, sec, ops to anon, authenticated, service_role;
+grant usage on schema core, booking, payment, fin, audit to authenticated, service_role;
+
+-- Any key.
+grant execute on function
+  auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.is_user(), sec.actor(),
+  sec.request_id(), sec.require_ops(), ops.flag(text),
+  ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(text, text, int, text),
+  ops.release_idempotency_key(text, text),
+  public.start_checkout(uuid, bigint, text, text)
+to anon, authenticated, service_role;
+
+-- Users see their own rows, ops see all.
+grant select on
+  core.profiles, audit.events, ops.flags, ops.exceptions, ops.v_bookings, ops.v_exceptions, booking.itineraries,
+  booking.items, payment.payments, fin.entries, fin.ledger
+to authenticated, service_role;
+
+-- Ops.
+grant execute on function
+  ops.set_flag(text, text), ops.list_bookings(date, date, text, int, int), ops.list_exceptions(text, int, int)
+to authenticated, service_role;
+
+-- Service.
+grant insert, update, delete on core.profiles, booking.itineraries, booking.items to service_role;
+grant select on payment.webhook_events to service_role;
+grant execute on function
+  public.record_payment_intent(uuid, text, text),
+  public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
+to service_role;

@@ -1,0 +1,69 @@
+-- Roles and schemas. Runs as the administrator of the database; every later file runs as ecotrips_owner.
+-- Roles belong to the whole server, so they may exist already when a second database is made.
+
+do $$
+declare
+  v_role text;
+begin
+  foreach v_role in array array['ecotrips_owner', 'anon', 'authenticated', 'service_role', 'ops_staff'] loop
+    if not exists (select from pg_roles where rolname = v_role) then
+      execute format('create role %I nologin', v_role);
+    end if;
+  end loop;
+  -- One login for each caller's role: rights and row policies are bound when a statement is planned, so a
+  -- connection must already be the role it reads as (and cannot become another one).
+  foreach v_role in array array['web_anon', 'web_authenticated', 'web_service'] loop
+    if not exists (select from pg_roles where rolname = v_role) then
+      execute format('create role %I login inherit', v_role);
+    end if;
+  end loop;
+end;
+$$;
+
+grant anon to web_anon;
+grant authenticated to web_authenticated;
+grant service_role to web_service;
+-- Who may log in to the database as staff reads and calls all that an authenticated caller may, and is ops.
+grant authenticated to ops_staff;
+
+do $$
+begin
+  execute format('grant ecotrips_owner to %I', current_user);
+  execute format('grant create on database %I to ecotrips_owner', current_database());
+end;
+$$;
+
+alter role web_anon set statement_timeout = '8s';
+alter role web_authenticated set statement_timeout = '8s';
+alter role web_service set statement_timeout = '30s';
+alter role web_anon set lock_timeout = '4s';
+alter role web_authenticated set lock_timeout = '4s';
+alter role web_service set lock_timeout = '4s';
+alter role web_anon set idle_in_transaction_session_timeout = '15s';
+alter role web_authenticated set idle_in_transaction_session_timeout = '15s';
+alter role web_service set idle_in_transaction_session_timeout = '60s';
+
+do $$
+declare
+  v_schema text;
+begin
+  foreach v_schema in array array[
+    'core', 'sec', 'auth', 'booking', 'payment', 'fin', 'group', 'permits', 'privacy', 'audit', 'catalog', 'inventory',
+    'wa', 'ops', 'storage', 'meta'
+  ] loop
+    execute format('create schema %I authorization ecotrips_owner', v_schema);
+  end loop;
+end;
+$$;
+
+revoke all on schema public from public;
+grant create, usage on schema public to ecotrips_owner;
+alter default privileges for role ecotrips_owner revoke execute on functions from public;
+
+create table meta.applied (
+  file text primary key,
+  digest text not null,
+  ordinal int not null,
+  applied_at timestamptz not null default now()
+);
+alter table meta.applied owner to ecotrips_owner;

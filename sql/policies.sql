@@ -1,0 +1,43 @@
+-- Who sees which rows. Row security is on for every table and forced, so even the owner passes a policy: its own, which
+-- security definer functions act under after their checks. Applied before grants.sql, again whenever it changes.
+
+do $$
+declare
+  v_table record;
+begin
+  for v_table in
+    select c.oid::regclass as name, p.polname as policy
+    from pg_class c
+    left join pg_policy p on p.polrelid = c.oid
+    where c.relkind in ('r', 'p') and c.relowner = 'ecotrips_owner'::regrole
+  loop
+    if v_table.policy is not null then
+      execute format('drop policy if exists %I on %s', v_table.policy, v_table.name);
+    end if;
+    execute format('drop policy if exists owner_acts on %s', v_table.name);
+    execute format('alter table %s enable row level security', v_table.name);
+    execute format('alter table %s force row level security', v_table.name);
+    execute format('create policy owner_acts on %s to ecotrips_owner using (true) with check (true)', v_table.name);
+  end loop;
+end;
+$$;
+
+create policy own_profile on core.profiles for select using (auth_user_id = (select auth.uid()));
+create policy ops_read on core.profiles for select using ((select sec.is_ops()));
+create policy service_writes on core.profiles using ((select sec.is_service())) with check ((select sec.is_service()));
+
+create policy ops_read on audit.events for select using ((select sec.is_ops()));
+create policy ops_read on ops.flags for select using ((select sec.is_ops()));
+create policy ops_read on ops.exceptions for select using ((select sec.is_ops()));
+
+create policy own_itineraries on booking.itineraries for select using (user_id = (select auth.uid()));
+create policy ops_read on booking.itineraries for select using ((select sec.is_ops()));
+create policy service_writes on booking.itineraries using ((select sec.is_service())) with check ((select sec.is_service()));
+create policy own_items on booking.items for select
+using (itinerary_id in (select id from booking.itineraries where user_id = (select auth.uid())));
+create policy ops_read on booking.items for select using ((select sec.is_ops()));
+create policy service_writes on booking.items using ((select sec.is_service())) with check ((select sec.is_service()));
+
+create policy ops_read on payment.payments for select using ((select sec.is_ops()));
+create policy ops_read on payment.webhook_events for select using ((select sec.is_ops()));
+create policy ops_read on fin.entries for select using ((select sec.is_ops()));

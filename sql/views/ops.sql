@@ -1,0 +1,35 @@
+-- What the ops console reads. security_invoker: the caller's own rights and row policies decide.
+
+create or replace view ops.v_bookings with (security_invoker = true) as
+select
+  id,
+  id as itinerary_id,
+  primary_supplier as supplier,
+  primary_supplier,
+  start_date,
+  end_date,
+  traveler,
+  status,
+  inventory_note,
+  total_cents,
+  currency,
+  has_items,
+  created_at
+from booking.itineraries
+where (select sec.is_ops());
+comment on view ops.v_bookings is 'One row per itinerary, for ops only.';
+
+create or replace view ops.v_exceptions with (security_invoker = true) as
+select
+  id,
+  kind as type,
+  kind,
+  status,
+  supplier,
+  last_error,
+  occurred_at,
+  attempts
+from ops.exceptions
+where (select sec.is_ops());
+comment on view ops.v_exceptions is 'The ops queue, for ops only.';
+

@@ -1,0 +1,139 @@
+"""Brings a database to the SQL this code ships: migrations once, functions, views, policies and grants when changed.
+
+Each file runs in its own transaction, exactly as `psql -f` would run it; `meta.applied` remembers the digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+SQL_FOLDER = Path(__file__).parents[3] / "sql"
+ROLES_FILE = "migrations/0001_roles_and_schemas.sql"
+ADVISORY_LOCK = 0x65636F74726970
+
+
+class ApplyError(Exception):
+    """The SQL could not be applied; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """One shipped file: its path below sql/ and the SHA-256 of its text."""
+
+    name: str
+    text: str
+    digest: str
+
+
+def shipped(folder: Path = SQL_FOLDER) -> list[SqlFile]:
+    """All files in the order they are applied: migrations, functions, views, policies, grants."""
+    return list(_shipped(folder))
+
+
+def _shipped(folder: Path) -> Iterator[SqlFile]:
+    for path in (
+        *sorted((folder / "migrations").glob("*.sql")),
+        *sorted((folder / "functions").glob("*.sql")),
+        *sorted((folder / "views").glob("*.sql")),
+        folder / "policies.sql",
+        folder / "grants.sql",
+    ):
+        text = path.read_text()
+        yield SqlFile(path.relative_to(folder).as_posix(), text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def digest(files: list[SqlFile]) -> str:
+    """One digest over all files: what /readyz compares with the database's."""
+    return hashlib.sha256("".join(f"{file.name}={file.digest}\n" for file in files).encode()).hexdigest()
+
+
+DIGEST_OF_DATABASE = """
+select encode(sha256(convert_to(string_agg(file || '=' || digest || E'\\n', '' order by ordinal), 'UTF8')), 'hex')
+from meta.applied
+"""
+
+
+async def apply(
+    dsn: str,
+    files: list[SqlFile],
+    role_password: Callable[[str], str],
+    report: Callable[[str], None] = lambda _name: None,
+) -> list[str]:
+    """Apply what is missing or changed and return the names of the files that ran.
+
+    Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role.
+    Raises ApplyError when a migration was edited after it ran, or when a file fails.
+    """
+    connection = await asyncpg.connect(dsn, server_settings={"application_name": "ecotrips-apply"})
+    try:
+        await connection.execute("select pg_advisory_lock($1)", ADVISORY_LOCK)
+        return await _apply(connection, files, role_password, report)
+    finally:
+        await connection.close()
+
+
+async def _apply(
+    connection: asyncpg.Connection[asyncpg.Record],
+    files: list[SqlFile],
+    role_password: Callable[[str], str],
+    report: Callable[[str], None],
+) -> list[str]:
+    applied: dict[str, str] = {}
+    if await connection.fetchval("select to_regclass('meta.applied') is not null"):
+        applied = {row["file"]: row["digest"] for row in await connection.fetch("select file, digest from meta.applied")}
+    edited = [f.name for f in files if _is_migration(f) and applied.get(f.name, f.digest) != f.digest]
+    if edited:
+        message = f"{edited[0]} was edited after it was applied; add a new migration instead"
+        raise ApplyError(message)
+    changed = [f for f in files if applied.get(f.name) != f.digest]
+    if not changed:
+        return []
+    # New tables and functions start without policies and grants, so those two files follow every change.
+    last = [f for f in files if f.name in {"policies.sql", "grants.sql"} and f not in changed]
+    ran = [*changed, *last]
+    for file in ran:
+        report(file.name)
+        await _run(connection, file, files.index(file))
+    await _set_passwords(connection, role_password)
+    await connection.execute("notify pgrst, 'reload schema'")
+    return [file.name for file in ran]
+
+
+async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, ordinal: int) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute("set local lock_timeout = '10s'; set local check_function_bodies = off")
+            if file.name != ROLES_FILE:
+                await connection.execute("set local role ecotrips_owner")
+            await connection.execute(file.text)
+            await connection.execute("reset role")
+            await connection.execute(
+                "insert into meta.applied (file, digest, ordinal) values ($1, $2, $3)"
+                " on conflict (file) do update set digest = excluded.digest, ordinal = excluded.ordinal, applied_at = now()",
+                file.name,
+                file.digest,
+                ordinal,
+            )
+    except asyncpg.PostgresError as error:
+        message = f"{file.name}: {error}"
+        raise ApplyError(message) from error
+
+
+async def _set_passwords(
+    connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]
+) -> None:
+    for role in ("web_anon", "web_authenticated", "web_service"):
+        # `alter role` takes no parameters; the text is quoted by the server.
+        statement = await connection.fetchval(
+            "select format('alter role %I password %L', $1::text, $2::text)", role, role_password(role)
+        )
+        await connection.execute(statement)
+
+
+def _is_migration(file: SqlFile) -> bool:
+    return file.name.startswith("migrations/")

@@ -1,0 +1,77 @@
+"""One round trip for one business fact: the caller's claims and one SQL function in one statement.
+
+Each caller's role has a login role of its own, so Postgres itself checks every right, and all settings end with the
+statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import cache
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.errors import RETRIED_CODES, translated
+from src.domain.context import Context, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOGIN_ROLES = {Role.ANONYMOUS: "web_anon", Role.USER: "web_authenticated", Role.SERVICE: "web_service"}
+ATTEMPTS = 4
+
+
+class Database:
+    """Calls SQL functions as their caller.
+
+    `pools` has one pool for each role; `switches` is the JSON object of this process's environment switches.
+    """
+
+    def __init__(self, pools: Mapping[Role, Connections], switches: str) -> None:
+        self._pools = pools
+        self._switches = switches
+
+    async def call(self, context: Context, function: str, /, **arguments: object) -> bytes:
+        """The JSON text that `function(**arguments)` returns, run as the caller in one transaction of its own.
+
+        `function` is a qualified name from our own code, `arguments` its named parameters. Serialization failures and
+        deadlocks are run again. Raises the domain errors of adapters/postgres/errors.py.
+        """
+        text = await self.value(context, _call_statement(function, tuple(arguments)), *arguments.values())
+        return str(text).encode()
+
+    async def value(self, context: Context, statement: str, /, *arguments: object) -> object:
+        """The single value of a statement whose $1, $2 and $3 are the claims, the request id and the switches."""
+        caller = context.caller
+        with translated():
+            for attempt in range(ATTEMPTS):
+                try:
+                    async with self._pools[caller.role].acquire() as connection:
+                        return await connection.fetchval(
+                            statement, caller.claims, context.request_id, self._switches, *arguments
+                        )
+                except asyncpg.PostgresError as error:
+                    if error.sqlstate not in RETRIED_CODES or attempt == ATTEMPTS - 1:
+                        raise
+                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise AssertionError
+
+    async def close(self) -> None:
+        """Close the pools."""
+        for pool in self._pools.values():
+            await pool.close()
+
+
+SETTINGS = (
+    "with s as materialized (select set_config('request.jwt.claims', $1, true), set_config('request.id', $2, true),"
+    " set_config('request.switches', $3, true))"
+)
+
+
+@cache
+def _call_statement(function: str, names: tuple[str, ...]) -> str:
+    parameters = ", ".join(f"{name} => ${number}" for number, name in enumerate(names, start=4))
+    return f"{SETTINGS} select {function}({parameters})::text from s"  # noqa: S608 - names from our code only

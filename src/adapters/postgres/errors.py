@@ -1,0 +1,71 @@
+"""From what Postgres raises to what it means: one dict from rule name to domain error, then SQLSTATE classes.
+
+A rule is the constraint name that a function raises with, or that a table declares. The message of a rule that our
+own functions raise is written for clients; every other database text stays in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import asyncpg
+
+from src.domain.errors import Conflict, DomainError, InProgress, InputInvalid, NotAllowed, NotFound, Unavailable
+
+RULES: Mapping[str, type[DomainError]] = {
+    "append_only": Conflict,
+    "flag_value_known": InputInvalid,
+    "idempotency_key_in_use": InProgress,
+    "idempotency_key_reused": Conflict,
+    "itinerary_known": NotFound,
+    "ledger_conflict": Conflict,
+    "ledger_sequence": Conflict,
+    "ops_only": NotAllowed,
+    "payment_intent_fixed": Conflict,
+    "payment_key_reused": Conflict,
+    "payment_known": NotFound,
+    "payment_terms_fixed": Conflict,
+    "payment_transition": Conflict,
+}
+
+# SQLSTATE classes and codes that mean "try again": connection lost, resources, lock or statement time-outs,
+# shutdown, serialization failure, deadlock. A read-only server (a standby just promoted elsewhere) too.
+TRANSIENT_CLASSES = frozenset({"08", "53", "57", "58"})
+TRANSIENT_CODES = frozenset({"40001", "40P01", "55P03", "25006"})
+RETRIED_CODES = frozenset({"40001", "40P01"})
+
+AWAY = "The service is temporarily unavailable"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Inside this block, database failures leave as domain errors; what means nothing to us leaves as it came."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        meaning = meaning_of(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+    except (OSError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise Unavailable(AWAY) from error
+
+
+def meaning_of(error: asyncpg.PostgresError) -> DomainError | None:
+    """The domain error a database error stands for, or None for a bug."""
+    code = error.sqlstate or ""
+    rule = RULES.get(getattr(error, "constraint_name", None) or "")
+    if rule is not None:
+        return rule(_message(error))
+    if code == "42501":
+        return NotAllowed("Not allowed")
+    if code[:2] in TRANSIENT_CLASSES or code in TRANSIENT_CODES:
+        return Unavailable(AWAY)
+    return None
+
+
+def _message(error: asyncpg.PostgresError) -> str:
+    own = (error.sqlstate or "").startswith("PT") or error.sqlstate == "42501"
+    message = getattr(error, "message", None)
+    return message if own and isinstance(message, str) else "The request breaks a rule of the data"

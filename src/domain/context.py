@@ -1,0 +1,46 @@
+"""Who calls, and in which request: handed from the edge through use cases to every port."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    """The database role a caller acts as."""
+
+    ANONYMOUS = "anon"
+    USER = "authenticated"
+    SERVICE = "service_role"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified caller. `claims` is the token's claims as JSON text, handed to SQL as they are."""
+
+    role: Role
+    claims: str
+    user_id: UUID | None = None
+
+    @property
+    def actor(self) -> str:
+        """The caller's name in AUDIT lines: a user's uuid, service-role or anonymous."""
+        if self.user_id is not None:
+            return str(self.user_id)
+        return "service-role" if self.role is Role.SERVICE else "anonymous"
+
+
+ANONYMOUS = Caller(Role.ANONYMOUS, '{"role":"anon"}')
+SERVICE = Caller(Role.SERVICE, '{"role":"service_role"}')
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request: its caller, its id and the client's idempotency key when it sent one."""
+
+    caller: Caller
+    request_id: str
+    idempotency_key: str | None = None
+
+    def as_service(self) -> "Context":
+        """The same request acting for the service itself, after the edge has made sure that it may."""
+        return Context(SERVICE, self.request_id, self.idempotency_key)

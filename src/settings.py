@@ -1,0 +1,75 @@
+"""All settings, read once from the environment. Switches that change at run time are overridden in ops.flags."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SWITCHES = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE", "OPS_REFUND_MODE")
+LIVE_SWITCHES: Mapping[str, str] = {name: "live" if name == "OPS_REFUND_MODE" else "0" for name in SWITCHES}
+OFFLINE_SWITCHES: Mapping[str, str] = {name: "mock" if name == "OPS_REFUND_MODE" else "1" for name in SWITCHES}
+
+
+class SettingsError(Exception):
+    """A setting is missing or makes no sense; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One process's settings. `environ` names are the upper-case field names unless said otherwise."""
+
+    jwt_secret: str = field(repr=False)
+    database_url: str = field(repr=False)
+    database_role_secret: str = field(repr=False)
+    database_pooler: str = ""
+    data_dir: Path = Path(".data")
+    port: int = 8000
+    public_url: str = ""
+    jwt_jwks: str = field(default="", repr=False)
+    stripe_webhook_secret: str = field(default="", repr=False)
+    rate_limits: bool = False
+    cors_origins: tuple[str, ...] = ()
+    pool_size: int = 4
+    switches: Mapping[str, str] = field(default_factory=lambda: dict(LIVE_SWITCHES))
+
+    @property
+    def switches_json(self) -> str:
+        """The environment's switches as SQL functions read them (request.switches)."""
+        return json.dumps(self.switches)
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises SettingsError naming the first variable that is missing or wrong."""
+    jwt_secret = _required(environ, "JWT_SECRET")
+    return Settings(
+        jwt_secret=jwt_secret,
+        database_url=_required(environ, "DATABASE_URL"),
+        database_role_secret=environ.get("DATABASE_ROLE_SECRET") or jwt_secret,
+        database_pooler=environ.get("DATABASE_POOLER", ""),
+        data_dir=Path(environ.get("DATA_DIR", ".data")),
+        port=_whole_number(environ, "PORT", 8000),
+        public_url=environ.get("PUBLIC_URL", ""),
+        jwt_jwks=environ.get("JWT_JWKS", ""),
+        stripe_webhook_secret=environ.get("STRIPE_WEBHOOK_SECRET", ""),
+        rate_limits=environ.get("RATE_LIMITS") == "1",
+        cors_origins=tuple(filter(None, environ.get("CORS_ORIGINS", "").replace(" ", "").split(","))),
+        pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
+        switches={name: environ.get(name, default) for name, default in LIVE_SWITCHES.items()},
+    )
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        message = f"{name} is not set"
+        raise SettingsError(message)
+    return value
+
+
+def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name, str(default))
+    if not value.isdigit():
+        message = f"{name} must be a whole number, not {value!r}"
+        raise SettingsError(message)
+    return int(value)
