@@ -1,4 +1,50 @@
-.PHONY: lock
-lock: ## Pin the requirements again, with hashes and without index addresses
+# The environment is made from pinned, hashed requirements; a marker file remembers which.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.runtime ## Run everything offline on http://127.0.0.1:8000 (PORT and DATA_DIR move it)
+	@$(BIN)/ecotrips demo
+
+test: $(VENV)/.dev ## Run every test
+	@$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.dev ## Lint, types, architecture contracts, SQL checks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/squawk sql/migrations/*.sql
+
+format: $(VENV)/.dev ## Format the Python
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format .
+
+lock: ## Pin the requirements again, with hashes and without index addresses (needs uv)
 	uv pip compile -q pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	uv pip compile -q pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the environment and all local data
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON to one")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install the venv module (on Debian: python3-venv)" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing the requirements ..."
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
+	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "installing the development requirements ..."
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
+	@touch $@

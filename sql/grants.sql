@@ -28,13 +28,12 @@ $$;
 -- service_role inherits nothing: what it may do is listed too.
 grant usage on schema public, auth, sec, ops to anon, authenticated, service_role;
 grant usage on schema core, booking, payment, fin, audit to authenticated, service_role;
+grant usage on schema meta to service_role;
 
 -- Any key.
 grant execute on function
   auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.is_user(), sec.actor(),
   sec.request_id(), sec.require_ops(), ops.flag(text),
-  ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(text, text, int, text),
-  ops.release_idempotency_key(text, text),
   public.start_checkout(uuid, bigint, text, text)
 to anon, authenticated, service_role;
 
@@ -51,8 +50,10 @@ to authenticated, service_role;
 
 -- Service.
 grant insert, update, delete on core.profiles, booking.itineraries, booking.items to service_role;
-grant select on payment.webhook_events to service_role;
+grant select on payment.webhook_events, meta.applied to service_role;
 grant execute on function
+  ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(text, text, int, text),
+  ops.release_idempotency_key(text, text), ops.take_token(text, text, int),
   public.record_payment_intent(uuid, text, text),
   public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
 to service_role;

@@ -41,3 +41,4 @@ create policy service_writes on booking.items using ((select sec.is_service())) 
 create policy ops_read on payment.payments for select using ((select sec.is_ops()));
 create policy ops_read on payment.webhook_events for select using ((select sec.is_ops()));
 create policy ops_read on fin.entries for select using ((select sec.is_ops()));
+create policy service_read on meta.applied for select using ((select sec.is_service()));

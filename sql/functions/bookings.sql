@@ -27,8 +27,9 @@ referencing new table as touched for each statement execute function booking.ref
 create or replace trigger refresh_after_delete after delete on booking.items
 referencing old table as touched for each statement execute function booking.refresh_itinerary();
 
-create or replace function ops.list_bookings(p_from date, p_to date, p_supplier text, p_page int, p_page_size int)
-returns json
+create or replace function ops.list_bookings(
+  p_start_from date, p_start_to date, p_supplier text, p_page int, p_page_size int
+) returns json
 language plpgsql stable security definer set search_path = pg_catalog
 as $$
 begin
@@ -36,24 +37,24 @@ begin
   return (
     with page as (
       select * from ops.v_bookings
-      where start_date between coalesce(p_from, '-infinity') and coalesce(p_to, 'infinity')
+      where start_date between coalesce(p_start_from, '-infinity') and coalesce(p_start_to, 'infinity')
         and (p_supplier is null or supplier = upper(p_supplier))
       order by start_date, id
       limit p_page_size offset (p_page - 1)::bigint * p_page_size
     )
-    select json_build_object(
+    select json_strip_nulls(json_build_object(
       'ok', true,
       'data', coalesce((select json_agg(page order by start_date, id) from page), '[]'),
       'request_id', sec.request_id(),
       'total', (
         select count(*) from booking.itineraries
-        where start_date between coalesce(p_from, '-infinity') and coalesce(p_to, 'infinity')
+        where start_date between coalesce(p_start_from, '-infinity') and coalesce(p_start_to, 'infinity')
           and (p_supplier is null or primary_supplier = upper(p_supplier))
       ),
       'page', p_page,
       'page_size', p_page_size,
       'source', 'view'
-    )
+    ))
   );
 end;
 $$;

@@ -32,7 +32,7 @@ begin
       order by occurred_at desc, id desc
       limit p_page_size offset (p_page - 1)::bigint * p_page_size
     )
-    select json_build_object(
+    select json_strip_nulls(json_build_object(
       'ok', true,
       'data', coalesce((select json_agg(page order by occurred_at desc, id desc) from page), '[]'),
       'request_id', sec.request_id(),
@@ -40,7 +40,7 @@ begin
       'page', p_page,
       'page_size', p_page_size,
       'source', 'view'
-    )
+    ))
   );
 end;
 $$;

@@ -1,7 +1,7 @@
 -- First answers, kept for 24 h (API.md section 1, Idempotency).
 
 create or replace function ops.claim_idempotency_key(p_caller text, p_key text, p_request_hash bytea)
-returns table (outcome text, status int, body text)
+returns json
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
 declare
@@ -15,8 +15,7 @@ begin
     where k.created_at < now() - interval '24 hours'
       or (k.status is null and k.locked_until < now() and k.request_hash = excluded.request_hash);
   if found then
-    return query select 'run', null::int, null::text;
-    return;
+    return '{}';
   end if;
   select * into v_row from ops.idempotency_keys k where k.caller = p_caller and k.key = p_key;
   if v_row.request_hash <> p_request_hash then
@@ -26,11 +25,11 @@ begin
     raise exception using
       errcode = 'PT409', constraint = 'idempotency_key_in_use', message = 'A request with this Idempotency-Key is still running';
   end if;
-  return query select 'replay', v_row.status, v_row.body;
+  return json_build_object('status', v_row.status, 'body', v_row.body);
 end;
 $$;
 comment on function ops.claim_idempotency_key(text, text, bytea) is
-'Run, or replay with the first answer; raises idempotency_key_reused or idempotency_key_in_use.';
+'{} for the first request, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
 
 create or replace function ops.settle_idempotency_key(p_caller text, p_key text, p_status int, p_body text) returns void
 language sql volatile security definer set search_path = pg_catalog

@@ -13,6 +13,20 @@ $$;
 comment on function payment.find_for_event(uuid, text) is
 'The payment an event speaks of, locked: by the provider''s intent first, by our id in its metadata second, never by amount.';
 
+create or replace function payment.webhook_answer(p_result text, p_payment payment.payments default null) returns json
+language sql stable
+as $$
+  select json_strip_nulls(json_build_object(
+    'ok', true,
+    'request_id', sec.request_id(),
+    'result', p_result,
+    'payment_id', p_payment.id,
+    'amount_cents', p_payment.amount_cents,
+    'currency', p_payment.currency
+  ))
+$$;
+comment on function payment.webhook_answer(text, payment.payments) is 'The body of stripe-webhook.';
+
 create or replace function public.apply_payment_event(
   p_event_id text,
   p_type text,
@@ -33,11 +47,11 @@ begin
   values (p_event_id, p_type, p_intent_id, coalesce(p_occurred_at, now()), 'ignored', p_body)
   on conflict do nothing;
   if not found then
-    return json_build_object('ok', true, 'request_id', sec.request_id(), 'result', 'duplicate');
+    return payment.webhook_answer('duplicate');
   end if;
   if p_type not in ('payment_intent.succeeded', 'payment_intent.payment_failed', 'payment_intent.processing',
     'payment_intent.requires_action', 'payment_intent.canceled') then
-    return json_build_object('ok', true, 'request_id', sec.request_id(), 'result', 'ignored');
+    return payment.webhook_answer('ignored');
   end if;
   v_payment := payment.find_for_event(p_payment_id, p_intent_id);
   if v_payment.id is null then
@@ -55,10 +69,7 @@ begin
   perform audit.record('webhook.' || v_result, jsonb_build_object(
     'event_id', p_event_id, 'type', p_type, 'payment_id', v_payment.id
   ));
-  return json_strip_nulls(json_build_object(
-    'ok', true, 'request_id', sec.request_id(), 'result', v_result, 'payment_id', v_payment.id,
-    'amount_cents', v_payment.amount_cents, 'currency', v_payment.currency
-  ));
+  return payment.webhook_answer(v_result, v_payment);
 end;
 $$;
 comment on function public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz) is

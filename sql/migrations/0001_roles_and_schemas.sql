@@ -57,7 +57,7 @@ end;
 $$;
 
 revoke all on schema public from public;
-grant create, usage on schema public to ecotrips_owner;
+grant create, usage on schema public to ecotrips_owner with grant option;
 alter default privileges for role ecotrips_owner revoke execute on functions from public;
 
 create table meta.applied (

@@ -60,3 +60,12 @@ create table ops.idempotency_keys (
   primary key (caller, key)
 );
 create index idempotency_keys_created_at on ops.idempotency_keys (created_at);
+
+-- Token buckets of callers, shared by all processes. Lost at a crash, which only refills them.
+create unlogged table ops.rate_limits (
+  function text not null,
+  caller text not null,
+  tokens double precision not null,
+  refilled_at timestamptz not null,
+  primary key (function, caller)
+);

@@ -1,18 +1,18 @@
 """What can be refused or fail, by meaning. The edge turns each into a status by one table (http/problems.py).
 
-    DomainError
-    ├── InputInvalid          malformed or missing input; every fault at once
-    ├── CallerUnknown         no caller, or a token that does not verify
-    ├── NotAllowed            a known caller without the right
-    ├── NotFound              the named row does not exist for this caller
-    ├── Conflict              the row's state forbids it, a duplicate that differs, a lost race
-    │   └── InProgress        the same request still runs
-    ├── RateLimited           own limit, or a supplier's after retries
-    ├── ProviderFailed        the payment provider said no or broke
-    │   └── CardDeclined
-    ├── SupplierFailed        HBX or WhatsApp did not answer
-    │   └── CircuitOpen
-    └── Unavailable           the database is away or busy; try again
+DomainError
+├── InputInvalid          malformed or missing input; every fault at once
+├── CallerUnknown         no caller, or a token that does not verify
+├── NotAllowed            a known caller without the right
+├── NotFound              the named row does not exist for this caller
+├── Conflict              the row's state forbids it, a duplicate that differs, a lost race
+│   └── InProgress        the same request still runs
+├── RateLimited           own limit, or a supplier's after retries
+├── ProviderFailed        the payment provider said no or broke
+│   └── CardDeclined
+├── SupplierFailed        HBX or WhatsApp did not answer
+│   └── CircuitOpen
+└── Unavailable           the database is away or busy; try again
 """
 
 

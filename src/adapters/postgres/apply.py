@@ -85,7 +85,9 @@ async def _apply(
 ) -> list[str]:
     applied: dict[str, str] = {}
     if await connection.fetchval("select to_regclass('meta.applied') is not null"):
-        applied = {row["file"]: row["digest"] for row in await connection.fetch("select file, digest from meta.applied")}
+        applied = {
+            row["file"]: row["digest"] for row in await connection.fetch("select file, digest from meta.applied")
+        }
     edited = [f.name for f in files if _is_migration(f) and applied.get(f.name, f.digest) != f.digest]
     if edited:
         message = f"{edited[0]} was edited after it was applied; add a new migration instead"
@@ -114,7 +116,8 @@ async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, or
             await connection.execute("reset role")
             await connection.execute(
                 "insert into meta.applied (file, digest, ordinal) values ($1, $2, $3)"
-                " on conflict (file) do update set digest = excluded.digest, ordinal = excluded.ordinal, applied_at = now()",
+                " on conflict (file) do update"
+                " set digest = excluded.digest, ordinal = excluded.ordinal, applied_at = now()",
                 file.name,
                 file.digest,
                 ordinal,
@@ -124,9 +127,7 @@ async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, or
         raise ApplyError(message) from error
 
 
-async def _set_passwords(
-    connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]
-) -> None:
+async def _set_passwords(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
     for role in ("web_anon", "web_authenticated", "web_service"):
         # `alter role` takes no parameters; the text is quoted by the server.
         statement = await connection.fetchval(

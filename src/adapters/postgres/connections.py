@@ -15,6 +15,7 @@ import asyncpg
 
 from src.domain.errors import Unavailable
 
+
 class Connections:
     """At most `size` connections to `dsn`, opened when first needed and replaced when they close.
 

@@ -168,7 +168,7 @@ class EmbeddedPostgres:
             text=True,
             check=False,
             env=_clean_environment(),
-            preexec_fn=runner.prepare(os.getpid()),  # noqa: PLW1509 - no threads yet
+            preexec_fn=runner.prepare(os.getpid()),
         )
         if made.returncode:
             shutil.rmtree(self.data, ignore_errors=True)
@@ -278,14 +278,17 @@ def _nobody_can_run(program: Path) -> bool:
 
 
 def _exit_status(attempt: Callable[[], None]) -> int:
-    return subprocess.run(  # noqa: S603 - a constant
-        [sys.executable, "-SIc", ""], preexec_fn=attempt, check=False, stderr=subprocess.DEVNULL  # noqa: PLW1509
+    return subprocess.run(
+        [sys.executable, "-SIc", ""],
+        preexec_fn=attempt,
+        check=False,
+        stderr=subprocess.DEVNULL,
     ).returncode
 
 
 def _serves(pid: int, data: Path) -> bool:
     """Whether process `pid` is a postmaster working in `data` (every postmaster changes into its data folder)."""
-    if sys.platform == "linux":
+    if Path("/proc/self").exists():
         try:
             return Path(f"/proc/{pid}/cwd").resolve() == data.resolve() and not _is_zombie(pid)
         except OSError:

@@ -1,0 +1,22 @@
+from uuid import UUID
+
+from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.database import Database
+from src.domain.context import Context
+from src.domain.payments import Checkout, Intent, Payment
+
+
+class PostgresPayments:
+    """Payments in payment.payments."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, context: Context, checkout: Checkout) -> Payment:
+        return answered(Payment, await self._database.call(context, "public.start_checkout", **parameters(checkout)))
+
+    async def record_intent(self, context: Context, payment_id: UUID, intent: Intent) -> Payment:
+        body = await self._database.call(
+            context, "public.record_payment_intent", p_payment_id=payment_id, **parameters(intent)
+        )
+        return answered(Payment, body)

@@ -1,0 +1,58 @@
+"""Demo data: the curated fixtures, and any volume of made-up ones by set-based SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+FOLDER = Path(__file__).parents[3] / "fixtures"
+
+# Each table with the file and the key of its rows, in the order of their foreign keys.
+DEMO = (
+    ("core.profiles", "profiles", "profiles"),
+    ("booking.itineraries", "bookings", "itineraries"),
+    ("booking.items", "bookings", "items"),
+    ("ops.exceptions", "exceptions", "exceptions"),
+)
+BATCH = 20_000
+
+
+async def seed_demo(dsn: str, folder: Path = FOLDER) -> int:
+    """Insert the fixtures that are not there yet; returns how many rows that were."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            return sum([await _insert(connection, *source, folder) for source in DEMO])
+    finally:
+        await connection.close()
+
+
+async def _insert(connection: asyncpg.Connection, table: str, file: str, key: str, folder: Path) -> int:
+    rows = msgspec.json.decode((folder / f"{file}.json").read_bytes(), type=dict[str, list[dict[str, object]]])[key]
+    # Only the columns that the fixtures name, so that the others take their defaults.
+    columns = ", ".join(f'"{name}"' for name in rows[0])
+    done = await connection.execute(
+        f"insert into {table} ({columns}) select {columns} from jsonb_populate_recordset(null::{table}, $1)"  # noqa: S608 - names from our own files
+        " on conflict do nothing",
+        msgspec.json.encode(rows).decode(),
+    )
+    return int(done.rpartition(" ")[2])
+
+
+async def seed_volume(dsn: str, itineraries: int, report: Callable[[int], None]) -> None:
+    """Make `itineraries` itineraries, each with items, a payment and ledger rows, adding to what is there.
+
+    `report(done)` is called after each batch.
+    """
+    connection = await asyncpg.connect(dsn, server_settings={"synchronous_commit": "off"})
+    try:
+        for first in range(1, itineraries + 1, BATCH):
+            last = min(first + BATCH - 1, itineraries)
+            await connection.execute("select meta.seed_volume($1, $2)", first, last)
+            report(last)
+        await connection.execute("vacuum analyze")
+    finally:
+        await connection.close()

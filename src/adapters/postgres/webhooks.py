@@ -1,0 +1,14 @@
+from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.database import Database
+from src.domain.context import Context
+from src.domain.webhooks import Applied, PaymentEvent
+
+
+class PostgresWebhooks:
+    """The inbox payment.webhook_events."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def apply(self, context: Context, event: PaymentEvent) -> Applied:
+        return answered(Applied, await self._database.call(context, "public.apply_payment_event", **parameters(event)))

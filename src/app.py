@@ -1,0 +1,157 @@
+"""The composition root: settings to adapters to the Litestar application. The only place that knows every adapter."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+from litestar import Litestar, Request, Response, asgi, get
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
+
+from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
+from src.adapters.postgres import apply
+from src.adapters.postgres.bookings import PostgresBookings
+from src.adapters.postgres.callers import PostgresCallers
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.database import LOGIN_ROLES, Database
+from src.adapters.postgres.exceptions import PostgresExceptions
+from src.adapters.postgres.health import PostgresReadiness
+from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.payments import PostgresPayments
+from src.adapters.postgres.switches import PostgresSwitches
+from src.adapters.postgres.webhooks import PostgresWebhooks
+from src.adapters.stripe.mock import MockStripe
+from src.adapters.telemetry.audit import StandardOutput
+from src.domain.context import Role
+from src.http import bookings, exceptions, health, openapi, payments, problems, webhooks, wire
+from src.http import docs as docs_page
+from src.http.auth import Authenticator
+from src.http.edge import Edge
+from src.http.endpoint import Endpoint
+from src.settings import Settings, from_environment
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What every way into the service shares: the database, its notifications and the switches."""
+
+    settings: Settings
+    database: Database
+    notifications: Notifications
+    switches: PostgresSwitches
+
+
+def compose(settings: Settings) -> Composed:
+    """Make the shared parts; nothing connects before it is used."""
+    pooled = settings.database_pooler == "transaction"
+    pools = {
+        role: Connections(login_dsn(settings, login), settings.pool_size, pooler=pooled)
+        for role, login in LOGIN_ROLES.items()
+    }
+    database = Database(pools, settings.switches_json)
+    switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
+    notifications = Notifications(login_dsn(settings, LOGIN_ROLES[Role.SERVICE]), {"ecotrips_flags": switches.refresh})
+    return Composed(settings, database, notifications, switches)
+
+
+def create(settings: Settings | None = None) -> Litestar:
+    """The application, ready to serve. Without settings it reads the environment (what the server does)."""
+    settings = settings or from_environment()
+    composed = compose(settings)
+    declared = _endpoints(composed)
+    edge = Edge(
+        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks),
+        callers=PostgresCallers(composed.database),
+        keys=PostgresIdempotencyKeys(composed.database),
+        audit=StandardOutput(),
+        limited=settings.rate_limits,
+    )
+    readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        await composed.notifications.start()
+        # What start-up made lives as long as the process: the collector need not walk it again.
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
+            await composed.notifications.stop()
+            await composed.database.close()
+
+    return Litestar(
+        route_handlers=[
+            *(asgi(f"/functions/v1/{e.name}", copy_scope=False)(edge.serve(e)) for e in declared),
+            *health.routes([e.name for e in declared], readiness),
+            *_documents(declared),
+        ],
+        lifespan=[lifespan],
+        openapi_config=None,
+        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
+        exception_handlers={HTTPException: _unknown_path},
+        logging_config=None,
+    )
+
+
+def _endpoints(composed: Composed) -> list[Endpoint]:
+    database, switches = composed.database, composed.switches
+    database, switches = composed.database, composed.switches
+    providers = {"mock": MockStripe()}
+    return [
+        *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
+        *exceptions.endpoints(PostgresExceptions(database), FixtureExceptions(), switches),
+        *payments.endpoints(PostgresPayments(database), providers),
+        *webhooks.endpoints(PostgresWebhooks(database), switches),
+    ]
+
+
+def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
+    document = msgspec.json.encode(openapi.document(declared, version("ecotrips-ops")))
+    text = docs_page.page(declared)
+
+    @get(["/schema", "/schema/openapi.json"], include_in_schema=False, sync_to_thread=False)
+    def schema() -> Response[bytes]:
+        return Response(document, media_type="application/json")
+
+    @get("/docs", include_in_schema=False, sync_to_thread=False)
+    def docs() -> Response[str]:
+        return Response(text, media_type="text/html; charset=utf-8")
+
+    return [schema, docs]
+
+
+def _unknown_path(request: Request[None, None, State], error: HTTPException) -> Response[bytes]:
+    """Paths and methods that no route takes, in the envelope of all failures."""
+    request_id = wire.request_id_of(wire.headers_of(request.scope))
+    failure = problems.from_status(error.status_code)
+    return Response(
+        problems.body_of(failure, request_id),
+        status_code=error.status_code,
+        media_type="application/json",
+        headers={"x-request-id": request_id, **(error.headers or {})},
+    )
+
+
+def login_dsn(settings: Settings, role: str) -> str:
+    """DATABASE_URL with the login of `role` in place of the administrator's."""
+    parts = urlsplit(settings.database_url)
+    host = parts.netloc.rpartition("@")[2]
+    password = role_password(settings, role)
+    return urlunsplit(parts._replace(netloc=f"{role}:{quote(password)}@{host}"))
+
+
+def role_password(settings: Settings, role: str) -> str:
+    """A login role's password: derived from DATABASE_ROLE_SECRET, so there is nothing more to keep."""
+    return hmac.new(settings.database_role_secret.encode(), role.encode(), hashlib.sha256).hexdigest()

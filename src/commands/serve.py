@@ -1,0 +1,101 @@
+"""`ecotrips serve` and `ecotrips demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
+
+from granian.constants import Interfaces, Loops, RuntimeModes
+from granian.server import Server
+
+from src.adapters.postgres.seed import seed_demo
+from src.commands import local
+from src.settings import OFFLINE_SWITCHES, Settings
+
+
+class PortBusyError(OSError):
+    """Somebody else listens on the port."""
+
+
+def serve(workers: int, host: str) -> None:
+    """Serve on PORT until stopped; on an embedded database the SQL is applied first."""
+    require_free_port(host, int(os.environ.get("PORT", "8000")))
+    embedded = "DATABASE_URL" not in os.environ
+    with local.database(os.environ) as settings:
+        if embedded:
+            local.apply_sql(settings)
+        run(settings, workers, host, lambda: print(f"serving http://{host}:{settings.port}", flush=True))
+
+
+def demo() -> None:
+    """Everything offline on one machine: database, demo data, server, and a file of keys."""
+    for name, value in OFFLINE_SWITCHES.items():
+        os.environ.setdefault(name, value)
+    require_free_port("127.0.0.1", int(os.environ.get("PORT", "8000")))
+    with local.database(os.environ) as settings:
+        local.apply_sql(settings)
+        asyncio.run(seed_demo(settings.database_url))
+        values = local.write_environment_file(settings)
+        run(settings, 1, "127.0.0.1", lambda: print(_welcome(settings, values), flush=True))
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raises PortBusyError."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            message = f"port {port} on {host} is not free ({error.strerror}); set PORT to another one"
+            raise PortBusyError(message) from None
+
+
+def run(settings: Settings, workers: int, host: str, announce: Callable[[], None]) -> None:
+    server = Server(
+        "src.app:create",
+        factory=True,
+        address=host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        loop=Loops.uvloop,
+        runtime_mode=RuntimeModes.st,
+        log_enabled=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=30,
+    )
+    threading.Thread(target=_when_ready, args=(host, settings.port, announce), daemon=True).start()
+    server.serve()
+
+
+def _when_ready(host: str, port: int, announce: Callable[[], None]) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=1) as answer:
+                if answer.status == HTTPStatus.OK:
+                    announce()
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+
+
+def _welcome(settings: Settings, values: dict[str, str]) -> str:
+    file = settings.data_dir / "dev.env"
+    return f"""
+ecoTrips Ops is ready on {values["BASE_URL"]}   (docs: {values["BASE_URL"]}/docs, stop: Ctrl-C)
+
+  SUPABASE_ANON_KEY          {values["SUPABASE_ANON_KEY"]}
+  SUPABASE_SERVICE_ROLE_KEY  {values["SUPABASE_SERVICE_ROLE_KEY"]}
+
+Try it in another terminal:
+
+  source {file}
+  curl -s -H "apikey: $SUPABASE_ANON_KEY" "$BASE_URL/functions/v1/ops-bookings?from=2025-10-01&to=2025-10-15"
+"""

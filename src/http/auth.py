@@ -1,0 +1,123 @@
+"""Who is calling: verified tokens, remembered until they expire (API.md section 1, Who is calling)."""
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+import jwt
+
+from src.domain.context import Caller, Role
+from src.domain.errors import CallerUnknown
+
+ALGORITHMS_OF_KEYS = ("RS256", "ES256", "EdDSA")
+FUTURE_LEEWAY_SECONDS = 30
+REMEMBERED_TOKENS = 10_000
+LONGEST_TOKEN = 8_192
+
+
+class Authenticator:
+    """Verifies tokens with the secret (HS256) and, when given, a JWKS (RS256, ES256, EdDSA; `kid` honoured).
+
+    `jwks` is a path or the JSON text itself.
+    """
+
+    def __init__(self, secret: str, jwks: str = "") -> None:
+        self._secret = secret
+        self._keys = _keys(jwks)
+        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+
+    def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        """The bearer, else the apikey. Raises CallerUnknown when there is neither or either does not verify."""
+        apikey = headers.get(b"apikey")
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(b" ")
+            if scheme.lower() != b"bearer":
+                message = "Authorization must be a Bearer token"
+                raise CallerUnknown(message)
+            bearer = self.verified(token.strip())
+            if apikey is not None and apikey != token:
+                self._key(apikey)
+            return bearer
+        if apikey is None:
+            message = "An apikey or a bearer token is required"
+            raise CallerUnknown(message)
+        return self._key(apikey)
+
+    def verified(self, token: bytes) -> Caller:
+        """The caller of one token. Raises CallerUnknown."""
+        try:
+            text = token.decode("ascii")
+        except UnicodeDecodeError:
+            raise CallerUnknown(INVALID) from None
+        known = self._known.get(text)
+        if known is not None and known[1] > time.time():
+            self._known.move_to_end(text)
+            return known[0]
+        caller, expires = self._verify(text)
+        self._known[text] = (caller, expires)
+        if len(self._known) > REMEMBERED_TOKENS:
+            self._known.popitem(last=False)
+        return caller
+
+    def _key(self, apikey: bytes) -> Caller:
+        caller = self.verified(apikey.strip())
+        if caller.role is Role.USER:
+            message = "A user's token is not an apikey"
+            raise CallerUnknown(message)
+        return caller
+
+    def _verify(self, token: str) -> tuple[Caller, float]:
+        if len(token) > LONGEST_TOKEN:
+            raise CallerUnknown(INVALID)
+        try:
+            header = jwt.get_unverified_header(token)
+            key, algorithms = self._key_for(header)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=algorithms,
+                options={"verify_aud": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False},
+            )
+            return _caller(claims)
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+            raise CallerUnknown(INVALID) from None
+
+    def _key_for(self, header: Mapping[str, object]) -> tuple[jwt.PyJWK | str, list[str]]:
+        algorithm = header.get("alg")
+        if algorithm == "HS256" and self._secret:
+            return self._secret, ["HS256"]
+        kid = header.get("kid")
+        for key in self._keys:
+            if key.algorithm_name == algorithm and (kid is None or key.key_id is None or key.key_id == kid):
+                return key, [key.algorithm_name]
+        raise CallerUnknown(INVALID)
+
+
+INVALID = "The token is invalid or expired"
+
+
+def _caller(claims: Mapping[str, object]) -> tuple[Caller, float]:
+    role = Role(str(claims.get("role")))
+    expires = claims.get("exp")
+    for name in ("nbf", "iat"):
+        moment = claims.get(name)
+        if moment is not None and float(str(moment)) > time.time() + FUTURE_LEEWAY_SECONDS:
+            raise CallerUnknown(INVALID)
+    user_id = None
+    if role is Role.USER:
+        if not isinstance(expires, int | float):
+            raise CallerUnknown(INVALID)
+        user_id = UUID(str(claims.get("sub")))
+    caller = Caller(role, json.dumps(claims), user_id)
+    return caller, float(expires) if isinstance(expires, int | float) else float("inf")
+
+
+def _keys(jwks: str) -> list[jwt.PyJWK]:
+    if not jwks:
+        return []
+    text = jwks if jwks.lstrip().startswith("{") else Path(jwks).read_text()
+    return [key for key in jwt.PyJWKSet.from_json(text).keys if key.algorithm_name in ALGORITHMS_OF_KEYS]

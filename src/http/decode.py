@@ -1,0 +1,178 @@
+"""From bytes to a frozen struct, with every fault of the input in one answer (API.md section 1, Validation).
+
+A field's message follows from its type and bounds; `Meta(extra={"message": …})` replaces it and
+`Meta(extra={"normalise": str.upper})` is applied to text before it is checked.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import inspect
+
+from src.domain.errors import InputInvalid
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MISSING = object()
+BIGGEST_INTEGER = 2**63 - 1
+
+
+def from_body(kind: type[T], body: bytes) -> T:
+    """Decode a JSON object; no body at all counts as `{}`. Raises InputInvalid with every fault."""
+    return _struct(kind, _json_object(body) if body.strip() else {}, strict=True)
+
+
+def from_query(kind: type[T], query: bytes) -> T:
+    """Decode query parameters; a repeated one is a fault. Raises InputInvalid with every fault."""
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=64)
+    except ValueError:
+        message = "The query string is not valid UTF-8 or has too many parameters"
+        raise InputInvalid(message) from None
+    return _struct(
+        kind, {name: value for name, value in _without_duplicates(pairs).items() if value != ""}, strict=False
+    )
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        message = "The body is not valid JSON"
+        raise InputInvalid(message) from None
+    if not isinstance(value, dict):
+        message = "The body must be a JSON object"
+        raise InputInvalid(message)
+    return value
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        message = f"{repeated[:64]} is given twice" if repeated.isidentifier() else "A key is given twice"
+        raise InputInvalid(message)
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
+    faults: list[str] = []
+    values = _fields_of(kind, raw, "", faults, strict=strict)
+    if faults:
+        raise InputInvalid(*faults)
+    return kind(**values)
+
+
+def _fields_of(
+    kind: type[msgspec.Struct], raw: Mapping[str, object], prefix: str, faults: list[str], *, strict: bool
+) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for field in _fields(kind):
+        value = raw.get(field.encode_name)
+        name = prefix + field.encode_name
+        if value is None:
+            if field.required:
+                faults.append(_message(field.type, name) if prefix == "" else f"{name} is required")
+            continue
+        inner, extra = _unwrapped(field.type)
+        if isinstance(inner, inspect.StructType):
+            if not isinstance(value, dict):
+                faults.append(f"{name} must be an object")
+                continue
+            before = len(faults)
+            nested = _fields_of(inner.cls, value, f"{name}.", faults, strict=strict)
+            if len(faults) == before:
+                values[field.name] = inner.cls(**nested)
+            continue
+        try:
+            cleaned = _cleaned(value, extra.get("normalise"))
+            values[field.name] = msgspec.convert(cleaned, _annotation(kind, field.name), strict=strict)
+        except (msgspec.ValidationError, UnicodeError, OverflowError):
+            faults.append(_message(field.type, name))
+    return values
+
+
+def _cleaned(value: object, normalise: Callable[[str], str] | None) -> object:
+    """Text trimmed, without NUL and lone surrogates, at every depth."""
+    if isinstance(value, str):
+        text = value.strip()
+        if "\0" in text:
+            raise UnicodeError
+        if not text.isascii():
+            text.encode()
+        return normalise(text) if normalise else text
+    if isinstance(value, list):
+        return [_cleaned(item, normalise) for item in value]
+    if isinstance(value, dict):
+        return {_cleaned(key, None): _cleaned(item, normalise) for key, item in value.items()}
+    return value
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)  # noqa: S101 - a struct's description is one
+    return described.fields
+
+
+@cache
+def _annotation(kind: type[msgspec.Struct], name: str) -> object:
+    return next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+
+
+def _unwrapped(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Callable[[str], str]]]:
+    """The type beneath metadata and `| None`, with the metadata's extra."""
+    extra: dict[str, Callable[[str], str]] = {}
+    while True:
+        if isinstance(kind, inspect.Metadata):
+            extra |= kind.extra or {}
+            kind = kind.type
+        elif isinstance(kind, inspect.UnionType):
+            kind = next(part for part in kind.types if not isinstance(part, inspect.NoneType))
+        else:
+            return kind, extra
+
+
+def _message(kind: inspect.Type, name: str) -> str:
+    inner, extra = _unwrapped(kind)
+    return str(extra["message"]) if "message" in extra else f"{name} must be {_described(inner)}"
+
+
+def _described(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - a table, one line a kind
+    match kind:
+        case inspect.UUIDType():
+            return "a valid UUID"
+        case inspect.DateType():
+            return "YYYY-MM-DD"
+        case inspect.DateTimeType():
+            return "an ISO 8601 time with a zone"
+        case inspect.LiteralType(values=values):
+            return "|".join(str(value) for value in values)
+        case inspect.IntType(ge=1, le=None):
+            return "a positive integer"
+        case inspect.IntType(ge=lowest, le=None):
+            return f"an integer of at least {lowest}"
+        case inspect.IntType(ge=lowest, le=highest):
+            return f"an integer from {lowest} to {highest}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType(min_length=None | 0, max_length=int(longest)):
+            return f"<= {longest} characters"
+        case inspect.StrType(min_length=shortest, max_length=int(longest)):
+            return f"between {shortest} and {longest} characters"
+        case inspect.ListType() | inspect.VarTupleType():
+            return "a list"
+        case inspect.DictType():
+            return "an object"
+        case _:
+            return "text"

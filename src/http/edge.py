@@ -1,0 +1,144 @@
+"""The way of one request through /functions/v1: caller, access, limit, body, run, envelope, AUDIT line."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from litestar.enums import ScopeType
+from litestar.types import HTTPScope, Receive, Scope, Send
+
+from src.domain.audit import AuditLine
+from src.domain.context import ANONYMOUS, Context, Role
+from src.domain.errors import CallerUnknown, DomainError, InputInvalid, NotAllowed, RateLimited
+from src.domain.idempotency import FirstAnswer
+from src.http import problems, wire
+from src.http.auth import Authenticator
+from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.ports.audit import AuditTrail
+from src.ports.callers import Callers
+from src.ports.idempotency import IdempotencyKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+log = logging.getLogger(__name__)
+
+REPLAYED = ((b"idempotent-replayed", b"true"),)
+LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Serves endpoints. `limited` turns the rate limits on."""
+
+    authenticator: Authenticator
+    callers: Callers
+    keys: IdempotencyKeys
+    audit: AuditTrail
+    limited: bool = False
+
+    def serve(self, endpoint: Endpoint) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
+        """The endpoint as an ASGI application."""
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
+            headers = wire.headers_of(scope)
+            call = Call(Context(ANONYMOUS, wire.request_id_of(headers)), headers, scope["query_string"])
+            request_id = call.context.request_id
+            try:
+                answer = await self._answer(endpoint, call, scope, receive)
+                status, body, extra = answer.status, answer.body, answer.headers
+            except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
+                failure = _seen_by(call.context, error)
+                status, code = problems.status_and_code(failure)
+                body, extra = problems.body_of(failure, request_id), tuple(problems.headers_of(failure))
+                call.note(code=code, status=status)
+                if not isinstance(error, DomainError):
+                    _log_bug(endpoint, request_id, error)
+            self.audit.record(AuditLine(endpoint.audit, request_id, call.context.caller.actor, call.facts))
+            await wire.send_answer(send, status, body, request_id, extra)
+
+        return application
+
+    async def _answer(self, endpoint: Endpoint, call: Call, scope: HTTPScope, receive: Receive) -> Answer:
+        if scope["method"] != endpoint.method:
+            raise problems.MethodNotAllowed(endpoint.method)
+        access = endpoint.access if isinstance(endpoint.access, Access) else await endpoint.access()
+        if access is not Access.OPEN:
+            caller = self.authenticator.caller(call.headers)
+            call.context = Context(caller, call.context.request_id)
+        reading = endpoint.method == "GET"
+        # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
+        await self._require(access, call.context, ops_is_checked_later=reading)
+        if self.limited and endpoint.per_minute is not None:
+            await self._take_token(endpoint, endpoint.per_minute, call.context, scope)
+        if not reading:
+            call.body = await wire.read_body(call.headers, receive)
+            wire.require_json(call.headers, call.body)
+            if b"idempotency-key" in call.headers:
+                return await self._once(endpoint, call)
+        try:
+            return await endpoint.run(call)
+        except InputInvalid:
+            await self._require(access, call.context)
+            raise
+
+    async def _require(self, access: Access, context: Context, *, ops_is_checked_later: bool = False) -> None:
+        role = context.caller.role
+        allowed = access in (Access.OPEN, Access.ANY) or role is Role.SERVICE
+        if not allowed and role is Role.USER and access is not Access.SERVICE:
+            allowed = access is Access.USER or ops_is_checked_later or await self.callers.is_ops(context)
+        if not allowed:
+            message = f"Only {'ops' if access is Access.OPS else f'a {access.value}'} may do this"
+            raise NotAllowed(message)
+
+    async def _take_token(self, endpoint: Endpoint, per_minute: int, context: Context, scope: HTTPScope) -> None:
+        client = scope["client"][0] if scope["client"] else ""
+        # An address is personal data: only its digest is kept.
+        seen_from = hashlib.sha256(client.encode()).hexdigest()[:16]
+        seconds = await self.callers.take_token(context, endpoint.name, per_minute, seen_from)
+        if seconds:
+            message = f"Too many calls of {endpoint.name}; wait {seconds} s"
+            raise RateLimited(message, seconds)
+
+    async def _once(self, endpoint: Endpoint, call: Call) -> Answer:
+        """The first answer for this Idempotency-Key: made now, or given again."""
+        key = call.headers[b"idempotency-key"].decode("latin-1")
+        if not (1 <= len(key) <= LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
+            message = "Idempotency-Key must be 1 to 255 visible ASCII characters"
+            raise InputInvalid(message)
+        call.context = Context(call.context.caller, call.context.request_id, key)
+        request_hash = hashlib.sha256(b"\n".join([endpoint.name.encode(), call.body])).digest()
+        first = await self.keys.claim(call.context, request_hash)
+        if first is not None:
+            call.note(replayed=True)
+            return Answer(first.body, first.status, REPLAYED)
+        try:
+            answer = await endpoint.run(call)
+        except Exception as error:
+            status, _ = problems.status_and_code(_seen_by(call.context, error))
+            if status in (400, 401, 403, 429) or status >= 500:  # noqa: PLR2004 - not validated, or worth another try
+                await self.keys.release(call.context)
+            else:
+                body = problems.body_of(error, call.context.request_id)
+                await self.keys.settle(call.context, FirstAnswer(status, body))
+            raise
+        await self.keys.settle(call.context, FirstAnswer(answer.status, answer.body))
+        return answer
+
+
+def _seen_by(context: Context, error: Exception) -> Exception:
+    """What SQL refuses to the anonymous role is a missing sign-in, not a missing right."""
+    if isinstance(error, NotAllowed) and context.caller.role is Role.ANONYMOUS:
+        return CallerUnknown("Sign in to do this")
+    return error
+
+
+def _log_bug(endpoint: Endpoint, request_id: str, error: Exception) -> None:
+    # Not the message: database errors quote the values they choke on.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s failed: %s\n%s", endpoint.name, type(error).__name__, frames, extra={"request_id": request_id})

@@ -1,0 +1,81 @@
+"""What an endpoint of /functions/v1 is: a declaration that the edge serves and the OpenAPI document describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from src.domain.context import Context
+from src.ports.switches import Switches
+
+
+class Access(Enum):
+    """The least a caller must be. OPEN endpoints check a signature of their own."""
+
+    OPEN = "open"
+    ANY = "any key"
+    USER = "user"
+    OPS = "ops"
+    SERVICE = "service"
+
+
+def ops_unless(switches: Switches, name: str, value: str) -> Callable[[], Awaitable[Access]]:
+    """Any key while the switch `name` has `value` (fixtures and mocks are for everyone), else ops."""
+
+    async def access() -> Access:
+        return Access.ANY if await switches.value(name) == value else Access.OPS
+
+    return access
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through an endpoint.
+
+    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only.
+    """
+
+    context: Context
+    headers: dict[bytes, bytes]
+    query: bytes = b""
+    body: bytes = b""
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def note(self, **facts: object) -> None:
+        self.facts.update(facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success: the finished JSON body."""
+
+    body: bytes
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+Run: TypeAlias = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One function.
+
+    `run` takes the call, decodes and answers; its docstring is the endpoint's description. `input` and `answer` are
+    the structs that document it. `audit` names its AUDIT line, `per_minute` its limit for one caller. A POST honours
+    Idempotency-Key.
+    """
+
+    name: str
+    audit: str
+    run: Run
+    input: type[msgspec.Struct] | None
+    answer: type[msgspec.Struct]
+    access: Access | Callable[[], Awaitable[Access]] = Access.ANY
+    method: str = "POST"
+    per_minute: int | None = None
+    errors: tuple[int, ...] = ()

@@ -1,0 +1,71 @@
+"""`bff-checkout` (API.md section 3; runbook "Checkout & Webhook")."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from src.domain.payments import Checkout, start_checkout
+from src.http.decode import from_body
+from src.http.endpoint import Answer, Call, Endpoint
+from src.http.fields import AmountCents, Currency, ItineraryId
+from src.ports.payments import PaymentProvider, Payments
+
+
+class CheckoutInput(msgspec.Struct, frozen=True):
+    itinerary_id: ItineraryId
+    amount_cents: AmountCents
+    currency: Currency
+    idempotency_key: (
+        Annotated[
+            str, Meta(min_length=1, max_length=64, description="Default: derived from itinerary, amount and currency")
+        ]
+        | None
+    ) = None
+
+
+class CheckoutAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    ok: bool
+    payment_id: str
+    payment_intent: str
+    payment_intent_id: str
+    idempotency: str
+    request_id: str
+    status: str
+    provider_status: str
+    amount_cents: int
+    currency: str
+    mode: str
+    client_secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def endpoints(payments: Payments, providers: Mapping[str, PaymentProvider]) -> list[Endpoint]:
+    async def checkout(call: Call) -> Answer:
+        """Start a payment for an itinerary.
+
+        The same idempotency key gives the same payment and intent; with other terms it is a conflict.
+        """
+        asked = from_body(CheckoutInput, call.body)
+        call.note(amount=asked.amount_cents, currency=asked.currency)
+        payment = await start_checkout(call.context, Checkout(**msgspec.structs.asdict(asked)), payments, providers)
+        call.facts = {
+            "payment": payment.payment_id,
+            "intent": payment.payment_intent,
+            **call.facts,
+            "mode": payment.mode,
+            "status": payment.status,
+        }
+        return Answer(payment.body)
+
+    return [
+        Endpoint(
+            "bff-checkout",
+            "checkout.intent",
+            checkout,
+            CheckoutInput,
+            CheckoutAnswer,
+            per_minute=4,
+            errors=(402, 404, 409, 502),
+        )
+    ]

@@ -1,0 +1,85 @@
+"""From what went wrong to status and envelope, by one table (API.md section 1)."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from src.domain import errors
+
+# Ordered: the first class that fits. Message texts are never looked at.
+TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (
+    (errors.InputInvalid, 400, "INPUT_INVALID"),
+    (errors.CallerUnknown, 401, "AUTH_REQUIRED"),
+    (errors.NotAllowed, 403, "AUTH_REQUIRED"),
+    (errors.NotFound, 404, "NOT_FOUND"),
+    (errors.Conflict, 409, "DATA_CONFLICT"),
+    (errors.RateLimited, 429, "RATE_LIMITED"),
+    (errors.CardDeclined, 402, "PAYMENT_PROVIDER_ERROR"),
+    (errors.ProviderFailed, 502, "PAYMENT_PROVIDER_ERROR"),
+    (errors.CircuitOpen, 503, "SUPPLIER_TIMEOUT"),
+    (errors.SupplierFailed, 504, "SUPPLIER_TIMEOUT"),
+    (errors.Unavailable, 503, "TRANSIENT_RETRY"),
+)
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure's body. `errors` lists every fault, in field order."""
+
+    ok: bool = False
+    code: str
+    error: str
+    errors: list[str]
+    request_id: str
+
+
+class BodyTooLarge(errors.InputInvalid):
+    """More than 1 MiB of body."""
+
+
+class NotJson(errors.InputInvalid):
+    """A body of another media type."""
+
+
+class MethodNotAllowed(errors.InputInvalid):
+    """The path exists, not with this method; `allowed` is what it takes."""
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Method not allowed; use {allowed}")
+        self.allowed = allowed
+
+
+STATUS_OF_INPUT_FAULTS: dict[type[errors.DomainError], int] = {BodyTooLarge: 413, NotJson: 415, MethodNotAllowed: 405}
+
+
+def status_and_code(error: BaseException) -> tuple[int, str]:
+    """Anything that is not a domain error is a bug."""
+    for kind, status, code in TABLE:
+        if isinstance(error, kind):
+            return STATUS_OF_INPUT_FAULTS.get(type(error), status), code
+    return 500, "UNKNOWN"
+
+
+def body_of(error: BaseException, request_id: str) -> bytes:
+    """The envelope; a bug says nothing of itself."""
+    _, code = status_and_code(error)
+    if isinstance(error, errors.InputInvalid):
+        messages = list(error.errors)
+    else:
+        messages = [str(error) if isinstance(error, errors.DomainError) else "Something went wrong on our side"]
+    return msgspec.json.encode(Problem(code=code, error=messages[0], errors=messages, request_id=request_id))
+
+
+def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
+    """The headers that a failure owes: Allow, Retry-After."""
+    if isinstance(error, MethodNotAllowed):
+        return [(b"allow", error.allowed.encode())]
+    if isinstance(error, errors.Delayed):
+        return [(b"retry-after", str(error.retry_after).encode())]
+    return []
+
+
+def from_status(status: int) -> errors.DomainError:
+    """What the router's own refusals mean: an unknown path or a method that it does not take."""
+    if status == 405:  # noqa: PLR2004 - the status itself
+        return errors.InputInvalid("Method not allowed")
+    return errors.NotFound("No such path")

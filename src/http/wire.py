@@ -1,0 +1,77 @@
+"""The few ASGI moves that every handler needs: reading a bounded body, sending an answer, the request id."""
+
+import re
+from collections.abc import Iterable
+from uuid import uuid4
+
+from litestar.types import Receive, Scope, Send
+
+from src.http.problems import BodyTooLarge, NotJson
+
+LARGEST_BODY = 1024 * 1024
+JSON = b"application/json"
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Headers by lower-case name; the first of a repeated one counts."""
+    return dict(reversed(list(scope["headers"])))
+
+
+def request_id_of(headers: dict[bytes, bytes]) -> str:
+    """The caller's x-request-id when it is a valid one, else a new uuid."""
+    given = headers.get(b"x-request-id")
+    if given is not None and REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return str(uuid4())
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """The whole body. Raises BodyTooLarge above 1 MiB, without reading on."""
+    message = "The body is larger than 1 MiB"
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > LARGEST_BODY:
+        raise BodyTooLarge(message)
+    parts = bytearray()
+    while True:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return bytes(parts)
+        if event["type"] == "http.request":
+            parts += event["body"]
+            if len(parts) > LARGEST_BODY:
+                raise BodyTooLarge(message)
+            if not event["more_body"]:
+                return bytes(parts)
+
+
+def require_json(headers: dict[bytes, bytes], body: bytes) -> None:
+    """Raises NotJson when a body is announced as anything but JSON."""
+    kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+    if body and kind != JSON and not kind.endswith(b"+json"):
+        message = "The body must be application/json"
+        raise NotJson(message)
+
+
+async def send_answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    request_id: str,
+    headers: Iterable[tuple[bytes, bytes]] = NO_HEADERS,
+    media_type: bytes = JSON,
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", media_type),
+                (b"content-length", str(len(body)).encode()),
+                (b"x-request-id", request_id.encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})

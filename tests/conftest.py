@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+from litestar import Litestar
+
+from src.app import create, login_dsn
+from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
+from tests import postgres
+
+OPS_USER = "22222222-2222-4222-8222-222222222222"
+TRAVELLER = "33333333-3333-4333-8333-333333333333"
+OTHER_TRAVELLER = "44444444-4444-4444-8444-444444444444"
+ITINERARY = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    with postgres.disposable(os.environ.get("ECOTRIPS_TEST_POSTGRES", "auto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(server: postgres.Server) -> str:
+    return postgres.make_template(server)
+
+
+@pytest.fixture
+async def database(server: postgres.Server, template: str) -> AsyncIterator[str]:
+    """The administrator's DSN of a fresh database with the shipped SQL and the demo data."""
+    dsn = await server.create(template)
+    yield dsn
+    await server.drop(dsn)
+
+
+@pytest.fixture
+async def admin(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection: sees and breaks everything."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def as_role(dsn: str, role: Role, user_id: str | None = None) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as a caller's login role, with the claims of its token for the whole session."""
+    logins = {Role.ANONYMOUS: "web_anon", Role.USER: "web_authenticated", Role.SERVICE: "web_service"}
+    connection = await asyncpg.connect(login_dsn(postgres.settings(dsn), logins[role]))
+    try:
+        claims = f'{{"role":"{role}","sub":"{user_id}"}}' if user_id else f'{{"role":"{role}"}}'
+        await connection.execute("select set_config('request.jwt.claims', $1, false)", claims)
+        yield connection
+    finally:
+        await connection.close()
+
+
+def user_context(user_id: str = TRAVELLER, request_id: str = "test") -> Context:
+    return Context(Caller(Role.USER, f'{{"role":"authenticated","sub":"{user_id}"}}', UUID(user_id)), request_id)
+
+
+ANONYMOUS_CONTEXT = Context(ANONYMOUS, "test")
+SERVICE_CONTEXT = Context(SERVICE, "test")
+
+
+def token(role: str, user_id: str | None = None, **claims: object) -> str:
+    given: dict[str, object] = {"role": role}
+    if user_id:
+        given |= {"sub": user_id, "exp": datetime.now(UTC) + timedelta(hours=1)}
+    return jwt.encode({**given, **claims}, postgres.JWT_SECRET, algorithm="HS256")
+
+
+ANON_KEY = token("anon")
+SERVICE_KEY = token("service_role")
+
+
+@dataclass
+class Api:
+    """A client of the composed application, with the headers of each kind of caller."""
+
+    http: httpx.AsyncClient
+    app: Litestar
+
+    anonymous: ClassVar = {"apikey": ANON_KEY}
+    service: ClassVar = {"apikey": SERVICE_KEY, "authorization": f"Bearer {SERVICE_KEY}"}
+
+    @staticmethod
+    def user(user_id: str = TRAVELLER) -> dict[str, str]:
+        return {"apikey": ANON_KEY, "authorization": f"Bearer {token('authenticated', user_id)}"}
+
+    @property
+    def ops(self) -> dict[str, str]:
+        return self.user(OPS_USER)
+
+    async def post(self, function: str, body: object = None, headers: dict[str, str] | None = None) -> httpx.Response:
+        sent = self.anonymous if headers is None else headers
+        return await self.http.post(f"/functions/v1/{function}", json={} if body is None else body, headers=sent)
+
+    async def get(self, function: str, headers: dict[str, str] | None = None, **query: object) -> httpx.Response:
+        sent = self.anonymous if headers is None else headers
+        shown = {name.rstrip("_"): str(value) for name, value in query.items()}
+        return await self.http.get(f"/functions/v1/{function}", params=shown, headers=sent)
+
+
+@asynccontextmanager
+async def serving(dsn: str, **changes: object) -> AsyncIterator[Api]:
+    """The composed application on a database; `changes` are settings."""
+    app = create(postgres.settings(dsn, **changes))
+    async with (
+        app.lifespan(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://testserver") as client,
+    ):
+        yield Api(client, app)
+
+
+@pytest.fixture
+async def api(database: str) -> AsyncIterator[Api]:
+    """The application offline, as `make run` starts it."""
+    async with serving(database) as served:
+        yield served
