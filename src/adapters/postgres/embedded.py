@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -107,6 +107,7 @@ class EmbeddedPostgres:
                 preexec_fn=runner.prepare(None if detached else os.getpid()),  # noqa: PLW1509 - no threads yet
             )
         self._wait_until_ready(child)
+        child.returncode = 0  # it outlives this object, and is followed by its pid file from here on
         return True
 
     def stop(self, timeout: float = 10.0) -> bool:
@@ -117,6 +118,8 @@ class EmbeddedPostgres:
         for sign, patience in ((signal.SIGINT, timeout), (signal.SIGQUIT, timeout)):
             os.kill(pid, sign)
             if _until(lambda: self.running_pid() is None, patience):
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
                 return True
         message = f"PostgreSQL (pid {pid}) does not stop"
         raise EmbeddedPostgresError(message)
