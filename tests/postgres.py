@@ -76,6 +76,8 @@ def disposable(choice: str) -> Iterator[Server]:
 
 
 def _docker_answers() -> bool:
+    if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
+        return False
     import docker  # noqa: PLC0415 - only where it is asked for
 
     try:
