@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock clean
+.PHONY: help run test test-15 check format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: $(VENV)/.runtime ## Run everything offline on http://127.0.0.1:8000 (PORT a
 
 test: $(VENV)/.dev ## Run every test
 	@$(BIN)/python -m pytest -n 2
+
+test-15: $(VENV)/.dev ## Run the tests of the SQL on another PostgreSQL (POSTGRES_BIN)
+	@$(BIN)/python -m pytest -n 2 tests/sql tests/contracts tests/house
 
 check: $(VENV)/.dev ## Lint, types, architecture contracts, SQL checks
 	@$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -112,11 +113,30 @@ class Api:
 
 
 @asynccontextmanager
+async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    """The application's life in a task of its own: a fixture's two halves run in different ones."""
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await ended.wait()
+
+    life = asyncio.create_task(live())
+    await asyncio.wait([life, asyncio.create_task(started.wait())], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield
+    finally:
+        ended.set()
+        await life
+
+
+@asynccontextmanager
 async def serving(dsn: str, **changes: object) -> AsyncIterator[Api]:
     """The composed application on a database; `changes` are settings."""
     app = create(postgres.settings(dsn, **changes))
     async with (
-        app.lifespan(),
+        lifespan(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://testserver") as client,
     ):
         yield Api(client, app)

@@ -15,7 +15,7 @@ begin
     where k.created_at < now() - interval '24 hours'
       or (k.status is null and k.locked_until < now() and k.request_hash = excluded.request_hash);
   if found then
-    return '{}';
+    return '{}'::json;
   end if;
   select * into v_row from ops.idempotency_keys k where k.caller = p_caller and k.key = p_key;
   if v_row.request_hash <> p_request_hash then

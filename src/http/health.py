@@ -6,6 +6,7 @@ import msgspec
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from src.ports.health import Readiness
 
@@ -24,7 +25,7 @@ def routes(functions: list[str], readiness: Readiness) -> list[HTTPRouteHandler]
         return Response(body, status_code=200 if state.ready else 503, media_type="application/json")
 
     @get("/functions/v1/{fn:str}/health", include_in_schema=False, sync_to_thread=False)
-    def function_health(fn: str) -> Response[bytes]:
+    def function_health(fn: FromPath[str]) -> Response[bytes]:
         if fn not in known:
             raise NotFoundException
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,43 @@
+"""The register of rule names: SQL, Python and documentation hold each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import asyncpg
+
+from src.adapters.postgres.errors import RULES
+
+SQL = Path(__file__).parents[2] / "sql"
+RAISED = re.compile(r"constraint\s*=\s*'(\w+)'")
+
+
+def raised_rules() -> set[str]:
+    return {name for file in SQL.rglob("*.sql") for name in RAISED.findall(file.read_text())}
+
+
+def test_every_rule_that_sql_raises_has_a_meaning() -> None:
+    assert raised_rules() <= set(RULES)
+
+
+async def test_every_meaning_belongs_to_a_rule(admin: asyncpg.Connection) -> None:
+    declared = {row["conname"] for row in await admin.fetch("select conname from pg_constraint")}
+    assert set(RULES) <= raised_rules() | declared
+
+
+def test_every_raise_names_its_rule() -> None:
+    for file in SQL.rglob("*.sql"):
+        for statement in re.findall(r"raise exception.*?;", file.read_text(), flags=re.DOTALL):
+            assert RAISED.search(statement), f"{file.name}: {statement}"
+
+
+def test_grants_stand_in_one_file() -> None:
+    for folder in ("functions", "views"):
+        for file in (SQL / folder).glob("*.sql"):
+            assert not re.search(r"^\s*(grant|revoke)\s", file.read_text(), flags=re.MULTILINE), file.name
+
+
+def test_functions_files_drop_nothing() -> None:
+    for file in (SQL / "functions").glob("*.sql"):
+        assert not re.search(r"^\s*drop\s", file.read_text(), flags=re.MULTILINE), file.name

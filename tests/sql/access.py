@@ -1,0 +1,27 @@
+"""Writes access.txt anew from the catalog: `python -m tests.sql.access`. Review the difference like code."""
+
+import asyncio
+
+import asyncpg
+
+from tests import postgres
+from tests.sql.test_access import CALLERS, TABLE, granted, line
+
+HEAD = f"""\
+# Who may use what. x = execute; r, a, w, d = select, insert, update, delete; - = nothing.
+# What only ops may do is granted to authenticated and refused to others by sec.require_ops() or a row policy.
+# Written by `python -m tests.sql.access`; review the difference like code.
+# {"object":<98} {" ".join(f"{caller:<13}" for caller in CALLERS)}
+"""
+
+
+async def write(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    found = await granted(connection)
+    await connection.close()
+    TABLE.write_text(HEAD + "".join(f"{line(name, rights)}\n" for name, rights in sorted(found.items())))
+
+
+if __name__ == "__main__":
+    with postgres.disposable("embedded") as server:
+        asyncio.run(write(server.url(postgres.make_template(server))))
