@@ -57,3 +57,12 @@ grant execute on function
   public.record_payment_intent(uuid, text, text),
   public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
 to service_role;
+
+-- Permits: any key asks, users see and give up their own, ops decide.
+grant usage on schema permits to authenticated, service_role;
+grant select on permits.requests, permits.quota to authenticated, service_role;
+grant execute on function public.create_permit_request(text, date, int, text) to anon, authenticated, service_role;
+grant execute on function
+  public.approve_permit_request(uuid, text), public.reject_permit_request(uuid, text),
+  public.cancel_permit_request(uuid, text), public.set_permit_quota(text, int)
+to authenticated, service_role;

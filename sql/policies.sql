@@ -42,3 +42,7 @@ create policy ops_read on payment.payments for select using ((select sec.is_ops(
 create policy ops_read on payment.webhook_events for select using ((select sec.is_ops()));
 create policy ops_read on fin.entries for select using ((select sec.is_ops()));
 create policy service_read on meta.applied for select using ((select sec.is_service()));
+
+create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
+create policy ops_read on permits.requests for select using ((select sec.is_ops()));
+create policy ops_read on permits.quota for select using ((select sec.is_ops()));

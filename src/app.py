@@ -29,12 +29,13 @@ from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
+from src.adapters.postgres.permits import PostgresPermits
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.stripe.mock import MockStripe
 from src.adapters.telemetry.audit import StandardOutput
 from src.domain.context import Role
-from src.http import bookings, exceptions, health, openapi, payments, problems, webhooks, wire
+from src.http import bookings, exceptions, health, openapi, payments, permits, problems, webhooks, wire
 from src.http import docs as docs_page
 from src.http.auth import Authenticator
 from src.http.edge import Edge
@@ -107,13 +108,13 @@ def create(settings: Settings | None = None) -> Litestar:
 
 def _endpoints(composed: Composed) -> list[Endpoint]:
     database, switches = composed.database, composed.switches
-    database, switches = composed.database, composed.switches
     providers = {"mock": MockStripe()}
     return [
         *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
         *exceptions.endpoints(PostgresExceptions(database), FixtureExceptions(), switches),
         *payments.endpoints(PostgresPayments(database), providers),
         *webhooks.endpoints(PostgresWebhooks(database), switches),
+        *permits.endpoints(PostgresPermits(database)),
     ]
 
 

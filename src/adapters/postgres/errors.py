@@ -27,6 +27,13 @@ RULES: Mapping[str, type[DomainError]] = {
     "payment_known": NotFound,
     "payment_terms_fixed": Conflict,
     "payment_transition": Conflict,
+    "permit_date_ahead": InputInvalid,
+    "permit_known": NotFound,
+    "permit_note_short": InputInvalid,
+    "permit_pending": Conflict,
+    "permit_quota": Conflict,
+    "permit_terms_fixed": Conflict,
+    "permit_transition": Conflict,
 }
 
 # SQLSTATE classes and codes that mean "try again": connection lost, resources, lock or statement time-outs,
