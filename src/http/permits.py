@@ -20,7 +20,10 @@ Note = Annotated[str, Meta(max_length=500, description="Free text; line breaks b
 
 
 class PermitInput(msgspec.Struct, frozen=True):
-    park: Annotated[Literal["Volcanoes", "Nyungwe", "Akagera"], Meta(examples=["Volcanoes"])]
+    park: Annotated[
+        Literal["Volcanoes", "Nyungwe", "Akagera"],
+        Meta(examples=["Volcanoes"], extra={"message": "park must be Volcanoes|Nyungwe|Akagera"}),
+    ]
     visit_date: Annotated[date, Meta(description="Today in Rwanda, or later", examples=["2027-12-12"])]
     pax_count: Annotated[
         int,

@@ -53,7 +53,7 @@ async def test_an_unknown_request_is_404(api: Api, function: str) -> None:
 
 async def test_the_traveller_may_give_up_and_nobody_else_learns_of_the_request(api: Api) -> None:
     target = (await api.post("permits-request", GOOD, api.user())).json()["request_id"]
-    assert (await api.post("permits-cancel", {"request_id": target})).status_code == 403
+    assert (await api.post("permits-cancel", {"request_id": target})).status_code == 401
     other = await api.post("permits-cancel", {"request_id": target}, api.user(OTHER_TRAVELLER))
     assert (other.status_code, other.json()["error"]) == (404, "Request not found")
     own = await api.post("permits-cancel", {"request_id": target}, api.user())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import date, timedelta
 
@@ -11,6 +10,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import OPS_USER, OTHER_TRAVELLER, TRAVELLER, as_role
+from tests.races import raced
 
 DAY = date.today() + timedelta(days=60)  # noqa: DTZ011 - far enough for any zone
 
@@ -20,6 +20,11 @@ async def requested(
 ) -> str:
     body = await connection.fetchval("select create_permit_request($1, $2, $3, $4)", park, DAY, pax_count, note)
     return str(json.loads(body)["request_id"])
+
+
+def rule_of(outcome: object) -> object:
+    assert isinstance(outcome, asyncpg.PostgresError), outcome
+    return outcome.as_dict()["constraint_name"]
 
 
 async def test_travellers_see_their_own_requests_and_ops_see_all(database: str) -> None:
@@ -77,42 +82,39 @@ async def test_a_note_cannot_look_like_a_decision(admin: asyncpg.Connection) -> 
     assert len(lines) == 2
 
 
-async def test_of_two_decisions_at_once_one_wins(database: str) -> None:
+async def test_of_two_decisions_at_once_the_later_one_loses(database: str) -> None:
     async with as_role(database, Role.SERVICE) as one, as_role(database, Role.USER, OPS_USER) as other:
         target = await requested(one)
-        outcomes = await asyncio.gather(
+        lost = await raced(
+            one,
             one.fetchval("select approve_permit_request($1)", target),
+            other,
             other.fetchval("select reject_permit_request($1)", target),
-            return_exceptions=True,
         )
-        lost = [outcome for outcome in outcomes if isinstance(outcome, asyncpg.PostgresError)]
-        assert [(error.sqlstate, error.as_dict()["constraint_name"]) for error in lost] == [("PT409", "permit_pending")]
-        assert (
-            await one.fetchval(
-                "select count(*) from audit.events where what in ('permits.approved', 'permits.rejected')"
-            )
-            == 1
-        )
+        assert rule_of(lost) == "permit_pending"
+        decided = "select what from audit.events where payload->>'permit_request_id' = $1 order by id"
+        assert [row["what"] for row in await one.fetch(decided, target)] == ["permits.requested", "permits.approved"]
 
 
 async def test_a_quota_is_kept_also_when_the_last_places_are_approved_at_once(database: str) -> None:
     async with as_role(database, Role.SERVICE) as one, as_role(database, Role.SERVICE) as other:
         targets = [await requested(one, 3) for _ in range(2)]
-        unlimited = await requested(one, 8, park="Akagera")
         await one.fetchval("select set_permit_quota('Nyungwe', 5)")
-        outcomes = await asyncio.gather(
-            one.fetchval("select approve_permit_request($1)", targets[0]),
-            other.fetchval("select approve_permit_request($1)", targets[1]),
-            return_exceptions=True,
-        )
-        lost = [outcome for outcome in outcomes if isinstance(outcome, asyncpg.PostgresError)]
-        assert [error.as_dict()["constraint_name"] for error in lost] == ["permit_quota"]
+        approve = "select approve_permit_request($1)"
+        lost = await raced(one, one.fetchval(approve, targets[0]), other, other.fetchval(approve, targets[1]))
+        assert rule_of(lost) == "permit_quota"
         with pytest.raises(asyncpg.PostgresError, match=f"Nyungwe has no places left for 3 visitors on {DAY}"):
             await requested(one, 3)
         await requested(one, 2)
-        await one.fetchval("select approve_permit_request($1)", unlimited)
-        await one.fetchval("select set_permit_quota('Nyungwe', null)")
-        await requested(one, 500)
+
+
+async def test_a_park_without_a_quota_takes_any_number(database: str) -> None:
+    async with as_role(database, Role.SERVICE) as service:
+        await service.fetchval("select set_permit_quota('Nyungwe', 0)")
+        target = await requested(service, 500, park="Akagera")
+        await service.fetchval("select approve_permit_request($1)", target)
+        await service.fetchval("select set_permit_quota('Nyungwe', null)")
+        await requested(service, 500)
 
 
 async def test_a_refused_decision_leaves_no_trace(database: str) -> None:
