@@ -15,7 +15,7 @@ async def raced(
     second: asyncpg.Connection,
     other: Coroutine[Any, Any, object],
 ) -> object:
-    """The outcome of `other` on `second`, value or exception, when `one` on `first` commits only once `other` waits for it.
+    """The outcome of `other` on `second`, value or exception; `one` on `first` commits only once `other` waits for it.
 
     An `other` that does not wait at all runs to its end first.
     """
