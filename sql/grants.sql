@@ -39,7 +39,7 @@ to anon, authenticated, service_role;
 
 -- Users see their own rows, ops see all.
 grant select on
-  core.profiles, audit.events, ops.flags, ops.exceptions, ops.v_bookings, ops.v_exceptions, booking.itineraries,
+  core.profiles, audit.events, ops.flags, ops.exceptions, ops.sweeps, ops.v_bookings, ops.v_exceptions, booking.itineraries,
   booking.items, payment.payments, fin.entries, fin.ledger
 to authenticated, service_role;
 
@@ -66,3 +66,9 @@ grant execute on function
   public.approve_permit_request(uuid, text), public.reject_permit_request(uuid, text),
   public.cancel_permit_request(uuid, text), public.set_permit_quota(text, int)
 to authenticated, service_role;
+
+-- Service: the worker.
+grant execute on function
+  ops.claim_sweep(text, double precision), ops.finish_sweep(text, bigint), ops.fail_sweep(text, text),
+  ops.purge_idempotency_keys(int), ops.purge_rate_limits(int)
+to service_role;

@@ -29,6 +29,7 @@ create policy service_writes on core.profiles using ((select sec.is_service())) 
 create policy ops_read on audit.events for select using ((select sec.is_ops()));
 create policy ops_read on ops.flags for select using ((select sec.is_ops()));
 create policy ops_read on ops.exceptions for select using ((select sec.is_ops()));
+create policy ops_read on ops.sweeps for select using ((select sec.is_ops()));
 
 create policy own_itineraries on booking.itineraries for select using (user_id = (select auth.uid()));
 create policy ops_read on booking.itineraries for select using ((select sec.is_ops()));

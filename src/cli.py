@@ -14,16 +14,28 @@ import asyncpg
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.embedded import EmbeddedPostgresError
 from src.commands import db, local
+from src.domain.errors import DomainError
 from src.settings import SWITCHES, SettingsError
+
+# What the person at the terminal can mend: shown in one line.
+MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, DomainError, OSError, asyncpg.PostgresError, ValueError)
 
 
 def main() -> None:
-    """Run one command; a failure that the person at the terminal can mend is one line and exit status 1."""
+    """Run one command; a failure that can be mended is one line and exit status 1."""
     arguments = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
         sys.exit(_run(arguments))
-    except (EmbeddedPostgresError, ApplyError, SettingsError, OSError, asyncpg.PostgresError, ValueError) as error:
+    except (
+        EmbeddedPostgresError,
+        ApplyError,
+        SettingsError,
+        OSError,
+        asyncpg.PostgresError,
+        ValueError,
+        DomainError,
+    ) as error:
         sys.exit(f"ecotrips: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -36,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve HTTP on PORT (8000)")
     serve.add_argument("--workers", type=int, default=1, help="server processes")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    worker = commands.add_parser("worker", help="do what is due, until stopped; any number may run")
+    worker.add_argument("--once", action="store_true", help="one turn of everything, for cron")
+    worker.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process is gone")
     database = commands.add_parser("db", help="the database").add_subparsers(dest="action", required=True)
     for name, text in (
         ("start", "start the embedded PostgreSQL and leave it running"),
@@ -66,6 +81,8 @@ def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "demo" | "serve" | "psql":
             return _serve(arguments)
+        case "worker":
+            return _work(arguments)
         case "db":
             return _database(arguments)
         case "flags":
@@ -85,6 +102,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     else:
         serve.serve(arguments.workers, arguments.host)
     return 0
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    from src import worker  # noqa: PLC0415 - likewise
+
+    with local.database(os.environ) as settings:
+        return worker.main(settings, once=arguments.once, parent=arguments.parent)
 
 
 def _database(arguments: argparse.Namespace) -> int:
@@ -135,3 +159,7 @@ async def _set_flag(dsn: str, name: str, value: str | None) -> None:
     finally:
         await connection.close()
     print(f"{name}={value}" if value is not None else f"{name}: override removed")
+
+
+if __name__ == "__main__":
+    main()

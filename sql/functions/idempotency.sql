@@ -44,3 +44,24 @@ as $$
   delete from ops.idempotency_keys where caller = p_caller and key = p_key and status is null
 $$;
 comment on function ops.release_idempotency_key(text, text) is 'Frees a key whose request had no answer worth keeping (5xx).';
+
+create or replace function ops.purge_idempotency_keys(p_limit int default 5000) returns int
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_purged int;
+begin
+  delete from ops.idempotency_keys k
+  using (
+    select caller, key from ops.idempotency_keys
+    where created_at < now() - interval '24 hours'
+    order by created_at
+    limit p_limit
+    for update skip locked
+  ) old
+  where k.caller = old.caller and k.key = old.key;
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end;
+$$;
+comment on function ops.purge_idempotency_keys(int) is 'Service: removes at most p_limit answers older than 24 h and says how many.';

@@ -23,3 +23,24 @@ end;
 $$;
 comment on function ops.take_token(text, text, int) is
 'Takes one call from a caller''s minute; 0 when there was one, else the seconds until there is.';
+
+create or replace function ops.purge_rate_limits(p_limit int default 5000) returns int
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_purged int;
+begin
+  -- A bucket is full again after a minute, so one untouched for an hour says nothing.
+  delete from ops.rate_limits b
+  using (
+    select function, caller from ops.rate_limits
+    where refilled_at < now() - interval '1 hour'
+    limit p_limit
+    for update skip locked
+  ) old
+  where b.function = old.function and b.caller = old.caller;
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end;
+$$;
+comment on function ops.purge_rate_limits(int) is 'Service: removes at most p_limit token buckets that are long full again.';

@@ -33,7 +33,7 @@ create table ops.flags (
 
 create table ops.exceptions (
   id uuid primary key default gen_random_uuid(),
-  kind text not null check (kind in ('payment', 'webhook', 'payout', 'refund', 'message', 'erasure', 'circuit', 'ledger')),
+  kind text not null check (kind in ('payment', 'webhook', 'payout', 'refund', 'message', 'erasure', 'circuit', 'ledger', 'sweep')),
   -- What failed: a payment's, event's, payout's … id. One unresolved row per cause.
   cause text not null,
   status text not null default 'open' check (status in ('open', 'retrying', 'resolved')),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from granian.constants import Interfaces, Loops, RuntimeModes
@@ -43,7 +46,19 @@ def demo() -> None:
         local.apply_sql(settings)
         asyncio.run(seed_demo(settings.database_url))
         values = local.write_environment_file(settings)
-        run(settings, 1, "127.0.0.1", lambda: print(_welcome(settings, values), flush=True))
+        with _worker():
+            run(settings, 1, "127.0.0.1", lambda: print(_welcome(settings, values), flush=True))
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    """One worker beside the server, in a process of its own that ends with this one, however it ends."""
+    command = [sys.executable, "-m", "src.cli", "worker", "--parent", str(os.getpid())]
+    with subprocess.Popen(command) as worker:  # noqa: S603 - the arguments are ours
+        try:
+            yield
+        finally:
+            worker.terminate()
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -11,3 +11,6 @@ class Callers(Protocol):
 
     async def take_token(self, context: Context, function: str, per_minute: int, client: str) -> int:
         """0 when the call is within its limit, else the seconds to wait. `client` tells anonymous callers apart."""
+
+    async def purge_tokens(self, context: Context) -> int:
+        """Remove one batch of limits that are long full again and say how many."""

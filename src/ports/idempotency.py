@@ -15,3 +15,6 @@ class IdempotencyKeys(Protocol):
 
     async def release(self, context: Context) -> None:
         """Forget a request that had no answer worth keeping."""
+
+    async def purge(self, context: Context) -> int:
+        """Remove one batch of answers older than 24 hours and say how many."""

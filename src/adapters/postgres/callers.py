@@ -19,3 +19,6 @@ class PostgresCallers:
             context.as_service(), "ops.take_token", p_function=function, p_caller=caller, p_per_minute=per_minute
         )
         return int(seconds)
+
+    async def purge_tokens(self, context: Context) -> int:
+        return int(await self._database.call(context, "ops.purge_rate_limits"))

@@ -27,6 +27,9 @@ class PostgresIdempotencyKeys:
     async def release(self, context: Context) -> None:
         await self._call(context, "ops.release_idempotency_key")
 
+    async def purge(self, context: Context) -> int:
+        return int(await self._database.call(context, "ops.purge_idempotency_keys"))
+
     async def _call(self, context: Context, function: str, **arguments: object) -> bytes:
         key = context.idempotency_key
         return await self._database.call(

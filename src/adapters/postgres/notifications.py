@@ -22,11 +22,15 @@ class Notifications:
 
     def __init__(self, dsn: str, channels: Mapping[str, Refresh], *, pulse: float = 1.0) -> None:
         self._dsn = dsn
-        self._channels = channels
+        self._channels = dict(channels)
         self._pulse = pulse
         self._task: asyncio.Task[None] | None = None
         self._refreshing: set[asyncio.Task[None]] = set()
         self.connected = False
+
+    def add(self, channel: str, refresh: Refresh) -> None:
+        """Hear one more channel, from the next connection on: call it before start()."""
+        self._channels[channel] = refresh
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run())

@@ -1,0 +1,189 @@
+"""`ecotrips worker`: does what is due, on any number of hosts. What it does is listed in sweeps(), one line each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from uuid import uuid4
+
+from src.adapters.postgres.callers import PostgresCallers
+from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.sweeps import PostgresSlots
+from src.app import Composed, compose
+from src.domain.context import SERVICE, Context
+from src.domain.errors import DomainError, Unavailable
+from src.domain.sweeps import Sweep
+from src.ports.sweeps import Slots
+from src.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HOUR = 3600.0
+# All in seconds: how soon a notified sweep begins (a burst of notifications costs one turn), how often at least a
+# slot is asked for, the longest silence while the database is away, and how long a stop waits for running batches
+# (what is cut off is finished by whoever finds its lease run out).
+SOON = 0.25
+LONGEST_PAUSE = 15.0
+LONGEST_ABSENCE = 30.0
+GRACE = 20.0
+BATCHES_IN_A_TURN = 1000
+
+
+def sweeps(composed: Composed) -> list[Sweep]:
+    """Everything the worker does, with its period in seconds."""
+    database = composed.database
+    return [
+        Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
+        Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
+    ]
+
+
+class Worker:
+    """Runs sweeps in turns. `report` gets one line for every turn that handled something or failed."""
+
+    def __init__(self, given: Sequence[Sweep], slots: Slots, report: Callable[[str], None]) -> None:
+        self._sweeps = given
+        self._slots = slots
+        self._report = report
+        self._stopping = asyncio.Event()
+        self._woken = {sweep.name: asyncio.Event() for sweep in given}
+
+    def stop(self) -> None:
+        """Begin no further batch; run() returns when the running ones have ended."""
+        self._stopping.set()
+        for event in self._woken.values():
+            event.set()
+
+    async def wake(self, name: str) -> None:
+        """Begin the sweep soon, whatever its period says."""
+        self._woken[name].set()
+
+    async def run(self) -> None:
+        """Turns of every sweep until stop()."""
+        following = [asyncio.create_task(self._follow(sweep)) for sweep in self._sweeps]
+        await self._stopping.wait()
+        _, late = await asyncio.wait(following, timeout=GRACE)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+    async def run_once(self) -> bool:
+        """One turn of every sweep, also of those whose slot is taken; False when one failed."""
+        verdicts = []
+        for sweep in self._sweeps:
+            context = _new_context()
+            await self._slots.claim(context, sweep.name, sweep.every)
+            verdicts.append(await self._turn(sweep, context))
+        return all(verdicts)
+
+    async def _follow(self, sweep: Sweep) -> None:
+        woken, absence = False, 0.0
+        while not self._stopping.is_set():
+            context = _new_context()
+            try:
+                if await self._slots.claim(context, sweep.name, SOON if woken else sweep.every):
+                    await self._turn(sweep, context)
+                absence = 0.0
+            except Unavailable:
+                absence = min(LONGEST_ABSENCE, absence * 2 or 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+                log.warning("sweep %s waits %.0f s for the database", sweep.name, absence)
+            except Exception as error:  # noqa: BLE001 - one sweep's bug must not end the others
+                absence = LONGEST_ABSENCE
+                _log_bug(sweep, context, error)
+            woken = await self._pause(sweep, absence)
+
+    async def _pause(self, sweep: Sweep, absence: float) -> bool:
+        """Wait for the next turn; True when a notification asks for it."""
+        event = self._woken[sweep.name]
+        if absence:
+            await _wait(self._stopping, absence)
+        elif not await _wait(event, min(sweep.every, LONGEST_PAUSE)):
+            return False
+        event.clear()
+        # A turn that began before the notification may have looked too early. In the next short period it did not.
+        await _wait(self._stopping, 1.1 * SOON)
+        return True
+
+    async def _turn(self, sweep: Sweep, context: Context) -> bool:
+        began, handled = time.monotonic(), 0
+        line = f"SWEEP {sweep.name} requestId={context.request_id}"
+        try:
+            for _ in range(BATCHES_IN_A_TURN):
+                batch = await sweep.run(context)
+                handled += batch
+                if not batch or self._stopping.is_set():
+                    break
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and shown to ops
+            failures = await self._slots.fail(context, sweep.name, type(error).__name__)
+            self._report(f"{line} failed={type(error).__name__} failures={failures} handled={handled}")
+            if not isinstance(error, DomainError):
+                _log_bug(sweep, context, error)
+            return False
+        await self._slots.finish(context, sweep.name, handled)
+        if handled:
+            self._report(f"{line} handled={handled} seconds={time.monotonic() - began:.2f}")
+        return True
+
+
+def main(settings: Settings, *, once: bool = False, parent: int | None = None) -> int:
+    """Work until SIGTERM or SIGINT, or with `once` one turn of everything; returns the exit status.
+
+    `parent` is the process that this one must not outlive.
+    """
+    return asyncio.run(_main(settings, once=once, parent=parent))
+
+
+async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
+    composed = compose(settings)
+    given = sweeps(composed)
+    worker = Worker(given, PostgresSlots(composed.database), partial(print, flush=True))
+    try:
+        if once:
+            return 0 if await worker.run_once() else 1
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(sign, worker.stop)
+        for sweep in given:
+            composed.notifications.add(sweep.channel, partial(worker.wake, sweep.name))
+        await composed.notifications.start()
+        watching = asyncio.create_task(_stop_without(parent, worker)) if parent else None
+        print(f"worker started: {', '.join(sweep.name for sweep in given)}", flush=True)
+        await worker.run()
+        if watching:
+            watching.cancel()
+        print("worker stopped", flush=True)
+        return 0
+    finally:
+        await composed.notifications.stop()
+        await composed.database.close()
+
+
+async def _stop_without(parent: int, worker: Worker) -> None:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody that a parent died
+        await asyncio.sleep(1)
+    worker.stop()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event came within the time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _new_context() -> Context:
+    return Context(SERVICE, f"worker-{uuid4()}")
+
+
+def _log_bug(sweep: Sweep, context: Context, error: Exception) -> None:
+    # Not the message: database errors quote the values they choke on.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("sweep %s (%s) failed: %s\n%s", sweep.name, context.request_id, type(error).__name__, frames)
