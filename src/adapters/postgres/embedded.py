@@ -72,7 +72,8 @@ class EmbeddedPostgres:
 
     def url(self, database: str = "ecotrips", user: str = "postgres") -> str:
         """A DSN over the unix socket, for asyncpg and psql alike."""
-        return f"postgresql://{user}@/{database}?host={quote(self._running_socket_folder())}"
+        port = f"&port={self.port}" if self.port else ""
+        return f"postgresql://{user}@/{database}?host={quote(self._running_socket_folder())}{port}"
 
     def running_pid(self) -> int | None:
         """The postmaster's pid when it serves this very folder; a pid reused by another program does not count."""
@@ -194,7 +195,7 @@ class EmbeddedPostgres:
     def _pid_file(self) -> list[str]:
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _running_socket_folder(self) -> str:

@@ -1,0 +1,82 @@
+"""`ecotrips db apply`: once, in order, safe on two hosts, and never over an edited migration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from shutil import copytree
+
+import asyncpg
+import pytest
+
+from src.adapters.postgres import apply
+from src.app import role_password
+from src.domain.context import Role
+from tests.conftest import as_role
+from tests.postgres import Server, settings
+
+
+@pytest.fixture
+async def empty(server: Server) -> AsyncIterator[str]:
+    dsn = await server.create()
+    yield dsn
+    await server.drop(dsn)
+
+
+@pytest.fixture
+def sql(tmp_path: Path) -> Path:
+    return copytree(apply.SQL_FOLDER, tmp_path / "sql")
+
+
+async def run(dsn: str, folder: Path) -> list[str]:
+    given = settings(dsn)
+    return await apply.apply(dsn, apply.shipped(folder), lambda role: role_password(given, role))
+
+
+async def test_a_second_run_has_nothing_to_do(empty: str, sql: Path) -> None:
+    assert len(await run(empty, sql)) == len(apply.shipped(sql))
+    assert await run(empty, sql) == []
+
+
+async def test_two_hosts_at_once_apply_it_once(empty: str, sql: Path) -> None:
+    first, second = await asyncio.gather(run(empty, sql), run(empty, sql))
+    assert sorted([len(first), len(second)]) == [0, len(apply.shipped(sql))]
+
+
+async def test_an_edited_migration_is_refused(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    edited = next((sql / "migrations").glob("0002_*.sql"))
+    edited.write_text(edited.read_text() + "\nselect 1;\n")
+    with pytest.raises(apply.ApplyError, match=r"0002_.* was edited after it was applied"):
+        await run(empty, sql)
+
+
+async def test_a_changed_function_is_applied_again_with_its_grants(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    changed = sql / "functions" / "audit.sql"
+    changed.write_text(changed.read_text() + "\ncomment on function audit.refuse_change() is 'Changed.';\n")
+    assert await run(empty, sql) == ["functions/audit.sql", "policies.sql", "grants.sql"]
+
+
+async def test_a_failing_file_leaves_nothing_of_itself_and_is_named(empty: str, sql: Path) -> None:
+    (sql / "migrations" / "9999_broken.sql").write_text("create table meta.half (id int); select 1 / 0;")
+    with pytest.raises(apply.ApplyError, match=r"migrations/9999_broken\.sql: division by zero"):
+        await run(empty, sql)
+    connection = await asyncpg.connect(empty)
+    assert await connection.fetchval("select to_regclass('meta.half')") is None
+    assert await connection.fetchval("select to_regclass('payment.payments')") is not None
+    await connection.close()
+
+
+async def test_the_database_knows_the_digest_of_what_was_applied(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    connection = await asyncpg.connect(empty)
+    assert await connection.fetchval(apply.DIGEST_OF_DATABASE) == apply.digest(apply.shipped(sql))
+    await connection.close()
+
+
+async def test_the_login_roles_cannot_become_another_role(database: str) -> None:
+    async with as_role(database, Role.ANONYMOUS) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("set role service_role")

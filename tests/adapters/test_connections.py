@@ -1,0 +1,76 @@
+"""The free list: no connection is lost or shared, whoever is cancelled and whatever breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from src.adapters.postgres.connections import Connections
+from src.domain.errors import Unavailable
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Connections]:
+    pool = Connections(database, 3, patience=5)
+    yield pool
+    await pool.close()
+
+
+async def use(pool: Connections, seconds: float = 0.0) -> int:
+    async with pool.acquire() as connection:
+        value = await connection.fetchval("select pg_sleep($1), pg_backend_pid()", seconds, column=1)
+        return int(value)
+
+
+async def test_it_opens_no_more_than_its_size(pool: Connections) -> None:
+    assert len(set(await asyncio.gather(*(use(pool, 0.01) for _ in range(60))))) == 3
+    assert (pool.busy, pool.waiting) == (0, 0)
+
+
+async def test_cancelled_and_failing_callers_lose_no_connection(pool: Connections) -> None:
+    chance = random.Random(7)
+
+    async def caller() -> None:
+        async with pool.acquire() as connection:
+            if chance.random() < 0.2:
+                with pytest.raises(asyncpg.DivisionByZeroError):
+                    await connection.fetchval("select 1 / 0")
+            await connection.fetchval("select pg_sleep(0.001)")
+
+    tasks = [asyncio.create_task(caller()) for _ in range(200)]
+    for task in chance.sample(tasks, 60):
+        await asyncio.sleep(0.001)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
+    assert (pool.busy, pool.waiting) == (0, 0)
+    assert len(set(await asyncio.gather(*(use(pool, 0.01) for _ in range(9))))) == 3
+
+
+async def test_a_connection_that_the_server_ended_is_replaced(pool: Connections, admin: asyncpg.Connection) -> None:
+    pids = set(await asyncio.gather(*(use(pool, 0.01) for _ in range(3))))
+    await admin.fetch("select pg_terminate_backend(pid) from unnest($1::int[]) pid", list(pids))
+    await asyncio.sleep(0.1)
+    assert not pids & set(await asyncio.gather(*(use(pool, 0.01) for _ in range(3))))
+    assert pool.busy == 0
+
+
+async def test_who_waits_too_long_is_told_so(database: str) -> None:
+    pool = Connections(database, 1, patience=0.1)
+    async with pool.acquire():
+        with pytest.raises(Unavailable, match="busy"):
+            await use(pool)
+    assert await use(pool)
+    await pool.close()
+
+
+async def test_an_unreachable_server_leaves_no_place_taken() -> None:
+    pool = Connections("postgresql://postgres@127.0.0.1:9/none", 1, patience=0.5)
+    for _ in range(3):
+        with pytest.raises(OSError):  # noqa: PT011 - the system's own words differ
+            await pool.take()
+    assert pool.busy == 0

@@ -1,0 +1,52 @@
+"""Two server processes on one database."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, token
+from tests.processes import server
+
+ROUNDS = 10
+
+
+def bookings(address: str, bearer: str) -> httpx.Response:
+    headers = {"apikey": ANON_KEY, "authorization": f"Bearer {bearer}"}
+    return httpx.get(f"{address}/functions/v1/ops-bookings", headers=headers)
+
+
+async def test_the_next_request_of_each_process_obeys_a_switch(
+    database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await admin.execute(
+        "select set_config('request.jwt.claims', $1, false)", f'{{"role":"authenticated","sub":"{OPS_USER}"}}'
+    )
+    with server(database, tmp_path) as one, server(database, tmp_path) as two:
+        for number in range(ROUNDS):
+            value, source = ("0", "view") if number % 2 == 0 else ("1", "fixtures")
+            await admin.execute("select ops.set_flag('USE_FIXTURES', $1)", value)
+            assert [bookings(each.address, SERVICE_KEY).json()["source"] for each in (one, two)] == [source] * 2
+        assert bookings(one.address, token("authenticated", OPS_USER)).status_code == 200
+    who = await admin.fetch("select distinct who, what from audit.events where what = 'flags.set'")
+    assert [tuple(row) for row in who] == [(OPS_USER, "flags.set")]
+
+
+async def test_a_stopped_server_finishes_what_it_began(
+    database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    body = {"itinerary_id": OPS_USER, "amount_cents": 100, "currency": "USD"}
+    with server(database, tmp_path) as running:
+        async with httpx.AsyncClient(base_url=running.address, headers={"apikey": ANON_KEY}) as client:
+            async with admin.transaction():
+                await admin.execute("lock table payment.payments in access exclusive mode")
+                request = asyncio.create_task(client.post("/functions/v1/bff-checkout", json=body))
+                while not await admin.fetchval("select exists (select from pg_locks where not granted)"):
+                    await asyncio.sleep(0.01)
+                running.process.terminate()
+                await asyncio.sleep(0.3)
+            assert (await request).status_code == 200
+        assert running.process.wait(timeout=20) == 0

@@ -1,0 +1,72 @@
+"""Health, readiness and the document of the API."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import asyncpg
+from openapi_spec_validator import validate
+
+from tests.conftest import Api, serving
+
+
+async def test_a_functions_health_needs_no_key(api: Api) -> None:
+    answer = await api.http.get("/functions/v1/bff-checkout/health")
+    body = answer.json()
+    assert (answer.status_code, body["ok"], body["fn"]) == (200, True, "bff-checkout")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["time"])
+    assert abs(datetime.fromisoformat(body["time"]) - datetime.now(UTC)).total_seconds() < 5
+
+
+async def test_an_unknown_function_has_no_health(api: Api) -> None:
+    assert (await api.http.get("/functions/v1/nothing/health")).status_code == 404
+
+
+async def test_the_service_is_ready_and_says_which_switches_are_on(api: Api) -> None:
+    answer = await api.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "ok": True,
+        "parts": {"database": "ok", "sql": "ok"},
+        "switches": {
+            "USE_FIXTURES": "1",
+            "INVENTORY_OFFLINE": "1",
+            "WA_OFFLINE": "1",
+            "STRIPE_MOCK_MODE": "1",
+            "OPS_REFUND_MODE": "mock",
+        },
+    }
+
+
+async def test_other_sql_than_shipped_is_not_ready(api: Api, admin: asyncpg.Connection) -> None:
+    await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'")
+    answer = await api.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["parts"] == {"database": "ok", "sql": "differs from this release: run ecotrips db apply"}
+
+
+async def test_without_a_database_the_process_is_alive_but_not_ready() -> None:
+    async with serving("postgresql://postgres@127.0.0.1:9/none") as api:
+        assert (await api.http.get("/healthz")).status_code == 200
+        ready = await api.http.get("/readyz")
+        assert (ready.status_code, ready.json()["parts"]) == (503, {"database": "unreachable"})
+        fixtures = await api.get("ops-bookings")
+        assert fixtures.status_code == 200
+        body = {"itinerary_id": "11111111-1111-4111-8111-111111111111", "amount_cents": 1, "currency": "USD"}
+        checkout = await api.post("bff-checkout", body)
+        assert (checkout.status_code, checkout.json()["code"]) == (503, "TRANSIENT_RETRY")
+        assert checkout.headers["retry-after"] == "1"
+
+
+async def test_the_document_is_valid_and_lists_every_function(api: Api) -> None:
+    document = (await api.http.get("/schema")).json()
+    validate(document)
+    assert document["openapi"] == "3.1.0"
+    assert {"/functions/v1/ops-bookings", "/functions/v1/bff-checkout"} <= set(document["paths"])
+
+
+async def test_the_page_of_documentation_needs_nothing_from_elsewhere(api: Api) -> None:
+    page = (await api.http.get("/docs")).text
+    assert "/functions/v1/bff-checkout" in page
+    assert not re.search(r"(src|href)=['\"]?(https?:)?//", page)

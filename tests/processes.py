@@ -1,0 +1,98 @@
+"""Real server processes for tests that kill them or need two."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.settings import OFFLINE_SWITCHES
+from tests.postgres import JWT_SECRET
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass
+class ServerProcess:
+    """A running `ecotrips` process; `output` is everything it prints."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    output: Path
+
+    def kill(self) -> None:
+        """As a power cut would: the whole process group, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(timeout=20)
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def audit_lines(self) -> list[str]:
+        return [line for line in self.text().splitlines() if line.startswith("AUDIT ")]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**changes: str) -> dict[str, str]:
+    ours = re.compile("(PG|DATABASE_|JWT_|STRIPE_|WA_|HBX_)")
+    kept = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    return {**kept, "PYTHONPATH": str(ROOT), **changes}
+
+
+@contextmanager
+def command(folder: Path, *arguments: str, ready: str, env: Mapping[str, str]) -> Iterator[ServerProcess]:
+    """`ecotrips ARGUMENTS` in `folder` once its output holds `ready`; killed at the end if it still runs."""
+    output = folder / f"output-{time.monotonic_ns()}.txt"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "src.cli", *arguments],
+            cwd=folder,
+            env=dict(env),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    started = ServerProcess(process, "", output)
+    try:
+        _wait_for(ready, started)
+        found = re.search(r"http://[\d.]+:\d+", started.text())
+        started.address = found.group() if found else ""
+        yield started
+    finally:
+        if process.poll() is None:
+            started.kill()
+
+
+@contextmanager
+def server(dsn: str, folder: Path, *arguments: str, **changes: str) -> Iterator[ServerProcess]:
+    """`ecotrips serve` on a database, offline unless `changes` of its environment say otherwise."""
+    env = environment(
+        **{**OFFLINE_SWITCHES, "DATABASE_URL": dsn, "JWT_SECRET": JWT_SECRET, "PORT": str(free_port()), **changes}
+    )
+    with command(folder, "serve", *arguments, ready="serving http", env=env) as started:
+        yield started
+
+
+def _wait_for(text: str, started: ServerProcess, patience: float = 30) -> None:
+    deadline = time.monotonic() + patience
+    while text not in started.text():
+        assert started.process.poll() is None, started.text()
+        assert time.monotonic() < deadline, started.text()
+        time.sleep(0.02)

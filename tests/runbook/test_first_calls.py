@@ -1,0 +1,58 @@
+"""The runbook's first calls in its order, as a client sends them."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tests.conftest import Api
+
+ITINERARY = "11111111-1111-4111-8111-111111111111"
+CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+
+
+async def test_check_bookings_in_a_date_range(api: Api) -> None:
+    answer = await api.get("ops-bookings", from_="2025-10-01", to="2025-10-15", supplier="HBX")
+    body = answer.json()
+    assert (answer.status_code, body["ok"], body["source"]) == (200, True, "fixtures")
+    assert body["request_id"]
+    assert {row["supplier"] for row in body["data"]} == {"HBX"}
+
+
+async def test_list_exceptions_by_status(api: Api) -> None:
+    for status in ("open", "retrying", "resolved"):
+        body = (await api.get("ops-exceptions", status=status)).json()
+        assert {row["status"] for row in body["data"]} == {status}
+
+
+async def test_checkout_then_success(api: Api, admin: asyncpg.Connection) -> None:
+    intent = (await api.post("bff-checkout", CHECKOUT)).json()
+    assert intent["status"] == "processing"
+    assert intent["idempotency"] == "4d487930d60e0e2891eecf4e15c68c7e8491c2c376b9e15c"
+    assert intent["payment_intent"] == f"pi_mock_{intent['payment_id']}"
+    row = await admin.fetchrow("select status from payment.payments where id = $1", intent["payment_id"])
+    assert row is not None
+    assert row["status"] == "processing"
+    event = {
+        "type": "payment_intent.succeeded",
+        "data": {"payment_id": intent["payment_id"], "payment_intent": intent["payment_intent"]},
+    }
+    assert (await api.post("stripe-webhook", event)).json()["result"] == "applied"
+    assert (await api.post("stripe-webhook", event)).json()["result"] == "duplicate"
+    row = await admin.fetchrow("select status, provider_ref from payment.payments where id = $1", intent["payment_id"])
+    assert row is not None
+    assert tuple(row) == ("succeeded", intent["payment_intent"])
+
+
+async def test_checkout_then_failure(api: Api, admin: asyncpg.Connection) -> None:
+    intent = (await api.post("bff-checkout", CHECKOUT)).json()
+    event = {
+        "type": "payment_intent.payment_failed",
+        "data": {"payment_id": intent["payment_id"], "payment_intent": intent["payment_intent"]},
+    }
+    answer = await api.post("stripe-webhook", event, api.anonymous | {"x-request-id": "r1"})
+    assert answer.json()["result"] == "applied"
+    assert await admin.fetchval("select status from payment.payments") == "failed"
+    noted = await admin.fetch("select request_id from audit.events where what = 'payment.failure'")
+    assert [row["request_id"] for row in noted] == ["r1"]
+    opened = await admin.fetch("select status from ops.exceptions where cause = $1", intent["payment_id"])
+    assert [row["status"] for row in opened] == ["open"]
