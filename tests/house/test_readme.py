@@ -1,0 +1,57 @@
+"""What the README promises to a newcomer: `make run`'s command, its file of keys, and the calls that it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT, command, environment, free_port
+
+CURL = re.compile(r"^curl .*?(?<!\\)$", flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_calls_work_as_they_stand(tmp_path: Path) -> None:
+    calls = CURL.findall((ROOT / "README.md").read_text())
+    assert len(calls) >= 2
+    env = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"))
+    with command(tmp_path, "demo", ready="Try it in another terminal", env=env) as demo:
+        file = tmp_path / "data" / "dev.env"
+        assert f"source {file}" in demo.text()
+        assert file.stat().st_mode & 0o777 == 0o600
+        for call in calls:
+            run = ["bash", "-euc", f"source {file}\n{call}"]
+            answer = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path)
+            assert json.loads(answer.stdout)["ok"] is True, call
+        assert demo.stop() == 0
+    again = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"))
+    with command(tmp_path, "demo", ready="Try it in another terminal", env=again) as demo:
+        assert demo.stop() == 0
+
+
+def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
+    import socket  # noqa: PLC0415 - used here only
+
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        env = environment(PORT=str(busy.getsockname()[1]), DATA_DIR=str(tmp_path / "data"))
+        with (
+            pytest.raises(AssertionError, match="is not free"),
+            command(tmp_path, "demo", ready="Try it", env=env) as demo,
+        ):
+            demo.stop()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_without_rights_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    env = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"))
+    with (
+        pytest.raises(AssertionError, match="set DATA_DIR to a folder you own"),
+        command(tmp_path, "demo", ready="Try it", env=env) as demo,
+    ):
+        demo.stop()
