@@ -18,6 +18,8 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
 
+from src.adapters.files.links import SignedLinks
+from src.adapters.files.store import FileStore, store_at
 from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
 from src.adapters.postgres import apply
 from src.adapters.postgres.bookings import PostgresBookings
@@ -40,17 +42,20 @@ from src.http import docs as docs_page
 from src.http.auth import Authenticator
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
+from src.http.storage import StorageRoutes
 from src.settings import Settings, from_environment
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What every way into the service shares: the database, its notifications and the switches."""
+    """What every way into the service shares: the database, its notifications, the switches and the documents."""
 
     settings: Settings
     database: Database
     notifications: Notifications
     switches: PostgresSwitches
+    storage: FileStore
+    links: SignedLinks
 
 
 def compose(settings: Settings) -> Composed:
@@ -63,7 +68,8 @@ def compose(settings: Settings) -> Composed:
     database = Database(pools, settings.switches_json)
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     notifications = Notifications(login_dsn(settings, LOGIN_ROLES[Role.SERVICE]), {"ecotrips_flags": switches.refresh})
-    return Composed(settings, database, notifications, switches)
+    storage = store_at(settings.storage_url, settings.data_dir / "storage")
+    return Composed(settings, database, notifications, switches, storage, SignedLinks(settings.link_keys))
 
 
 def create(settings: Settings | None = None) -> Litestar:
@@ -71,12 +77,14 @@ def create(settings: Settings | None = None) -> Litestar:
     settings = settings or from_environment()
     composed = compose(settings)
     declared = _endpoints(composed)
+    authenticator, audit = Authenticator(settings.jwt_secret, settings.jwt_jwks), StandardOutput()
     edge = Edge(
-        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks),
+        authenticator=authenticator,
         callers=PostgresCallers(composed.database),
         keys=PostgresIdempotencyKeys(composed.database),
-        audit=StandardOutput(),
+        audit=audit,
         limited=settings.rate_limits,
+        public_url=settings.public_url,
     )
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
 
@@ -95,6 +103,9 @@ def create(settings: Settings | None = None) -> Litestar:
     return Litestar(
         route_handlers=[
             *(asgi(f"/functions/v1/{e.name}", copy_scope=False)(edge.serve(e)) for e in declared),
+            asgi("/storage/v1", is_mount=True, copy_scope=False)(
+                StorageRoutes(composed.storage, composed.links, authenticator, audit)
+            ),
             *health.routes([e.name for e in declared], readiness),
             *_documents(declared),
         ],

@@ -1,11 +1,14 @@
 """All settings, read once from the environment. Switches that change at run time are overridden in ops.flags."""
 
+import hashlib
+import hmac
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SHORTEST_SECRET = 32
 SWITCHES = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE", "OPS_REFUND_MODE")
 LIVE_SWITCHES: Mapping[str, str] = {name: "live" if name == "OPS_REFUND_MODE" else "0" for name in SWITCHES}
 OFFLINE_SWITCHES: Mapping[str, str] = {name: "mock" if name == "OPS_REFUND_MODE" else "1" for name in SWITCHES}
@@ -26,12 +29,20 @@ class Settings:
     data_dir: Path = Path(".data")
     port: int = 8000
     public_url: str = ""
+    storage_url: str = ""
+    link_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     jwt_jwks: str = field(default="", repr=False)
     stripe_webhook_secret: str = field(default="", repr=False)
     rate_limits: bool = False
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 4
     switches: Mapping[str, str] = field(default_factory=lambda: dict(LIVE_SWITCHES))
+
+    @property
+    def link_keys(self) -> Mapping[str, str]:
+        """The keys of signed links by their id; without any, one derived from the JWT secret."""
+        derived = hmac.new(self.jwt_secret.encode(), b"storage links", hashlib.sha256).hexdigest()
+        return self.link_secrets or {"default": derived}
 
     @property
     def switches_json(self) -> str:
@@ -50,6 +61,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         data_dir=Path(environ.get("DATA_DIR", ".data")),
         port=_whole_number(environ, "PORT", 8000),
         public_url=environ.get("PUBLIC_URL", ""),
+        storage_url=environ.get("STORAGE_URL", ""),
+        link_secrets=_keys(environ, "LINK_SECRETS"),
         jwt_jwks=environ.get("JWT_JWKS", ""),
         stripe_webhook_secret=environ.get("STRIPE_WEBHOOK_SECRET", ""),
         rate_limits=environ.get("RATE_LIMITS") == "1",
@@ -65,6 +78,18 @@ def _required(environ: Mapping[str, str], name: str) -> str:
         message = f"{name} is not set"
         raise SettingsError(message)
     return value
+
+
+def _keys(environ: Mapping[str, str], name: str) -> Mapping[str, str]:
+    """`id:secret,id:secret`, the first one first. A secret has 32 characters or more."""
+    keys: dict[str, str] = {}
+    for entry in filter(None, environ.get(name, "").replace(" ", "").split(",")):
+        key_id, _, secret = entry.partition(":")
+        if not key_id or key_id in keys or len(secret) < SHORTEST_SECRET:
+            message = f"{name} must be id:secret,id:secret with different ids and {SHORTEST_SECRET} characters or more"
+            raise SettingsError(message)
+        keys[key_id] = secret
+    return keys
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:

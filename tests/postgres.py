@@ -105,6 +105,7 @@ def settings(dsn: str, **changes: object) -> Settings:
         "database_url": dsn,
         "database_role_secret": JWT_SECRET,
         "pool_size": 4,
+        "storage_url": "memory://",
         "switches": dict(OFFLINE_SWITCHES),
     }
     return Settings(**{**given, **changes})  # type: ignore[arg-type]  # names are checked by the dataclass itself

@@ -33,13 +33,14 @@ LONGEST_KEY = 255
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Serves endpoints. `limited` turns the rate limits on."""
+    """Serves endpoints. `limited` turns the rate limits on; `public_url` overrides what requests say of our address."""
 
     authenticator: Authenticator
     callers: Callers
     keys: IdempotencyKeys
     audit: AuditTrail
     limited: bool = False
+    public_url: str = ""
 
     def serve(self, endpoint: Endpoint) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
         """The endpoint as an ASGI application."""
@@ -47,7 +48,12 @@ class Edge:
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
             headers = wire.headers_of(scope)
-            call = Call(Context(ANONYMOUS, wire.request_id_of(headers)), headers, scope["query_string"])
+            call = Call(
+                Context(ANONYMOUS, wire.request_id_of(headers)),
+                headers,
+                scope["query_string"],
+                base_url=wire.base_url_of(scope, headers, self.public_url),
+            )
             request_id = call.context.request_id
             try:
                 answer = await self._answer(endpoint, call, scope, receive)
@@ -58,7 +64,7 @@ class Edge:
                 body, extra = problems.body_of(failure, request_id), tuple(problems.headers_of(failure))
                 call.note(code=code, status=status)
                 if not isinstance(error, DomainError):
-                    _log_bug(endpoint, request_id, error)
+                    log_bug(endpoint.name, request_id, error)
             self.audit.record(AuditLine(endpoint.audit, request_id, call.context.caller.actor, call.facts))
             await wire.send_answer(send, status, body, request_id, extra)
 
@@ -138,7 +144,8 @@ def _seen_by(context: Context, error: Exception) -> Exception:
     return error
 
 
-def _log_bug(endpoint: Endpoint, request_id: str, error: Exception) -> None:
+def log_bug(name: str, request_id: str, error: Exception) -> None:
+    """Log an error that is no domain error, without anything a caller sent."""
     # Not the message: database errors quote the values they choke on.
     frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s failed: %s\n%s", endpoint.name, type(error).__name__, frames, extra={"request_id": request_id})
+    log.error("%s failed: %s\n%s", name, type(error).__name__, frames, extra={"request_id": request_id})

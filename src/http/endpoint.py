@@ -36,13 +36,15 @@ def ops_unless(switches: Switches, name: str, value: str) -> Callable[[], Awaita
 class Call:
     """One request on its way through an endpoint.
 
-    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only.
+    `base_url` is this service's own address as the caller reaches it, without a slash at its end. `facts` become its
+    AUDIT line, whether it succeeds or fails: ids, states and amounts only.
     """
 
     context: Context
     headers: dict[bytes, bytes]
     query: bytes = b""
     body: bytes = b""
+    base_url: str = ""
     facts: dict[str, object] = field(default_factory=dict)
 
     def note(self, **facts: object) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from uuid import uuid4
 
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.http.problems import BodyTooLarge, NotJson
 
@@ -25,6 +25,14 @@ def request_id_of(headers: dict[bytes, bytes]) -> str:
     if given is not None and REQUEST_ID.fullmatch(given):
         return given.decode()
     return str(uuid4())
+
+
+def base_url_of(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) -> str:
+    """Our own address: `public_url` where it is set, else what the request says, without a slash at its end."""
+    if public_url:
+        return public_url.rstrip("/")
+    # The router has refused hosts that are none.
+    return f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -1,0 +1,70 @@
+"""An object as an HTTP answer: range, file name, and headers that keep a private document private."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from litestar.types import Send
+
+from src.domain.storage import StoredObject
+from src.http.ranges import asked_range
+from src.ports.storage import Storage
+
+# A link is for whoever has it: nothing may keep the answer or pass the address on, no browser may run what it gets.
+PRIVATE = (
+    (b"cache-control", b"private, no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What goes out: a status, headers, and the `length` bytes of `chunks`."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    length: int
+    chunks: AsyncIterator[bytes]
+
+
+def download(storage: Storage, stored: StoredObject, headers: Mapping[bytes, bytes], file_name: str) -> Sent:
+    """The object, or the range of it that `headers` ask for, to be saved as `file_name`. Raises RangeUnsatisfiable."""
+    etag = f'"{stored.version}"'.encode()
+    # A part is only worth having if it belongs to the version that the client has the rest of.
+    wanted = headers.get(b"range") if headers.get(b"if-range", etag) == etag else None
+    part = asked_range(wanted, stored.size)
+    start, end = part or (0, stored.size)
+    shown = [
+        (b"content-type", stored.name.media_type.encode()),
+        (b"content-disposition", disposition(file_name)),
+        (b"etag", etag),
+        (b"last-modified", stored.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT").encode()),
+        (b"accept-ranges", b"bytes"),
+        *PRIVATE,
+    ]
+    if part:
+        shown.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, stored.size)))
+    return Sent(206 if part else 200, tuple(shown), end - start, storage.read(stored, start, end))
+
+
+def disposition(file_name: str) -> bytes:
+    """Always an attachment; names as RFC 6266 and RFC 5987 want them, without any path in them."""
+    name = file_name.replace("\\", "/").rpartition("/")[2].strip(". ") or "download"
+    name = "".join(letter if letter.isprintable() else "_" for letter in name)
+    plain = "".join(letter if letter.isascii() and letter not in '"%;' else "_" for letter in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}".encode()
+
+
+async def send_download(send: Send, sent: Sent, first: bytes, request_id: str, *, body: bool) -> None:
+    """Send piece by piece; `first` was read already, so that what cannot be read was not announced."""
+    headers = [*sent.headers, (b"content-length", str(sent.length).encode()), (b"x-request-id", request_id.encode())]
+    await send({"type": "http.response.start", "status": sent.status, "headers": headers})
+    if body:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for chunk in sent.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
