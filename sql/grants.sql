@@ -53,7 +53,7 @@ grant insert, update, delete on core.profiles, booking.itineraries, booking.item
 grant select on payment.webhook_events, meta.applied to service_role;
 grant execute on function
   ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(text, text, int, text),
-  ops.release_idempotency_key(text, text), ops.take_token(text, text, int),
+  ops.release_idempotency_key(text, text), ops.take_token(text, text, int), ops.service_levels(),
   public.record_payment_intent(uuid, text, text),
   public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
 to service_role;

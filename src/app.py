@@ -8,6 +8,7 @@ import hmac
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -16,6 +17,7 @@ from litestar import Litestar, Request, Response, asgi, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from src.adapters.files.links import SignedLinks
@@ -32,16 +34,24 @@ from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
+from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.stripe.mock import MockStripe
+from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
+from src.adapters.telemetry.metrics import Metrics
+from src.adapters.telemetry.observer import Observer
+from src.adapters.telemetry.otlp_metrics import OtlpMetrics
+from src.adapters.telemetry.traces import SERVICE_NAME, Traces
 from src.domain.context import Role
 from src.http import bookings, exceptions, health, openapi, payments, permits, problems, webhooks, wire
 from src.http import docs as docs_page
+from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
+from src.http.observe import Application, observed
 from src.http.storage import StorageRoutes
 from src.settings import Settings, from_environment
 
@@ -56,6 +66,14 @@ class Composed:
     switches: PostgresSwitches
     storage: FileStore
     links: SignedLinks
+    metrics: Metrics
+    observer: Observer
+
+    async def close(self) -> None:
+        """Let go of everything that was opened."""
+        await self.notifications.stop()
+        await self.database.close()
+        await self.observer.close()
 
 
 def compose(settings: Settings) -> Composed:
@@ -65,16 +83,24 @@ def compose(settings: Settings) -> Composed:
         role: Connections(login_dsn(settings, login), settings.pool_size, pooler=pooled)
         for role, login in LOGIN_ROLES.items()
     }
-    database = Database(pools, settings.switches_json)
+    metrics = Metrics()
+    for role, pool in pools.items():
+        metrics.gauge("ecotrips_pool_busy", "Connections in use", partial(getattr, pool, "busy"), role=role.value)
+        metrics.gauge("ecotrips_pool_waiting", "Callers that wait", partial(getattr, pool, "waiting"), role=role.value)
+    observer = Observer(metrics, *((Traces(), OtlpMetrics(metrics.registry, SERVICE_NAME)) if settings.traced else ()))
+    database = Database(pools, settings.switches_json, observer)
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     notifications = Notifications(login_dsn(settings, LOGIN_ROLES[Role.SERVICE]), {"ecotrips_flags": switches.refresh})
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
-    return Composed(settings, database, notifications, switches, storage, SignedLinks(settings.link_keys))
+    links = SignedLinks(settings.link_keys)
+    return Composed(settings, database, notifications, switches, storage, links, metrics, observer)
 
 
 def create(settings: Settings | None = None) -> Litestar:
     """The application, ready to serve. Without settings it reads the environment (what the server does)."""
-    settings = settings or from_environment()
+    if settings is None:
+        settings = from_environment()
+        logs.configure(settings.log_level)
     composed = compose(settings)
     declared = _endpoints(composed)
     authenticator, audit = Authenticator(settings.jwt_secret, settings.jwt_jwks), StandardOutput()
@@ -91,22 +117,21 @@ def create(settings: Settings | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await composed.notifications.start()
+        await composed.observer.start()
         # What start-up made lives as long as the process: the collector need not walk it again.
         gc.collect()
         gc.freeze()
         try:
             yield
         finally:
-            await composed.notifications.stop()
-            await composed.database.close()
+            await composed.close()
 
     return Litestar(
         route_handlers=[
-            *(asgi(f"/functions/v1/{e.name}", copy_scope=False)(edge.serve(e)) for e in declared),
-            asgi("/storage/v1", is_mount=True, copy_scope=False)(
-                StorageRoutes(composed.storage, composed.links, authenticator, audit)
-            ),
+            *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
+            _mounted("/storage/v1", StorageRoutes(composed.storage, composed.links, authenticator, audit), composed),
             *health.routes([e.name for e in declared], readiness),
+            metrics_route.route(composed.metrics, PostgresServiceLevels(composed.database), settings.metrics_token),
             *_documents(declared),
         ],
         lifespan=[lifespan],
@@ -115,6 +140,10 @@ def create(settings: Settings | None = None) -> Litestar:
         exception_handlers={HTTPException: _unknown_path},
         logging_config=None,
     )
+
+
+def _mounted(path: str, application: Application, composed: Composed, *, mount: bool = True) -> ASGIRouteHandler:
+    return asgi(path, is_mount=mount, copy_scope=False)(observed(application, path, composed.observer))
 
 
 def _endpoints(composed: Composed) -> list[Endpoint]:
@@ -146,7 +175,7 @@ def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
 
 def _unknown_path(request: Request[None, None, State], error: HTTPException) -> Response[bytes]:
     """Paths and methods that no route takes, in the envelope of all failures."""
-    request_id = wire.request_id_of(wire.headers_of(request.scope))
+    request_id = wire.new_request_id(request.scope)
     failure = problems.from_status(error.status_code)
     return Response(
         problems.body_of(failure, request_id),

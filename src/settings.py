@@ -36,6 +36,9 @@ class Settings:
     rate_limits: bool = False
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 4
+    log_level: str = "INFO"
+    traced: bool = False
+    metrics_token: str = field(default="", repr=False)
     switches: Mapping[str, str] = field(default_factory=lambda: dict(LIVE_SWITCHES))
 
     @property
@@ -68,6 +71,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         rate_limits=environ.get("RATE_LIMITS") == "1",
         cors_origins=tuple(filter(None, environ.get("CORS_ORIGINS", "").replace(" ", "").split(","))),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
+        log_level=environ.get("LOG_LEVEL", "INFO"),
+        traced=bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")),
+        metrics_token=environ.get("METRICS_TOKEN", ""),
         switches={name: environ.get(name, default) for name, default in LIVE_SWITCHES.items()},
     )
 

@@ -152,6 +152,7 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
         for sweep in given:
             composed.notifications.add(sweep.channel, partial(worker.wake, sweep.name))
         await composed.notifications.start()
+        await composed.observer.start()
         watching = asyncio.create_task(_stop_without(parent, worker)) if parent else None
         print(f"worker started: {', '.join(sweep.name for sweep in given)}", flush=True)
         await worker.run()
@@ -160,8 +161,7 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
         print("worker stopped", flush=True)
         return 0
     finally:
-        await composed.notifications.stop()
-        await composed.database.close()
+        await composed.close()
 
 
 async def _stop_without(parent: int, worker: Worker) -> None:

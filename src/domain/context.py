@@ -1,5 +1,6 @@
 """Who calls, and in which request: handed from the edge through use cases to every port."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -11,6 +12,10 @@ class Role(StrEnum):
     ANONYMOUS = "anon"
     USER = "authenticated"
     SERVICE = "service_role"
+
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that this task serves, for log lines; everything else gets it handed in a Context."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.domain.audit import AuditLine
-from src.domain.context import ANONYMOUS, Context, Role
+from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
 from src.domain.errors import CallerUnknown, DomainError, InputInvalid, NotAllowed, RateLimited
 from src.domain.idempotency import FirstAnswer
 from src.http import problems, wire
@@ -49,7 +49,7 @@ class Edge:
             assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
             headers = wire.headers_of(scope)
             call = Call(
-                Context(ANONYMOUS, wire.request_id_of(headers)),
+                Context(ANONYMOUS, REQUEST_ID.get()),
                 headers,
                 scope["query_string"],
                 base_url=wire.base_url_of(scope, headers, self.public_url),

@@ -14,7 +14,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Meta
 
 from src.domain.audit import AuditLine
-from src.domain.context import ANONYMOUS, Context, Role
+from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
 from src.domain.errors import DomainError, NotAllowed, NotFound
 from src.domain.storage import LinkMismatched, ObjectName
 from src.http import storage_problems, wire
@@ -60,7 +60,7 @@ class StorageRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
         headers = wire.headers_of(scope)
-        call = Call(Context(ANONYMOUS, wire.request_id_of(headers)), headers, scope["query_string"])
+        call = Call(Context(ANONYMOUS, REQUEST_ID.get()), headers, scope["query_string"])
         request_id = call.context.request_id
         call.note(method=scope["method"])
         try:

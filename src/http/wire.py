@@ -10,7 +10,7 @@ from src.http.problems import BodyTooLarge, NotJson
 
 LARGEST_BODY = 1024 * 1024
 JSON = b"application/json"
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -19,11 +19,11 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(reversed(list(scope["headers"])))
 
 
-def request_id_of(headers: dict[bytes, bytes]) -> str:
+def new_request_id(scope: Scope) -> str:
     """The caller's x-request-id when it is a valid one, else a new uuid."""
-    given = headers.get(b"x-request-id")
-    if given is not None and REQUEST_ID.fullmatch(given):
-        return given.decode()
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and VALID_REQUEST_ID.fullmatch(value):
+            return value.decode()
     return str(uuid4())
 
 

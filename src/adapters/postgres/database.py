@@ -16,6 +16,7 @@ import asyncpg
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.errors import RETRIED_CODES, translated
 from src.domain.context import Context, Role
+from src.ports.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +31,10 @@ class Database:
     `pools` has one pool for each role; `switches` is the JSON object of this process's environment switches.
     """
 
-    def __init__(self, pools: Mapping[Role, Connections], switches: str) -> None:
+    def __init__(self, pools: Mapping[Role, Connections], switches: str, telemetry: Telemetry) -> None:
         self._pools = pools
         self._switches = switches
+        self._telemetry = telemetry
 
     async def call(self, context: Context, function: str, /, **arguments: object) -> bytes:
         """The JSON text that `function(**arguments)` returns, run as the caller in one transaction of its own.
@@ -40,7 +42,9 @@ class Database:
         `function` is a qualified name from our own code, `arguments` its named parameters. Serialization failures and
         deadlocks are run again. Raises the domain errors of adapters/postgres/errors.py.
         """
-        text = await self.value(context, _call_statement(function, tuple(arguments)), *arguments.values())
+        statement = _call_statement(function, tuple(arguments))
+        with self._telemetry.step(function, **{"db.system.name": "postgresql"}):
+            text = await self.value(context, statement, *arguments.values())
         return str(text).encode()
 
     async def value(self, context: Context, statement: str, /, *arguments: object) -> object:

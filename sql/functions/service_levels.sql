@@ -1,0 +1,22 @@
+-- How well the service does, by its own books: what /metrics and `ecotrips check` show and alerts are made of.
+
+create or replace function ops.service_levels() returns json
+language sql stable security definer set search_path = pg_catalog
+as $$
+  select json_strip_nulls(json_build_object(
+    'checkouts_last_hour', (select count(*) from payment.payments where created_at > now() - interval '1 hour'),
+    -- A checkout has succeeded once the provider gave it an intent.
+    'checkout_success_ratio_last_hour', (
+      select avg((intent_id is not null)::int)::float8 from payment.payments
+      where created_at between now() - interval '1 hour' and now() - interval '10 seconds'
+    ),
+    'webhook_lag_p95_seconds_last_hour', (
+      select percentile_cont(0.95) within group (order by extract(epoch from received_at - occurred_at))
+      from payment.webhook_events where received_at > now() - interval '1 hour'
+    ),
+    'webhooks_deferred', (select count(*) from payment.webhook_events where result = 'deferred'),
+    'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved')
+  ))
+$$;
+comment on function ops.service_levels() is
+'Service: ratios, lags in seconds and backlogs by name; a level without data is left out.';

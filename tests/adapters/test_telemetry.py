@@ -1,0 +1,160 @@
+"""Traces, metrics and logs: by templates and ids, never by what callers sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import pytest
+from opentelemetry.sdk.metrics.export import Histogram, MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from src.adapters.telemetry.logs import JsonLines
+from src.adapters.telemetry.metrics import Metrics
+from src.adapters.telemetry.observer import Observer
+from src.adapters.telemetry.otlp_metrics import OtlpMetrics
+from src.adapters.telemetry.traces import Traces
+from src.domain.context import REQUEST_ID
+from tests.conftest import ITINERARY, Api, serving
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def traced(spans: InMemorySpanExporter) -> Iterator[Observer]:
+    traces = Traces(SimpleSpanProcessor(spans))
+    yield Observer(Metrics(), traces)
+    traces._http.uninstrument()  # noqa: SLF001 - closing needs a loop, and this fixture has none
+
+
+def test_a_request_is_one_server_span_named_by_its_template(traced: Observer, spans: InMemorySpanExporter) -> None:
+    request = traced.request("POST", "/functions/v1/bff-checkout", [(b"traceparent", PARENT.encode())], "r1")
+    with traced.step("public.start_checkout", **{"db.system.name": "postgresql"}):
+        pass
+    request.finished(200)
+    step, server = spans.get_finished_spans()
+    assert (step.name, server.name) == ("public.start_checkout", "POST /functions/v1/bff-checkout")
+    assert step.parent is not None
+    assert step.parent.span_id == server.context.span_id
+    assert format(server.context.trace_id, "032x") == PARENT.split("-")[1]
+    assert dict(server.attributes or {}) == {
+        "http.request.method": "POST",
+        "http.route": "/functions/v1/bff-checkout",
+        "request_id": "r1",
+        "http.response.status_code": 200,
+    }
+
+
+def test_a_failed_step_names_its_error_without_quoting_it(traced: Observer, spans: InMemorySpanExporter) -> None:
+    with pytest.raises(ValueError, match="secret"), traced.step("wa.send"):
+        fail("secret +250788000000")
+    (span,) = spans.get_finished_spans()
+    assert span.status.description == "ValueError"
+    assert not span.events
+
+
+async def test_metrics_count_by_route_and_status(api: Api) -> None:
+    await api.get("ops-bookings")
+    await api.post("bff-checkout", {})
+    text = (await api.http.get("/metrics")).text
+    assert 'ecotrips_request_seconds_count{method="GET",route="/functions/v1/ops-bookings",status="200"} 1.0' in text
+    assert 'ecotrips_request_seconds_count{method="POST",route="/functions/v1/bff-checkout",status="400"} 1.0' in text
+    assert 'ecotrips_pool_busy{role="anon"} 0.0' in text
+    assert "ecotrips_database_up 1.0" in text
+    assert "ecotrips_exceptions_open 4.0" in text
+
+
+async def test_metrics_are_for_the_bearer_of_their_token_when_there_is_one(database: str) -> None:
+    async with serving(database, metrics_token="s3cret") as api:
+        assert (await api.http.get("/metrics")).status_code == 401
+        assert (await api.http.get("/metrics", headers={"authorization": "Bearer s3cret"})).status_code == 200
+
+
+async def test_metrics_answer_while_the_database_is_away() -> None:
+    async with serving("postgresql://postgres@127.0.0.1:9/none") as api:
+        answer = await api.http.get("/metrics")
+        assert answer.status_code == 200
+        assert "ecotrips_database_up 0.0" in answer.text
+
+
+class _Kept(MetricExporter):
+    sent: ClassVar[list[MetricsData]] = []
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 0, **_: object) -> MetricExportResult:  # noqa: ARG002 - the interface's
+        self.sent.append(metrics_data)
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 0) -> bool:  # noqa: ARG002 - the interface's
+        return True
+
+    def shutdown(self, timeout_millis: float = 0, **_: object) -> None: ...
+
+
+def test_the_collector_gets_the_same_histogram() -> None:
+    metrics = Metrics()
+    observer = Observer(metrics)
+    for _ in range(3):
+        observer.request("GET", "/x", [], "r").finished(200)
+    exporter = _Kept()
+    OtlpMetrics(metrics.registry, "test", exporter).send()
+    scope = exporter.sent[-1].resource_metrics[0].scope_metrics[0]
+    data = next(metric.data for metric in scope.metrics if metric.name == "ecotrips_request_seconds")
+    assert isinstance(data, Histogram)
+    (point,) = data.data_points
+    assert (point.count, sum(point.bucket_counts)) == (3, 3)
+    assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
+    assert point.attributes == {"method": "GET", "route": "/x", "status": "200"}
+
+
+class _Collector(BaseHTTPRequestHandler):
+    paths: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.paths.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+async def test_a_collector_gets_traces_and_metrics_when_the_endpoint_is_set(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = HTTPServer(("127.0.0.1", 0), _Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+    async with serving(database, traced=True) as api:
+        body = {"itinerary_id": ITINERARY, "amount_cents": 5, "currency": "USD"}
+        assert (await api.post("bff-checkout", body)).status_code == 200
+    collector.shutdown()
+    collector.server_close()
+    assert {"/v1/traces", "/v1/metrics"} <= set(_Collector.paths)
+
+
+def test_a_log_line_is_json_with_its_request_and_without_messages_of_errors() -> None:
+    token = REQUEST_ID.set("r1")
+    try:
+        fail("phone +250788000000")
+    except ValueError:
+        record = logging.LogRecord("src.x", logging.ERROR, "x.py", 1, "it %s", ("broke",), sys.exc_info())
+        line = json.loads(JsonLines().format(record))
+    finally:
+        REQUEST_ID.reset(token)
+    assert line.items() >= {"level": "error", "message": "it broke", "request_id": "r1", "error": "ValueError"}.items()
+    assert "250788" not in json.dumps(line)
