@@ -4,16 +4,25 @@ create or replace function booking.refresh_itinerary() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
 begin
+  -- Locked first: the next statement then sees the items of whoever changed the same itinerary before.
+  perform from booking.itineraries where id in (select itinerary_id from touched) order by id for no key update;
   update booking.itineraries i
-  set (start_date, end_date, primary_supplier, has_items) = (
+  set start_date = f.start_date, end_date = f.end_date, primary_supplier = f.primary_supplier, has_items = f.has_items
+  from (
     select
-      coalesce((min(start_at) at time zone 'UTC')::date, i.start_date),
-      coalesce((max(end_at) at time zone 'UTC')::date, i.end_date),
-      coalesce((array_agg(supplier_ref order by start_at, id))[1], i.primary_supplier),
-      count(*) > 0
-    from booking.items where itinerary_id = i.id
-  )
-  where i.id in (select itinerary_id from touched);
+      k.id,
+      coalesce((min(x.start_at) at time zone 'UTC')::date, k.start_date) as start_date,
+      coalesce((max(x.end_at) at time zone 'UTC')::date, k.end_date) as end_date,
+      coalesce((array_agg(x.supplier_ref order by x.start_at, x.id))[1], k.primary_supplier) as primary_supplier,
+      count(x.id) > 0 as has_items
+    from booking.itineraries k
+    left join booking.items x on x.itinerary_id = k.id
+    where k.id in (select itinerary_id from touched)
+    group by k.id
+  ) f
+  where i.id = f.id
+    and (i.start_date, i.end_date, i.primary_supplier, i.has_items)
+      is distinct from (f.start_date, f.end_date, f.primary_supplier, f.has_items);
   return null;
 end;
 $$;

@@ -42,7 +42,7 @@ class Database:
         `function` is a qualified name from our own code, `arguments` its named parameters. Serialization failures and
         deadlocks are run again. Raises the domain errors of adapters/postgres/errors.py.
         """
-        statement = _call_statement(function, tuple(arguments))
+        statement = call_statement(function, tuple(arguments))
         with self._telemetry.step(function, **{"db.system.name": "postgresql"}):
             text = await self.value(context, statement, *arguments.values())
         return str(text).encode()
@@ -76,6 +76,6 @@ SETTINGS = (
 
 
 @cache
-def _call_statement(function: str, names: tuple[str, ...]) -> str:
+def call_statement(function: str, names: tuple[str, ...]) -> str:
     parameters = ", ".join(f"{name} => ${number}" for number, name in enumerate(names, start=4))
     return f"{SETTINGS} select {function}({parameters})::text from s"  # noqa: S608 - names from our code only

@@ -1,0 +1,33 @@
+"""The service's own SQL as pgbench scripts, so that both sides run the same statement."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from bench.stack import OPS_USER
+from src.adapters.postgres.database import call_statement
+from src.settings import OFFLINE_SWITCHES
+
+CLAIMS = json.dumps({"role": "authenticated", "sub": OPS_USER})
+DEFINES: Mapping[str, str] = {"claims": CLAIMS, "request": "bench", "switches": json.dumps(OFFLINE_SWITCHES)}
+
+
+def one_statement(function: str, **arguments: str) -> str:
+    """`function` in the one statement the service sends; `arguments` are SQL expressions by parameter name."""
+    statement = call_statement(function, tuple(arguments))
+    values = [":claims", ":request", ":switches", *arguments.values()]
+    return re.sub(r"\$(\d+)", lambda number: values[int(number.group(1)) - 1], statement) + ";\n"
+
+
+def four_trips(function: str, **arguments: str) -> str:
+    """The same as PostgREST sends it: BEGIN, the settings, the query, COMMIT."""
+    given = ", ".join(f"{name} => {value}" for name, value in arguments.items())
+    return (
+        "begin;\n"
+        "select set_config('request.jwt.claims', :claims, true), set_config('request.id', :request, true),"
+        " set_config('request.switches', :switches, true);\n"
+        f"select {function}({given})::text;\n"
+        "commit;\n"
+    )
