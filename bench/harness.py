@@ -54,7 +54,7 @@ class Measured:
 
 def middle(samples: Sequence[Sample], name: str) -> float:
     """The median of one figure."""
-    return median(getattr(sample, name) for sample in samples)
+    return float(median(getattr(sample, name) for sample in samples))
 
 
 def measure(stack: Stack, cases: Sequence[Case], rounds: int = 6, seconds: float = 2) -> list[Measured]:

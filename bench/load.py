@@ -76,14 +76,15 @@ class Wrk:
         with NamedTemporaryFile("w", suffix=".lua") as script:
             script.write(fixed + self.script + DONE)
             script.flush()
-            before = service.processor_seconds(), stack.database_seconds()
+            server, database = service.processor_seconds(), stack.database_seconds()
             output = _output([*command, "-s", script.name, service.address + self.path])
-            after = service.processor_seconds(), stack.database_seconds()
+            server, database = service.processor_seconds() - server, stack.database_seconds() - database
         found = json.loads(output.partition("RESULT ")[2])
-        done = found["requests"] / self.units
+        done = max(found["requests"], 1) / self.units
         return Sample(
             done / found["seconds"],
-            *((end - start) / max(done, 1) * 1e6 for start, end in zip(before, after, strict=True)),
+            server / done * 1e6,
+            database / done * 1e6,
             found["p50"],
             found["p99"],
             found["refused"],

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from bench.stack import OPS_USER
 from src.adapters.postgres.database import call_statement
+from src.commands.local import OPS_USER
 from src.settings import OFFLINE_SWITCHES
 
 CLAIMS = json.dumps({"role": "authenticated", "sub": OPS_USER})
