@@ -13,7 +13,7 @@ import asyncpg
 
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.embedded import EmbeddedPostgresError
-from src.commands import db, local
+from src.commands import check, db, local
 from src.domain.errors import DomainError
 from src.settings import SWITCHES, SettingsError
 
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="do what is due, until stopped; any number may run")
     worker.add_argument("--once", action="store_true", help="one turn of everything, for cron")
     worker.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process is gone")
+    commands.add_parser("check", help="look at everything the service depends on")
     database = commands.add_parser("db", help="the database").add_subparsers(dest="action", required=True)
     for name, text in (
         ("start", "start the embedded PostgreSQL and leave it running"),
@@ -83,6 +84,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return _serve(arguments)
         case "worker":
             return _work(arguments)
+        case "check":
+            return check.check()
         case "db":
             return _database(arguments)
         case "flags":

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from src import production
+
 SHORTEST_SECRET = 32
 SWITCHES = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE", "OPS_REFUND_MODE")
 LIVE_SWITCHES: Mapping[str, str] = {name: "live" if name == "OPS_REFUND_MODE" else "0" for name in SWITCHES}
@@ -37,6 +39,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 4
     log_level: str = "INFO"
+    production: bool = False
     traced: bool = False
     metrics_token: str = field(default="", repr=False)
     switches: Mapping[str, str] = field(default_factory=lambda: dict(LIVE_SWITCHES))
@@ -54,7 +57,12 @@ class Settings:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings. Raises SettingsError naming the first variable that is missing or wrong."""
+    """Read the settings. Raises SettingsError naming the first variable that is missing or wrong.
+
+    With ECOTRIPS_ENV=production everything that must not be there is named (src/production.py).
+    """
+    if environ.get("ECOTRIPS_ENV") == "production" and (found := list(production.faults(environ, LIVE_SWITCHES))):
+        raise SettingsError("not fit for production:\n  " + "\n  ".join(found))
     jwt_secret = _required(environ, "JWT_SECRET")
     return Settings(
         jwt_secret=jwt_secret,
@@ -71,6 +79,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         rate_limits=environ.get("RATE_LIMITS") == "1",
         cors_origins=tuple(filter(None, environ.get("CORS_ORIGINS", "").replace(" ", "").split(","))),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
+        production=environ.get("ECOTRIPS_ENV") == "production",
         log_level=environ.get("LOG_LEVEL", "INFO"),
         traced=bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")),
         metrics_token=environ.get("METRICS_TOKEN", ""),

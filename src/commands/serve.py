@@ -15,16 +15,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from granian.constants import Interfaces, Loops, RuntimeModes
+import asyncpg
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
+from granian.http import HTTP1Settings
 from granian.server import Server
 
+from src.adapters.postgres import apply
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
-from src.settings import OFFLINE_SWITCHES, Settings
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
 
 
 class PortBusyError(OSError):
     """Somebody else listens on the port."""
+
+
+class NotReadyError(OSError):
+    """The database is not what this release needs."""
 
 
 def serve(workers: int, host: str) -> None:
@@ -34,6 +41,7 @@ def serve(workers: int, host: str) -> None:
     with local.database(os.environ) as settings:
         if embedded:
             local.apply_sql(settings)
+        asyncio.run(require_ready(settings))
         run(settings, workers, host, lambda: print(f"serving http://{host}:{settings.port}", flush=True))
 
 
@@ -61,6 +69,29 @@ def _worker() -> Iterator[None]:
             worker.terminate()
 
 
+async def require_ready(settings: Settings) -> None:
+    """Raises NotReadyError when the database does not answer, holds other SQL, or has a mock on in production."""
+    try:
+        connection = await asyncpg.connect(settings.database_url, timeout=10)
+    except (OSError, asyncpg.PostgresError) as error:
+        message = f"the database does not answer: {error}"
+        raise NotReadyError(message) from None
+    try:
+        if await connection.fetchval(apply.DIGEST_OF_DATABASE) != apply.digest(apply.shipped()):
+            message = "the database holds other SQL than this release: run ecotrips db apply"
+            raise NotReadyError(message)
+        overrides = await connection.fetch("select name, value from ops.flags")
+    except asyncpg.UndefinedTableError:
+        message = "the database holds no SQL of ours: run ecotrips db apply"
+        raise NotReadyError(message) from None
+    finally:
+        await connection.close()
+    mocks = [f"{name}={value}" for name, value in overrides if value != LIVE_SWITCHES[name]]
+    if settings.production and mocks:
+        message = f"not fit for production: ops.flags has {', '.join(mocks)}"
+        raise NotReadyError(message)
+
+
 def require_free_port(host: str, port: int) -> None:
     """Raises PortBusyError."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -82,6 +113,10 @@ def run(settings: Settings, workers: int, host: str, announce: Callable[[], None
         workers=workers,
         loop=Loops.uvloop,
         runtime_mode=RuntimeModes.st,
+        http=HTTPModes.http1,
+        websockets=False,
+        # Whoever sends its header slower than this, or larger, is hung up on before anything of ours sees it.
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024),
         log_enabled=False,
         respawn_failed_workers=True,
         workers_kill_timeout=30,

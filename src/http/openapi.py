@@ -8,9 +8,8 @@ import msgspec
 from src.http.endpoint import Access, Endpoint
 from src.http.problems import TABLE, Problem
 
-OTHERS = {405: "INPUT_INVALID", 413: "INPUT_INVALID", 415: "INPUT_INVALID"}
-OTHER_CODES = dict.fromkeys((405, 413, 415), "INPUT_INVALID")
-ALWAYS_POSSIBLE = (400, 401, 403, 405, 413, 415, 429, 500, 503)
+OTHER_CODES = dict.fromkeys((405, 408, 413, 415), "INPUT_INVALID")
+ALWAYS_POSSIBLE = (400, 401, 403, 405, 408, 413, 415, 429, 500, 503)
 
 
 def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, object]:

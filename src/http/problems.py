@@ -36,6 +36,10 @@ class BodyTooLarge(errors.InputInvalid):
     """More than 1 MiB of body."""
 
 
+class BodyTooSlow(errors.InputInvalid):
+    """A body that trickles in."""
+
+
 class NotJson(errors.InputInvalid):
     """A body of another media type."""
 
@@ -48,7 +52,12 @@ class MethodNotAllowed(errors.InputInvalid):
         self.allowed = allowed
 
 
-STATUS_OF_INPUT_FAULTS: dict[type[errors.DomainError], int] = {BodyTooLarge: 413, NotJson: 415, MethodNotAllowed: 405}
+STATUS_OF_INPUT_FAULTS: dict[type[errors.DomainError], int] = {
+    BodyTooLarge: 413,
+    BodyTooSlow: 408,
+    NotJson: 415,
+    MethodNotAllowed: 405,
+}
 
 
 def status_and_code(error: BaseException) -> tuple[int, str]:

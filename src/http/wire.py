@@ -1,14 +1,16 @@
 """The few ASGI moves that every handler needs: reading a bounded body, sending an answer, the request id."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from uuid import uuid4
 
 from litestar.types import HTTPScope, Receive, Scope, Send
 
-from src.http.problems import BodyTooLarge, NotJson
+from src.http.problems import BodyTooLarge, BodyTooSlow, NotJson
 
 LARGEST_BODY = 1024 * 1024
+PATIENCE_SECONDS = 10
 JSON = b"application/json"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
@@ -36,22 +38,27 @@ def base_url_of(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) 
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body. Raises BodyTooLarge above 1 MiB, without reading on."""
+    """The whole body. Raises BodyTooLarge above 1 MiB, without reading on, and BodyTooSlow after 10 s."""
     message = "The body is larger than 1 MiB"
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > LARGEST_BODY:
         raise BodyTooLarge(message)
     parts = bytearray()
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return bytes(parts)
-        if event["type"] == "http.request":
-            parts += event["body"]
-            if len(parts) > LARGEST_BODY:
-                raise BodyTooLarge(message)
-            if not event["more_body"]:
-                return bytes(parts)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    return bytes(parts)
+                if event["type"] == "http.request":
+                    parts += event["body"]
+                    if len(parts) > LARGEST_BODY:
+                        raise BodyTooLarge(message)
+                    if not event["more_body"]:
+                        return bytes(parts)
+    except TimeoutError:
+        message = f"The body did not arrive within {PATIENCE_SECONDS} s"
+        raise BodyTooSlow(message) from None
 
 
 def require_json(headers: dict[bytes, bytes], body: bytes) -> None:

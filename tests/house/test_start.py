@@ -1,0 +1,97 @@
+"""What the service refuses to start with, and what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from src.settings import LIVE_SWITCHES, SettingsError, from_environment
+from tests.postgres import JWT_SECRET, Server
+from tests.processes import environment, free_port
+
+FIT = {
+    "ECOTRIPS_ENV": "production",
+    "DATABASE_URL": "postgresql://db/ecotrips",
+    "JWT_SECRET": "k4f8e2" * 8,
+    "PUBLIC_URL": "https://ops.ecotrips.africa",
+    "STORAGE_URL": "s3://ecotrips",
+    "STRIPE_SECRET_KEY": "sk_live_k4f8e2",
+    "STRIPE_WEBHOOK_SECRET": "whsec_k4f8e2",
+    "HBX_API_KEY": "k4f8e2",
+    "HBX_API_SECRET": "k4f8e2",
+    "WA_ACCESS_TOKEN": "k4f8e2",
+    "WA_PHONE_ID": "1",
+    "WA_APP_SECRET": "k4f8e2",
+    "WA_VERIFY_TOKEN": "k4f8e2",
+}
+
+
+def test_a_complete_production_environment_is_fit() -> None:
+    settings = from_environment(FIT)
+    assert settings.production
+    assert settings.switches == LIVE_SWITCHES
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"USE_FIXTURES": "1"}, "USE_FIXTURES=1 is not allowed"),
+        ({"OPS_REFUND_MODE": "mock"}, "OPS_REFUND_MODE=mock is not allowed"),
+        ({"JWT_SECRET": "short"}, "shorter than 32"),
+        ({"JWT_SECRET": "change-me-" * 5}, "JWT_SECRET is a placeholder"),
+        ({"STRIPE_SECRET_KEY": ""}, "STRIPE_SECRET_KEY is not set"),
+        ({"STRIPE_SECRET_KEY": "sk_test_1"}, "is a test key"),
+        ({"WA_APP_SECRET": ""}, "WA_APP_SECRET is not set"),
+        ({"STORAGE_URL": ""}, "STORAGE_URL is not set"),
+    ],
+)
+def test_production_refuses_and_says_which(change: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        from_environment(FIT | change)
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({"ECOTRIPS_ENV": "production", "USE_FIXTURES": "1"})
+    assert len(str(caught.value).splitlines()) > 10
+
+
+def ecotrips(tmp_path: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    env = environment(PORT=str(free_port()), JWT_SECRET=JWT_SECRET, **changes)
+    run = [sys.executable, "-m", "src.cli", *arguments]
+    return subprocess.run(run, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: Path) -> None:
+    empty = await server.create()
+    ran = ecotrips(tmp_path, "serve", DATABASE_URL=empty)
+    assert (ran.returncode, ran.stderr) == (1, "ecotrips: the database holds no SQL of ours: run ecotrips db apply\n")
+    ran = ecotrips(tmp_path, "serve", DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("ecotrips: the database does not answer: ")
+    assert len(ran.stderr.splitlines()) == 1
+    await server.drop(empty)
+
+
+async def test_check_says_what_is_well_and_what_is_not(
+    database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    well = ecotrips(tmp_path, "check", DATABASE_URL=database)
+    assert well.returncode == 0, well.stdout
+    assert [line.split()[:2] for line in well.stdout.splitlines()] == [
+        ["ok", "settings"],
+        ["ok", "keys"],
+        ["ok", "database"],
+        ["ok", "clock"],
+        ["ok", "sql"],
+        ["ok", "service"],
+        ["ok", "roles"],
+    ]
+    await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'")
+    ill = ecotrips(tmp_path, "check", DATABASE_URL=database)
+    assert ill.returncode == 1
+    assert "BAD  sql" in ill.stdout
