@@ -72,3 +72,11 @@ grant execute on function
   ops.claim_sweep(text, double precision), ops.finish_sweep(text, bigint), ops.fail_sweep(text, text),
   ops.purge_idempotency_keys(int), ops.purge_rate_limits(int)
 to service_role;
+
+-- Invoices: ops read them and say who issues them, the service issues them.
+grant select on fin.invoices, fin.seller to authenticated, service_role;
+grant execute on function fin.set_seller(text, text, text, text, text, text, int) to authenticated, service_role;
+grant execute on function
+  public.generate_invoice(text, uuid, uuid, text, boolean), public.record_invoice_document(uuid, text),
+  fin.claim_invoices_to_render(int)
+to service_role;

@@ -47,3 +47,6 @@ create policy service_read on meta.applied for select using ((select sec.is_serv
 create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
 create policy ops_read on permits.requests for select using ((select sec.is_ops()));
 create policy ops_read on permits.quota for select using ((select sec.is_ops()));
+
+create policy ops_read on fin.invoices for select using ((select sec.is_ops()));
+create policy ops_read on fin.seller for select using ((select sec.is_ops()));

@@ -20,6 +20,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import ControllerRouterHandler
 
+from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
 from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
@@ -31,6 +32,7 @@ from src.adapters.postgres.database import LOGIN_ROLES, Database
 from src.adapters.postgres.exceptions import PostgresExceptions
 from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
@@ -45,7 +47,7 @@ from src.adapters.telemetry.observer import Observer
 from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import SERVICE_NAME, Traces
 from src.domain.context import Role
-from src.http import bookings, exceptions, health, openapi, payments, permits, problems, webhooks, wire
+from src.http import bookings, exceptions, health, invoices, openapi, payments, permits, problems, webhooks, wire
 from src.http import docs as docs_page
 from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
@@ -66,6 +68,8 @@ class Composed:
     switches: PostgresSwitches
     storage: FileStore
     links: SignedLinks
+    invoices: PostgresInvoices
+    documents: TypstRenderer
     metrics: Metrics
     observer: Observer
 
@@ -92,8 +96,18 @@ def compose(settings: Settings) -> Composed:
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     notifications = Notifications(login_dsn(settings, LOGIN_ROLES[Role.SERVICE]), {"ecotrips_flags": switches.refresh})
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
-    links = SignedLinks(settings.link_keys)
-    return Composed(settings, database, notifications, switches, storage, links, metrics, observer)
+    return Composed(
+        settings=settings,
+        database=database,
+        notifications=notifications,
+        switches=switches,
+        storage=storage,
+        links=SignedLinks(settings.link_keys),
+        invoices=PostgresInvoices(database, settings.business_timezone, facturx=settings.invoice_facturx),
+        documents=TypstRenderer(),
+        metrics=metrics,
+        observer=observer,
+    )
 
 
 def create(settings: Settings | None = None) -> Litestar:
@@ -155,6 +169,7 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
         *payments.endpoints(PostgresPayments(database), providers),
         *webhooks.endpoints(PostgresWebhooks(database), switches),
         *permits.endpoints(PostgresPermits(database)),
+        *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
     ]
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from src import production
 
@@ -31,6 +32,8 @@ class Settings:
     data_dir: Path = Path(".data")
     port: int = 8000
     public_url: str = ""
+    business_timezone: str = "Africa/Kigali"
+    invoice_facturx: bool = False
     storage_url: str = ""
     link_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     jwt_jwks: str = field(default="", repr=False)
@@ -72,6 +75,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         data_dir=Path(environ.get("DATA_DIR", ".data")),
         port=_whole_number(environ, "PORT", 8000),
         public_url=environ.get("PUBLIC_URL", ""),
+        business_timezone=_timezone(environ, "BUSINESS_TIMEZONE", "Africa/Kigali"),
+        invoice_facturx=environ.get("INVOICE_FACTURX") == "1",
         storage_url=environ.get("STORAGE_URL", ""),
         link_secrets=_keys(environ, "LINK_SECRETS"),
         jwt_jwks=environ.get("JWT_JWKS", ""),
@@ -105,6 +110,16 @@ def _keys(environ: Mapping[str, str], name: str) -> Mapping[str, str]:
             raise SettingsError(message)
         keys[key_id] = secret
     return keys
+
+
+def _timezone(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = environ.get(name) or default
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"{name} must be a time zone such as {default}, not {value!r}"
+        raise SettingsError(message) from None
+    return value
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -19,13 +19,14 @@ from src.adapters.postgres.sweeps import PostgresSlots
 from src.app import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
+from src.domain.invoices import render_due
 from src.domain.sweeps import Sweep
 from src.ports.sweeps import Slots
 from src.settings import Settings
 
 log = logging.getLogger(__name__)
 
-HOUR = 3600.0
+MINUTE, HOUR = 60.0, 3600.0
 # All in seconds: how soon a notified sweep begins (a burst of notifications costs one turn), how often at least a
 # slot is asked for, the longest silence while the database is away, and how long a stop waits for running batches
 # (what is cut off is finished by whoever finds its lease run out).
@@ -38,10 +39,11 @@ BATCHES_IN_A_TURN = 1000
 
 def sweeps(composed: Composed) -> list[Sweep]:
     """Everything the worker does, with its period in seconds."""
-    database = composed.database
+    database, storage = composed.database, composed.storage
     return [
         Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
         Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
+        Sweep("invoices", MINUTE, lambda context: render_due(context, composed.invoices, composed.documents, storage)),
     ]
 
 

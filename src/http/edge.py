@@ -59,7 +59,7 @@ class Edge:
                 answer = await self._answer(endpoint, call, scope, receive)
                 status, body, extra = answer.status, answer.body, answer.headers
             except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
-                failure = _seen_by(call.context, error)
+                failure = seen_by(call.context, error)
                 status, code = problems.status_and_code(failure)
                 body, extra = problems.body_of(failure, request_id), tuple(problems.headers_of(failure))
                 call.note(code=code, status=status)
@@ -126,7 +126,7 @@ class Edge:
         try:
             answer = await endpoint.run(call)
         except Exception as error:
-            status, _ = problems.status_and_code(_seen_by(call.context, error))
+            status, _ = problems.status_and_code(seen_by(call.context, error))
             if status in (400, 401, 403, 429) or status >= 500:  # noqa: PLR2004 - not validated, or worth another try
                 await self.keys.release(call.context)
             else:
@@ -137,7 +137,7 @@ class Edge:
         return answer
 
 
-def _seen_by(context: Context, error: Exception) -> Exception:
+def seen_by(context: Context, error: Exception) -> Exception:
     """What SQL refuses to the anonymous role is a missing sign-in, not a missing right."""
     if isinstance(error, NotAllowed) and context.caller.role is Role.ANONYMOUS:
         return CallerUnknown("Sign in to do this")

@@ -21,7 +21,7 @@ from src.http import storage_problems, wire
 from src.http.auth import Authenticator
 from src.http.decode import from_body, from_query
 from src.http.downloads import Sent, download, send_download
-from src.http.edge import log_bug
+from src.http.edge import log_bug, seen_by
 from src.http.endpoint import Call
 from src.http.problems import MethodNotAllowed
 from src.ports.audit import AuditTrail
@@ -67,7 +67,7 @@ class StorageRoutes:
             sent = await self._answer(call, scope, receive)
             first = await anext(sent.chunks, b"")
         except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
-            status, body, extra = storage_problems.answer_of(error)
+            status, body, extra = storage_problems.answer_of(seen_by(call.context, error))
             sent = _json(body, status, tuple(extra))
             first = await anext(sent.chunks)
             if not isinstance(error, DomainError):

@@ -242,7 +242,7 @@ async def test_no_path_leads_out_of_a_bucket(store: Api, path: str) -> None:
 
 async def test_objects_are_for_the_service_alone(store: Api) -> None:
     await put(store)
-    for headers, expected in (({}, 401), (store.anonymous, 403), (store.user(), 403), (store.ops, 403)):
+    for headers, expected in (({}, 401), (store.anonymous, 401), (store.user(), 403), (store.ops, 403)):
         for method, path in (("GET", OBJECT), ("HEAD", OBJECT), ("PUT", OBJECT), ("DELETE", OBJECT), ("POST", SIGN)):
             body: dict[str, Any] = {"json": {"expiresIn": 60}} if method == "POST" else {}
             answer = await store.http.request(method, path, headers=headers, **body)

@@ -18,6 +18,10 @@ RULES: Mapping[str, type[DomainError]] = {
     "flag_value_known": InputInvalid,
     "idempotency_key_in_use": InProgress,
     "idempotency_key_reused": Conflict,
+    "invoice_captured": Conflict,
+    "invoice_fixed": Conflict,
+    "invoice_itinerary": Conflict,
+    "invoice_kind": InputInvalid,
     "itinerary_known": NotFound,
     "ledger_conflict": Conflict,
     "ledger_sequence": Conflict,
@@ -34,6 +38,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "permit_quota": Conflict,
     "permit_terms_fixed": Conflict,
     "permit_transition": Conflict,
+    "refund_to_credit": Conflict,
 }
 
 # SQLSTATE classes and codes that mean "try again": connection lost, resources, lock or statement time-outs,

@@ -1,0 +1,313 @@
+-- Invoices and credit notes (API.md section 4): number and content in one transaction, the document after it.
+
+create or replace function fin.guard_invoice() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if (to_jsonb(new) - 'sha256' - 'next_render_at') is distinct from (to_jsonb(old) - 'sha256' - 'next_render_at')
+    or (old.sha256 is not null and new.sha256 is distinct from old.sha256) then
+    raise exception using
+      errcode = 'PT409', constraint = 'invoice_fixed', message = 'An issued document never changes';
+  end if;
+  return new;
+end;
+$$;
+comment on function fin.guard_invoice() is 'Trigger: nothing of an issued document changes; its digest is set once.';
+
+create or replace trigger guard_invoice before update on fin.invoices
+for each row execute function fin.guard_invoice();
+create or replace trigger refuse_removal before delete or truncate on fin.invoices
+for each statement execute function audit.refuse_change();
+
+create or replace function fin.set_seller(
+  p_name text, p_address text, p_tax_id text, p_email text, p_country text, p_tax_name text, p_tax_rate_bp int
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  perform sec.require_ops();
+  update fin.seller
+  set name = p_name, address = p_address, tax_id = p_tax_id, email = p_email, country = p_country,
+    tax_name = p_tax_name, tax_rate_bp = p_tax_rate_bp, updated_at = now();
+  perform audit.record('seller.set', jsonb_build_object('tax_id', p_tax_id, 'tax_rate_bp', p_tax_rate_bp));
+end;
+$$;
+comment on function fin.set_seller(text, text, text, text, text, text, int) is
+'Ops: who issues documents from now on; p_tax_rate_bp is in hundredths of a per cent (1800 is 18 %) and included in prices.';
+
+create or replace function fin.next_number(p_prefix text, p_day date) returns text
+language plpgsql volatile
+as $$
+declare
+  v_last int;
+begin
+  insert into fin.number_series as s (prefix, business_day, last) values (p_prefix, p_day, 1)
+  on conflict (prefix, business_day) do update set last = s.last + 1
+  returning last into v_last;
+  -- lpad cuts what is longer than its length, so the 10,000th of a day needs a longer one.
+  return format('%s-%s-%s', p_prefix, to_char(p_day, 'YYYYMMDD'), lpad(v_last::text, greatest(4, length(v_last::text)), '0'));
+end;
+$$;
+comment on function fin.next_number(text, date) is
+'The next number of a day''s series, for instance INV-20261124-0001; holds that series until the transaction ends.';
+
+create or replace function fin.invoice_lines(p_payment payment.payments) returns jsonb
+language sql stable
+as $$
+  with items as (
+    select
+      i.start_at, i.id, i.price_cents,
+      jsonb_build_object(
+        'description', initcap(i.item_type),
+        'from', (i.start_at at time zone 'UTC')::date,
+        'to', (i.end_at at time zone 'UTC')::date,
+        'travellers', i.pax,
+        'amount_cents', i.price_cents
+      ) as line,
+      i.currency = p_payment.currency as same_currency
+    from booking.items i
+    where i.itinerary_id = p_payment.itinerary_id
+  )
+  -- The items are what was paid for only if they add up to it; a deposit or a share is one line.
+  select case
+    when bool_and(same_currency) and sum(price_cents) = p_payment.captured_cents then jsonb_agg(line order by start_at, id)
+    else jsonb_build_array(
+      jsonb_build_object('description', 'Travel services as booked', 'amount_cents', p_payment.captured_cents)
+    )
+  end
+  from items
+$$;
+comment on function fin.invoice_lines(payment.payments) is
+'The lines of a payment''s invoice: the booking''s items when they add up to what was captured, else one line for all.';
+
+create or replace function fin.tax_within(p_total_cents bigint, p_tax jsonb) returns jsonb
+language sql immutable
+as $$
+  select p_tax || jsonb_build_object('net_cents', p_total_cents - t.cents, 'tax_cents', t.cents)
+  from (
+    select round(p_total_cents * (p_tax ->> 'rate_bp')::numeric / (10000 + (p_tax ->> 'rate_bp')::int))::bigint as cents
+  ) t
+$$;
+comment on function fin.tax_within(bigint, jsonb) is
+'A tax {name, rate_bp} with what it makes of a total that includes it, in minor units; halves are rounded up.';
+
+create or replace function fin.invoice_content(
+  p_payment payment.payments, p_lines jsonb, p_total_cents bigint, p_at timestamptz, p_day date, p_facturx boolean
+) returns jsonb
+language sql stable
+as $$
+  select jsonb_build_object(
+    'issued_at', to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'issued_on', p_day,
+    'seller', jsonb_build_object(
+      'name', s.name, 'address', s.address, 'tax_id', s.tax_id, 'email', s.email, 'country', s.country
+    ),
+    'buyer', jsonb_strip_nulls(jsonb_build_object('name', i.traveler, 'reference', p_payment.itinerary_id)),
+    'currency', p_payment.currency,
+    'lines', p_lines,
+    'tax', fin.tax_within(p_total_cents, jsonb_build_object('name', s.tax_name, 'rate_bp', s.tax_rate_bp)),
+    'total_cents', p_total_cents,
+    'payment', jsonb_build_object('id', p_payment.id, 'reference', p_payment.intent_id),
+    'facturx', p_facturx
+  )
+  from fin.seller s
+  left join booking.itineraries i on i.id = p_payment.itinerary_id
+$$;
+comment on function fin.invoice_content(payment.payments, jsonb, bigint, timestamptz, date, boolean) is
+'What a document says, beside its number: seller, buyer, lines, tax within the total, payment.';
+
+create or replace function fin.issue_invoice(
+  p_payment payment.payments, p_at timestamptz, p_day date, p_facturx boolean
+) returns fin.invoices
+language plpgsql volatile
+as $$
+declare
+  v_content jsonb;
+  v_invoice fin.invoices;
+begin
+  if p_payment.captured_cents = 0 then
+    raise exception using errcode = 'PT409', constraint = 'invoice_captured', message = 'The payment is not captured';
+  end if;
+  v_content := fin.invoice_content(
+    p_payment, fin.invoice_lines(p_payment), p_payment.captured_cents, p_at, p_day, p_facturx
+  ) || jsonb_build_object('kind', 'invoice');
+  v_invoice.number := fin.next_number('INV', p_day);
+  insert into fin.invoices (
+    payment_id, itinerary_id, kind, number, total_cents, currency, storage_path, created_at, business_day, content
+  ) values (
+    p_payment.id, p_payment.itinerary_id, 'invoice', v_invoice.number, p_payment.captured_cents, p_payment.currency,
+    format('%s/%s.pdf', to_char(p_day, 'YYYY'), v_invoice.number), p_at, p_day,
+    v_content || jsonb_build_object('number', v_invoice.number)
+  ) returning * into v_invoice;
+  return v_invoice;
+end;
+$$;
+comment on function fin.issue_invoice(payment.payments, timestamptz, date, boolean) is
+'Issues the invoice of a captured payment, whose row the caller has locked.';
+
+create or replace function fin.issue_credit_note(
+  p_payment payment.payments, p_at timestamptz, p_day date, p_facturx boolean
+) returns fin.invoices
+language plpgsql volatile
+as $$
+declare
+  v_refund fin.entries;
+  v_credited fin.invoices;
+  v_earlier bigint;
+  v_content jsonb;
+  v_note fin.invoices;
+begin
+  select e.* into v_refund from fin.entries e
+  where e.payment_id = p_payment.id and e.entry_type = 'refund_succeeded'
+    and not exists (select from fin.invoices n where n.refund_entry_id = e.id)
+    -- A refund may still fail days after it had succeeded.
+    and not exists (
+      select from fin.entries f
+      where f.payment_id = e.payment_id and f.entry_type = 'refund_failed' and f.provider_ref = e.provider_ref
+    )
+  order by e.seq desc limit 1;
+  if v_refund.id is null then
+    raise exception using
+      errcode = 'PT409', constraint = 'refund_to_credit', message = 'There is no succeeded refund without a credit note';
+  end if;
+  select * into v_credited from fin.invoices where payment_id = p_payment.id and kind = 'invoice';
+  select count(*) into v_earlier from fin.invoices where credited_invoice_id = v_credited.id;
+  v_content := fin.invoice_content(
+    p_payment,
+    jsonb_build_array(jsonb_build_object('description', 'Refund', 'amount_cents', v_refund.amount_cents)),
+    v_refund.amount_cents, p_at, p_day, p_facturx
+  ) || jsonb_build_object('kind', 'credit_note', 'refund', jsonb_build_object('reference', v_refund.provider_ref));
+  if v_credited.id is not null then
+    -- Seller, buyer and tax are the invoice's: what is taken back is what was charged then.
+    v_content := v_content || jsonb_build_object(
+      'invoice', jsonb_build_object('number', v_credited.number, 'issued_on', v_credited.business_day),
+      'seller', v_credited.content -> 'seller',
+      'buyer', v_credited.content -> 'buyer',
+      'tax', fin.tax_within(v_refund.amount_cents, v_credited.content -> 'tax')
+    );
+  end if;
+  v_note.number := case
+    when v_credited.id is null then fin.next_number('CN', p_day)
+    else v_credited.number || '-CN' || case v_earlier when 0 then '' else (v_earlier + 1)::text end
+  end;
+  insert into fin.invoices (
+    payment_id, itinerary_id, kind, number, total_cents, currency, storage_path, created_at, business_day, content,
+    refund_entry_id, credited_invoice_id
+  ) values (
+    p_payment.id, p_payment.itinerary_id, 'credit_note', v_note.number, v_refund.amount_cents, p_payment.currency,
+    format('%s/%s.pdf', to_char(p_day, 'YYYY'), v_note.number), p_at, p_day,
+    v_content || jsonb_build_object('number', v_note.number), v_refund.id, v_credited.id
+  ) returning * into v_note;
+  return v_note;
+end;
+$$;
+comment on function fin.issue_credit_note(payment.payments, timestamptz, date, boolean) is
+'Issues the credit note of the latest succeeded refund that has none; the caller has locked the payment''s row.';
+
+create or replace function fin.issue_document(
+  p_kind text, p_payment_id uuid, p_itinerary_id uuid, p_timezone text, p_facturx boolean, p_at timestamptz
+) returns json
+language plpgsql volatile
+as $$
+declare
+  v_payment payment.payments;
+  v_invoice fin.invoices;
+  v_reused boolean := true;
+begin
+  -- One document of a payment at a time; the series is locked last and only for the insert.
+  select * into v_payment from payment.payments where id = p_payment_id for update;
+  if not found then
+    raise exception using errcode = 'PT404', constraint = 'payment_known', message = 'Payment not found';
+  elsif p_itinerary_id is not null and p_itinerary_id <> v_payment.itinerary_id then
+    raise exception using
+      errcode = 'PT409', constraint = 'invoice_itinerary', message = 'The payment belongs to another itinerary';
+  end if;
+  -- The same invoice again; or a credit note that was issued and never became a document.
+  select * into v_invoice from fin.invoices
+  where payment_id = p_payment_id and kind = p_kind and (kind = 'invoice' or sha256 is null)
+  order by created_at limit 1;
+  if not found then
+    v_reused := false;
+    v_invoice := case p_kind
+      when 'invoice' then fin.issue_invoice(v_payment, p_at, (p_at at time zone p_timezone)::date, p_facturx)
+      else fin.issue_credit_note(v_payment, p_at, (p_at at time zone p_timezone)::date, p_facturx)
+    end;
+    perform audit.record('invoice.issued', jsonb_build_object(
+      'invoice_id', v_invoice.id, 'number', v_invoice.number, 'payment_id', p_payment_id,
+      'total_cents', v_invoice.total_cents, 'currency', v_invoice.currency
+    ));
+  end if;
+  return fin.invoice_answer(v_invoice, v_reused);
+end;
+$$;
+comment on function fin.issue_document(text, uuid, uuid, text, boolean, timestamptz) is
+'The invoice of a payment, or the credit note of its latest refund, issued at p_at unless it exists.';
+
+create or replace function fin.invoice_answer(p_invoice fin.invoices, p_reused boolean) returns json
+language sql stable
+as $$
+  select json_strip_nulls(json_build_object(
+    'ok', true,
+    'request_id', sec.request_id(),
+    'invoice_id', p_invoice.id,
+    'number', p_invoice.number,
+    'kind', p_invoice.kind,
+    'payment_id', p_invoice.payment_id,
+    'total_cents', p_invoice.total_cents,
+    'currency', p_invoice.currency,
+    'storage_path', p_invoice.storage_path,
+    'sha256', p_invoice.sha256,
+    'content', p_invoice.content,
+    'reused', p_reused
+  ))
+$$;
+comment on function fin.invoice_answer(fin.invoices, boolean) is 'A document with what is needed to render it.';
+
+create or replace function public.generate_invoice(
+  p_kind text,
+  p_payment_id uuid,
+  p_itinerary_id uuid default null,
+  p_timezone text default 'Africa/Kigali',
+  p_facturx boolean default false
+) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  if p_kind is null or p_kind not in ('invoice', 'credit_note') then
+    raise exception using errcode = 'PT400', constraint = 'invoice_kind', message = 'kind must be invoice|credit_note';
+  end if;
+  return fin.issue_document(p_kind, p_payment_id, p_itinerary_id, p_timezone, p_facturx, now());
+end;
+$$;
+comment on function public.generate_invoice(text, uuid, uuid, text, boolean) is
+'Service: issues the invoice or the next credit note of a payment, or gives the invoice again (API.md section 4); the worker renders it.';
+
+create or replace function public.record_invoice_document(p_invoice_id uuid, p_sha256 text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  update fin.invoices set sha256 = p_sha256 where id = p_invoice_id and sha256 is distinct from p_sha256;
+  if found then
+    perform audit.record('invoice.rendered', jsonb_build_object('invoice_id', p_invoice_id, 'sha256', p_sha256));
+  end if;
+end;
+$$;
+comment on function public.record_invoice_document(uuid, text) is
+'Service: keeps the digest of the stored document; another one later raises invoice_fixed.';
+
+create or replace function fin.claim_invoices_to_render(p_limit int) returns json
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  with due as (
+    select id from fin.invoices
+    where sha256 is null and next_render_at <= now()
+    order by next_render_at limit p_limit for update skip locked
+  ), claimed as (
+    update fin.invoices i set next_render_at = now() + interval '5 minutes'
+    from due where i.id = due.id
+    returning i.*
+  )
+  select coalesce(json_agg(fin.invoice_answer(claimed, true)), '[]') from claimed
+$$;
+comment on function fin.claim_invoices_to_render(int) is
+'Service: issued documents that nobody has rendered, kept from other workers for five minutes.';

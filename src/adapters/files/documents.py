@@ -1,0 +1,54 @@
+"""PDF/A-3b documents by typst, from one template and the fonts that the library brings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typst
+
+TEMPLATE = Path(__file__).with_name("invoice.typ")
+
+
+# Latin, Greek and Cyrillic letters, punctuation and currency signs are what the fonts hold, and PDF/A refuses a letter
+# without a glyph. A name in another script is kept in the row and shown as question marks.
+IN_THE_FONTS = re.compile("[\u0020-\u007e\u00a0-\u04ff\u1e00-\u1fff\u2010-\u2027\u2030-\u2040\u20a0-\u20bf\u2212]")
+
+
+def printable(text: str) -> str:
+    return "".join(
+        letter if IN_THE_FONTS.match(letter) and (letter.isprintable() or letter.isspace()) else "?" for letter in text
+    )
+
+
+class TypstRenderer:
+    """Renders one document at a time in a thread of its own, as the compiler is one and holds the interpreter."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
+        self._compiler: typst.Compiler | None = None
+
+    async def render(self, content: Mapping[str, object]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.rendered, content)
+
+    def rendered(self, content: Mapping[str, object]) -> bytes:
+        """The same as render, without a loop. All that differs between documents comes in as data, never as markup."""
+        if self._compiler is None:
+            import typst  # noqa: PLC0415 - 80 MB that only the first document needs
+
+            self._compiler = typst.Compiler(TEMPLATE, ignore_system_fonts=True)
+        document = self._compiler.compile(
+            format="pdf",
+            sys_inputs={"data": printable(json.dumps(content, ensure_ascii=False))},
+            pdf_standards=["a-3b"],
+            timestamp=datetime.fromisoformat(str(content["issued_at"])),
+        )
+        assert isinstance(document, bytes)  # noqa: S101 - a PDF is one file
+        return document

@@ -1,0 +1,77 @@
+"""`fin-invoice-generate` (API.md section 4; runbook "Finance Ops")."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from src.domain.invoices import InvoiceRequest, issue_document
+from src.http.decode import from_body
+from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.fields import ItineraryId
+from src.ports.invoices import Invoices, Renderer
+from src.ports.storage import Links, Storage
+
+
+class InvoiceInput(msgspec.Struct, frozen=True):
+    kind: Annotated[
+        Literal["invoice", "credit_note"],
+        Meta(
+            description="A payment's invoice, or the credit note of its latest refund",
+            examples=["invoice"],
+            extra={"message": "kind must be invoice|credit_note"},
+        ),
+    ]
+    payment_id: Annotated[UUID, Meta(description="A captured payment")]
+    itinerary_id: ItineraryId | None = None
+
+
+class InvoiceAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    ok: bool
+    request_id: str
+    invoice_id: UUID
+    number: Annotated[str, Meta(examples=["INV-20261124-0001"])]
+    signed_url: Annotated[str, Meta(description="Opens the PDF for 30 days")]
+    reused: Annotated[bool, Meta(description="True when the document had been issued before")] = False
+
+
+def endpoints(invoices: Invoices, renderer: Renderer, storage: Storage, links: Links) -> list[Endpoint]:
+    async def generate(call: Call) -> Answer:
+        """Issue the invoice of a payment, or the credit note of its latest refund, as a PDF.
+
+        An invoice asked for again is the same one with a fresh link. Each refund gets one credit note.
+        """
+        asked = from_body(InvoiceInput, call.body)
+        call.note(kind=asked.kind, payment=asked.payment_id)
+        request = InvoiceRequest(**msgspec.structs.asdict(asked))
+        invoice, link = await issue_document(call.context, request, invoices, renderer, storage, links)
+        call.note(
+            invoice=invoice.invoice_id,
+            number=invoice.number,
+            amount=invoice.total_cents,
+            currency=invoice.currency,
+            link=link.link_id,
+            reused=str(invoice.reused).lower(),
+        )
+        answer = InvoiceAnswer(
+            ok=True,
+            request_id=call.context.request_id,
+            invoice_id=invoice.invoice_id,
+            number=invoice.number,
+            signed_url=link.url(call.base_url),
+            reused=invoice.reused,
+        )
+        return Answer(msgspec.json.encode(answer))
+
+    return [
+        Endpoint(
+            "fin-invoice-generate",
+            "fin.invoice",
+            generate,
+            InvoiceInput,
+            InvoiceAnswer,
+            access=Access.SERVICE,
+            errors=(404, 409),
+        )
+    ]

@@ -1,0 +1,60 @@
+"""Runbook, "Finance Ops": invoice, and its credit note after a refund."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+from pypdf import PdfReader
+
+from tests.conftest import ITINERARY, Api
+
+CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+
+
+async def paid(api: Api) -> str:
+    intent = (await api.post("bff-checkout", CHECKOUT)).json()
+    data = {name: intent[name] for name in ("payment_id", "payment_intent")}
+    event = {"type": "payment_intent.succeeded", "data": data}
+    assert (await api.post("stripe-webhook", event)).json()["result"] == "applied"
+    return str(intent["payment_id"])
+
+
+async def generated(api: Api, **body: str) -> dict[str, Any]:
+    answer = await api.post("fin-invoice-generate", body, api.service)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert isinstance(found, dict)
+    return found
+
+
+async def opened(api: Api, link: str) -> str:
+    """What the PDF behind a link says; it is fetched as anybody would, without a key."""
+    assert httpx.URL(link).is_absolute_url
+    answer = await api.http.get(link)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+    return " ".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
+
+
+async def refunded(admin: asyncpg.Connection, payment: str, cents: int) -> None:
+    for fact in ("refund_requested", "refund_succeeded"):
+        await admin.execute("select fin.append_entry($1, $2, $3, 're_mock_1')", UUID(payment), fact, cents)
+
+
+async def test_invoice_then_refund_then_credit_note(api: Api, admin: asyncpg.Connection) -> None:
+    payment = await paid(api)
+    invoice = await generated(api, kind="invoice", payment_id=payment, itinerary_id=ITINERARY)
+    text = await opened(api, invoice["signed_url"])
+    assert invoice["number"] in text
+    assert "USD 250.00" in text
+
+    await refunded(admin, payment, 5000)
+    note = await generated(api, kind="credit_note", payment_id=payment)
+    assert note["number"] == f"{invoice['number']}-CN"
+    text = await opened(api, note["signed_url"])
+    assert "Credit note" in text
+    assert invoice["number"] in text
+    assert "USD 50.00" in text
