@@ -58,6 +58,12 @@ grant execute on function
   public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
 to service_role;
 
+-- Counters and suppliers.
+grant select on booking.suppliers, ops.v_supplier_slas to authenticated, service_role;
+grant insert, update, delete on booking.suppliers to service_role;
+grant select on ops.counters to service_role;
+grant execute on function public.increment_counter(text, bigint) to service_role;
+
 -- Permits: any key asks, users see and give up their own, ops decide.
 grant usage on schema permits to authenticated, service_role;
 grant select on permits.requests, permits.quota to authenticated, service_role;

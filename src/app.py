@@ -28,6 +28,7 @@ from src.adapters.postgres import apply
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.counters import PostgresCounters
 from src.adapters.postgres.database import LOGIN_ROLES, Database
 from src.adapters.postgres.exceptions import PostgresExceptions
 from src.adapters.postgres.health import PostgresReadiness
@@ -47,12 +48,28 @@ from src.adapters.telemetry.observer import Observer
 from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import SERVICE_NAME, Traces
 from src.domain.context import Role
-from src.http import bookings, exceptions, health, invoices, openapi, payments, permits, problems, webhooks, wire
+from src.http import (
+    bookings,
+    counters,
+    exceptions,
+    health,
+    invoices,
+    openapi,
+    payments,
+    permits,
+    probes,
+    problems,
+    quotes,
+    webhooks,
+    wire,
+)
 from src.http import docs as docs_page
 from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
+from src.http.loopback import Loopback
+from src.http.me import CurrentUser
 from src.http.observe import Application, observed
 from src.http.storage import StorageRoutes
 from src.settings import Settings, from_environment
@@ -116,7 +133,9 @@ def create(settings: Settings | None = None) -> Litestar:
         settings = from_environment()
         logs.configure(settings.log_level)
     composed = compose(settings)
+    loopback = Loopback()
     declared = _endpoints(composed)
+    declared += probes.endpoints([endpoint.name for endpoint in declared], loopback)
     authenticator, audit = Authenticator(settings.jwt_secret, settings.jwt_jwks), StandardOutput()
     edge = Edge(
         authenticator=authenticator,
@@ -140,10 +159,11 @@ def create(settings: Settings | None = None) -> Litestar:
         finally:
             await composed.close()
 
-    return Litestar(
+    loopback.application = application = Litestar(
         route_handlers=[
             *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
             _mounted("/storage/v1", StorageRoutes(composed.storage, composed.links, authenticator, audit), composed),
+            _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
             *health.routes([e.name for e in declared], readiness),
             metrics_route.route(composed.metrics, PostgresServiceLevels(composed.database), settings.metrics_token),
             *_documents(declared),
@@ -154,6 +174,7 @@ def create(settings: Settings | None = None) -> Litestar:
         exception_handlers={HTTPException: _unknown_path},
         logging_config=None,
     )
+    return application
 
 
 def _mounted(path: str, application: Application, composed: Composed, *, mount: bool = True) -> ASGIRouteHandler:
@@ -168,6 +189,8 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
         *exceptions.endpoints(PostgresExceptions(database), FixtureExceptions(), switches),
         *payments.endpoints(PostgresPayments(database), providers),
         *webhooks.endpoints(PostgresWebhooks(database), switches),
+        *quotes.endpoints(),
+        *counters.endpoints(PostgresCounters(database)),
         *permits.endpoints(PostgresPermits(database)),
         *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
     ]

@@ -1,6 +1,7 @@
 """From bytes to a frozen struct, with every fault of the input in one answer (API.md section 1, Validation).
 
-A field's message follows from its type and bounds; `Meta(extra={"message": …})` replaces it and
+A field's message follows from its type and bounds; `Meta(extra={"message": …})` replaces it (`{name}` stands for the
+field's path) and
 `Meta(extra={"normalise": str.upper})` is applied to text before it is checked.
 """
 
@@ -66,40 +67,70 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
-    faults: list[str] = []
-    values = _fields_of(kind, raw, "", faults, strict=strict)
-    if faults:
-        raise InputInvalid(*faults)
-    return kind(**values)
+    reader = _Reader(strict=strict)
+    read = reader.struct(kind, raw, "")
+    if read is None:
+        raise InputInvalid(*reader.faults)
+    return read
 
 
-def _fields_of(
-    kind: type[msgspec.Struct], raw: Mapping[str, object], prefix: str, faults: list[str], *, strict: bool
-) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for field in _fields(kind):
-        value = raw.get(field.encode_name)
-        name = prefix + field.encode_name
-        if value is None:
-            if field.required:
-                faults.append(_message(field.type, name) if prefix == "" else f"{name} is required")
-            continue
+class _Reader:
+    """Reads structs field by field, at every depth, and keeps all faults in field order."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.faults: list[str] = []
+        self._strict = strict
+
+    def struct(self, kind: type[T], raw: Mapping[str, object], prefix: str) -> T | None:
+        """None when any field is at fault."""
+        before = len(self.faults)
+        values: dict[str, object] = {}
+        for field in _fields(kind):
+            name = prefix + field.encode_name
+            value = self._given(raw, field.encode_name, name)
+            if value is not None:
+                values[field.name] = self._value(kind, field, value, name)
+            elif field.required:
+                self.faults.append(_message(field.type, name))
+        return kind(**values) if len(self.faults) == before else None
+
+    def _given(self, raw: Mapping[str, object], field: str, name: str) -> object:
+        """A field's value under its own name or its camelCase spelling, which older clients send."""
+        camel = _camel(field)
+        if camel != field and camel in raw:
+            if field in raw:
+                self.faults.append(f"{name} is given twice")
+            return raw[camel]
+        return raw.get(field)
+
+    def _value(self, kind: type[msgspec.Struct], field: inspect.Field, value: object, name: str) -> object:
         inner, extra = _unwrapped(field.type)
-        if isinstance(inner, inspect.StructType):
-            if not isinstance(value, dict):
-                faults.append(f"{name} must be an object")
-                continue
-            before = len(faults)
-            nested = _fields_of(inner.cls, value, f"{name}.", faults, strict=strict)
-            if len(faults) == before:
-                values[field.name] = inner.cls(**nested)
-            continue
+        match inner:
+            case inspect.StructType() if isinstance(value, dict):
+                return self.struct(inner.cls, value, f"{name}.")
+            case inspect.ListType(item_type=inspect.StructType(cls=item), min_length=shortest, max_length=longest) if (
+                isinstance(value, list) and (shortest or 0) <= len(value) <= (longest or len(value))
+            ):
+                return [self._item(item, entry, f"{name}[{number}]") for number, entry in enumerate(value)]
         try:
-            cleaned = _cleaned(value, extra.get("normalise"))
-            values[field.name] = msgspec.convert(cleaned, _annotation(kind, field.name), strict=strict)
+            return msgspec.convert(
+                _cleaned(value, extra.get("normalise")), _annotation(kind, field.name), strict=self._strict
+            )
         except (msgspec.ValidationError, UnicodeError, OverflowError):
-            faults.append(_message(field.type, name))
-    return values
+            self.faults.append(_message(field.type, name))
+            return None
+
+    def _item(self, kind: type[msgspec.Struct], value: object, name: str) -> msgspec.Struct | None:
+        if not isinstance(value, dict):
+            self.faults.append(f"{name} must be an object")
+            return None
+        return self.struct(kind, value, f"{name}.")
+
+
+@cache
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def _cleaned(value: object, normalise: Callable[[str], str] | None) -> object:
@@ -145,7 +176,7 @@ def _unwrapped(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Callable[
 
 def _message(kind: inspect.Type, name: str) -> str:
     inner, extra = _unwrapped(kind)
-    return str(extra["message"]) if "message" in extra else f"{name} must be {_described(inner)}"
+    return str(extra["message"]).format(name=name) if "message" in extra else f"{name} must be {_described(inner)}"
 
 
 def _described(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - a table, one line a kind
@@ -170,9 +201,11 @@ def _described(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - a t
             return f"<= {longest} characters"
         case inspect.StrType(min_length=shortest, max_length=int(longest)):
             return f"between {shortest} and {longest} characters"
+        case inspect.ListType(min_length=int(shortest), max_length=int(longest)):
+            return f"a list of {shortest} to {longest}"
         case inspect.ListType() | inspect.VarTupleType():
             return "a list"
-        case inspect.DictType():
+        case inspect.DictType() | inspect.StructType():
             return "an object"
         case _:
             return "text"

@@ -14,7 +14,7 @@ AmountCents = Annotated[
         le=1_000_000_000_000,
         description="Minor units of the currency; RWF has none, so whole francs",
         examples=[25000],
-        extra={"message": "amount_cents must be a positive integer"},
+        extra={"message": "{name} must be a positive integer"},
     ),
 ]
 Currency = Annotated[
@@ -23,7 +23,7 @@ Currency = Annotated[
         pattern="^(USD|EUR|RWF)$",
         description="ISO 4217 code, any letter case; RWF has no minor unit",
         examples=["USD"],
-        extra={"normalise": str.upper, "message": "currency must be USD|EUR|RWF"},
+        extra={"normalise": str.upper, "message": "{name} must be USD|EUR|RWF"},
     ),
 ]
 ItineraryId = Annotated[UUID, Meta(description="The itinerary", examples=[EXAMPLE_ITINERARY])]

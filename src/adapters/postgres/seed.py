@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[3] / "fixtures"
 # Each table with the file and the key of its rows, in the order of their foreign keys.
 DEMO = (
     ("core.profiles", "profiles", "profiles"),
+    ("booking.suppliers", "suppliers", "suppliers"),
     ("booking.itineraries", "bookings", "itineraries"),
     ("booking.items", "bookings", "items"),
     ("ops.exceptions", "exceptions", "exceptions"),

@@ -1,0 +1,63 @@
+"""`bff-quote` (API.md section 11)."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from src.domain.quotes import QuoteItem, total
+from src.http.decode import from_body
+from src.http.endpoint import Answer, Call, Endpoint
+from src.http.fields import Currency
+
+Text = Annotated[str, Meta(max_length=200)]
+
+
+class QuoteItemInput(msgspec.Struct, frozen=True):
+    price_cents: Annotated[
+        int, Meta(ge=0, le=1_000_000_000_000, description="Unit price, minor units", examples=[12000])
+    ]
+    quantity: Annotated[int, Meta(ge=1, le=10_000, description="How many", examples=[2])] = 1
+    currency: Currency = "USD"
+    description: Text | None = None
+
+
+class QuoteInput(msgspec.Struct, frozen=True):
+    items: Annotated[list[QuoteItemInput], Meta(min_length=1, max_length=100)]
+
+
+class QuotedItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    price_cents: int
+    quantity: int
+    currency: str
+    total_cents: int
+    description: str | None = None
+
+
+class Quote(msgspec.Struct, frozen=True):
+    total_cents: int
+    currency: str
+    items: list[QuotedItem]
+
+
+class QuoteAnswer(msgspec.Struct, frozen=True):
+    ok: bool
+    request_id: str
+    quote: Quote
+
+
+def endpoints() -> list[Endpoint]:
+    async def quote(call: Call) -> Answer:
+        """Add up priced items of one currency."""
+        asked = from_body(QuoteInput, call.body)
+        priced = [QuoteItem(item.price_cents, item.quantity, item.currency) for item in asked.items]
+        sum_cents, currency = total(priced)
+        call.note(items=len(priced), amount=sum_cents, currency=currency)
+        items = [
+            QuotedItem(item.price_cents, item.quantity, item.currency, item.total_cents, given.description)
+            for item, given in zip(priced, asked.items, strict=True)
+        ]
+        answer = QuoteAnswer(ok=True, request_id=call.context.request_id, quote=Quote(sum_cents, currency, items))
+        return Answer(msgspec.json.encode(answer))
+
+    return [Endpoint("bff-quote", "quote.create", quote, QuoteInput, QuoteAnswer)]
