@@ -26,7 +26,7 @@ end;
 $$;
 
 -- service_role inherits nothing: what it may do is listed too.
-grant usage on schema public, auth, sec, ops to anon, authenticated, service_role;
+grant usage on schema public, auth, sec, ops, catalog to anon, authenticated, service_role;
 grant usage on schema core, booking, payment, fin, audit to authenticated, service_role;
 grant usage on schema meta to service_role;
 
@@ -86,3 +86,8 @@ grant execute on function
   public.generate_invoice(text, uuid, uuid, text, boolean), public.record_invoice_document(uuid, text),
   fin.claim_invoices_to_render(int)
 to service_role;
+
+-- Places: any key reads and searches, the service fills.
+grant select on catalog.search_index to anon, authenticated, service_role;
+grant execute on function public.search_places(text, int), public.locate_place(text) to anon, authenticated, service_role;
+grant execute on function public.populate_search_index(jsonb) to service_role;

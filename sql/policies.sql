@@ -53,3 +53,5 @@ create policy ops_read on fin.seller for select using ((select sec.is_ops()));
 create policy ops_read on booking.suppliers for select using ((select sec.is_ops()));
 create policy service_writes on booking.suppliers using ((select sec.is_service())) with check ((select sec.is_service()));
 create policy service_read on ops.counters for select using ((select sec.is_service()));
+
+create policy anyone_reads on catalog.search_index for select using (true);

@@ -24,6 +24,7 @@ from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
 from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
+from src.adapters.fixtures.search import FixtureSearch
 from src.adapters.postgres import apply
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.callers import PostgresCallers
@@ -37,6 +38,7 @@ from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
+from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
@@ -60,6 +62,7 @@ from src.http import (
     probes,
     problems,
     quotes,
+    search,
     webhooks,
     wire,
 )
@@ -183,6 +186,7 @@ def _mounted(path: str, application: Application, composed: Composed, *, mount: 
 
 def _endpoints(composed: Composed) -> list[Endpoint]:
     database, switches = composed.database, composed.switches
+    catalog, curated = PostgresSearch(database), FixtureSearch()
     providers = {"mock": MockStripe()}
     return [
         *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
@@ -193,6 +197,7 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
         *counters.endpoints(PostgresCounters(database)),
         *permits.endpoints(PostgresPermits(database)),
         *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
+        *search.endpoints(catalog, curated, catalog, curated.places, switches),
     ]
 
 

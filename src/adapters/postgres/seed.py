@@ -17,6 +17,7 @@ DEMO = (
     ("booking.itineraries", "bookings", "itineraries"),
     ("booking.items", "bookings", "items"),
     ("ops.exceptions", "exceptions", "exceptions"),
+    ("catalog.search_index", "places", "places"),
 )
 BATCH = 20_000
 

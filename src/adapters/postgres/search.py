@@ -1,0 +1,27 @@
+from collections.abc import Sequence
+
+import msgspec
+
+from src.adapters.postgres.answers import answered
+from src.adapters.postgres.database import Database
+from src.domain.context import Context
+from src.domain.search import Found, Place, PlacesQuery, Populated
+
+
+class PostgresSearch:
+    """Places in catalog.search_index."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def search(self, context: Context, query: PlacesQuery) -> Found:
+        body = await self._database.call(context, "public.search_places", p_query=query.query, p_limit=query.limit)
+        return msgspec.json.decode(body, type=Found)
+
+    async def locate(self, context: Context, name: str) -> Place | None:
+        body = await self._database.call(context, "public.locate_place", p_name=name)
+        return msgspec.json.decode(body, type=Place | None)
+
+    async def populate(self, context: Context, places: Sequence[Place]) -> Populated:
+        rows = msgspec.json.encode(places).decode()
+        return answered(Populated, await self._database.call(context, "public.populate_search_index", p_places=rows))

@@ -1,0 +1,79 @@
+"""Searching places by what a person types (API.md section 9)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from src.domain.context import Context
+from src.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from src.ports.search import SearchIndex
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesQuery:
+    """What was typed, its last word perhaps unfinished, and how many places to answer."""
+
+    query: str
+    limit: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place of the catalogue; `popularity` (0 to 999) orders what matches equally well."""
+
+    slug: str
+    entity_type: str
+    entity_id: str
+    title: str
+    subtitle: str | None = None
+    keywords: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    popularity: int = 0
+    score: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best places first; when nothing fits (`found` False), the most popular ones."""
+
+    found: bool
+    places: Sequence[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """An answer with its source: catalog, or fixtures in its place."""
+
+    found: bool
+    places: Sequence[Place]
+    source: str
+
+    @property
+    def fallback(self) -> bool:
+        return self.source != "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Populated:
+    """How many places were added or brought up to date; `body` is the finished JSON."""
+
+    seeded: int
+    body: bytes = b""
+
+
+async def search_places(
+    context: Context, query: PlacesQuery, catalog: "SearchIndex", fixtures: "SearchIndex", *, offline: bool
+) -> Suggestions:
+    """Suggestions from the catalogue; offline, without a database or with an empty index, from the fixtures."""
+    if not offline:
+        try:
+            answer = await catalog.search(context, query)
+        except Unavailable:
+            pass
+        else:
+            if answer.places:
+                return Suggestions(answer.found, answer.places, "catalog")
+    answer = await fixtures.search(context, query)
+    return Suggestions(answer.found, answer.places, "fixtures")

@@ -1,0 +1,197 @@
+"""Finding places: one suite, on the fixtures and on the catalogue."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from src.adapters.fixtures.search import FixtureSearch
+from src.adapters.postgres.search import PostgresSearch
+from src.app import compose
+from src.domain.search import PlacesQuery
+from src.ports.search import SearchIndex
+from tests.conftest import ANONYMOUS_CONTEXT
+from tests.postgres import settings
+
+
+@pytest.fixture(params=["fixtures", "catalog"])
+async def index(request: pytest.FixtureRequest, database: str) -> AsyncIterator[SearchIndex]:
+    if request.param == "fixtures":
+        yield FixtureSearch()
+        return
+    composed = compose(settings(database))
+    yield PostgresSearch(composed.database)
+    await composed.database.close()
+
+
+async def slugs(index: SearchIndex, query: str, limit: int = 5) -> list[str]:
+    answer = await index.search(ANONYMOUS_CONTEXT, PlacesQuery(query, limit))
+    return [place.slug for place in answer.places] if answer.found else []
+
+
+async def first(index: SearchIndex, query: str) -> str | None:
+    return next(iter(await slugs(index, query)), None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("kigali", "kigali"),
+        ("KIGALI ", "kigali"),
+        ("k", "kigali"),
+        ("mus", "musanze"),
+        ("sao tome", "sao-tome"),
+        ("SÃO TOMÉ", "sao-tome"),
+        ("kings palace museum", "kings-palace-museum"),
+        ("parc national de lakagera", "akagera-national-park"),
+        ("gishwati-mukura", "gishwati-mukura-national-park"),
+    ],
+)
+async def test_case_accents_and_punctuation_do_not_matter(index: SearchIndex, typed: str, meant: str) -> None:
+    assert await first(index, typed) == meant
+
+
+async def test_other_names_of_a_place_find_it(index: SearchIndex) -> None:
+    assert await first(index, "ruhengeri") == "musanze"
+    assert await first(index, "butare") == "huye"
+    assert await first(index, "drc") == "democratic-republic-of-the-congo"
+
+
+async def test_words_come_in_any_order_and_the_last_may_be_unfinished(index: SearchIndex) -> None:
+    assert await first(index, "park national volc") == "volcanoes-national-park"
+    assert await first(index, "rwanda musan") == "musanze"
+    assert await slugs(index, "volc park") == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["muzanze", "msanze", "mussanze", "umsanze", "musanez", "musaneze", "ruhengerri", "ruhemg"]
+)
+async def test_one_typo_is_forgiven_from_five_letters(index: SearchIndex, typed: str) -> None:
+    assert await first(index, typed) == "musanze"
+
+
+async def test_no_typo_is_forgiven_below_five_letters(index: SearchIndex) -> None:
+    assert "goma" in await slugs(index, "goma")
+    assert await slugs(index, "gima") == []
+
+
+async def test_each_long_word_may_have_its_typo(index: SearchIndex) -> None:
+    assert await first(index, "natinal park akagara") == "akagera-national-park"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("bujunbira", "bujumbura"), ("nyagatrae town", None), ("serengety natinal park", "serengeti-national-park")],
+)
+async def test_two_typos_are_forgiven_from_nine_letters(index: SearchIndex, typed: str, meant: str | None) -> None:
+    assert await first(index, typed) == meant
+
+
+async def test_exact_comes_before_prefix_before_typo(index: SearchIndex) -> None:
+    assert (await slugs(index, "rwanda", 12))[0] == "rwanda"
+    assert (await slugs(index, "virunga"))[:3] == [
+        "volcanoes-national-park",
+        "virunga-national-park",
+        "virunga-view-lodge",
+    ]
+    assert await slugs(index, "lake") == [
+        "lake-kivu",
+        "gisenyi",
+        "congo-nile-trail",
+        "lake-muhazi",
+        "lakes-burera-ruhondo",
+    ]
+
+
+async def test_what_fits_nothing_brings_the_most_popular(index: SearchIndex) -> None:
+    for typed in ("zzzzzzzz", "", "???"):
+        answer = await index.search(ANONYMOUS_CONTEXT, PlacesQuery(typed, 3))
+        assert not answer.found
+        assert [place.slug for place in answer.places] == ["kigali", "volcanoes-national-park", "rwanda"]
+
+
+async def test_the_limit_is_kept(index: SearchIndex) -> None:
+    assert len(await slugs(index, "r", 12)) <= 12
+    assert len(await slugs(index, "national park", 2)) == 2
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "'; drop table catalog.terms; --",
+        "a:* & !b",
+        "\\",
+        "%_%",
+        "(((",
+        "\u202e",
+        "🦍" * 60,
+        "a" * 120,
+        "é" * 120,
+        "x y " * 30,
+    ],
+)
+async def test_no_text_breaks_the_search(index: SearchIndex, typed: str) -> None:
+    assert isinstance(await slugs(index, typed), list)
+
+
+async def test_both_sources_give_the_same_places_scores_and_order(database: str) -> None:
+    composed = compose(settings(database))
+    fixtures, catalog = FixtureSearch(), PostgresSearch(composed.database)
+    queries = spoilt(fixtures, random.Random(20))
+    for typed in queries:
+        for limit in (1, 5, 12):
+            query = PlacesQuery(typed, limit)
+            here, there = (
+                await fixtures.search(ANONYMOUS_CONTEXT, query),
+                await catalog.search(ANONYMOUS_CONTEXT, query),
+            )
+            assert [(p.slug, p.score) for p in here.places] == [(p.slug, p.score) for p in there.places], typed
+            assert here.found == there.found
+    await composed.database.close()
+
+
+def spoilt(fixtures: FixtureSearch, chance: random.Random) -> list[str]:
+    """Names, beginnings, words in another order, and all of them with a letter or two changed."""
+    names = [name for place in fixtures.places for name in (place.title, place.subtitle or "", *place.keywords)]
+    found = []
+    for _ in range(150):
+        typed = chance.choice(names)
+        if chance.random() < 0.3:
+            typed = typed[: chance.randrange(1, len(typed) + 1)]
+        if chance.random() < 0.3:
+            typed = " ".join(chance.sample(typed.split(), len(typed.split())))
+        if chance.random() < 0.6 and len(typed) > 2:
+            at = chance.randrange(len(typed) - 1)
+            change = chance.choice(["", typed[at] + "e", "e", typed[at + 1] + typed[at]])
+            typed = typed[:at] + change + typed[at + 1 :]
+        found.append(typed)
+    return found
+
+
+async def test_a_place_is_found_by_its_name_for_the_supplier(database: str) -> None:
+    composed = compose(settings(database))
+    for places in (FixtureSearch(), PostgresSearch(composed.database)):
+        found = await places.locate(ANONYMOUS_CONTEXT, "Ruhengeri")
+        assert found is not None
+        assert (found.slug, found.metadata["latitude"]) == ("musanze", -1.4998)
+        assert await places.locate(ANONYMOUS_CONTEXT, "Ruhenger") is None
+        assert await places.locate(ANONYMOUS_CONTEXT, "") is None
+    await composed.database.close()
+
+
+async def test_a_changed_place_is_found_by_its_new_words_only(admin: asyncpg.Connection, database: str) -> None:
+    composed = compose(settings(database))
+    catalog = PostgresSearch(composed.database)
+    await admin.execute(
+        "update catalog.search_index set title = 'Xylophone Bay', keywords = '{}' where slug = 'kigali'"
+    )
+    assert await slugs(catalog, "xylofone bay") == ["kigali"]
+    assert "kigali" not in await slugs(catalog, "umujyi wa kigali", 12)
+    await admin.execute("delete from catalog.search_index where slug = 'kigali'")
+    assert await slugs(catalog, "xylophone") == []
+    left = "select count(*) from catalog.terms where not exists (select from catalog.postings where term_id = id)"
+    assert await admin.fetchval(left) == 0
+    await composed.database.close()
