@@ -8,7 +8,7 @@ as $$
 declare
   v_eight text := left(p_typed, 8);
   v_nine text := left(p_typed, 9);
-  v_keys bigint[] := '{}';
+  v_keys bigint[] := array[]::bigint[];
 begin
   for gone in 1 .. length(v_eight) loop
     v_keys := v_keys
@@ -156,7 +156,7 @@ begin
     select * from catalog.postings p where p.term_id = t.id and p.kind = k.kind order by p.popularity desc limit p_most
   ) p;
   if cardinality(p_words) > 1 then
-    v_query := '''' || array_to_string(p_words, ''' & ''') || ''':*';
+    v_query := ('''' || array_to_string(p_words, ''' & ''') || ''':*')::tsquery;
     -- One or two letters begin too many words to look them all up: the other words find, these only sift.
     v_lookup := case when length(p_words[cardinality(p_words)]) > 2 then v_query
       else ('''' || array_to_string(trim_array(p_words, 1), ''' & ''') || '''')::tsquery end;

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-LETTERS = str.maketrans("ςłøđðħıŋĸØŁĐÐĦŊÆŒÞẞ", "σlodðhinkoldðhnæœþß")
+LETTERS = str.maketrans("ςłøđðħıŋĸØŁĐÐĦŊÆŒÞẞ", "σlodðhinkoldðhnæœþß")  # noqa: RUF001 - Greek is meant
 PAIRS = {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
 # Marks of Latin, Greek, Cyrillic, Hebrew and Arabic letters.
 MARK = (

@@ -33,7 +33,7 @@ def highlights(place: Place, query: str) -> list[Match]:
 
 
 def _matches(place: Place, search: _Search) -> Iterator[Match]:
-    texts = [("title", None, place.title), ("subtitle", None, place.subtitle or "")]
+    texts: list[tuple[str, int | None, str]] = [("title", None, place.title), ("subtitle", None, place.subtitle or "")]
     texts += [("keywords", number, keyword) for number, keyword in enumerate(place.keywords)]
     for name, index, text in texts:
         hits = sorted(search(text))

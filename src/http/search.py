@@ -1,6 +1,6 @@
 """`search-places` and `search-index-populate` (API.md section 9; runbook "Catalog search index")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -37,7 +37,7 @@ class PlaceItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     title: str
     subtitle: str | UnsetType = UNSET
     keywords: Sequence[str]
-    metadata: Mapping[str, Annotated[object, Meta(extra_json_schema={})]]
+    metadata: msgspec.Raw
     score: Annotated[float, Meta(description="Orders this answer's items; greater is better")]
     matches: Sequence[PlaceMatch]
 
@@ -112,7 +112,7 @@ def _item(place: Place, query: str) -> PlaceItem:
         title=place.title,
         subtitle=place.subtitle or UNSET,
         keywords=place.keywords,
-        metadata=place.metadata,
+        metadata=msgspec.Raw(msgspec.json.encode(place.metadata)),
         score=place.score,
         matches=[
             PlaceMatch(m.field, m.terms, m.ranges, UNSET if m.index is None else m.index)
