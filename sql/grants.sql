@@ -34,6 +34,7 @@ grant usage on schema meta to service_role;
 grant execute on function
   auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.is_user(), sec.actor(),
   sec.request_id(), sec.require_ops(), ops.flag(text),
+  ops.keep_first_answer(uuid, json),
   public.start_checkout(uuid, bigint, text, text)
 to anon, authenticated, service_role;
 
@@ -52,8 +53,8 @@ to authenticated, service_role;
 grant insert, update, delete on core.profiles, booking.itineraries, booking.items to service_role;
 grant select on payment.webhook_events, meta.applied to service_role;
 grant execute on function
-  ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(text, text, int, text),
-  ops.release_idempotency_key(text, text), ops.take_token(text, text, int), ops.service_levels(),
+  ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),
+  ops.release_idempotency_key(uuid), ops.take_token(text, text, int), ops.service_levels(),
   public.record_payment_intent(uuid, text, text),
   public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
 to service_role;

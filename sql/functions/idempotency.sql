@@ -5,17 +5,19 @@ returns json
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
 declare
+  v_claim uuid;
   v_row ops.idempotency_keys;
 begin
   insert into ops.idempotency_keys as k (caller, key, request_hash, request_id, locked_until)
   values (p_caller, p_key, p_request_hash, sec.request_id(), now() + interval '60 seconds')
   on conflict (caller, key) do update
     set request_hash = excluded.request_hash, request_id = excluded.request_id, locked_until = excluded.locked_until,
-      status = null, body = null, created_at = now()
+      claim = excluded.claim, status = null, body = null, created_at = now()
     where k.created_at < now() - interval '24 hours'
-      or (k.status is null and k.locked_until < now() and k.request_hash = excluded.request_hash);
+      or (k.status is null and k.locked_until < now() and k.request_hash = excluded.request_hash)
+  returning k.claim into v_claim;
   if found then
-    return '{}'::json;
+    return json_build_object('claim', v_claim);
   end if;
   select * into v_row from ops.idempotency_keys k where k.caller = p_caller and k.key = p_key;
   if v_row.request_hash <> p_request_hash then
@@ -29,21 +31,31 @@ begin
 end;
 $$;
 comment on function ops.claim_idempotency_key(text, text, bytea) is
-'{} for the first request, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
+'Service: the first request''s claim, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
 
-create or replace function ops.settle_idempotency_key(p_caller text, p_key text, p_status int, p_body text) returns void
+create or replace function ops.settle_idempotency_key(p_claim uuid, p_status int, p_body text) returns void
 language sql volatile security definer set search_path = pg_catalog
 as $$
-  update ops.idempotency_keys set status = p_status, body = p_body where caller = p_caller and key = p_key
+  update ops.idempotency_keys set status = p_status, body = p_body where claim = p_claim
 $$;
-comment on function ops.settle_idempotency_key(text, text, int, text) is 'Keeps the first answer of a key.';
+comment on function ops.settle_idempotency_key(uuid, int, text) is 'Service: keeps the first answer of a claimed key.';
 
-create or replace function ops.release_idempotency_key(p_caller text, p_key text) returns void
+create or replace function ops.keep_first_answer(p_claim uuid, p_answer json) returns text
 language sql volatile security definer set search_path = pg_catalog
 as $$
-  delete from ops.idempotency_keys where caller = p_caller and key = p_key and status is null
+  update ops.idempotency_keys set status = 200, body = p_answer::text where claim = p_claim;
+  select p_answer::text;
 $$;
-comment on function ops.release_idempotency_key(text, text) is 'Frees a key whose request had no answer worth keeping (5xx).';
+comment on function ops.keep_first_answer(uuid, json) is
+'Keeps a function''s answer under a claimed key in the very transaction of its effect, so that a lost answer is not run again. The claim is a secret of its request.';
+
+create or replace function ops.release_idempotency_key(p_claim uuid) returns void
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  delete from ops.idempotency_keys where claim = p_claim and status is null
+$$;
+comment on function ops.release_idempotency_key(uuid) is
+'Service: frees a key whose request had no answer worth keeping (5xx) and no effect.';
 
 create or replace function ops.purge_idempotency_keys(p_limit int default 5000) returns int
 language plpgsql volatile security definer set search_path = pg_catalog

@@ -53,6 +53,8 @@ create table ops.idempotency_keys (
   key text not null check (length(key) between 1 and 255),
   request_hash bytea not null,
   request_id text not null,
+  -- Who runs the request; whoever comes after a lease ran out gets another one, so that only it can answer.
+  claim uuid not null default gen_random_uuid() unique,
   status int,
   body text,
   created_at timestamptz not null default now(),

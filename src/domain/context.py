@@ -1,7 +1,7 @@
 """Who calls, and in which request: handed from the edge through use cases to every port."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -45,7 +45,9 @@ class Context:
     caller: Caller
     request_id: str
     idempotency_key: str | None = None
+    claim: UUID | None = None
+    """Set where one SQL call is the whole effect: it keeps its answer under this claim in its own transaction."""
 
     def as_service(self) -> "Context":
         """The same request acting for the service itself, after the edge has made sure that it may."""
-        return Context(SERVICE, self.request_id, self.idempotency_key)
+        return replace(self, caller=SERVICE)

@@ -42,4 +42,14 @@ def endpoints(counters: Counters) -> list[Endpoint]:
         call.note(name=asked.name, delta=asked.delta)
         return Answer(await counters.increment(call.context, Increment(**msgspec.structs.asdict(asked))))
 
-    return [Endpoint("metrics-incr", "metrics.incr", increment, IncrementInput, IncrementAnswer, access=Access.SERVICE)]
+    return [
+        Endpoint(
+            "metrics-incr",
+            "metrics.incr",
+            increment,
+            IncrementInput,
+            IncrementAnswer,
+            access=Access.SERVICE,
+            atomic=True,
+        )
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
@@ -76,7 +76,7 @@ class Edge:
         access = endpoint.access if isinstance(endpoint.access, Access) else await endpoint.access()
         if access is not Access.OPEN:
             caller = self.authenticator.caller(call.headers)
-            call.context = Context(caller, call.context.request_id)
+            call.context = replace(call.context, caller=caller)
         reading = endpoint.method == "GET"
         # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
         await self._require(access, call.context, ops_is_checked_later=reading)
@@ -117,23 +117,25 @@ class Edge:
         if not (1 <= len(key) <= LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
             message = "Idempotency-Key must be 1 to 255 visible ASCII characters"
             raise InputInvalid(message)
-        call.context = Context(call.context.caller, call.context.request_id, key)
+        asking = replace(call.context, idempotency_key=key)
         request_hash = hashlib.sha256(b"\n".join([endpoint.name.encode(), call.body])).digest()
-        first = await self.keys.claim(call.context, request_hash)
-        if first is not None:
+        found = await self.keys.claim(asking, request_hash)
+        if isinstance(found, FirstAnswer):
             call.note(replayed=True)
-            return Answer(first.body, first.status, REPLAYED)
+            return Answer(found.body, found.status, REPLAYED)
+        call.context = replace(asking, claim=found if endpoint.atomic else None)
         try:
             answer = await endpoint.run(call)
         except Exception as error:
-            status, _ = problems.status_and_code(seen_by(call.context, error))
+            status, _ = problems.status_and_code(seen_by(asking, error))
             if status in (400, 401, 403, 429) or status >= 500:  # noqa: PLR2004 - not validated, or worth another try
-                await self.keys.release(call.context)
+                await self.keys.release(asking, found)
             else:
-                body = problems.body_of(error, call.context.request_id)
-                await self.keys.settle(call.context, FirstAnswer(status, body))
+                body = problems.body_of(error, asking.request_id)
+                await self.keys.settle(asking, found, FirstAnswer(status, body))
             raise
-        await self.keys.settle(call.context, FirstAnswer(answer.status, answer.body))
+        if not endpoint.atomic:
+            await self.keys.settle(asking, found, FirstAnswer(answer.status, answer.body))
         return answer
 
 

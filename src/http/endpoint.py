@@ -69,7 +69,8 @@ class Endpoint:
 
     `run` takes the call, decodes and answers; its docstring is the endpoint's description. `input` and `answer` are
     the structs that document it. `audit` names its AUDIT line, `per_minute` its limit for one caller. A POST honours
-    Idempotency-Key.
+    Idempotency-Key; `atomic` says that one SQL call is its whole effect and answer, so that the first answer is kept in
+    that call's own transaction. Others rest on the natural keys of their steps.
     """
 
     name: str
@@ -80,4 +81,5 @@ class Endpoint:
     access: Access | Callable[[], Awaitable[Access]] = Access.ANY
     method: str = "POST"
     per_minute: int | None = None
+    atomic: bool = False
     errors: tuple[int, ...] = ()

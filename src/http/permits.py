@@ -70,7 +70,16 @@ def endpoints(permits: Permits) -> list[Endpoint]:
         return await _decided(call, permits.cancel)
 
     return [
-        Endpoint("permits-request", "permits.request", request, PermitInput, PermitAnswer, per_minute=5, errors=(409,)),
+        Endpoint(
+            "permits-request",
+            "permits.request",
+            request,
+            PermitInput,
+            PermitAnswer,
+            per_minute=5,
+            atomic=True,
+            errors=(409,),
+        ),
         Endpoint(
             "permits-ops-approve",
             "permits.approve",
@@ -79,6 +88,7 @@ def endpoints(permits: Permits) -> list[Endpoint]:
             PermitAnswer,
             access=Access.OPS,
             per_minute=3,
+            atomic=True,
             errors=(404, 409),
         ),
         Endpoint(
@@ -89,6 +99,7 @@ def endpoints(permits: Permits) -> list[Endpoint]:
             PermitAnswer,
             access=Access.OPS,
             per_minute=3,
+            atomic=True,
             errors=(404, 409),
         ),
         Endpoint(
@@ -99,6 +110,7 @@ def endpoints(permits: Permits) -> list[Endpoint]:
             PermitAnswer,
             access=Access.USER,
             per_minute=5,
+            atomic=True,
             errors=(404, 409),
         ),
     ]

@@ -87,3 +87,26 @@ async def test_a_request_that_died_can_be_made_again_after_its_lease(api: Api, a
     await admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 second'")
     again = await api.post("bff-checkout", CHECKOUT, headers)
     assert again.json()["payment_id"] == first.json()["payment_id"]
+
+
+async def test_an_answer_is_kept_in_the_transaction_of_its_effect(api: Api, admin: asyncpg.Connection) -> None:
+    body = {"park": "Nyungwe", "visit_date": "2099-01-01", "pax_count": 2}
+    headers = api.anonymous | {"idempotency-key": "k1"}
+    first = await api.post("permits-request", body, headers)
+    same = "select r.xmin = k.xmin from permits.requests r, ops.idempotency_keys k where k.key = 'k1'"
+    assert await admin.fetchval(same) is True
+    await admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 hour'")
+    assert (await api.post("permits-request", body, headers)).content == first.content
+    assert await admin.fetchval("select count(*) from permits.requests where visit_date = '2099-01-01'") == 1
+
+
+async def test_who_comes_after_a_lease_ran_out_is_the_only_one_to_answer(admin: asyncpg.Connection) -> None:
+    claim = "select ops.claim_idempotency_key('anonymous', 'k1', '\\x00') ->> 'claim'"
+    early = await admin.fetchval(claim)
+    await admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 second'")
+    late = await admin.fetchval(claim)
+    assert early != late
+    await admin.execute("select ops.settle_idempotency_key($1, 200, 'early')", early)
+    assert await admin.fetchval("select body from ops.idempotency_keys") is None
+    await admin.execute("select ops.settle_idempotency_key($1, 200, 'late')", late)
+    assert await admin.fetchval("select body from ops.idempotency_keys") == "late"

@@ -42,9 +42,12 @@ class Database:
         `function` is a qualified name from our own code, `arguments` its named parameters. Serialization failures and
         deadlocks are run again. Raises the domain errors of adapters/postgres/errors.py.
         """
-        statement = call_statement(function, tuple(arguments))
+        if context.claim is None:
+            statement, values = call_statement(function, tuple(arguments)), tuple(arguments.values())
+        else:
+            statement, values = _kept_statement(function, tuple(arguments)), (*arguments.values(), context.claim)
         with self._telemetry.step(function, **{"db.system.name": "postgresql"}):
-            text = await self.value(context, statement, *arguments.values())
+            text = await self.value(context, statement, *values)
         return str(text).encode()
 
     async def value(self, context: Context, statement: str, /, *arguments: object) -> object:
@@ -79,3 +82,10 @@ SETTINGS = (
 def call_statement(function: str, names: tuple[str, ...]) -> str:
     parameters = ", ".join(f"{name} => ${number}" for number, name in enumerate(names, start=4))
     return f"{SETTINGS} select {function}({parameters})::text from s"  # noqa: S608 - names from our code only
+
+
+@cache
+def _kept_statement(function: str, names: tuple[str, ...]) -> str:
+    parameters = ", ".join(f"{name} => ${number}" for number, name in enumerate(names, start=4))
+    claim = f"${len(names) + 4}"
+    return f"{SETTINGS} select ops.keep_first_answer({claim}, {function}({parameters})) from s"  # noqa: S608 - likewise
