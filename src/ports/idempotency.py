@@ -19,3 +19,6 @@ class IdempotencyKeys(Protocol):
 
     async def release(self, context: Context, claim: UUID) -> None:
         """Forget a request that had no answer worth keeping, unless its effect has kept one."""
+
+    async def purge(self, context: Context) -> int:
+        """Remove one batch of answers older than 24 hours and say how many."""

@@ -41,3 +41,6 @@ class PostgresIdempotencyKeys:
 
     async def release(self, context: Context, claim: UUID) -> None:
         await self._database.call(context.as_service(), "ops.release_idempotency_key", p_claim=claim)
+
+    async def purge(self, context: Context) -> int:
+        return int(await self._database.call(context, "ops.purge_idempotency_keys"))
