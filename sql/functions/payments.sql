@@ -13,14 +13,34 @@ begin
     is distinct from (old.id, old.itinerary_id, old.amount_cents, old.currency, old.idempotency_key, old.mode) then
     raise exception using errcode = 'PT409', constraint = 'payment_terms_fixed', message = 'A payment''s terms never change';
   end if;
+  if new.intent_id is distinct from old.intent_id and old.intent_id is not null then
+    raise exception using errcode = 'PT409', constraint = 'payment_intent_fixed', message = 'The payment already has another intent';
+  end if;
   new.updated_at := now();
   return new;
 end;
 $$;
-comment on function payment.guard_transition() is 'Trigger: only legal moves, and the terms of a payment never change.';
+comment on function payment.guard_transition() is 'Trigger: only legal moves; the terms and the intent of a payment never change.';
 
 create or replace trigger guard_transition before update on payment.payments
 for each row execute function payment.guard_transition();
+create or replace trigger refuse_removal before delete or truncate on payment.payments
+for each statement execute function audit.refuse_change();
+
+create or replace function payment.locked(p_payment_id uuid) returns payment.payments
+language plpgsql volatile
+as $$
+declare
+  v_payment payment.payments;
+begin
+  select * into v_payment from payment.payments where id = p_payment_id for update;
+  if not found then
+    raise exception using errcode = 'PT404', constraint = 'payment_known', message = 'Payment not found';
+  end if;
+  return v_payment;
+end;
+$$;
+comment on function payment.locked(uuid) is 'The payment, locked until the transaction ends; raises payment_known.';
 
 create or replace function payment.ensure_payment_record(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
@@ -35,13 +55,14 @@ declare
   );
   v_payment payment.payments;
 begin
-  if ops.flag('USE_FIXTURES') = '0' and not exists (select from booking.itineraries where id = p_itinerary_id) then
+  if ops.flag('USE_FIXTURES') = '0' and p_itinerary_id is not null
+    and not exists (select from booking.itineraries where id = p_itinerary_id) then
     raise exception using errcode = 'PT404', constraint = 'itinerary_known', message = 'Itinerary not found';
   end if;
-  insert into payment.payments (itinerary_id, amount_cents, currency, idempotency_key, mode)
+  insert into payment.payments (itinerary_id, amount_cents, currency, idempotency_key, mode, next_attempt_at)
   values (
     p_itinerary_id, p_amount_cents, v_currency, v_key,
-    case ops.flag('STRIPE_MOCK_MODE') when '1' then 'mock' else 'live' end
+    case ops.flag('STRIPE_MOCK_MODE') when '1' then 'mock' else 'live' end, now() + interval '60 seconds'
   )
   on conflict (idempotency_key) do nothing
   returning * into v_payment;
@@ -63,62 +84,62 @@ begin
 end;
 $$;
 comment on function payment.ensure_payment_record(uuid, bigint, text, text) is
-'The payment of an idempotency key, made when new; the default key is 48 hex digits of SHA-256 over itinerary:cents:CURRENCY.';
+'The payment of an idempotency key, made when new; the default key is 48 hex digits of SHA-256 over itinerary:cents:CURRENCY. '
+'The worker gives it an intent a minute later unless payment.set_intent has.';
 
-create or replace function payment.checkout_answer(p_payment payment.payments, p_client_secret text) returns json
-language sql stable
-as $$
-  select json_strip_nulls(json_build_object(
-    'ok', true,
-    'payment_id', p_payment.id,
-    'payment_intent', p_payment.intent_id,
-    'payment_intent_id', p_payment.intent_id,
-    'idempotency', p_payment.idempotency_key,
-    'request_id', sec.request_id(),
-    'status', p_payment.status,
-    'provider_status', p_payment.status,
-    'amount_cents', p_payment.amount_cents,
-    'currency', p_payment.currency,
-    'client_secret', p_client_secret,
-    'mode', p_payment.mode
-  ))
-$$;
-comment on function payment.checkout_answer(payment.payments, text) is 'The body of bff-checkout.';
-
-create or replace function public.start_checkout(
+create or replace function public.ensure_payment_record(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
-) returns json
-language sql volatile security definer set search_path = pg_catalog
-as $$
-  select payment.checkout_answer(
-    payment.ensure_payment_record(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key), null
-  )
-$$;
-comment on function public.start_checkout(uuid, bigint, text, text) is
-'Any caller: records a payment to be made; its intent follows from the provider.';
-
-create or replace function public.record_payment_intent(p_payment_id uuid, p_intent_id text, p_client_secret text default null)
-returns json
+) returns payment.payments
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
-declare
-  v_payment payment.payments;
 begin
-  select * into v_payment from payment.payments where id = p_payment_id for update;
-  if not found then
-    raise exception using errcode = 'PT404', constraint = 'payment_known', message = 'Payment not found';
-  end if;
-  if v_payment.intent_id is distinct from p_intent_id then
-    if v_payment.intent_id is not null then
-      raise exception using
-        errcode = 'PT409', constraint = 'payment_intent_fixed', message = 'The payment already has another intent';
-    end if;
-    update payment.payments set intent_id = p_intent_id where id = p_payment_id returning * into v_payment;
-    perform fin.append_entry(p_payment_id, 'intent_created', v_payment.amount_cents, p_intent_id);
-    perform audit.record('payment.intent_created', jsonb_build_object('payment_id', p_payment_id, 'intent_id', p_intent_id));
-  end if;
-  return payment.checkout_answer(v_payment, p_client_secret);
+  perform sec.require_ops();
+  return payment.ensure_payment_record(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key);
 end;
 $$;
-comment on function public.record_payment_intent(uuid, text, text) is
-'Service: stores the provider''s intent for a payment and opens its ledger; the same intent again changes nothing.';
+comment on function public.ensure_payment_record(uuid, bigint, text, text) is
+'Ops: the payment record of an idempotency key, made when new (payment.ensure_payment_record).';
+
+create or replace function payment.set_intent(p_payment payment.payments, p_intent_id text) returns payment.payments
+language plpgsql volatile
+as $$
+begin
+  if p_payment.intent_id is not distinct from p_intent_id then
+    return p_payment;
+  end if;
+  update payment.payments
+  set intent_id = p_intent_id, next_attempt_at = null, last_error = null,
+    -- Only a refused creation fails without an intent.
+    status = case status when 'failed' then 'processing' else status end, status_at = '-infinity'
+  where id = p_payment.id
+  returning * into p_payment;
+  perform fin.append_entry(p_payment, 'intent_created', p_payment.amount_cents, p_intent_id);
+  perform audit.record('payment.intent_created', jsonb_build_object('payment_id', p_payment.id, 'intent_id', p_intent_id));
+  perform ops.resolve_exception('payment', p_payment.id::text);
+  return p_payment;
+end;
+$$;
+comment on function payment.set_intent(payment.payments, text) is
+'Gives a locked payment its intent and opens its ledger; the same intent again changes nothing, another raises payment_intent_fixed.';
+
+create or replace function payment.capture(p_payment payment.payments, p_occurred_at timestamptz default null) returns payment.payments
+language plpgsql volatile
+as $$
+begin
+  if p_payment.captured_cents > 0 then
+    return p_payment;
+  end if;
+  update payment.payments
+  set status = 'succeeded', captured_cents = amount_cents, provider_ref = intent_id, next_attempt_at = null, last_error = null
+  where id = p_payment.id
+  returning * into p_payment;
+  perform fin.append_entry(
+    p_payment, 'capture_succeeded', p_payment.amount_cents, p_payment.intent_id, 'provider_clearing', 'payment', p_occurred_at
+  );
+  perform audit.record('payment.captured', jsonb_build_object('payment_id', p_payment.id, 'amount_cents', p_payment.amount_cents));
+  perform ops.resolve_exception('payment', p_payment.id::text);
+  return p_payment;
+end;
+$$;
+comment on function payment.capture(payment.payments, timestamptz) is
+'Books that a locked payment''s money was taken: status, captured_cents, ledger, audit; again changes nothing.';

@@ -1,110 +1,152 @@
--- The webhook inbox: an event is stored and applied in one transaction; repeated or late events change nothing.
+-- The inbox of provider events: stored and applied in one transaction, in any order, each with its effect once.
 
 create or replace trigger refuse_removal before delete or truncate on payment.webhook_events
 for each statement execute function audit.refuse_change();
 
-create or replace function payment.find_for_event(p_payment_id uuid, p_intent_id text) returns payment.payments
-language sql volatile
-as $$
-  select * from payment.payments
-  where intent_id = p_intent_id or (p_intent_id is null and id = p_payment_id)
-  for update
-$$;
-comment on function payment.find_for_event(uuid, text) is
-'The payment an event speaks of, locked: by the provider''s intent first, by our id in its metadata second, never by amount.';
-
-create or replace function payment.webhook_answer(p_result text, p_payment payment.payments default null) returns json
-language sql stable
-as $$
-  select json_strip_nulls(json_build_object(
-    'ok', true,
-    'request_id', sec.request_id(),
-    'result', p_result,
-    'payment_id', p_payment.id,
-    'amount_cents', p_payment.amount_cents,
-    'currency', p_payment.currency
-  ))
-$$;
-comment on function payment.webhook_answer(text, payment.payments) is 'The body of stripe-webhook.';
-
-create or replace function public.apply_payment_event(
-  p_event_id text,
-  p_type text,
-  p_body jsonb,
-  p_payment_id uuid default null,
-  p_intent_id text default null,
-  p_amount_cents bigint default null,
-  p_currency text default null,
-  p_occurred_at timestamptz default null
-) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+create or replace function payment.payment_of_event(p_event payment.webhook_events) returns payment.payments
+language plpgsql volatile
 as $$
 declare
   v_payment payment.payments;
-  v_result text;
 begin
-  insert into payment.webhook_events (id, type, object_id, occurred_at, result, body)
-  values (p_event_id, p_type, p_intent_id, coalesce(p_occurred_at, now()), 'ignored', p_body)
-  on conflict do nothing;
+  select * into v_payment from payment.payments where intent_id = p_event.intent_id for update;
   if not found then
-    return payment.webhook_answer('duplicate');
+    -- Our id in the metadata: the event overtook the answer that would have told us the intent.
+    select * into v_payment from payment.payments
+    where id = p_event.metadata_payment_id and (intent_id is null or p_event.intent_id is null) for update;
   end if;
-  if p_type not in ('payment_intent.succeeded', 'payment_intent.payment_failed', 'payment_intent.processing',
-    'payment_intent.requires_action', 'payment_intent.canceled') then
-    return payment.webhook_answer('ignored');
+  if v_payment.id is null or (v_payment.mode = 'live' and not p_event.signed) then
+    raise exception using errcode = 'PT409', constraint = 'event_payment_known', message = 'no payment has this intent';
   end if;
-  v_payment := payment.find_for_event(p_payment_id, p_intent_id);
-  if v_payment.id is null then
-    v_result := 'deferred';
-    perform ops.open_exception('webhook', p_event_id, 'no payment has this intent');
-  elsif coalesce(p_amount_cents, v_payment.amount_cents) <> v_payment.amount_cents
-    or coalesce(upper(p_currency), v_payment.currency) <> v_payment.currency then
-    v_result := 'deferred';
-    perform ops.open_exception('webhook', p_event_id, 'amount or currency differs from the payment');
-  else
-    v_result := 'applied';
-    perform payment.apply_intent_event(v_payment, p_type, p_occurred_at);
+  if upper(p_event.currency) <> v_payment.currency
+    or (p_event.type like 'payment\_intent.%' and p_event.amount_cents <> v_payment.amount_cents) then
+    raise exception using
+      errcode = 'PT409', constraint = 'event_terms_match', message = 'amount or currency differs from the payment';
   end if;
-  update payment.webhook_events set result = v_result, payment_id = v_payment.id where id = p_event_id;
-  perform audit.record('webhook.' || v_result, jsonb_build_object(
-    'event_id', p_event_id, 'type', p_type, 'payment_id', v_payment.id
-  ));
-  return payment.webhook_answer(v_result, v_payment);
+  if v_payment.intent_id is null and p_event.intent_id is not null then
+    v_payment := payment.set_intent(v_payment, p_event.intent_id);
+  end if;
+  return v_payment;
 end;
 $$;
-comment on function public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz) is
-'Service: stores a provider''s event once and applies it; answers applied, duplicate, ignored or deferred (API.md section 3).';
+comment on function payment.payment_of_event(payment.webhook_events) is
+'The payment an event speaks of, locked: by the provider''s intent first, by our id in its metadata second, never by amount. An '
+'unsigned event finds mock payments only.';
 
-create or replace function payment.apply_intent_event(p_payment payment.payments, p_type text, p_occurred_at timestamptz)
-returns void
+create or replace function payment.apply_intent_event(p_payment payment.payments, p_event payment.webhook_events) returns void
 language plpgsql volatile
 as $$
+declare
+  -- Among events of one moment the later in this list wins.
+  v_ranks text[] := array['processing', 'requires_action', 'failed'];
+  v_status text := case p_event.type
+    when 'payment_intent.succeeded' then 'succeeded'
+    when 'payment_intent.canceled' then 'voided'
+    when 'payment_intent.payment_failed' then 'failed'
+    when 'payment_intent.requires_action' then 'requires_action'
+    else 'processing'
+  end;
 begin
-  if p_payment.status in ('succeeded', 'refunded', 'voided') then
+  if p_payment.captured_cents > 0 then
     return;
+  elsif v_status = 'succeeded' then
+    perform payment.capture(p_payment, p_event.occurred_at);
+    return;
+  elsif p_payment.status = 'voided' then
+    return;
+  elsif v_status = 'voided' then
+    update payment.payments set status = 'voided' where id = p_payment.id;
+    perform ops.resolve_exception('payment', p_payment.id::text);
+    return;
+  elsif v_status = 'failed' then
+    perform fin.append_entry(
+      p_payment, 'capture_failed', p_payment.amount_cents, p_payment.intent_id, p_occurred_at => p_event.occurred_at
+    );
+    perform audit.record('payment.failure', jsonb_build_object('payment_id', p_payment.id));
   end if;
-  case p_type
-    when 'payment_intent.succeeded' then
-      update payment.payments
-      set status = 'succeeded', captured_cents = amount_cents, provider_ref = intent_id
-      where id = p_payment.id;
-      perform fin.append_entry(p_payment.id, 'capture_succeeded', p_payment.amount_cents, p_payment.intent_id, p_occurred_at);
-      perform ops.resolve_exception('payment', p_payment.id::text);
-    when 'payment_intent.payment_failed' then
-      if p_payment.status <> 'failed' then
-        update payment.payments set status = 'failed' where id = p_payment.id;
-        perform fin.append_entry(p_payment.id, 'capture_failed', p_payment.amount_cents, p_payment.intent_id, p_occurred_at);
-        perform ops.open_exception('payment', p_payment.id::text, 'the provider reports that the payment failed');
-        perform audit.record('payment.failure', jsonb_build_object('payment_id', p_payment.id));
-      end if;
-    when 'payment_intent.requires_action' then
-      update payment.payments set status = 'requires_action' where id = p_payment.id and status <> 'failed';
-    when 'payment_intent.canceled' then
-      update payment.payments set status = 'voided' where id = p_payment.id;
+  if (p_event.occurred_at, array_position(v_ranks, v_status))
+    > (p_payment.status_at, array_position(v_ranks, p_payment.status)) then
+    update payment.payments set status = v_status, status_at = p_event.occurred_at where id = p_payment.id;
+    if v_status = 'failed' then
+      perform ops.open_exception('payment', p_payment.id::text, 'the provider reports that the payment failed', 'STRIPE');
     else
-      null;
-  end case;
+      perform ops.resolve_exception('payment', p_payment.id::text);
+    end if;
+  end if;
 end;
 $$;
-comment on function payment.apply_intent_event(payment.payments, text, timestamptz) is
-'Moves a payment by an event of its intent; what comes late, after success or an end, is recorded but never applied backwards.';
+comment on function payment.apply_intent_event(payment.payments, payment.webhook_events) is
+'Moves a payment by an event of its intent. A capture wins over all, a cancel over the rest, else the newest by the provider''s '
+'time: so the order of arrival does not matter.';
+
+create or replace function payment.apply_refund_event(p_payment payment.payments, p_event payment.webhook_events) returns void
+language plpgsql volatile
+as $$
+declare
+  v_status text := case p_event.object_status
+    when 'succeeded' then 'succeeded' when 'failed' then 'failed' when 'canceled' then 'failed' else 'pending'
+  end;
+  v_refund payment.refunds;
+begin
+  select * into v_refund from payment.refunds where provider_refund_id = p_event.object_id for update;
+  if not found then
+    select * into v_refund from payment.refunds
+    where id = p_event.metadata_refund_id and payment_id = p_payment.id and provider_refund_id is null and status = 'pending'
+    for update;
+  end if;
+  if found and v_refund.amount_cents <> p_event.amount_cents then
+    raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'amount differs from the refund';
+  elsif not found then
+    if p_event.amount_cents > p_payment.captured_cents - p_payment.refunded_cents - p_payment.refund_pending_cents then
+      raise exception using
+        errcode = 'PT409', constraint = 'event_in_order', message = 'a refund at the provider exceeds what is left of the payment';
+    end if;
+    insert into payment.refunds (payment_id, amount_cents, currency, origin, provider_refund_id)
+    values (p_payment.id, p_event.amount_cents, p_payment.currency, 'provider', p_event.object_id)
+    returning * into v_refund;
+    perform fin.append_entry(
+      p_payment, 'refund_requested', v_refund.amount_cents, 'refund:' || v_refund.id, 'payment', 'refunds_payable', p_event.occurred_at
+    );
+    perform audit.record('refund.adopted', jsonb_build_object(
+      'refund_id', v_refund.id, 'payment_id', p_payment.id, 'provider_refund_id', p_event.object_id
+    ));
+  end if;
+  perform payment.settle_refund(
+    v_refund.id, v_status, p_event.object_id, case v_status when 'failed' then 'failed_at_provider' end, p_event.occurred_at
+  );
+end;
+$$;
+comment on function payment.apply_refund_event(payment.payments, payment.webhook_events) is
+'Settles the refund an event speaks of, found by the provider''s id, then by ours in its metadata; one that we never asked for '
+'(made in the provider''s dashboard) is adopted.';
+
+create or replace function payment.apply_dispute_event(p_payment payment.payments, p_event payment.webhook_events) returns void
+language plpgsql volatile
+as $$
+declare
+  -- An inquiry ("warning") moves no money.
+  v_moves boolean := p_event.object_status not like 'warning%';
+  v_lost boolean := p_event.object_status = 'lost';
+begin
+  if p_payment.captured_cents = 0 then
+    raise exception using errcode = 'PT409', constraint = 'event_in_order', message = 'a dispute of a payment that was not captured';
+  end if;
+  perform fin.append_entry(
+    p_payment, 'dispute_opened', p_event.amount_cents, p_event.object_id,
+    case when v_moves then 'disputed' end, 'provider_clearing', p_event.occurred_at
+  );
+  if p_event.type = 'charge.dispute.closed' then
+    perform fin.append_entry(
+      p_payment, 'dispute_closed', p_event.amount_cents, p_event.object_id,
+      case when v_moves then case when v_lost then 'dispute_losses' else 'provider_clearing' end end, 'disputed',
+      p_event.occurred_at, case when v_lost then 'lost' else 'won' end
+    );
+    perform ops.resolve_exception('payment', p_event.object_id);
+  elsif payment.is_disputed(p_payment.id) then
+    perform ops.open_exception('payment', p_event.object_id, 'the payment is disputed', 'STRIPE');
+  end if;
+  perform audit.record(p_event.type, jsonb_build_object('payment_id', p_payment.id, 'dispute_id', p_event.object_id));
+end;
+$$;
+comment on function payment.apply_dispute_event(payment.payments, payment.webhook_events) is
+'Books a dispute: the provider takes the money back when it opens, and returns it unless the dispute is lost.';

@@ -17,3 +17,18 @@ select
   encode(hash, 'hex') as hash
 from fin.entries;
 comment on view fin.ledger is 'The facts of each payment in their order (runbook, ledger reconciliation).';
+
+create or replace view fin.clearing with (security_invoker = true) as
+select
+  a.account,
+  a.kind,
+  split_part(a.account, ':', 2)::uuid as payment_id,
+  a.currency,
+  a.balance_cents,
+  a.updated_at as since,
+  a.updated_at + k.clears_within < now() as overdue
+from fin.accounts a
+inner join fin.account_kinds k on k.kind = a.kind
+where a.balance_cents <> 0 and a.kind in ('refunds_payable', 'disputed');
+comment on view fin.clearing is
+'Accounts that must return to zero and have not: refunds not settled, disputes not closed; overdue after their kind''s time.';

@@ -1,0 +1,96 @@
+-- The steps of a refund as HTTP, psql and the worker take them (API.md section 3, payments-refund and ops-refund).
+
+create or replace function payment.refund_answer(p_refund payment.refunds) returns json
+language sql stable
+as $$
+  select json_strip_nulls(json_build_object(
+    'ok', true,
+    'request_id', sec.request_id(),
+    'payment_id', p_refund.payment_id,
+    'refund_id', p_refund.id,
+    'amount_cents', p_refund.amount_cents,
+    'refunded_cents', p.refunded_cents,
+    'currency', p_refund.currency,
+    'status', case p_refund.status when 'succeeded' then 'refunded' else p_refund.status end,
+    'provider_ref', p.provider_ref,
+    'mode', p.mode,
+    'payment_intent', p.intent_id,
+    'provider_refund_id', p_refund.provider_refund_id,
+    'reason', p_refund.reason,
+    'requested_at', p_refund.requested_at
+  ))
+  from payment.payments p where p.id = p_refund.payment_id
+$$;
+comment on function payment.refund_answer(payment.refunds) is 'The body of payments-refund, and what a provider must know of a refund.';
+
+create or replace function public.request_refund(
+  p_payment_id uuid, p_amount_cents bigint default null, p_reason text default null, p_idempotency_key text default null
+) returns json
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  select payment.refund_answer(payment.request_refund(
+    p_payment_id, p_amount_cents, p_reason, 'request', p_idempotency_key, now() + interval '60 seconds'
+  ))
+$$;
+comment on function public.request_refund(uuid, bigint, text, text) is
+'Service: asks for a refund of a captured payment, all that is left without an amount. The caller, or a minute later the '
+'worker, makes it at the provider.';
+
+create or replace function public.request_itinerary_refund(
+  p_itinerary_id uuid, p_amount_cents bigint, p_reason text, p_idempotency_key text default null
+) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_payment_id uuid;
+begin
+  perform sec.require_ops();
+  select coalesce(
+    (select payment_id from payment.refunds where idempotency_key = p_idempotency_key and status <> 'failed'),
+    (
+      select id from payment.payments
+      where itinerary_id = p_itinerary_id and captured_cents > refunded_cents + refund_pending_cents
+      order by created_at desc, id limit 1
+    )
+  ) into v_payment_id;
+  if v_payment_id is null then
+    raise exception using errcode = 'PT404', constraint = 'itinerary_paid', message = 'No payment found for itinerary';
+  end if;
+  return public.request_refund(v_payment_id, p_amount_cents, p_reason, p_idempotency_key);
+end;
+$$;
+comment on function public.request_itinerary_refund(uuid, bigint, text, text) is
+'Ops: asks for a refund of the itinerary''s newest payment that has something left to refund.';
+
+create or replace function public.record_refund(
+  p_refund_id uuid, p_status text, p_provider_refund_id text default null, p_error text default null
+) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  if not exists (select from payment.refunds where id = p_refund_id) then
+    raise exception using errcode = 'PT404', constraint = 'refund_known', message = 'Refund not found';
+  end if;
+  return payment.refund_answer(payment.settle_refund(p_refund_id, p_status, p_provider_refund_id, p_error));
+end;
+$$;
+comment on function public.record_refund(uuid, text, text, text) is
+'Service: what the provider said of a refund: succeeded, failed, or pending (with p_error: its answer is not known).';
+
+create or replace function public.claim_due_refunds(p_limit int default 20) returns json
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  with due as (
+    select id from payment.refunds
+    where next_attempt_at <= now()
+    order by next_attempt_at limit p_limit for update skip locked
+  ), claimed as (
+    update payment.refunds r
+    set attempts = attempts + 1, next_attempt_at = now() + payment.backoff(attempts)
+    from due where r.id = due.id
+    returning r.requested_at, payment.refund_answer(r) as answer
+  )
+  select coalesce(json_agg(answer order by requested_at), '[]') from claimed
+$$;
+comment on function public.claim_due_refunds(int) is
+'Service: pending refunds whose next try has come, leased until the one after; skips what another worker holds.';

@@ -1,0 +1,16 @@
+-- Refunds as the ops console lists them (API.md section 11).
+
+create or replace view ops.v_refunds with (security_invoker = true) as
+select
+  r.id,
+  p.itinerary_id,
+  r.amount_cents,
+  r.currency,
+  r.status,
+  r.reason,
+  r.requested_at,
+  r.processed_at
+from payment.refunds r
+inner join payment.payments p on p.id = r.payment_id
+where (select sec.is_ops());
+comment on view ops.v_refunds is 'One row per refund, for ops only.';
