@@ -41,7 +41,7 @@ to anon, authenticated, service_role;
 -- Users see their own rows, ops see all.
 grant select on
   core.profiles, audit.events, ops.flags, ops.exceptions, ops.sweeps, ops.v_bookings, ops.v_exceptions, booking.itineraries,
-  booking.items, payment.payments, fin.entries, fin.ledger
+  booking.items
 to authenticated, service_role;
 
 -- Ops.
@@ -51,12 +51,29 @@ to authenticated, service_role;
 
 -- Service.
 grant insert, update, delete on core.profiles, booking.itineraries, booking.items to service_role;
-grant select on payment.webhook_events, meta.applied to service_role;
+grant select on meta.applied to service_role;
 grant execute on function
   ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),
-  ops.release_idempotency_key(uuid), ops.take_token(text, text, int), ops.service_levels(),
-  public.record_payment_intent(uuid, text, text),
-  public.apply_payment_event(text, text, jsonb, uuid, text, bigint, text, timestamptz)
+  ops.release_idempotency_key(uuid), ops.take_token(text, text, int), ops.service_levels()
+to service_role;
+
+-- Money: ops see all of it and ask for an itinerary's refund; the service moves it.
+grant select on
+  payment.payments, payment.refunds, payment.webhook_events, payment.transitions, payment.refund_transitions,
+  fin.entries, fin.postings, fin.accounts, fin.account_kinds, fin.entry_types, fin.sequences, fin.heads, fin.checkpoints,
+  fin.ledger, fin.clearing, ops.v_refunds
+to authenticated, service_role;
+grant execute on function
+  public.ensure_payment_record(uuid, bigint, text, text), public.request_itinerary_refund(uuid, bigint, text, text),
+  fin.verify_ledger(), fin.seal_ledger(timestamptz), public.seal_ledger()
+to authenticated, service_role;
+grant execute on function
+  public.record_payment_intent(uuid, text, text, text), public.record_intent_failure(uuid, text, boolean),
+  public.claim_due_intents(int),
+  public.apply_payment_event(text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text),
+  public.retry_webhook_events(int),
+  public.request_refund(uuid, bigint, text, text), public.record_refund(uuid, text, text, text),
+  public.claim_due_refunds(int)
 to service_role;
 
 -- Counters and suppliers.

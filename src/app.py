@@ -38,11 +38,13 @@ from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
+from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.stripe.mock import MockStripe
+from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
 from src.adapters.telemetry.metrics import Metrics
@@ -62,6 +64,7 @@ from src.http import (
     probes,
     problems,
     quotes,
+    refunds,
     search,
     webhooks,
     wire,
@@ -188,13 +191,15 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
     database, switches = composed.database, composed.switches
     catalog, curated = PostgresSearch(database), FixtureSearch()
     providers = {"mock": MockStripe()}
+    signatures = StripeSignatures(composed.settings.stripe_webhook_secrets)
     return [
         *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
         *exceptions.endpoints(PostgresExceptions(database), FixtureExceptions(), switches),
         *payments.endpoints(PostgresPayments(database), providers),
-        *webhooks.endpoints(PostgresWebhooks(database), switches),
         *quotes.endpoints(),
         *counters.endpoints(PostgresCounters(database)),
+        *refunds.endpoints(PostgresRefunds(database), providers, switches),
+        *webhooks.endpoints(PostgresWebhooks(database), signatures, switches),
         *permits.endpoints(PostgresPermits(database)),
         *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
         *search.endpoints(catalog, curated, catalog, curated.places, switches),

@@ -23,7 +23,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One process's settings. `environ` names are the upper-case field names unless said otherwise."""
+    """One process's settings. `environ` names are the upper-case field names unless from_environment says otherwise."""
 
     jwt_secret: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -37,7 +37,9 @@ class Settings:
     storage_url: str = ""
     link_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     jwt_jwks: str = field(default="", repr=False)
-    stripe_webhook_secret: str = field(default="", repr=False)
+    stripe_secret_key: str = field(default="", repr=False)
+    stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    stripe_api_base: str = ""
     rate_limits: bool = False
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 4
@@ -80,9 +82,14 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         storage_url=environ.get("STORAGE_URL", ""),
         link_secrets=_keys(environ, "LINK_SECRETS"),
         jwt_jwks=environ.get("JWT_JWKS", ""),
-        stripe_webhook_secret=environ.get("STRIPE_WEBHOOK_SECRET", ""),
+        stripe_secret_key=environ.get("STRIPE_SECRET_KEY", ""),
+        # Two while one is being rotated.
+        stripe_webhook_secrets=tuple(
+            filter(None, environ.get("STRIPE_WEBHOOK_SECRET", "").replace(" ", "").split(","))
+        ),
+        stripe_api_base=environ.get("STRIPE_API_BASE", ""),
         rate_limits=environ.get("RATE_LIMITS") == "1",
-        cors_origins=tuple(filter(None, environ.get("CORS_ORIGINS", "").replace(" ", "").split(","))),
+        cors_origins=_list(environ, "CORS_ORIGINS"),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
         production=environ.get("ECOTRIPS_ENV") == "production",
         log_level=environ.get("LOG_LEVEL", "INFO"),
@@ -98,6 +105,10 @@ def _required(environ: Mapping[str, str], name: str) -> str:
         message = f"{name} is not set"
         raise SettingsError(message)
     return value
+
+
+def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, environ.get(name, "").replace(" ", "").split(",")))
 
 
 def _keys(environ: Mapping[str, str], name: str) -> Mapping[str, str]:

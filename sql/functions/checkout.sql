@@ -91,8 +91,15 @@ comment on function public.record_intent_failure(uuid, text, boolean) is
 'not known (the worker asks again under the same key). p_error is a code.';
 
 create or replace function public.claim_due_intents(p_limit int default 20) returns json
-language sql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog
 as $$
+declare
+  v_due json;
+begin
+  -- Providers forget keys after a day. Nobody has the secret of an intent that was never recorded, so it cannot be paid.
+  perform public.record_intent_failure(id, 'abandoned', true)
+  from payment.payments
+  where next_attempt_at <= now() and intent_id is null and status = 'processing' and created_at < now() - interval '23 hours';
   with due as (
     select id from payment.payments
     where next_attempt_at <= now() and intent_id is null and status = 'processing'
@@ -103,7 +110,9 @@ as $$
     from due where p.id = due.id
     returning p.created_at, payment.checkout_answer(p) as answer
   )
-  select coalesce(json_agg(answer order by created_at), '[]') from claimed
+  select coalesce(json_agg(answer order by created_at), '[]') into v_due from claimed;
+  return v_due;
+end;
 $$;
 comment on function public.claim_due_intents(int) is
 'Service: payments whose intent is still to be made, leased until their next try; skips what another worker holds.';

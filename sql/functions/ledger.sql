@@ -22,9 +22,15 @@ end;
 $$;
 comment on function fin.check_balance() is 'Trigger at commit: the postings of a fact sum to zero. As the owner, for callers may not read them.';
 
-drop trigger if exists postings_balance on fin.postings;
-create constraint trigger postings_balance after insert on fin.postings
-deferrable initially deferred for each row execute function fin.check_balance();
+do $$
+begin
+  -- A constraint trigger cannot be replaced.
+  if not exists (select from pg_trigger where tgrelid = 'fin.postings'::regclass and tgname = 'postings_balance') then
+    create constraint trigger postings_balance after insert on fin.postings
+    deferrable initially deferred for each row execute function fin.check_balance();
+  end if;
+end;
+$$;
 
 create or replace function fin.lines_text(p_lines fin.line[]) returns text
 language sql immutable

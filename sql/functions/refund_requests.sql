@@ -67,11 +67,15 @@ create or replace function public.record_refund(
 ) returns json
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
+declare
+  v_refund payment.refunds;
 begin
   if not exists (select from payment.refunds where id = p_refund_id) then
     raise exception using errcode = 'PT404', constraint = 'refund_known', message = 'Refund not found';
   end if;
-  return payment.refund_answer(payment.settle_refund(p_refund_id, p_status, p_provider_refund_id, p_error));
+  v_refund := payment.settle_refund(p_refund_id, p_status, p_provider_refund_id, p_error);
+  -- A statement of its own, which sees what the settlement changed.
+  return payment.refund_answer(v_refund);
 end;
 $$;
 comment on function public.record_refund(uuid, text, text, text) is

@@ -148,13 +148,12 @@ as $$
 $$;
 comment on function payment.webhook_answer(text, payment.webhook_events) is 'The body of stripe-webhook.';
 
-create or replace function public.retry_webhook_events(p_limit int default 50) returns json
+create or replace function public.retry_webhook_events(p_limit int default 50) returns int
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
 declare
   v_event payment.webhook_events;
   v_retried int := 0;
-  v_applied int := 0;
 begin
   -- One sweep at a time in place of locks on events: everybody locks the payment first, then its events.
   if pg_try_advisory_xact_lock(hashtext('payment.webhook_events')) then
@@ -163,11 +162,10 @@ begin
     loop
       v_event := payment.try_event(v_event);
       v_retried := v_retried + 1;
-      v_applied := v_applied + (v_event.result = 'applied')::int;
     end loop;
   end if;
-  return json_build_object('ok', true, 'retried', v_retried, 'applied', v_applied, 'request_id', sec.request_id());
+  return v_retried;
 end;
 $$;
 comment on function public.retry_webhook_events(int) is
-'Service: tries deferred events whose time has come; any number of workers may call it at once.';
+'Service: tries deferred events whose time has come and returns how many; any number of workers may call it at once.';

@@ -23,6 +23,9 @@ begin
     raise exception using
       errcode = 'PT409', constraint = 'event_terms_match', message = 'amount or currency differs from the payment';
   end if;
+  if p_event.type not like 'payment\_intent.%' and (p_event.object_id is null or p_event.amount_cents is null) then
+    raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'the event names no object or no amount';
+  end if;
   if v_payment.intent_id is null and p_event.intent_id is not null then
     v_payment := payment.set_intent(v_payment, p_event.intent_id);
   end if;

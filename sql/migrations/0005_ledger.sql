@@ -40,7 +40,7 @@ cross join unnest(array['escrow_funded', 'escrow_released', 'payout_succeeded', 
 create table fin.account_kinds (
   kind text primary key,
   -- 1: debits raise the balance (what we own), -1: credits do (what we owe).
-  normal smallint not null check (normal in (1, -1)),
+  normal int not null check (normal in (1, -1)),
   -- What an account's name says after the colon. Accounts of a currency are shared by all payments: they keep no
   -- running balance, which would be one hot row, and are summed from the postings.
   scope text not null check (scope in ('currency', 'payment', 'escrow')),
@@ -95,7 +95,7 @@ create index entries_by_recorded_at on fin.entries using brin (recorded_at);
 
 create table fin.postings (
   entry_id uuid not null references fin.entries (id),
-  line smallint not null check (line >= 1),
+  line int not null check (line >= 1),
   account text not null,
   -- Debits are positive, credits negative; minor units of the entry's currency.
   amount_cents bigint not null check (amount_cents <> 0),

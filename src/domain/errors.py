@@ -9,7 +9,8 @@ DomainError
 │   └── InProgress        the same request still runs
 ├── RateLimited           own limit, or a supplier's after retries
 ├── ProviderFailed        the payment provider said no or broke
-│   └── CardDeclined
+│   ├── CardDeclined
+│   └── ProviderUnknown   nobody knows whether it did what it was asked
 ├── SupplierFailed        HBX or WhatsApp did not answer
 │   └── CircuitOpen
 └── Unavailable           the database is away or busy; try again
@@ -61,11 +62,19 @@ class RateLimited(Delayed):
 
 
 class ProviderFailed(DomainError):
-    """The payment provider refused or broke; nothing may be reported as done."""
+    """The payment provider refused or broke; nothing may be reported as done. `code` is its own name for why."""
+
+    def __init__(self, message: str, code: str = "provider_error") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class CardDeclined(ProviderFailed):
     """The payment provider declined the card."""
+
+
+class ProviderUnknown(ProviderFailed):
+    """No answer of the payment provider: what it was asked for may have happened or not."""
 
 
 class SupplierFailed(DomainError):

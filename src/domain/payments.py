@@ -1,14 +1,18 @@
 """Taking a payment: the row first, then the provider, then what the provider said (API.md section 3)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from src.domain.context import Context
+from src.domain.errors import ProviderFailed, ProviderUnknown
 
 if TYPE_CHECKING:
     from src.ports.payments import PaymentProvider, Payments
+
+SETTLED = ("succeeded", "refunded", "voided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,10 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as its endpoint answers; `body` is the finished JSON."""
+    """A payment as its endpoint answers; `body` is the finished JSON.
+
+    `mode` is mock or live, for good. `provider_key` is what its intent is to be asked for under, while there is none.
+    """
 
     payment_id: UUID
     amount_cents: int
@@ -31,6 +38,7 @@ class Payment:
     status: str
     mode: str
     payment_intent: str | None = None
+    provider_key: str | None = None
     body: bytes = b""
 
 
@@ -40,6 +48,7 @@ class Intent:
 
     intent_id: str
     client_secret: str | None = None
+    provider_status: str | None = None
 
 
 async def start_checkout(
@@ -51,7 +60,32 @@ async def start_checkout(
     under the same provider key. Raises NotFound, Conflict, ProviderFailed.
     """
     payment = await payments.start(context, checkout)
-    if payment.payment_intent is not None:
+    provider = providers[payment.mode]
+    if payment.payment_intent is None:
+        return await make_intent(context.as_service(), payment, payments, provider)
+    if payment.status in SETTLED:
         return payment
-    intent = await providers[payment.mode].create_intent(payment)
+    # The secret is not kept here, so a client that lost it gets it from the provider again.
+    intent = await provider.find_intent(payment.payment_intent)
     return await payments.record_intent(context.as_service(), payment.payment_id, intent)
+
+
+async def make_intent(context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider") -> Payment:
+    """Ask the provider for the payment's one intent and record its answer, also when it is a failure."""
+    try:
+        intent = await provider.create_intent(payment)
+    except ProviderFailed as failure:
+        definite = not isinstance(failure, ProviderUnknown)
+        await payments.record_intent_failure(context, payment.payment_id, failure.code, definite=definite)
+        raise
+    return await payments.record_intent(context, payment.payment_id, intent)
+
+
+async def finish_due(context: Context, payments: "Payments", providers: "Mapping[str, PaymentProvider]") -> int:
+    """Make the intents that a crash or a lost answer left out; returns how many payments were looked at."""
+    due = await payments.claim_due(context)
+    for payment in due:
+        # The failure is on the payment and in the ops queue.
+        with suppress(ProviderFailed):
+            await make_intent(context, payment, payments, providers[payment.mode])
+    return len(due)

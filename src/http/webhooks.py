@@ -1,38 +1,47 @@
 """`stripe-webhook` (API.md section 3; runbook "Checkout & Webhook", steps 2 and 3)."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from src.domain.errors import InputInvalid
 from src.domain.webhooks import PaymentEvent
 from src.http.decode import from_body
-from src.http.endpoint import Answer, Call, Endpoint
+from src.http.endpoint import Access, Answer, Call, Endpoint
 from src.ports.switches import Switches
-from src.ports.webhooks import Webhooks
+from src.ports.webhooks import Signatures, Webhooks
 
-
-class EventObject(msgspec.Struct, frozen=True):
-    id: str
-    amount: int | None = None
-    currency: str | None = None
-    metadata: dict[str, str] = {}
-
-
-class EventData(msgspec.Struct, frozen=True):
-    """Stripe's `object`, or the runbook's two ids."""
-
-    object: EventObject | None = None
-    payment_id: UUID | None = None
-    payment_intent: str | None = None
+INVALID = "Invalid signature"
+BIGGEST_INTEGER = 2**63 - 1
+LAST_SECOND = 253_402_300_799
+# What is kept of the object an event speaks of: nothing that names people.
+KEPT = (
+    "id",
+    "object",
+    "status",
+    "amount",
+    "amount_received",
+    "amount_refunded",
+    "currency",
+    "payment_intent",
+    "charge",
+    "failure_reason",
+    "reason",
+)
+KEPT_METADATA = ("payment_id", "refund_id")
 
 
 class EventInput(msgspec.Struct, frozen=True):
-    type: str
-    data: EventData
-    id: str | None = None
-    created: int | None = None
+    """`data` holds Stripe's `object`, or in mock mode the runbook's `payment_id` and `payment_intent`."""
+
+    type: Annotated[str, Meta(min_length=1, max_length=255, examples=["payment_intent.succeeded"])]
+    data: dict[str, Annotated[object, Meta(extra_json_schema={"description": "An object, or one of the two ids"})]]
+    id: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    created: Annotated[int, Meta(ge=0, le=LAST_SECOND)] | None = None
 
 
 class WebhookAnswer(msgspec.Struct, frozen=True):
@@ -41,16 +50,22 @@ class WebhookAnswer(msgspec.Struct, frozen=True):
     result: str
 
 
-def endpoints(webhooks: Webhooks, switches: Switches) -> list[Endpoint]:
+def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) -> list[Endpoint]:
+    async def access() -> Access:
+        return Access.OPEN if signatures.required else Access.ANY
+
     async def receive(call: Call) -> Answer:
         """Take in a payment event; repeated or late ones change nothing.
 
-        Mock mode takes Stripe's envelope or the runbook's `{"type","data":{"payment_id","payment_intent"}}`.
+        With a webhook secret the `Stripe-Signature` over the raw body decides and no apikey is needed. Mock mode
+        without one takes Stripe's envelope or the runbook's `{"type","data":{"payment_id","payment_intent"}}`.
         """
-        if await switches.value("STRIPE_MOCK_MODE") != "1":
-            message = "Invalid signature"
-            raise InputInvalid(message)
-        event = _event(from_body(EventInput, call.body), call.body)
+        if signatures.required:
+            if not signatures.valid(call.body, call.headers.get(b"stripe-signature", b"").decode("latin-1")):
+                raise InputInvalid(INVALID)
+        elif await switches.value("STRIPE_MOCK_MODE") != "1":
+            raise InputInvalid(INVALID)
+        event = _event(from_body(EventInput, call.body), signed=signatures.required)
         call.note(type=event.type)
         applied = await webhooks.apply(call.context.as_service(), event)
         call.note(
@@ -59,40 +74,94 @@ def endpoints(webhooks: Webhooks, switches: Switches) -> list[Endpoint]:
             intent=event.intent_id,
             amount=applied.amount_cents,
             currency=applied.currency,
-            mode="mock",
+            mode="live" if event.signed else "mock",
         )
         return Answer(applied.body)
 
-    return [Endpoint("stripe-webhook", "stripe.webhook", receive, EventInput, WebhookAnswer, per_minute=20 * 60)]
+    return [
+        Endpoint(
+            "stripe-webhook",
+            "stripe.webhook",
+            receive,
+            EventInput,
+            WebhookAnswer,
+            access=access,
+            per_minute=20 * 60,
+        )
+    ]
 
 
-def _event(given: EventInput, body: bytes) -> PaymentEvent:
-    data = given.data
-    text = body.decode()
-    if data.object is None:
-        if data.payment_id is None or data.payment_intent is None:
-            message = "data must hold payment_id and payment_intent, or object"
+def _event(given: EventInput, *, signed: bool) -> PaymentEvent:
+    found = given.data.get("object")
+    if isinstance(found, dict):
+        if given.id is None:
+            message = "id must be text"
             raise InputInvalid(message)
-        identity = given.id or f"mock:{given.type}:{data.payment_intent}"
-        return PaymentEvent(identity, given.type, text, data.payment_id, data.payment_intent)
-    if given.id is None:
-        message = "id must be text"
+        return _stripe_event(given, given.id, found, signed=signed)
+    if signed:
+        message = "data.object must be an object"
         raise InputInvalid(message)
-    found = data.object
+    payment_id, intent = _uuid(given.data.get("payment_id")), _id(given.data.get("payment_intent"))
+    if payment_id is None or intent is None:
+        message = "data must hold payment_id and payment_intent, or object"
+        raise InputInvalid(message)
+    identity = given.id or f"mock:{given.type}:{intent}"[:255]
+    body = {"type": given.type, "data": {"payment_id": payment_id, "payment_intent": intent}}
     return PaymentEvent(
-        given.id,
+        identity,
         given.type,
-        text,
-        payment_id=_uuid(found.metadata.get("payment_id")),
-        intent_id=found.id,
-        amount_cents=found.amount,
-        currency=found.currency,
-        occurred_at=datetime.fromtimestamp(given.created, UTC) if given.created is not None else None,
+        _text(body),
+        signed=False,
+        occurred_at=_time(given),
+        payment_id=payment_id,
+        intent_id=intent,
     )
 
 
-def _uuid(text: str | None) -> UUID | None:
+def _stripe_event(given: EventInput, identity: str, found: Mapping[str, object], *, signed: bool) -> PaymentEvent:
+    metadata = found.get("metadata")
+    ours = {name: metadata[name] for name in KEPT_METADATA if name in metadata} if isinstance(metadata, dict) else {}
+    kept: dict[str, object] = {name: found[name] for name in KEPT if isinstance(found.get(name), str | int)}
+    about_intent = given.type.startswith("payment_intent.")
+    amount = found.get("amount_refunded" if given.type == "charge.refunded" else "amount")
+    body = {
+        "id": identity,
+        "type": given.type,
+        "created": given.created,
+        "data": {"object": {**kept, "metadata": ours}},
+    }
+    return PaymentEvent(
+        identity,
+        given.type,
+        _text(body),
+        signed=signed,
+        occurred_at=_time(given),
+        object_id=_id(found.get("id")),
+        payment_id=_uuid(ours.get("payment_id")),
+        intent_id=_id(found.get("id" if about_intent else "payment_intent")),
+        refund_id=_uuid(ours.get("refund_id")),
+        amount_cents=amount if type(amount) is int and abs(amount) <= BIGGEST_INTEGER else None,
+        currency=_id(found.get("currency")),
+        object_status=_id(found.get("status")),
+    )
+
+
+def _time(given: EventInput) -> datetime | None:
+    return None if given.created is None else datetime.fromtimestamp(given.created, UTC)
+
+
+def _text(body: Mapping[str, object]) -> str:
+    return msgspec.json.encode(body).decode()
+
+
+def _id(value: object) -> str | None:
+    """An id, also of an object that is sent whole in its place."""
+    found = value.get("id") if isinstance(value, dict) else value
+    return found if isinstance(found, str) and 0 < len(found) <= 255 else None  # noqa: PLR2004 - as long as Stripe's ids
+
+
+def _uuid(value: object) -> UUID | None:
     try:
-        return UUID(text) if text else None
+        return UUID(value) if isinstance(value, str) else None
     except ValueError:
         return None

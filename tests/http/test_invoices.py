@@ -139,7 +139,7 @@ async def test_the_audit_line_holds_ids_and_no_name_and_no_link(
 ) -> None:
     [payment] = await captured(admin)
     answer = await generate(store, payment)
-    await refunded(admin, payment, 5000, "re_1")
+    await refunded(admin, payment, 5000)
     note = await generate(store, payment, "credit_note")
     written = capfd.readouterr()
     [line, _] = [line for line in written.out.splitlines() if line.startswith("AUDIT fin.invoice ")]

@@ -36,13 +36,19 @@ async def captured(
     return [row["id"] for row in rows]
 
 
-async def refunded(admin: asyncpg.Connection, payment: UUID, cents: int, reference: str) -> None:
-    """A refund in the ledger, from its request to its success."""
+async def refunded(admin: asyncpg.Connection, payment: UUID, cents: int) -> UUID:
+    """A refund's id, from its request to its success."""
     if not await admin.fetchval("select exists (select from fin.entries where payment_id = $1)", payment):
-        for fact in ("intent_created", "capture_succeeded"):
-            await admin.execute("select fin.append_entry($1, $2, 25000, 'pi_1')", payment, fact)
-    for fact in ("refund_requested", "refund_succeeded"):
-        await admin.execute("select fin.append_entry($1, $2, $3, $4)", payment, fact, cents, reference)
+        await admin.execute(
+            "select fin.append_entry(p, 'intent_created', p.amount_cents, p.intent_id),"
+            " fin.append_entry(p, 'capture_succeeded', p.amount_cents, p.intent_id, 'provider_clearing', 'payment')"
+            " from payment.payments p where p.id = $1",
+            payment,
+        )
+    refund = await admin.fetchval("select id from payment.request_refund($1, $2)", payment, cents)
+    await admin.execute("select payment.settle_refund($1, 'succeeded', $2)", refund, f"re_{refund}")
+    assert isinstance(refund, UUID)
+    return refund
 
 
 async def issued(connection: asyncpg.Connection, payment: UUID, kind: str = "invoice") -> dict[str, Any]:
@@ -98,7 +104,7 @@ async def test_one_payment_raced_for_by_many_gets_one_invoice(database: str, adm
 
 async def test_one_refund_raced_for_by_many_gets_one_credit_note(database: str, admin: asyncpg.Connection) -> None:
     [payment] = await captured(admin)
-    await refunded(admin, payment, 5000, "re_1")
+    await refunded(admin, payment, 5000)
     async with AsyncExitStack() as stack:
         issuers = [await stack.enter_async_context(as_role(database, Role.SERVICE)) for _ in range(8)]
         await asyncio.gather(*(issued(issuer, payment, "credit_note") for issuer in issuers))
@@ -125,11 +131,11 @@ async def test_after_9999_numbers_have_five_digits(admin: asyncpg.Connection) ->
 async def test_each_refund_gets_one_credit_note_the_latest_first(admin: asyncpg.Connection) -> None:
     [payment] = await captured(admin)
     number = (await issued(admin, payment))["number"]
-    await refunded(admin, payment, 5000, "re_1")
+    await refunded(admin, payment, 5000)
     first = await issued(admin, payment, "credit_note")
     await admin.execute("select public.record_invoice_document($1, $2)", UUID(first["invoice_id"]), "0" * 64)
-    await refunded(admin, payment, 3000, "re_2")
-    await refunded(admin, payment, 2000, "re_3")
+    await refunded(admin, payment, 3000)
+    await refunded(admin, payment, 2000)
     notes = [first]
     for _ in range(2):
         notes.append(await issued(admin, payment, "credit_note"))
@@ -149,9 +155,7 @@ async def test_a_credit_note_without_invoice_has_a_series_of_its_own(admin: asyn
     payments = await captured(admin, 2)
     numbers = []
     for payment in payments:
-        await admin.execute("select fin.append_entry($1, 'intent_created', 25000, 'pi')", payment)
-        await admin.execute("select fin.append_entry($1, 'capture_succeeded', 25000, 'pi')", payment)
-        await refunded(admin, payment, 5000, "re_1")
+        await refunded(admin, payment, 5000)
         numbers.append((await issued(admin, payment, "credit_note"))["number"])
     day = numbers[0][3:11]
     assert numbers == [f"CN-{day}-0001", f"CN-{day}-0002"]
@@ -159,8 +163,8 @@ async def test_a_credit_note_without_invoice_has_a_series_of_its_own(admin: asyn
 
 async def test_a_refund_that_failed_after_all_is_not_credited(admin: asyncpg.Connection) -> None:
     [payment] = await captured(admin)
-    await refunded(admin, payment, 5000, "re_1")
-    await admin.execute("select fin.append_entry($1, 'refund_failed', 5000, 're_1')", payment)
+    refund = await refunded(admin, payment, 5000)
+    await admin.execute("select payment.settle_refund($1, 'failed')", refund)
     with pytest.raises(asyncpg.PostgresError) as error:
         await issued(admin, payment, "credit_note")
     assert getattr(error.value, "constraint_name", None) == "refund_to_credit"
@@ -168,7 +172,7 @@ async def test_a_refund_that_failed_after_all_is_not_credited(admin: asyncpg.Con
 
 async def test_a_credit_note_that_never_became_a_document_is_given_again(admin: asyncpg.Connection) -> None:
     [payment] = await captured(admin)
-    await refunded(admin, payment, 5000, "re_1")
+    await refunded(admin, payment, 5000)
     first, again = [await issued(admin, payment, "credit_note") for _ in range(2)]
     assert (again["number"], again["reused"]) == (first["number"], True)
 
@@ -199,7 +203,7 @@ async def test_later_changes_of_seller_and_booking_do_not_reach_an_issued_docume
     assert before["buyer"]["name"] == "Amina Uwase"
     await admin.execute("select fin.set_seller('New', 'Here', 'T1', 'a@b.c', 'RW', 'VAT', 1800)")
     await admin.execute("update booking.itineraries set traveler = null where id = $1", UUID(ITINERARY))
-    await refunded(admin, payment, 11800, "re_1")
+    await refunded(admin, payment, 11800)
     assert (await issued(admin, payment))["content"] == before
     note = (await issued(admin, payment, "credit_note"))["content"]
     assert (note["seller"], note["buyer"], note["tax"]["rate_bp"]) == (before["seller"], before["buyer"], 0)

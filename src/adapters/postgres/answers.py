@@ -22,6 +22,11 @@ def answered(kind: type[T], body: bytes) -> T:
     return replace(msgspec.json.decode(body, type=kind), body=body)
 
 
+def list_answered(kind: type[T], body: bytes) -> list[T]:
+    """Domain values read from a JSON array of objects; each keeps its own object as `body`."""
+    return [answered(kind, bytes(item)) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
+
+
 def page_of(body: bytes) -> Page:
     """A list endpoint's body with its number of rows."""
     return Page(body, len(msgspec.json.decode(body, type=_Rows).data))

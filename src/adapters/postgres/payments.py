@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, list_answered, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.payments import Checkout, Intent, Payment
@@ -20,3 +20,11 @@ class PostgresPayments:
             context, "public.record_payment_intent", p_payment_id=payment_id, **parameters(intent)
         )
         return answered(Payment, body)
+
+    async def record_intent_failure(self, context: Context, payment_id: UUID, error: str, *, definite: bool) -> None:
+        await self._database.call(
+            context, "public.record_intent_failure", p_payment_id=payment_id, p_error=error, p_definite=definite
+        )
+
+    async def claim_due(self, context: Context) -> list[Payment]:
+        return list_answered(Payment, await self._database.call(context, "public.claim_due_intents"))

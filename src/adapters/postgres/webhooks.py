@@ -12,3 +12,6 @@ class PostgresWebhooks:
 
     async def apply(self, context: Context, event: PaymentEvent) -> Applied:
         return answered(Applied, await self._database.call(context, "public.apply_payment_event", **parameters(event)))
+
+    async def retry_due(self, context: Context) -> int:
+        return int(await self._database.call(context, "public.retry_webhook_events"))

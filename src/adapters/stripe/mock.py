@@ -1,8 +1,24 @@
 """The payment provider of offline mode: always says yes, with ids made from ours."""
 
+import sys
+
 from src.domain.payments import Intent, Payment
+from src.domain.refunds import Outcome, Refund
 
 
 class MockStripe:
+    """Its refunds leave a MOCK_REFUND line each on standard output, from which they can be made for real later."""
+
     async def create_intent(self, payment: Payment) -> Intent:
-        return Intent(intent_id=f"pi_mock_{payment.payment_id}")
+        return Intent(f"pi_mock_{payment.payment_id}")
+
+    async def find_intent(self, intent_id: str) -> Intent:
+        return Intent(intent_id)
+
+    async def refund(self, refund: Refund) -> Outcome:
+        sys.stdout.write(
+            f"MOCK_REFUND payment={refund.payment_id} intent={refund.payment_intent} refund={refund.refund_id}"
+            f" amount={refund.amount_cents} currency={refund.currency}\n"
+        )
+        sys.stdout.flush()
+        return Outcome("succeeded", f"re_mock_{refund.refund_id}")

@@ -1,0 +1,27 @@
+from uuid import UUID
+
+from src.adapters.postgres.answers import answered, list_answered, parameters
+from src.adapters.postgres.database import Database
+from src.domain.context import Context
+from src.domain.refunds import ItineraryRefundRequest, Outcome, Refund, RefundRequest
+
+
+class PostgresRefunds:
+    """Refunds in payment.refunds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def request(self, context: Context, asked: RefundRequest) -> Refund:
+        return answered(Refund, await self._database.call(context, "public.request_refund", **parameters(asked)))
+
+    async def request_for_itinerary(self, context: Context, asked: ItineraryRefundRequest) -> Refund:
+        body = await self._database.call(context, "public.request_itinerary_refund", **parameters(asked))
+        return answered(Refund, body)
+
+    async def record(self, context: Context, refund_id: UUID, outcome: Outcome) -> Refund:
+        body = await self._database.call(context, "public.record_refund", p_refund_id=refund_id, **parameters(outcome))
+        return answered(Refund, body)
+
+    async def claim_due(self, context: Context) -> list[Refund]:
+        return list_answered(Refund, await self._database.call(context, "public.claim_due_refunds"))
