@@ -39,19 +39,6 @@ using (itinerary_id in (select id from booking.itineraries where user_id = (sele
 create policy ops_read on booking.items for select using ((select sec.is_ops()));
 create policy service_writes on booking.items using ((select sec.is_service())) with check ((select sec.is_service()));
 
-create policy service_read on meta.applied for select using ((select sec.is_service()));
-
-create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
-create policy ops_read on permits.requests for select using ((select sec.is_ops()));
-create policy ops_read on permits.quota for select using ((select sec.is_ops()));
-
-create policy ops_read on fin.invoices for select using ((select sec.is_ops()));
-create policy ops_read on fin.seller for select using ((select sec.is_ops()));
-create policy ops_read on booking.suppliers for select using ((select sec.is_ops()));
-create policy service_writes on booking.suppliers using ((select sec.is_service())) with check ((select sec.is_service()));
-create policy service_read on ops.counters for select using ((select sec.is_service()));
-
-create policy anyone_reads on catalog.search_index for select using (true);
 create policy ops_read on payment.payments for select using ((select sec.is_ops()));
 create policy ops_read on payment.refunds for select using ((select sec.is_ops()));
 create policy ops_read on payment.webhook_events for select using ((select sec.is_ops()));
@@ -65,3 +52,16 @@ create policy ops_read on fin.entry_types for select using ((select sec.is_ops()
 create policy ops_read on fin.sequences for select using ((select sec.is_ops()));
 create policy ops_read on fin.heads for select using ((select sec.is_ops()));
 create policy ops_read on fin.checkpoints for select using ((select sec.is_ops()));
+create policy service_read on meta.applied for select using ((select sec.is_service()));
+
+create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
+create policy ops_read on permits.requests for select using ((select sec.is_ops()));
+create policy ops_read on permits.quota for select using ((select sec.is_ops()));
+
+create policy ops_read on fin.invoices for select using ((select sec.is_ops()));
+create policy ops_read on fin.seller for select using ((select sec.is_ops()));
+create policy ops_read on booking.suppliers for select using ((select sec.is_ops()));
+create policy service_writes on booking.suppliers using ((select sec.is_service())) with check ((select sec.is_service()));
+create policy service_read on ops.counters for select using ((select sec.is_service()));
+
+create policy anyone_reads on catalog.search_index for select using (true);
