@@ -1,6 +1,7 @@
 """Brings a database to the SQL this code ships: migrations once, functions, views, policies and grants when changed.
 
-Each file runs in its own transaction, exactly as `psql -f` would run it; `meta.applied` remembers the digests.
+The roles come first, as often as anything changes. Each file runs in its own transaction, exactly as `psql -f` would
+run it; `meta.applied` remembers the digests.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 import asyncpg
 
 SQL_FOLDER = Path(__file__).parents[3] / "sql"
-ROLES_FILE = "migrations/0001_roles_and_schemas.sql"
+ROLES_FILE = SQL_FOLDER / "roles.sql"
+SCHEMAS_FILE = "migrations/0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 
 
@@ -94,7 +96,10 @@ async def _apply(
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
     if not changed:
+        # The secret they are derived from may have changed.
+        await _set_passwords(connection, role_password)
         return []
+    await connection.execute(ROLES_FILE.read_text())
     # New tables and functions start without policies and grants, so those two files follow every change.
     last = [f for f in files if f.name in {"policies.sql", "grants.sql"} and f not in changed]
     ran = [*changed, *last]
@@ -106,11 +111,21 @@ async def _apply(
     return [file.name for file in ran]
 
 
+async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
+    """Make what a dump does not carry: the roles, their passwords and their rights on the database itself."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(ROLES_FILE.read_text())
+        await _set_passwords(connection, role_password)
+    finally:
+        await connection.close()
+
+
 async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, ordinal: int) -> None:
     try:
         async with connection.transaction():
             await connection.execute("set local lock_timeout = '10s'; set local check_function_bodies = off")
-            if file.name != ROLES_FILE:
+            if file.name != SCHEMAS_FILE:
                 await connection.execute("set local role ecotrips_owner")
             await connection.execute(file.text)
             await connection.execute("reset role")

@@ -1,5 +1,5 @@
--- Roles and schemas. Runs as the administrator of the database; every later file runs as ecotrips_owner.
--- Roles belong to the whole server, so they may exist already when a second database is made.
+-- Roles, and what else belongs to the server and not to a dump of the database. Runs as the administrator before
+-- anything else and again with every change, so all of it may run twice.
 
 do $$
 declare
@@ -42,28 +42,3 @@ alter role web_service set lock_timeout = '4s';
 alter role web_anon set idle_in_transaction_session_timeout = '15s';
 alter role web_authenticated set idle_in_transaction_session_timeout = '15s';
 alter role web_service set idle_in_transaction_session_timeout = '60s';
-
-do $$
-declare
-  v_schema text;
-begin
-  foreach v_schema in array array[
-    'core', 'sec', 'auth', 'booking', 'payment', 'fin', 'group', 'permits', 'privacy', 'audit', 'catalog', 'inventory',
-    'wa', 'ops', 'storage', 'meta'
-  ] loop
-    execute format('create schema %I authorization ecotrips_owner', v_schema);
-  end loop;
-end;
-$$;
-
-revoke all on schema public from public;
-grant create, usage on schema public to ecotrips_owner with grant option;
-alter default privileges for role ecotrips_owner revoke execute on functions from public;
-
-create table meta.applied (
-  file text primary key,
-  digest text not null,
-  ordinal int not null,
-  applied_at timestamptz not null default now()
-);
-alter table meta.applied owner to ecotrips_owner;
