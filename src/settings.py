@@ -29,6 +29,9 @@ class Settings:
     database_url: str = field(repr=False)
     database_role_secret: str = field(repr=False)
     database_pooler: str = ""
+    database_replica_url: str = field(default="", repr=False)
+    database_direct_url: str = field(default="", repr=False)
+    jwt_previous_secrets: tuple[str, ...] = field(default=(), repr=False)
     data_dir: Path = Path(".data")
     port: int = 8000
     public_url: str = ""
@@ -50,10 +53,19 @@ class Settings:
     switches: Mapping[str, str] = field(default_factory=lambda: dict(LIVE_SWITCHES))
 
     @property
+    def jwt_secrets(self) -> tuple[str, ...]:
+        """The secrets that HS256 tokens may be signed with; the first one signs."""
+        return (self.jwt_secret, *self.jwt_previous_secrets)
+
+    @property
+    def direct_url(self) -> str:
+        """The database past any pooler: for what needs a session of its own (LISTEN, migrations, psql, dumps)."""
+        return self.database_direct_url or self.database_url
+
+    @property
     def link_keys(self) -> Mapping[str, str]:
-        """The keys of signed links by their id; without any, one derived from the JWT secret."""
-        derived = hmac.new(self.jwt_secret.encode(), b"storage links", hashlib.sha256).hexdigest()
-        return self.link_secrets or {"default": derived}
+        """The keys of signed links by their id; without any, one derived from each JWT secret."""
+        return self.link_secrets or dict(map(_derived_link_key, self.jwt_secrets))
 
     @property
     def switches_json(self) -> str:
@@ -73,7 +85,10 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         jwt_secret=jwt_secret,
         database_url=_required(environ, "DATABASE_URL"),
         database_role_secret=environ.get("DATABASE_ROLE_SECRET") or jwt_secret,
-        database_pooler=environ.get("DATABASE_POOLER", ""),
+        database_pooler=_one_of(environ, "DATABASE_POOLER", "", "transaction"),
+        database_replica_url=environ.get("DATABASE_REPLICA_URL", ""),
+        database_direct_url=environ.get("DATABASE_DIRECT_URL", ""),
+        jwt_previous_secrets=_listed(environ, "JWT_PREVIOUS_SECRETS"),
         data_dir=Path(environ.get("DATA_DIR", ".data")),
         port=_whole_number(environ, "PORT", 8000),
         public_url=environ.get("PUBLIC_URL", ""),
@@ -89,7 +104,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         stripe_api_base=environ.get("STRIPE_API_BASE", ""),
         rate_limits=environ.get("RATE_LIMITS") == "1",
-        cors_origins=_list(environ, "CORS_ORIGINS"),
+        cors_origins=_listed(environ, "CORS_ORIGINS"),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
         production=environ.get("ECOTRIPS_ENV") == "production",
         log_level=environ.get("LOG_LEVEL", "INFO"),
@@ -107,14 +122,28 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(filter(None, environ.get(name, "").replace(" ", "").split(",")))
+
+
+def _one_of(environ: Mapping[str, str], name: str, *values: str) -> str:
+    value = environ.get(name, "")
+    if value not in values:
+        message = f"{name} must be {' or '.join(filter(None, values))}, or not set; not {value!r}"
+        raise SettingsError(message)
+    return value
+
+
+def _derived_link_key(jwt_secret: str) -> tuple[str, str]:
+    """A key's id and secret; the id tells the keys of rotated secrets apart and gives nothing of them away."""
+    secret = hmac.new(jwt_secret.encode(), b"storage links", hashlib.sha256).hexdigest()
+    return f"jwt-{hashlib.sha256(secret.encode()).hexdigest()[:8]}", secret
 
 
 def _keys(environ: Mapping[str, str], name: str) -> Mapping[str, str]:
     """`id:secret,id:secret`, the first one first. A secret has 32 characters or more."""
     keys: dict[str, str] = {}
-    for entry in filter(None, environ.get(name, "").replace(" ", "").split(",")):
+    for entry in _listed(environ, name):
         key_id, _, secret = entry.partition(":")
         if not key_id or key_id in keys or len(secret) < SHORTEST_SECRET:
             message = f"{name} must be id:secret,id:secret with different ids and {SHORTEST_SECRET} characters or more"

@@ -3,11 +3,13 @@
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import jwt
+from jwt.types import Options
 
 from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
@@ -16,16 +18,17 @@ ALGORITHMS_OF_KEYS = ("RS256", "ES256", "EdDSA")
 FUTURE_LEEWAY_SECONDS = 30
 REMEMBERED_TOKENS = 10_000
 LONGEST_TOKEN = 8_192
+UNCHECKED: Options = {"verify_aud": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
 
 class Authenticator:
-    """Verifies tokens with the secret (HS256) and, when given, a JWKS (RS256, ES256, EdDSA; `kid` honoured).
+    """Verifies tokens with any of the secrets (HS256) and, when given, a JWKS (RS256, ES256, EdDSA; `kid` honoured).
 
-    `jwks` is a path or the JSON text itself.
+    The first secret is the one in use; the others are being rotated out. `jwks` is a path or the JSON text itself.
     """
 
-    def __init__(self, secret: str, jwks: str = "") -> None:
-        self._secret = secret
+    def __init__(self, secrets: Sequence[str], jwks: str = "") -> None:
+        self._secrets = tuple(filter(None, secrets))  # an empty one would verify anybody's token
         self._keys = _keys(jwks)
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
@@ -74,27 +77,23 @@ class Authenticator:
         if len(token) > LONGEST_TOKEN:
             raise CallerUnknown(INVALID)
         try:
-            header = jwt.get_unverified_header(token)
-            key, algorithms = self._key_for(header)
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=algorithms,
-                options={"verify_aud": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False},
-            )
-            return _caller(claims)
+            return _caller(self._claims(token))
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             raise CallerUnknown(INVALID) from None
 
-    def _key_for(self, header: Mapping[str, object]) -> tuple[jwt.PyJWK | str, list[str]]:
-        algorithm = header.get("alg")
-        if algorithm == "HS256" and self._secret:
-            return self._secret, ["HS256"]
-        kid = header.get("kid")
+    def _claims(self, token: str) -> dict[str, object]:
+        for key, algorithm in self._keys_for(jwt.get_unverified_header(token)):
+            with suppress(jwt.InvalidSignatureError):
+                return jwt.decode(token, key, algorithms=[algorithm], options=UNCHECKED)
+        raise CallerUnknown(INVALID)
+
+    def _keys_for(self, header: Mapping[str, object]) -> Iterator[tuple[jwt.PyJWK | str, str]]:
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm == "HS256":
+            yield from ((secret, "HS256") for secret in self._secrets)
         for key in self._keys:
             if key.algorithm_name == algorithm and (kid is None or key.key_id is None or key.key_id == kid):
-                return key, [key.algorithm_name]
-        raise CallerUnknown(INVALID)
+                yield key, key.algorithm_name
 
 
 INVALID = "The token is invalid or expired"

@@ -42,7 +42,7 @@ def bearer(text: str) -> dict[bytes, bytes]:
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 def test_a_key_set_is_honoured_beside_the_secret(algorithm: str) -> None:
     claims = {"role": "authenticated", "sub": TRAVELLER, "exp": datetime.now(UTC) + timedelta(hours=1)}
-    authenticator = Authenticator(JWT_SECRET, jwks())
+    authenticator = Authenticator([JWT_SECRET], jwks())
     signed = jwt.encode(claims, PRIVATE_KEYS[algorithm], algorithm=algorithm, headers={"kid": f"key-{algorithm}"})
     assert authenticator.caller(bearer(signed)).actor == TRAVELLER
     assert authenticator.caller(bearer(token("authenticated", TRAVELLER))).actor == TRAVELLER
@@ -52,16 +52,16 @@ def test_a_key_of_another_id_does_not_verify() -> None:
     claims = {"role": "service_role"}
     signed = jwt.encode(claims, PRIVATE_KEYS["RS256"], algorithm="RS256", headers={"kid": "another"})
     with pytest.raises(CallerUnknown):
-        Authenticator("", jwks()).caller(bearer(signed))
+        Authenticator([], jwks()).caller(bearer(signed))
 
 
 def test_a_public_key_is_never_taken_for_a_secret() -> None:
     with pytest.raises(CallerUnknown):
-        Authenticator("", jwks()).caller(bearer(token("service_role")))
+        Authenticator([], jwks()).caller(bearer(token("service_role")))
 
 
 def test_a_remembered_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    authenticator = Authenticator(JWT_SECRET)
+    authenticator = Authenticator([JWT_SECRET])
     headers = bearer(token("authenticated", TRAVELLER))
     assert authenticator.caller(headers).actor == TRAVELLER
     later = datetime.now(UTC) + timedelta(hours=2)
