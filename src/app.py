@@ -41,6 +41,7 @@ from src.adapters.postgres.permits import PostgresPermits
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
+from src.adapters.postgres.standby import Standby
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.stripe.mock import MockStripe
@@ -105,19 +106,21 @@ class Composed:
 
 def compose(settings: Settings) -> Composed:
     """Make the shared parts; nothing connects before it is used."""
-    pooled = settings.database_pooler == "transaction"
-    pools = {
-        role: Connections(login_dsn(settings, login), settings.pool_size, pooler=pooled)
-        for role, login in LOGIN_ROLES.items()
-    }
+    pools = _pools(settings, settings.database_url)
+    replicas = _pools(settings, settings.database_replica_url) if settings.database_replica_url else {}
+    standbys = {role: Standby(pools[role], replica) for role, replica in replicas.items()}
     metrics = Metrics()
     for role, pool in pools.items():
         metrics.gauge("ecotrips_pool_busy", "Connections in use", partial(getattr, pool, "busy"), role=role.value)
         metrics.gauge("ecotrips_pool_waiting", "Callers that wait", partial(getattr, pool, "waiting"), role=role.value)
+    for role, standby in standbys.items():
+        resting = partial(getattr, standby, "resting")
+        metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
     observer = Observer(metrics, *((Traces(), OtlpMetrics(metrics.registry, SERVICE_NAME)) if settings.traced else ()))
-    database = Database(pools, settings.switches_json, observer)
+    database = Database(pools, settings.switches_json, observer, standbys)
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
-    notifications = Notifications(login_dsn(settings, LOGIN_ROLES[Role.SERVICE]), {"ecotrips_flags": switches.refresh})
+    listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
+    notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
     return Composed(
         settings=settings,
@@ -142,7 +145,7 @@ def create(settings: Settings | None = None) -> Litestar:
     loopback = Loopback()
     declared = _endpoints(composed)
     declared += probes.endpoints([endpoint.name for endpoint in declared], loopback)
-    authenticator, audit = Authenticator(settings.jwt_secret, settings.jwt_jwks), StandardOutput()
+    authenticator, audit = Authenticator(settings.jwt_secrets, settings.jwt_jwks), StandardOutput()
     edge = Edge(
         authenticator=authenticator,
         callers=PostgresCallers(composed.database),
@@ -233,9 +236,17 @@ def _unknown_path(request: Request[None, None, State], error: HTTPException) -> 
     )
 
 
-def login_dsn(settings: Settings, role: str) -> str:
-    """DATABASE_URL with the login of `role` in place of the administrator's."""
-    parts = urlsplit(settings.database_url)
+def _pools(settings: Settings, address: str) -> dict[Role, Connections]:
+    pooled = settings.database_pooler == "transaction"
+    return {
+        role: Connections(login_dsn(settings, login, address), settings.pool_size, pooler=pooled)
+        for role, login in LOGIN_ROLES.items()
+    }
+
+
+def login_dsn(settings: Settings, role: str, address: str | None = None) -> str:
+    """DATABASE_URL, or the `address` given, with the login of `role` in place of the administrator's."""
+    parts = urlsplit(address or settings.database_url)
     host = parts.netloc.rpartition("@")[2]
     password = role_password(settings, role)
     return urlunsplit(parts._replace(netloc=f"{role}:{quote(password)}@{host}"))

@@ -136,13 +136,13 @@ def _database(arguments: argparse.Namespace) -> int:
 def _flags(arguments: argparse.Namespace) -> int:
     with local.database(os.environ) as settings:
         if arguments.action == "list":
-            asyncio.run(_show_flags(settings.database_url))
+            asyncio.run(_show_flags(settings.direct_url))
             return 0
         name, separator, value = arguments.assignment.partition("=")
         if not separator or name not in SWITCHES:
             message = f"say NAME=VALUE with one of {', '.join(SWITCHES)}"
             raise ValueError(message)
-        asyncio.run(_set_flag(settings.database_url, name, value or None))
+        asyncio.run(_set_flag(settings.direct_url, name, value or None))
     return 0
 
 

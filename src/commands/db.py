@@ -41,9 +41,9 @@ def seed(*, demo: bool, volume: int) -> None:
     with local.database(os.environ) as settings:
         local.apply_sql(settings)
         if demo or not volume:
-            print(f"{asyncio.run(seed_demo(settings.database_url))} demo rows added")
+            print(f"{asyncio.run(seed_demo(settings.direct_url))} demo rows added")
         if volume:
-            asyncio.run(seed_volume(settings.database_url, volume, lambda done: _bar(done, volume)))
+            asyncio.run(seed_volume(settings.direct_url, volume, lambda done: _bar(done, volume)))
             print()
 
 
@@ -56,9 +56,9 @@ def reset(*, confirmed: bool) -> int:
         print("only the embedded database can be reset; unset DATABASE_URL", file=sys.stderr)
         return 2
     with local.database(os.environ) as settings:
-        asyncio.run(_drop(settings.database_url))
+        asyncio.run(_drop(settings.direct_url))
         local.apply_sql(settings)
-        print(f"{asyncio.run(seed_demo(settings.database_url))} demo rows added")
+        print(f"{asyncio.run(seed_demo(settings.direct_url))} demo rows added")
     return 0
 
 
@@ -66,7 +66,7 @@ def psql(arguments: list[str]) -> int:
     """A psql shell on the database; returns its exit status."""
     with local.database(os.environ) as settings:
         binary = local.postgres(os.environ).bin / "psql"
-        return subprocess.run([str(binary), settings.database_url, *arguments], check=False, stdin=sys.stdin).returncode  # noqa: S603 - the user's own words
+        return subprocess.run([str(binary), settings.direct_url, *arguments], check=False, stdin=sys.stdin).returncode  # noqa: S603 - the user's own words
 
 
 async def _drop(dsn: str) -> None:

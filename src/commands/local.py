@@ -69,9 +69,9 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
     """Make the database when it is the embedded one, and apply the shipped SQL. Raises apply.ApplyError."""
 
     async def run() -> list[str]:
-        await create_database(settings.database_url)
+        await create_database(settings.direct_url)
         return await apply.apply(
-            settings.database_url, apply.shipped(), lambda role: role_password(settings, role), report
+            settings.direct_url, apply.shipped(), lambda role: role_password(settings, role), report
         )
 
     return asyncio.run(run())

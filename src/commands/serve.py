@@ -52,7 +52,7 @@ def demo() -> None:
     require_free_port("127.0.0.1", int(os.environ.get("PORT", "8000")))
     with local.database(os.environ) as settings:
         local.apply_sql(settings)
-        asyncio.run(seed_demo(settings.database_url))
+        asyncio.run(seed_demo(settings.direct_url))
         values = local.write_environment_file(settings)
         with _worker():
             run(settings, 1, "127.0.0.1", lambda: print(_welcome(settings, values), flush=True))

@@ -12,4 +12,4 @@ class PostgresBookings:
         self._database = database
 
     async def page(self, context: Context, query: BookingsQuery) -> Page:
-        return page_of(await self._database.call(context, "ops.list_bookings", **parameters(query)))
+        return page_of(await self._database.read(context, "ops.list_bookings", **parameters(query)))

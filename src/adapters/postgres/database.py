@@ -15,6 +15,7 @@ import asyncpg
 
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.errors import RETRIED_CODES, translated
+from src.adapters.postgres.standby import Standby
 from src.domain.context import Context, Role
 from src.ports.telemetry import Telemetry
 
@@ -28,13 +29,21 @@ ATTEMPTS = 4
 class Database:
     """Calls SQL functions as their caller.
 
-    `pools` has one pool for each role; `switches` is the JSON object of this process's environment switches.
+    `pools` has one pool for each role; `switches` is the JSON object of this process's environment switches;
+    `standbys` is where reads go if there is one.
     """
 
-    def __init__(self, pools: Mapping[Role, Connections], switches: str, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        pools: Mapping[Role, Connections],
+        switches: str,
+        telemetry: Telemetry,
+        standbys: Mapping[Role, Standby] | None = None,
+    ) -> None:
         self._pools = pools
         self._switches = switches
         self._telemetry = telemetry
+        self._standbys = standbys or {}
 
     async def call(self, context: Context, function: str, /, **arguments: object) -> bytes:
         """The JSON text that `function(**arguments)` returns, run as the caller in one transaction of its own.
@@ -50,16 +59,24 @@ class Database:
             text = await self.value(context, statement, *values)
         return str(text).encode()
 
+    async def read(self, context: Context, function: str, /, **arguments: object) -> bytes:
+        """The same for a function that changes nothing: on the standby when it has all that is committed by now."""
+        standby = self._standbys.get(context.caller.role)
+        if standby is not None:
+            statement = call_statement(function, tuple(arguments))
+            with translated(), self._telemetry.step(function, **{"db.system.name": "postgresql"}):
+                text = await standby.value(statement, *self._settings(context), *arguments.values())
+            if text is not None:
+                return str(text).encode()
+        return await self.call(context, function, **arguments)
+
     async def value(self, context: Context, statement: str, /, *arguments: object) -> object:
         """The single value of a statement whose $1, $2 and $3 are the claims, the request id and the switches."""
-        caller = context.caller
         with translated():
             for attempt in range(ATTEMPTS):
                 try:
-                    async with self._pools[caller.role].acquire() as connection:
-                        return await connection.fetchval(
-                            statement, caller.claims, context.request_id, self._switches, *arguments
-                        )
+                    async with self._pools[context.caller.role].acquire() as connection:
+                        return await connection.fetchval(statement, *self._settings(context), *arguments)
                 except asyncpg.PostgresError as error:
                     if error.sqlstate not in RETRIED_CODES or attempt == ATTEMPTS - 1:
                         raise
@@ -70,6 +87,11 @@ class Database:
         """Close the pools."""
         for pool in self._pools.values():
             await pool.close()
+        for standby in self._standbys.values():
+            await standby.close()
+
+    def _settings(self, context: Context) -> tuple[str, str, str]:
+        return context.caller.claims, context.request_id, self._switches
 
 
 SETTINGS = (

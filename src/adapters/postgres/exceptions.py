@@ -12,4 +12,4 @@ class PostgresExceptions:
         self._database = database
 
     async def page(self, context: Context, query: ExceptionsQuery) -> Page:
-        return page_of(await self._database.call(context, "ops.list_exceptions", **parameters(query)))
+        return page_of(await self._database.read(context, "ops.list_exceptions", **parameters(query)))
