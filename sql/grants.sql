@@ -109,3 +109,22 @@ to service_role;
 grant select on catalog.search_index to anon, authenticated, service_role;
 grant execute on function public.search_places(text, int), public.locate_place(text) to anon, authenticated, service_role;
 grant execute on function public.populate_search_index(jsonb) to service_role;
+-- Privacy: users ask for themselves and see their requests, ops do the rest; the worker deletes files and what is old.
+grant usage on schema privacy to authenticated, service_role;
+grant select on
+  privacy.requests, privacy.queue, privacy.data_map, privacy.mapped_tables, privacy.links, privacy.retention, privacy.plans,
+  privacy.certificates, privacy.purges, privacy.map_faults
+to authenticated, service_role;
+grant execute on function
+  privacy.type_of(text, text, text),
+  public.create_privacy_request(text, uuid, text), public.start_privacy_review(uuid),
+  public.review_privacy_request(uuid, text, text), public.extend_privacy_request(uuid, int, text),
+  public.privacy_get_datamap(), public.privacy_get_request(uuid), public.privacy_log_audit(uuid, text, jsonb),
+  public.begin_privacy_export(uuid), public.read_privacy_export(uuid, text, text, bigint, int),
+  public.record_privacy_export(uuid, text, text, timestamptz), public.privacy_erasure_folders(uuid),
+  public.plan_privacy_erasure(uuid, jsonb), public.execute_privacy_erasure(uuid, text, text, jsonb),
+  public.find_erased_subject(uuid, text), public.find_erased_subject_in_text(uuid, text, text)
+to authenticated, service_role;
+grant execute on function
+  public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text), public.sweep_privacy_retention(int)
+to service_role;

@@ -65,3 +65,13 @@ create policy service_writes on booking.suppliers using ((select sec.is_service(
 create policy service_read on ops.counters for select using ((select sec.is_service()));
 
 create policy anyone_reads on catalog.search_index for select using (true);
+create policy own_requests on privacy.requests for select
+using ((select auth.uid()) in (subject_user_id, requester_user_id));
+create policy ops_read on privacy.requests for select using ((select sec.is_ops()));
+create policy ops_read on privacy.mapped_tables for select using ((select sec.is_ops()));
+create policy ops_read on privacy.links for select using ((select sec.is_ops()));
+create policy ops_read on privacy.data_map for select using ((select sec.is_ops()));
+create policy ops_read on privacy.retention for select using ((select sec.is_ops()));
+create policy ops_read on privacy.plans for select using ((select sec.is_ops()));
+create policy ops_read on privacy.certificates for select using ((select sec.is_ops()));
+create policy ops_read on privacy.purges for select using ((select sec.is_ops()));

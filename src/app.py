@@ -38,6 +38,7 @@ from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
+from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
@@ -62,6 +63,7 @@ from src.http import (
     openapi,
     payments,
     permits,
+    privacy,
     probes,
     problems,
     quotes,
@@ -206,6 +208,13 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
         *permits.endpoints(PostgresPermits(database)),
         *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
         *search.endpoints(catalog, curated, catalog, curated.places, switches),
+        *privacy.endpoints(
+            PostgresPrivacyRequests(database),
+            PostgresPrivacyExports(database),
+            PostgresPrivacyErasures(database, composed.settings.privacy_secret),
+            composed.storage,
+            composed.links,
+        ),
     ]
 
 

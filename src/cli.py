@@ -8,12 +8,13 @@ import logging
 import os
 import sys
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.embedded import EmbeddedPostgresError
-from src.commands import check, db, local
+from src.commands import check, db, local, privacy
 from src.domain.errors import DomainError
 from src.settings import SWITCHES, SettingsError
 
@@ -71,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     flags.add_parser("list", help="show the overrides")
     change = flags.add_parser("set", help="NAME=VALUE, or NAME= to remove the override")
     change.add_argument("assignment", help="|".join(SWITCHES))
+    requests = commands.add_parser("privacy", help="privacy requests").add_subparsers(dest="action", required=True)
+    verify = requests.add_parser("verify", help="look for what is left of an erased person, in every column and file")
+    verify.add_argument("request", type=UUID, help="the erasure's request id")
     token = commands.add_parser("token", help="sign a key or a user's token")
     token.add_argument("role", choices=["anon", "service_role", "authenticated"])
     token.add_argument("--user", metavar="UUID", help="the user of an authenticated token")
@@ -78,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - a table, one line a command
     match arguments.command:
         case "demo" | "serve" | "psql":
             return _serve(arguments)
@@ -90,6 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return _database(arguments)
         case "flags":
             return _flags(arguments)
+        case "privacy":
+            return privacy.verify(arguments.request)
         case _:
             lifetime = timedelta(hours=arguments.hours) if arguments.role == "authenticated" else None
             with local.database(os.environ) as settings:

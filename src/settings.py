@@ -43,6 +43,7 @@ class Settings:
     stripe_secret_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str = ""
+    privacy_hmac_secret: str = field(default="", repr=False)
     rate_limits: bool = False
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 4
@@ -66,6 +67,12 @@ class Settings:
     def link_keys(self) -> Mapping[str, str]:
         """The keys of signed links by their id; without any, one derived from each JWT secret."""
         return self.link_secrets or dict(map(_derived_link_key, self.jwt_secrets))
+
+    @property
+    def privacy_secret(self) -> str:
+        """The key of the tokens that stay in place of erased ids; unless set, one derived from the JWT secret."""
+        derived = hmac.new(self.jwt_secret.encode(), b"privacy", hashlib.sha256).hexdigest()
+        return self.privacy_hmac_secret or derived
 
     @property
     def switches_json(self) -> str:
@@ -103,6 +110,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
             filter(None, environ.get("STRIPE_WEBHOOK_SECRET", "").replace(" ", "").split(","))
         ),
         stripe_api_base=environ.get("STRIPE_API_BASE", ""),
+        privacy_hmac_secret=_secret(environ, "PRIVACY_HMAC_SECRET"),
         rate_limits=environ.get("RATE_LIMITS") == "1",
         cors_origins=_listed(environ, "CORS_ORIGINS"),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
@@ -130,6 +138,14 @@ def _one_of(environ: Mapping[str, str], name: str, *values: str) -> str:
     value = environ.get(name, "")
     if value not in values:
         message = f"{name} must be {' or '.join(filter(None, values))}, or not set; not {value!r}"
+        raise SettingsError(message)
+    return value
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if value and len(value) < SHORTEST_SECRET:
+        message = f"{name} must have {SHORTEST_SECRET} characters or more"
         raise SettingsError(message)
     return value
 

@@ -15,11 +15,13 @@ from uuid import uuid4
 
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.privacy import PostgresPrivacyErasures
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.app import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
 from src.domain.invoices import render_due
+from src.domain.privacy_erasure import purge_due
 from src.domain.sweeps import Sweep
 from src.ports.sweeps import Slots
 from src.settings import Settings
@@ -40,10 +42,13 @@ BATCHES_IN_A_TURN = 1000
 def sweeps(composed: Composed) -> list[Sweep]:
     """Everything the worker does, with its period in seconds."""
     database, storage = composed.database, composed.storage
+    erasures = PostgresPrivacyErasures(database, composed.settings.privacy_secret)
     return [
         Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
         Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
         Sweep("invoices", MINUTE, lambda context: render_due(context, composed.invoices, composed.documents, storage)),
+        Sweep("purges", MINUTE, lambda context: purge_due(context, erasures, storage)),
+        Sweep("retention", HOUR, erasures.sweep_retention),
     ]
 
 

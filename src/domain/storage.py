@@ -7,7 +7,8 @@ from datetime import datetime
 
 from src.domain.errors import DomainError, NotFound
 
-BUCKETS = ("invoices", "privacy_exports", "privacy_plans")
+# travellers: what people hand in, in a folder named by their id.
+BUCKETS = ("invoices", "privacy_exports", "privacy_plans", "travellers")
 
 # Every name we store is one of ours, so the alphabet is narrow: no dots first, no escapes, nothing a store reads twice.
 PATH = re.compile(r"(?=.{1,512}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", re.ASCII)

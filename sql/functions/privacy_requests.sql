@@ -1,0 +1,195 @@
+-- Privacy requests from receipt to decision (API.md section 6). What is then done: privacy_export.sql, privacy_erasure.sql.
+
+create or replace function privacy.guard_transition() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if new.status <> old.status
+    and not exists (select from privacy.transitions where from_status = old.status and to_status = new.status) then
+    raise exception using
+      errcode = 'PT409', constraint = 'privacy_transition', message = format('A request that is %s cannot become %s', old.status, new.status);
+  end if;
+  if (new.id, new.kind, new.subject_user_id, new.created_at) is distinct from (old.id, old.kind, old.subject_user_id, old.created_at) then
+    raise exception using errcode = 'PT409', constraint = 'privacy_terms_fixed', message = 'What a request asks for never changes';
+  end if;
+  new.updated_at := now();
+  return new;
+end;
+$$;
+comment on function privacy.guard_transition() is 'Trigger: only legal moves, and what was asked for never changes.';
+
+create or replace trigger guard_transition before update on privacy.requests
+for each row execute function privacy.guard_transition();
+create or replace trigger refuse_change before update or delete or truncate on privacy.certificates
+for each statement execute function audit.refuse_change();
+
+create or replace function privacy.locked_request(p_request_id uuid, p_kind text default null) returns privacy.requests
+language plpgsql volatile
+as $$
+declare
+  v_request privacy.requests;
+begin
+  select * into v_request from privacy.requests where id = p_request_id for update;
+  if not found then
+    raise exception using errcode = 'PT404', constraint = 'privacy_request_known', message = 'Request not found';
+  elsif v_request.kind <> coalesce(p_kind, v_request.kind) then
+    raise exception using errcode = 'PT409', constraint = 'privacy_kind', message = format('This is a request for %s', v_request.kind);
+  end if;
+  return v_request;
+end;
+$$;
+comment on function privacy.locked_request(uuid, text) is 'The request, locked. Raises privacy_request_known, and privacy_kind when it asks for something else.';
+
+create or replace function privacy.require_status(p_request privacy.requests, variadic p_statuses text[]) returns void
+language plpgsql immutable
+as $$
+begin
+  if p_request.status <> all (p_statuses) then
+    raise exception using
+      errcode = 'PT409', constraint = 'privacy_status',
+      message = format('The request is %s; it must be %s', p_request.status, array_to_string(p_statuses, ' or '));
+  end if;
+end;
+$$;
+comment on function privacy.require_status(privacy.requests, text[]) is 'Raises privacy_status unless the request is in one of these states.';
+
+create or replace function public.create_privacy_request(p_kind text, p_subject_user_id uuid, p_reason text default null)
+returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_request privacy.requests;
+begin
+  if p_subject_user_id is distinct from auth.uid() and (auth.uid() is not null or not sec.is_ops()) then
+    raise exception using errcode = '42501', constraint = 'privacy_own_subject', message = 'A user may ask for themself only';
+  end if;
+  insert into privacy.requests (kind, requester_user_id, subject_user_id, reason)
+  values (p_kind, auth.uid(), p_subject_user_id, p_reason)
+  on conflict (subject_user_id, kind) where status not in ('completed', 'rejected') do nothing
+  returning * into v_request;
+  if found then
+    perform audit.record('privacy.received', jsonb_build_object('privacy_request_id', v_request.id, 'kind', p_kind));
+  else
+    select * into v_request from privacy.requests
+    where subject_user_id = p_subject_user_id and kind = p_kind and status not in ('completed', 'rejected');
+  end if;
+  return json_build_object('ok', true, 'request_id', v_request.id, 'due_at', v_request.due_at, 'status', v_request.status);
+end;
+$$;
+comment on function public.create_privacy_request(text, uuid, text) is
+'A user for themself, the service for anyone: asks for an export or an erasure; while one is open, asking again gives that one.';
+
+create or replace function public.start_privacy_review(p_request_id uuid) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  perform sec.require_ops();
+  perform privacy.require_status(privacy.locked_request(p_request_id), 'received');
+  return privacy.decide(p_request_id, 'in_review', null);
+end;
+$$;
+comment on function public.start_privacy_review(uuid) is 'Ops: takes a received request into review, for instance until the person has proved who they are.';
+
+create or replace function public.review_privacy_request(p_request_id uuid, p_decision text, p_note text default null) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_request privacy.requests;
+begin
+  perform sec.require_ops();
+  v_request := privacy.locked_request(p_request_id);
+  if p_decision not in ('approve', 'reject') then
+    raise exception using errcode = 'PT400', constraint = 'privacy_decision', message = 'decision must be approve|reject';
+  elsif v_request.status not in ('received', 'in_review') and (v_request.status, p_decision) <> ('failed', 'approve') then
+    raise exception using
+      errcode = 'PT409', constraint = 'privacy_reviewed', message = format('The request is already %s', v_request.status);
+  end if;
+  return privacy.decide(p_request_id, case p_decision when 'approve' then 'approved' else 'rejected' end, p_note);
+end;
+$$;
+comment on function public.review_privacy_request(uuid, text, text) is
+'Ops: approves or rejects a request; approves one again that failed (runbook, Privacy Ops).';
+
+create or replace function privacy.decide(p_request_id uuid, p_status text, p_note text) returns json
+language plpgsql volatile
+as $$
+begin
+  update privacy.requests set status = p_status, decision_note = coalesce(p_note, decision_note) where id = p_request_id;
+  perform audit.record('privacy.' || p_status, jsonb_build_object('privacy_request_id', p_request_id));
+  return json_build_object('ok', true, 'request_id', p_request_id, 'status', p_status);
+end;
+$$;
+comment on function privacy.decide(uuid, text, text) is 'Moves a request by a decision of ops.';
+
+create or replace function public.extend_privacy_request(p_request_id uuid, p_months int, p_reason text) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_request privacy.requests;
+begin
+  perform sec.require_ops();
+  v_request := privacy.locked_request(p_request_id);
+  perform privacy.require_status(v_request, 'received', 'in_review', 'approved', 'failed');
+  if p_months not in (1, 2) or nullif(btrim(p_reason), '') is null then
+    raise exception using
+      errcode = 'PT400', constraint = 'privacy_extension', message = 'An extension is one or two months and has a reason';
+  end if;
+  update privacy.requests
+  set due_at = created_at + interval '1 month' * (1 + p_months), extension_reason = btrim(p_reason)
+  where id = p_request_id
+  returning * into v_request;
+  perform audit.record('privacy.extended', jsonb_build_object('privacy_request_id', p_request_id, 'months', p_months));
+  return json_build_object('ok', true, 'request_id', p_request_id, 'due_at', v_request.due_at);
+end;
+$$;
+comment on function public.extend_privacy_request(uuid, int, text) is
+'Ops: puts the end off by one or two months from the first one (GDPR article 12(3)); the person is to be told the reason.';
+
+create or replace function public.privacy_get_request(p_request_id uuid) returns setof privacy.requests
+language plpgsql stable security definer set search_path = pg_catalog
+as $$
+begin
+  perform sec.require_ops();
+  return query select * from privacy.requests where id = p_request_id;
+end;
+$$;
+comment on function public.privacy_get_request(uuid) is 'Ops: one request, no row when there is none (runbook, Privacy Ops).';
+
+create or replace function public.privacy_log_audit(p_who uuid, p_what text, p_payload jsonb default '{}') returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_id bigint;
+begin
+  perform sec.require_ops();
+  if p_who is distinct from auth.uid() and not sec.is_service() then
+    raise exception using errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
+  elsif p_what !~ '^privacy\.[a-z_]{1,60}$' or jsonb_typeof(p_payload) is distinct from 'object' then
+    raise exception using
+      errcode = 'PT400', constraint = 'privacy_audit_shape', message = 'p_what must be privacy.<what> and p_payload an object';
+  end if;
+  insert into audit.events (who, what, request_id, payload)
+  values (coalesce(p_who::text, sec.actor()), p_what, sec.request_id(), p_payload)
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function public.privacy_log_audit(uuid, text, jsonb) is
+'Ops: adds an event about privacy to the audit trail and returns its id; the payload holds ids, never personal data.';
+
+create or replace function privacy.refuse_erased() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  if exists (
+    select from privacy.requests r join privacy.certificates c on c.request_id = r.id where r.subject_user_id = new.auth_user_id
+  ) then
+    raise exception using errcode = 'PT409', constraint = 'subject_erased', message = 'This person was erased and is not imported again';
+  end if;
+  return new;
+end;
+$$;
+comment on function privacy.refuse_erased() is 'Trigger: an import does not bring back who was erased.';
+
+create or replace trigger refuse_erased before insert on core.profiles
+for each row execute function privacy.refuse_erased();

@@ -1,0 +1,99 @@
+from uuid import UUID
+
+import msgspec
+
+from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.database import Database
+from src.domain.context import Context
+from src.domain.privacy import Folder, PrivacyRequest, Review, Standing
+from src.domain.privacy_erasure import Plan, Purge
+from src.domain.privacy_export import Contents, Export, Table
+
+
+class PostgresPrivacyRequests:
+    """Requests in privacy.requests."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, context: Context, asked: PrivacyRequest) -> Standing:
+        body = await self._database.call(context, "public.create_privacy_request", **parameters(asked))
+        return answered(Standing, body)
+
+    async def review(self, context: Context, review: Review) -> Standing:
+        body = await self._database.call(context, "public.review_privacy_request", **parameters(review))
+        return answered(Standing, body)
+
+
+class PostgresPrivacyExports:
+    """What privacy.data_map says is a person's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, context: Context, request_id: UUID) -> Contents:
+        body = await self._database.call(context, "public.begin_privacy_export", p_request_id=request_id)
+        return answered(Contents, body)
+
+    async def rows(self, context: Context, request_id: UUID, table: Table, offset: int, limit: int) -> bytes:
+        return await self._database.call(
+            context,
+            "public.read_privacy_export",
+            p_request_id=request_id,
+            p_schema=table.schema,
+            p_table=table.table,
+            p_offset=offset,
+            p_limit=limit,
+        )
+
+    async def record(self, context: Context, done: Export) -> Standing:
+        body = await self._database.call(context, "public.record_privacy_export", **parameters(done))
+        return answered(Standing, body)
+
+
+class _Folders(msgspec.Struct):
+    folders: list[Folder]
+
+
+class PostgresPrivacyErasures:
+    """Plans, certificates and purges. `secret` is the key of the tokens that stay in place of a person's ids."""
+
+    def __init__(self, database: Database, secret: str) -> None:
+        self._database = database
+        self._secret = secret
+
+    async def folders(self, context: Context, request_id: UUID) -> list[Folder]:
+        body = await self._database.call(context, "public.privacy_erasure_folders", p_request_id=request_id)
+        return msgspec.json.decode(body, type=_Folders).folders
+
+    async def plan(self, context: Context, request_id: UUID, files: str) -> Plan:
+        body = await self._database.call(context, "public.plan_privacy_erasure", p_request_id=request_id, p_files=files)
+        return answered(Plan, body)
+
+    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Standing:
+        body = await self._database.call(
+            context,
+            "public.execute_privacy_erasure",
+            p_request_id=request_id,
+            p_confirm=confirm,
+            p_secret=self._secret,
+            p_files=files,
+        )
+        return answered(Standing, body)
+
+    async def claim_purges(self, context: Context, request_id: UUID | None = None) -> list[Purge]:
+        body = await self._database.call(context, "public.claim_privacy_purges", p_request_id=request_id)
+        return msgspec.json.decode(body, type=list[Purge])
+
+    async def finish_purge(self, context: Context, purge: Purge, error: str | None = None) -> None:
+        await self._database.call(
+            context,
+            "public.finish_privacy_purge",
+            p_purge_id=purge.purge_id,
+            p_attempt=purge.attempt,
+            p_error=error,
+        )
+
+    async def sweep_retention(self, context: Context) -> int:
+        """Delete what is older than privacy.retention says; returns how many rows that were."""
+        return int(await self._database.call(context, "public.sweep_privacy_retention"))

@@ -1,0 +1,115 @@
+"""`ecotrips privacy verify`: proof that an executed erasure left nothing outside what the law keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from src.adapters.files.store import FileStore, store_at
+from src.commands import local
+from src.domain.storage import BUCKETS, StoredObject
+from src.settings import Settings
+
+PIECE = 200_000
+# No identifier is longer, so none is missed between two pieces.
+OVERLAP = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Something that names the person: in which column or file, what it is, and whether the law keeps it there."""
+
+    place: str
+    kind: str
+    count: int
+    kept: bool
+
+    def __str__(self) -> str:
+        return f"{'kept ' if self.kept else 'FOUND'}  {self.place}: {self.kind} ({self.count})"
+
+
+def verify(request_id: UUID) -> int:
+    """Print every find; 0 when all are kept by law, else 1. PDF documents are not read, only their names are."""
+    with local.database(os.environ) as settings:
+        found = asyncio.run(finds(settings, request_id))
+    for find in found:
+        print(find)
+    left = sum(not find.kept for find in found)
+    print(f"{left} places to look at" if left else "nothing is left outside what the law keeps")
+    return 1 if left else 0
+
+
+async def finds(settings: Settings, request_id: UUID) -> list[Find]:
+    """What names the person in the database and in the stored files, as the database's administrator sees it."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        return [
+            *await _in_columns(connection, request_id, settings.privacy_secret),
+            *[
+                find
+                async for find in _in_files(
+                    connection,
+                    store_at(settings.storage_url, settings.data_dir / "storage"),
+                    request_id,
+                    settings.privacy_secret,
+                )
+            ],
+        ]
+    finally:
+        await connection.close()
+
+
+async def _in_columns(connection: asyncpg.Connection, request_id: UUID, secret: str) -> list[Find]:
+    rows = await connection.fetch("select * from public.find_erased_subject($1, $2)", request_id, secret)
+    return [
+        Find(f"{row['table_schema']}.{row['table_name']}.{row['column_name']}", row["kind"], row["found"], row["kept"])
+        for row in rows
+    ]
+
+
+async def _in_files(
+    connection: asyncpg.Connection, storage: FileStore, request_id: UUID, secret: str
+) -> AsyncIterator[Find]:
+    kept = {
+        row["bucket"]
+        for row in await connection.fetch(
+            "select split_part(files, '/', 1) as bucket from privacy.mapped_tables where files_kept"
+        )
+    }
+    for bucket in BUCKETS:
+        for stored in await storage.listed(bucket):
+            for text in [str(stored.name), *_texts(stored, await _content(storage, stored))]:
+                kinds = await connection.fetchval(
+                    "select public.find_erased_subject_in_text($1, $2, $3)", request_id, text, secret
+                )
+                for kind in kinds or ():
+                    yield Find(str(stored.name), kind, 1, bucket in kept)
+
+
+async def _content(storage: FileStore, stored: StoredObject) -> bytes:
+    return b"".join([chunk async for chunk in storage.read(stored)])
+
+
+def _texts(stored: StoredObject, content: bytes) -> Iterator[str]:
+    """The text of a file, or of each file in an archive, in pieces."""
+    if stored.name.path.endswith(".pdf"):
+        return
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.namelist():
+                yield from _pieces(archive.read(member))
+    else:
+        yield from _pieces(content)
+
+
+def _pieces(content: bytes) -> Iterator[str]:
+    text = content.decode(errors="replace").replace("\0", " ")
+    for start in range(0, len(text), PIECE):
+        yield text[start : start + PIECE + OVERLAP]

@@ -1,0 +1,132 @@
+"""A person's copy of what we know of them: one JSON document for each table, and their files, in one archive."""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from src.domain.context import Context
+from src.domain.errors import Conflict, NotFound
+from src.domain.privacy import Folder
+from src.domain.storage import Link, ObjectName, StoredObject
+
+if TYPE_CHECKING:
+    from src.ports.privacy_exports import PrivacyExports
+    from src.ports.storage import Links, Storage
+
+BUCKET = "privacy_exports"
+LINK_LIFETIME = timedelta(days=7)
+ROWS_AT_ONCE = 5_000
+IN_MEMORY = 16 * 1024 * 1024
+
+README = """This archive holds what ecoTrips knows of you.
+
+Each .json document is one kind of record: "label" says what it is, "columns" what each value means, "rows" are yours.
+Amounts ending in _cents are minor units of their currency (RWF has none); times are UTC. Your files are below files/.
+Records of sales and payments stay with us for as long as tax law demands, also after you asked for an erasure.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table with `rows` rows of the person; `columns` gives each exported column its label."""
+
+    schema: str
+    table: str
+    label: str
+    rows: int
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an export will hold."""
+
+    request_id: UUID
+    tables: tuple[Table, ...]
+    folders: tuple[Folder, ...]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A stored archive."""
+
+    request_id: UUID
+    path: str
+    sha256: str
+    expires_at: datetime
+
+
+async def export(
+    context: Context, request_id: UUID, exports: "PrivacyExports", storage: "Storage", links: "Links"
+) -> Link:
+    """Store the archive anew and sign a link to it; links to an earlier one die.
+
+    Memory does not grow with the number of rows. Raises NotFound, Conflict (not approved; the person was erased
+    meanwhile), Unavailable.
+    """
+    contents = await exports.begin(context, request_id)
+    name = ObjectName(BUCKET, f"{request_id}/export.zip")
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            _member(archive, "README.txt", README.encode())
+            for table in contents.tables:
+                with archive.open(_info(f"{table.schema}.{table.table}.json"), "w", force_zip64=True) as member:
+                    async for part in _document(context, request_id, table, exports):
+                        member.write(part)
+            async for stored in _files(contents, storage):
+                content = b"".join([chunk async for chunk in storage.read(stored)])
+                _member(archive, f"files/{stored.name}", content)
+        file.seek(0)
+        content = file.read()
+    stored = await storage.put(name, content, replace=True)
+    link = links.sign(stored, LINK_LIFETIME)
+    done = Export(request_id, name.path, hashlib.sha256(content).hexdigest(), link.expires_at)
+    try:
+        await exports.record(context, done)
+    except Conflict:
+        await storage.delete(name)
+        raise
+    return link
+
+
+async def _document(
+    context: Context, request_id: UUID, table: Table, exports: "PrivacyExports"
+) -> AsyncIterator[bytes]:
+    head = {"schema": table.schema, "table": table.table, "label": table.label, "columns": dict(table.columns)}
+    yield json.dumps(head, ensure_ascii=False, sort_keys=True)[:-1].encode() + b', "rows": ['
+    for offset in range(0, table.rows, ROWS_AT_ONCE):
+        rows = await exports.rows(context, request_id, table, offset, ROWS_AT_ONCE)
+        yield (b",\n" if offset else b"") + rows.strip()[1:-1]
+    yield b"]}\n"
+
+
+async def _files(contents: Contents, storage: "Storage") -> AsyncIterator[StoredObject]:
+    for folder in contents.folders:
+        # The archives themselves are the one kind of file that is not copied into the next one.
+        if folder.bucket == BUCKET:
+            continue
+        if folder.path.endswith("/"):
+            for stored in await storage.listed(folder.bucket, folder.path.rstrip("/")):
+                yield stored
+        else:
+            with suppress(NotFound):
+                yield await storage.head(ObjectName(folder.bucket, folder.path))
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    """The same moment for every member: the same data makes the same bytes."""
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
+
+
+def _member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(_info(name), content)

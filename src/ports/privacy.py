@@ -1,0 +1,14 @@
+from typing import Protocol
+
+from src.domain.context import Context
+from src.domain.privacy import PrivacyRequest, Review, Standing
+
+
+class PrivacyRequests(Protocol):
+    """Keeps requests until they are decided."""
+
+    async def create(self, context: Context, asked: PrivacyRequest) -> Standing:
+        """The open request of this subject and kind, made when new. Raises NotAllowed (another's subject)."""
+
+    async def review(self, context: Context, review: Review) -> Standing:
+        """Raises NotAllowed unless ops, NotFound, Conflict (already reviewed)."""

@@ -1,0 +1,25 @@
+-- A made-up traveller with a row in every table that privacy.mapped_tables links to a person: a new one needs a line
+-- here, or a test says so. test.person is their id, test.word what makes their words their own.
+create function pg_temp.person() returns uuid language sql as $$ select current_setting('test.person')::uuid $$;
+create function pg_temp.word() returns text language sql as $$ select current_setting('test.word') $$;
+
+insert into core.profiles (auth_user_id, full_name, email, phone)
+values (pg_temp.person(), 'Zuri ' || pg_temp.word(), pg_temp.word() || '@mail.example', '+250 788 ' || right(pg_temp.word(), 6));
+insert into booking.itineraries (user_id, traveler, currency, total_cents, notes)
+values (pg_temp.person(), pg_temp.word() || ' Zuri', 'USD', 5000, 'write to ' || pg_temp.word() || '@mail.example');
+insert into booking.items (itinerary_id, item_type, supplier_ref, start_at, end_at, pax, price_cents, currency)
+select id, 'hotel', 'HBX', now(), now(), 2, 5000, 'USD' from booking.itineraries where user_id = pg_temp.person();
+insert into permits.requests (user_id, park, visit_date, pax_count, note)
+values (pg_temp.person(), 'Akagera', current_date + 30, 2, 'for Zuri ' || pg_temp.word());
+insert into audit.events (who, what, request_id) values (pg_temp.person()::text, 'permits.requested', 'r');
+insert into ops.idempotency_keys (caller, key, request_hash, request_id, locked_until, body)
+values (pg_temp.person()::text, 'k', '', 'r', now(), '{}');
+insert into ops.rate_limits (function, caller, tokens, refilled_at) values ('permits-request', pg_temp.person()::text, 1, now());
+insert into ops.flags (name, value, updated_by)
+select name, '1', pg_temp.person() from unnest(array['WA_OFFLINE', 'USE_FIXTURES']) as name
+where not exists (select from ops.flags f where f.name = unnest.name) limit 1;
+insert into privacy.requests (kind, subject_user_id, requester_user_id, reason, status)
+values ('export', pg_temp.person(), pg_temp.person(), 'I am Zuri ' || pg_temp.word(), 'completed');
+
+-- A paid and twice partly refunded payment, as its functions make it.
+select public.start_checkout(id, 5000, 'USD') from booking.itineraries where user_id = pg_temp.person();
