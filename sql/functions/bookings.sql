@@ -39,32 +39,40 @@ referencing old table as touched for each statement execute function booking.ref
 create or replace function ops.list_bookings(
   p_start_from date, p_start_to date, p_supplier text, p_page int, p_page_size int
 ) returns json
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_from date := coalesce(p_start_from, '-infinity');
+  v_to date := coalesce(p_start_to, 'infinity');
+  v_skip bigint := (p_page - 1)::bigint * p_page_size;
+  v_rows json;
+  v_total bigint;
 begin
   perform sec.require_ops();
-  return (
-    with page as (
-      select * from ops.v_bookings
-      where start_date between coalesce(p_start_from, '-infinity') and coalesce(p_start_to, 'infinity')
-        and (p_supplier is null or supplier = upper(p_supplier))
-      order by start_date, id
-      limit p_page_size offset (p_page - 1)::bigint * p_page_size
-    )
-    select json_strip_nulls(json_build_object(
-      'ok', true,
-      'data', coalesce((select json_agg(page order by start_date, id) from page), '[]'),
-      'request_id', sec.request_id(),
-      'total', (
-        select count(*) from booking.itineraries
-        where start_date between coalesce(p_start_from, '-infinity') and coalesce(p_start_to, 'infinity')
-          and (p_supplier is null or primary_supplier = upper(p_supplier))
-      ),
-      'page', p_page,
-      'page_size', p_page_size,
-      'source', 'view'
-    ))
-  );
+  -- Plain queries for each case, planned once: "p_supplier is null or …" would be planned anew at every call.
+  if p_supplier is null then
+    select json_agg(page order by start_date, id) into v_rows from (
+      select * from ops.v_bookings where start_date between v_from and v_to
+      order by start_date, id limit p_page_size offset v_skip
+    ) page;
+    select count(*) into v_total from booking.itineraries where start_date between v_from and v_to;
+  else
+    select json_agg(page order by start_date, id) into v_rows from (
+      select * from ops.v_bookings where supplier = upper(p_supplier) and start_date between v_from and v_to
+      order by start_date, id limit p_page_size offset v_skip
+    ) page;
+    select count(*) into v_total from booking.itineraries
+    where primary_supplier = upper(p_supplier) and start_date between v_from and v_to;
+  end if;
+  return json_strip_nulls(json_build_object(
+    'ok', true,
+    'data', coalesce(v_rows, '[]'),
+    'request_id', sec.request_id(),
+    'total', v_total,
+    'page', p_page,
+    'page_size', p_page_size,
+    'source', 'view'
+  ));
 end;
 $$;
 comment on function ops.list_bookings(date, date, text, int, int) is

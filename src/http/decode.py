@@ -7,7 +7,7 @@ field's path) and
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -17,6 +17,8 @@ from msgspec import inspect
 from src.domain.errors import InputInvalid
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+LONGEST_REMEMBERED = 512
 
 MISSING = object()
 BIGGEST_INTEGER = 2**63 - 1
@@ -28,7 +30,16 @@ def from_body(kind: type[T], body: bytes) -> T:
 
 
 def from_query(kind: type[T], query: bytes) -> T:
-    """Decode query parameters; a repeated one is a fault. Raises InputInvalid with every fault."""
+    """Decode query parameters; a repeated one is a fault. Raises InputInvalid with every fault.
+
+    Callers repeat themselves, so what a short query means is remembered: the structs are frozen.
+    """
+    found = _remembered(kind, query) if len(query) <= LONGEST_REMEMBERED else _query(kind, query)
+    assert isinstance(found, kind)  # noqa: S101 - lru_cache forgets which type goes with which
+    return found
+
+
+def _query(kind: type[T], query: bytes) -> T:
     try:
         pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=64)
     except ValueError:
@@ -37,6 +48,9 @@ def from_query(kind: type[T], query: bytes) -> T:
     return _struct(
         kind, {name: value for name, value in _without_duplicates(pairs).items() if value != ""}, strict=False
     )
+
+
+_remembered = lru_cache(maxsize=1024)(_query)
 
 
 def _json_object(body: bytes) -> dict[str, object]:
