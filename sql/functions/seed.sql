@@ -43,6 +43,32 @@ as $$
     (array['USD', 'EUR', 'RWF'])[n % 3 + 1]
   from generate_series(p_first, p_last) n, (values ('hotel', 0, 4), ('activity', 1, 1)) i (item_type, first_day, last_day)
   on conflict do nothing;
+
+  -- Of ten payments seven are captured, one captured and refunded, one failed and one still under way.
+  insert into payment.payments (
+    id, itinerary_id, amount_cents, currency, status, status_at, mode, intent_id, provider_ref, idempotency_key,
+    captured_cents, refunded_cents, created_at
+  )
+  select
+    p.id, p.itinerary_id, p.amount_cents, p.currency, p.status, p.began + interval '2 seconds', 'mock', p.intent_id,
+    case when p.captured then p.intent_id || case p.status when 'refunded' then '-refund' else '' end end,
+    'made-' || p.number,
+    case when p.captured then p.amount_cents else 0 end,
+    case p.status when 'refunded' then p.amount_cents else 0 end,
+    p.began
+  from meta.made_payments(p_first, p_last) p
+  on conflict do nothing;
+
+  -- The trigger on refunds would count these once more: they are in the payment already.
+  insert into payment.refunds (
+    id, payment_id, amount_cents, currency, status, origin, provider_refund_id, requested_at, processed_at
+  )
+  select
+    meta.made_id('refund', p.number), p.id, p.amount_cents, p.currency, 'succeeded', 'request',
+    're_mock_' || meta.made_id('refund', p.number), p.began + interval '1 day', p.began + interval '1 day 1 second'
+  from meta.made_payments(p_first, p_last) p
+  where p.status = 'refunded'
+  on conflict do nothing;
 $$;
 comment on function meta.seed_volume(int, int) is
 'Administrator: makes the itineraries with these numbers, each with two items, a payment and its ledger.';

@@ -1,8 +1,7 @@
 """From bytes to a frozen struct, with every fault of the input in one answer (API.md section 1, Validation).
 
 A field's message follows from its type and bounds; `Meta(extra={"message": …})` replaces it (`{name}` stands for the
-field's path) and
-`Meta(extra={"normalise": str.upper})` is applied to text before it is checked.
+field's path) and `Meta(extra={"normalise": str.upper})` is applied to text before it is checked.
 """
 
 import json
@@ -19,9 +18,6 @@ from src.domain.errors import InputInvalid
 T = TypeVar("T", bound=msgspec.Struct)
 
 LONGEST_REMEMBERED = 512
-
-MISSING = object()
-BIGGEST_INTEGER = 2**63 - 1
 
 
 def from_body(kind: type[T], body: bytes) -> T:
