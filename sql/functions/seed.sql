@@ -6,8 +6,8 @@ language sql immutable
 as $$ select overlay(overlay(md5(p_kind || ' ' || p_number) placing '4' from 13) placing '8' from 17)::uuid $$;
 comment on function meta.made_id(text, bigint) is 'The id of the made-up row of a kind with this number, spread like a random one.';
 
-create or replace function meta.seed_volume(p_first int, p_last int) returns void
-language sql volatile security definer set search_path = pg_catalog
+create or replace function meta.seed_bookings(p_first int, p_last int) returns void
+language sql volatile
 as $$
   insert into booking.itineraries (
     id, user_id, traveler, status, currency, total_cents, created_at, start_date, end_date, primary_supplier, has_items
@@ -43,23 +43,70 @@ as $$
     (array['USD', 'EUR', 'RWF'])[n % 3 + 1]
   from generate_series(p_first, p_last) n, (values ('hotel', 0, 4), ('activity', 1, 1)) i (item_type, first_day, last_day)
   on conflict do nothing;
+$$;
+comment on function meta.seed_bookings(int, int) is 'Administrator: makes the itineraries with these numbers, each with two items.';
 
-  -- Of ten payments seven are captured, one captured and refunded, one failed and one still under way.
+create or replace function meta.made_payments(p_first int, p_last int)
+returns table (number int, id uuid, itinerary_id uuid, amount_cents bigint, currency text, outcome text, began timestamptz)
+language sql immutable
+as $$
+  select
+    n,
+    meta.made_id('payment', n),
+    meta.made_id('itinerary', n),
+    10000 + n % 900 * 100,
+    (array['USD', 'EUR', 'RWF'])[n % 3 + 1],
+    -- Of ten payments seven are captured, one captured and refunded, one failed and one still under way.
+    (array['captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'refunded', 'failed', 'open'])[n % 10 + 1],
+    timestamptz '2024-01-01 00:00Z' + n % 1000 * interval '1 day'
+  from generate_series(p_first, p_last) n
+$$;
+comment on function meta.made_payments(int, int) is 'One payment for each made-up itinerary, and what becomes of it.';
+
+create or replace function meta.made_facts(p_first int, p_last int)
+returns table (
+  number int, payment_id uuid, seq int, entry_type text, provider_ref text, occurred_at timestamptz, itinerary_id uuid,
+  amount_cents bigint, currency text, lines fin.line[]
+)
+language sql immutable
+as $$
+  select
+    p.number, p.id, f.seq, f.entry_type, f.provider_ref, p.began + f.after, p.itinerary_id, p.amount_cents, p.currency,
+    case when f.debit is null then '{}'::fin.line[] else fin.transfer(f.debit, f.credit, p.amount_cents) end
+  from meta.made_payments(p_first, p_last) p
+  cross join lateral (values
+    (1, 'intent_created', 'pi_mock_' || p.id, interval '1 second', null, null, true),
+    (2, 'capture_succeeded', 'pi_mock_' || p.id, '1 minute', 'provider_clearing:' || p.currency, 'payment:' || p.id,
+      p.outcome in ('captured', 'refunded')),
+    (2, 'capture_failed', 'pi_mock_' || p.id, '1 minute', null, null, p.outcome = 'failed'),
+    (3, 'refund_requested', 'refund:' || meta.made_id('refund', p.number), '1 day', 'payment:' || p.id,
+      'refunds_payable:' || p.id, p.outcome = 'refunded'),
+    (4, 'refund_succeeded', 're_mock_' || meta.made_id('refund', p.number), '1 day 1 second', 'refunds_payable:' || p.id,
+      'provider_clearing:' || p.currency, p.outcome = 'refunded')
+  ) f (seq, entry_type, provider_ref, after, debit, credit, happened)
+  where f.happened
+$$;
+comment on function meta.made_facts(int, int) is 'The ledger''s facts of the made-up payments, with their postings.';
+
+create or replace function meta.seed_payments(p_first int, p_last int) returns void
+language sql volatile
+as $$
   insert into payment.payments (
-    id, itinerary_id, amount_cents, currency, status, status_at, mode, intent_id, provider_ref, idempotency_key,
-    captured_cents, refunded_cents, created_at
+    id, itinerary_id, amount_cents, currency, status, status_at, mode, intent_id, provider_ref, idempotency_key, captured_cents,
+    created_at
   )
   select
-    p.id, p.itinerary_id, p.amount_cents, p.currency, p.status, p.began + interval '2 seconds', 'mock', p.intent_id,
-    case when p.captured then p.intent_id || case p.status when 'refunded' then '-refund' else '' end end,
+    p.id, p.itinerary_id, p.amount_cents, p.currency,
+    case p.outcome when 'failed' then 'failed' when 'open' then 'processing' else 'succeeded' end,
+    p.began, 'mock', 'pi_mock_' || p.id,
+    case when p.outcome in ('captured', 'refunded') then 'pi_mock_' || p.id end,
     'made-' || p.number,
-    case when p.captured then p.amount_cents else 0 end,
-    case p.status when 'refunded' then p.amount_cents else 0 end,
+    case when p.outcome in ('captured', 'refunded') then p.amount_cents else 0 end,
     p.began
   from meta.made_payments(p_first, p_last) p
   on conflict do nothing;
 
-  -- The trigger on refunds would count these once more: they are in the payment already.
+  -- A trigger counts them in their payments.
   insert into payment.refunds (
     id, payment_id, amount_cents, currency, status, origin, provider_refund_id, requested_at, processed_at
   )
@@ -67,8 +114,66 @@ as $$
     meta.made_id('refund', p.number), p.id, p.amount_cents, p.currency, 'succeeded', 'request',
     're_mock_' || meta.made_id('refund', p.number), p.began + interval '1 day', p.began + interval '1 day 1 second'
   from meta.made_payments(p_first, p_last) p
-  where p.status = 'refunded'
+  where p.outcome = 'refunded'
   on conflict do nothing;
+$$;
+comment on function meta.seed_payments(int, int) is 'Administrator: makes the payments of the itineraries with these numbers.';
+
+create or replace function meta.seed_ledger(p_first int, p_last int) returns void
+language plpgsql volatile
+as $$
+declare
+  v_seq int;
+begin
+  -- Streams that are there already are complete: only new heads stand at 0.
+  insert into fin.heads (stream_id, stream_kind)
+  select p.id, 'payment' from meta.made_payments(p_first, p_last) p on conflict do nothing;
+  insert into fin.accounts (account, kind, currency, balance_cents, version)
+  select l.account, split_part(l.account, ':', 1), f.currency, -sum(l.amount_cents), count(*)
+  from meta.made_facts(p_first, p_last) f
+  join fin.heads h on h.stream_id = f.payment_id and h.seq = 0
+  cross join unnest(f.lines) l
+  where l.account not like 'provider_clearing:%'
+  group by l.account, f.currency;
+  -- One step of all chains at a time: each takes in the hash of the step before, which its head holds.
+  for v_seq in 1..4 loop
+    with step as materialized (
+      select
+        f.lines,
+        row(
+          meta.made_id('fact ' || v_seq, f.number), f.payment_id, v_seq, f.payment_id, null, f.occurred_at, now(), f.itinerary_id,
+          f.entry_type, f.amount_cents, f.currency, f.provider_ref, null, h.hash, null
+        )::fin.entries as entry
+      from meta.made_facts(p_first, p_last) f
+      join fin.heads h on h.stream_id = f.payment_id and h.seq = v_seq - 1
+      where f.seq = v_seq
+    ), hashed as materialized (
+      select s.lines, s.entry, fin.entry_hash(s.entry, fin.lines_text(s.lines)) as hash from step s
+    ), entries as (
+      insert into fin.entries
+      select
+        (h.entry).id, (h.entry).stream_id, (h.entry).seq, (h.entry).payment_id, null, (h.entry).occurred_at,
+        (h.entry).recorded_at, (h.entry).itinerary_id, (h.entry).entry_type, (h.entry).amount_cents, (h.entry).currency,
+        (h.entry).provider_ref, null, (h.entry).prev_hash, h.hash
+      from hashed h
+    ), postings as (
+      insert into fin.postings (entry_id, line, account, amount_cents)
+      select (h.entry).id, l.ordinality, l.account, l.amount_cents from hashed h cross join unnest(h.lines) with ordinality l
+    )
+    update fin.heads k
+    set seq = v_seq, entry_type = (h.entry).entry_type, occurred_at = (h.entry).occurred_at, hash = h.hash
+    from hashed h where k.stream_id = (h.entry).stream_id;
+  end loop;
+end;
+$$;
+comment on function meta.seed_ledger(int, int) is 'Administrator: makes the ledger of those payments, chained and balanced.';
+
+create or replace function meta.seed_volume(p_first int, p_last int) returns void
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  select meta.seed_bookings(p_first, p_last);
+  select meta.seed_payments(p_first, p_last);
+  select meta.seed_ledger(p_first, p_last);
 $$;
 comment on function meta.seed_volume(int, int) is
 'Administrator: makes the itineraries with these numbers, each with two items, a payment and its ledger.';
