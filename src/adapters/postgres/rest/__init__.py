@@ -1,0 +1,1 @@
+"""The REST engine on Postgres: catalog → planner → SQL → execution."""

@@ -1,0 +1,51 @@
+"""Fills the slots of a statement with the values of one request."""
+
+from __future__ import annotations
+
+from src.domain.rest.errors import bad_body
+from src.domain.rest.request import Job
+from src.ports.rest import Identity
+
+
+class Binder:
+    """Values for every kind of slot. `max_rows` caps pages, `switches` is this process's JSON for request.switches."""
+
+    def __init__(self, max_rows: int | None = None, switches: str = "{}") -> None:
+        self._max_rows = max_rows
+        self._switches = switches
+
+    def arguments(self, slots: tuple[tuple[str, int], ...], job: Job, identity: Identity) -> list[object]:
+        return [self._value(kind, index, job, identity) for kind, index in slots]
+
+    def _value(self, kind: str, index: int, job: Job, identity: Identity) -> object:
+        if kind == "value":
+            return job.query.values[index]
+        if kind == "claims":
+            return identity.claims
+        if kind == "request_id":
+            return identity.request_id
+        if kind == "switches":
+            return self._switches
+        if kind == "capped":
+            return self._capped(job.query.values[index] if index >= 0 else None)
+        if kind == "estimate":
+            return (self._max_rows or 0) + 1
+        return self._of_body(kind, index, job)
+
+    def _capped(self, asked: str | int | None) -> int:
+        largest = self._max_rows or 0
+        return largest if asked is None else min(int(asked), largest)
+
+    def _of_body(self, kind: str, index: int, job: Job) -> object:
+        payload = job.payload
+        if kind == "argument":
+            given = payload.arguments if payload and payload.arguments is not None else job.query.arguments
+            return given[index][1]
+        text = payload.text if payload else b""
+        if kind == "body_bytes":
+            return text
+        try:
+            return text.decode()
+        except UnicodeDecodeError:
+            message = "Empty or invalid json"
+            raise bad_body(message) from None

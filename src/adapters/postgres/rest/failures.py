@@ -1,0 +1,135 @@
+"""From what Postgres raises to a REST error, by SQLSTATE (PostgREST's table, reference "Errors")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from src.domain.errors import Unavailable
+from src.domain.rest.errors import RestError
+
+BY_CODE = {
+    "23503": 409,
+    "23505": 409,
+    "25006": 405,
+    "53400": 500,
+    "57P01": 503,
+    "42883": 404,
+    "42P01": 404,
+    "42P17": 500,
+    "P0001": 400,
+}
+BY_CLASS = {
+    "08": 503,
+    "09": 500,
+    "0L": 403,
+    "0P": 403,
+    "25": 500,
+    "28": 403,
+    "2D": 500,
+    "38": 500,
+    "39": 500,
+    "3B": 500,
+    "40": 500,
+    "53": 503,
+    "54": 500,
+    "55": 500,
+    "57": 500,
+    "58": 500,
+    "F0": 500,
+    "HV": 500,
+    "P0": 500,
+    "XX": 500,
+}
+SERVICE_UNAVAILABLE = 503
+UNAUTHORIZED = 401
+RETRY = [("Retry-After", "1")]
+MESSAGE_FORM = (
+    "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'."
+)
+DETAIL_FORM = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'."
+
+
+@contextmanager
+def as_rest_errors(*, anonymous: bool) -> Iterator[None]:
+    """Database failures inside the block leave as RestError. `anonymous`: the caller acts as the anonymous role."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise refusal(error, anonymous=anonymous) from error
+    except Unavailable as error:
+        raise RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.") from error
+    except (OSError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise RestError(
+            SERVICE_UNAVAILABLE,
+            "PGRST001",
+            "Database client error. Retrying the connection.",
+            headers=RETRY,
+        ) from error
+
+
+def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
+    code = error.sqlstate or "XX000"
+    message, details = str(error.message or error), error.detail
+    if code == "PGRST":
+        return _raised(message, details)
+    status, reason = _status(code, message, anonymous=anonymous)
+    headers = [("WWW-Authenticate", "Bearer")] if status == UNAUTHORIZED else []
+    if status == SERVICE_UNAVAILABLE:
+        headers = list(RETRY)
+    return RestError(status, code, message, details, error.hint, headers, reason)
+
+
+def _status(code: str, message: str, *, anonymous: bool) -> tuple[int, str | None]:
+    if code.startswith("PT") and code[2:].isdecimal():
+        return int(code[2:]), message
+    if code == "42501":
+        return (UNAUTHORIZED if anonymous else 403), None
+    if code == "21000":
+        return (400 if message.endswith("requires a WHERE clause") else 500), None
+    if code == "22023" and message.startswith("role") and message.endswith("does not exist"):
+        return UNAUTHORIZED, None
+    if code == "42883" and message.startswith("function xmlagg("):
+        return 406, None
+    return BY_CODE.get(code) or BY_CLASS.get(code[:2], 500 if code.startswith("PT") else 400), None
+
+
+def _raised(message: str, details: str | None) -> RestError:
+    """`RAISE SQLSTATE 'PGRST'`: the message is the body, the detail the status and headers."""
+    body = _object(message, ("code", "message"))
+    if body is None:
+        return _malformed(f"Invalid JSON value for MESSAGE: '{message}'", MESSAGE_FORM)
+    if details is None:
+        return _malformed("DETAIL is missing in the RAISE statement", DETAIL_FORM)
+    answer = _object(details, ("status", "headers"))
+    status = answer and answer["status"]
+    chosen = answer and answer["headers"]
+    if not isinstance(answer, dict) or not isinstance(status, int) or not isinstance(chosen, dict):
+        return _malformed(f"Invalid JSON value for DETAIL: '{details}'", DETAIL_FORM)
+    reason = answer.get("status_text")
+    hint = body.get("hint")
+    return RestError(
+        status,
+        str(body["code"]),
+        str(body["message"]),
+        body.get("details"),
+        None if hint is None else str(hint),
+        [(str(name), str(value)) for name, value in chosen.items()],
+        None if reason is None else str(reason),
+    )
+
+
+def _object(text: str, required: tuple[str, ...]) -> dict[str, object] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and all(key in value for key in required) else None
+
+
+def _malformed(details: str, hint: str) -> RestError:
+    message = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
+    return RestError(500, "PGRST121", message, details, hint)

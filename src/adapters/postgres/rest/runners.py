@@ -1,0 +1,192 @@
+"""Runs prepared requests: in one statement where that is enough, else in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import asyncpg
+
+from src.adapters.postgres.rest.binding import Binder
+from src.adapters.postgres.rest.failures import as_rest_errors
+from src.domain.rest.errors import NO_MATCHING_KEY, not_singular, too_many_affected
+from src.domain.rest.media import SINGULAR_KINDS
+from src.domain.rest.media import Kind as Media
+from src.domain.rest.prepared import Prepared, ResultSet
+from src.domain.rest.request import Configuration, Job, Kind, Request
+from src.ports.rest import Identity, Visible
+
+Connection = asyncpg.Connection
+STREAMED_AT_ONCE = 500
+
+VISIBLE_RELATIONS = """
+select c.relname from pg_class c
+where c.relkind in ('v', 'r', 'm', 'f', 'p') and not c.relispartition and c.relnamespace = quote_ident($1)::regnamespace
+  and (pg_has_role(c.relowner, 'usage')
+    or has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
+    or has_any_column_privilege(c.oid, 'select, insert, update, references'))
+"""
+VISIBLE_FUNCTIONS = """
+select p.oid::int8 from pg_proc p
+where p.prokind = 'f' and p.pronamespace = quote_ident($1)::regnamespace and has_function_privilege(p.oid, 'execute')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a transaction needs besides its caller. `of_function` are settings a function asks to be made for it."""
+
+    schema: str
+    read_only: bool = True
+    isolation: str | None = None
+    timezone: str | None = None
+    of_function: tuple[tuple[str, str], ...] = ()
+
+
+class Sessions(Protocol):
+    """Connections and transactions set up for a caller."""
+
+    # Whether a statement may carry the caller's settings itself.
+    in_one_statement: bool
+
+    def is_anonymous(self, identity: Identity) -> bool:
+        """Whether the caller acts as the role of those without a token."""
+
+    def connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
+        """A connection that is the caller's role already."""
+
+    def transaction(
+        self, request: Request, identity: Identity, settings: Settings
+    ) -> AbstractAsyncContextManager[Connection]:
+        """A transaction with the caller's settings made, committed at the end of the block."""
+
+
+class RollBack(Exception):  # noqa: N818 - a signal, not a failure
+    """Ends a transaction without keeping its effects."""
+
+
+class Runner:
+    """Runs prepared requests through `sessions`."""
+
+    def __init__(self, sessions: Sessions, binder: Binder, configuration: Configuration) -> None:
+        self._sessions = sessions
+        self._binder = binder
+        self._configuration = configuration
+
+    async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
+        """Raises RestError for what the database refuses and for results that the client did not want."""
+        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
+            if self._sessions.in_one_statement and prepared.single and self._simple(job):
+                async with self._sessions.connection(identity) as connection:
+                    row = await connection.fetchrow(
+                        prepared.single, *self._binder.arguments(prepared.single_slots, job, identity)
+                    )
+                result = _result(row)
+                _check(job, prepared, result)
+                return result
+            return await self._in_transaction(job, prepared, identity)
+
+    def _simple(self, job: Job) -> bool:
+        """Whether nothing may have to be undone or set up beyond the caller."""
+        preferences = job.preferences
+        undone = (
+            job.action.kind is Kind.CALL
+            and not job.action.by_get
+            and (preferences.max_affected is not None or any(media.kind in SINGULAR_KINDS for media in job.accept))
+        )
+        return not undone and preferences.timezone is None and preferences.transaction is None
+
+    async def _in_transaction(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
+        settings = _settings(self._configuration, job, prepared)
+        arguments = self._binder.arguments(prepared.slots, job, identity)
+        result = ResultSet()
+        try:
+            async with self._sessions.transaction(job.request, identity, settings) as connection:
+                if prepared.media.kind is Media.PLAN:
+                    rows = await connection.fetch(prepared.statement, *arguments)
+                    result = ResultSet("".join(f"{row[0]}\n" for row in rows).encode())
+                else:
+                    result = _result(await connection.fetchrow(prepared.statement, *arguments))
+                    _check(job, prepared, result)
+                if prepared.explain:
+                    explain_arguments = self._binder.arguments(prepared.explain_slots, job, identity)
+                    guess = await connection.fetchval(prepared.explain, *explain_arguments)
+                    result = replace(result, total=self._total(result.total, guess))
+                if self._rolls_back(job):
+                    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    raise RollBack
+        except RollBack:
+            pass
+        return result
+
+    def _total(self, counted: int | None, plan: str) -> int | None:
+        """The planner's guess, or the larger of it and the count where that was cut short."""
+        guess = int(json.loads(plan)[0]["Plan"]["Plan Rows"])
+        if counted is None:
+            return guess
+        largest = self._configuration.max_rows
+        return max(counted, guess) if largest is None or counted > largest else counted
+
+    def _rolls_back(self, job: Job) -> bool:
+        chosen = job.preferences.transaction or self._configuration.transaction_end
+        return chosen == "rollback"
+
+    async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
+        """Rows by a cursor, a few hundred at a time."""
+        arguments = self._binder.arguments(prepared.slots, job, identity)
+        settings = _settings(self._configuration, job, prepared)
+        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
+            async with self._sessions.transaction(job.request, identity, settings) as connection:
+                cursor = await connection.cursor(prepared.statement, *arguments)
+                while rows := await cursor.fetch(STREAMED_AT_ONCE):
+                    yield "".join(f"{row[0]}\n" for row in rows).encode()
+
+    async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
+        """The relations and functions of a schema that the caller has any right to."""
+        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
+            async with self._sessions.transaction(request, identity, Settings(schema)) as connection:
+                relations = await connection.fetch(VISIBLE_RELATIONS, schema)
+                functions = await connection.fetch(VISIBLE_FUNCTIONS, schema)
+        return Visible(frozenset(row[0] for row in relations), frozenset(row[0] for row in functions))
+
+
+def _settings(configuration: Configuration, job: Job, prepared: Prepared) -> Settings:
+    routine = prepared.routine
+    return Settings(
+        job.action.name.schema,
+        read_only=prepared.read_only,
+        isolation=routine.isolation if routine else None,
+        timezone=job.preferences.timezone,
+        of_function=routine.settings if routine else (),
+    )
+
+
+def _result(row: asyncpg.Record | None) -> ResultSet:
+    if row is None:
+        return ResultSet()
+    body = row["body"]
+    inserted = row["inserted"]
+    return ResultSet(
+        body.encode() if isinstance(body, str) else body or b"",
+        row["page_total"],
+        row["total"],
+        row["headers"],
+        row["status"],
+        tuple(row["location"] or ()),
+        None if inserted is None else int(inserted),
+    )
+
+
+def _check(job: Job, prepared: Prepared, result: ResultSet) -> None:
+    """Refuse results that the client said it does not want; inside a transaction this undoes them."""
+    kind, preferences = job.action.kind, job.preferences
+    if kind is Kind.UPSERT and result.page_total != 1:
+        raise NO_MATCHING_KEY
+    if kind is not Kind.UPSERT and prepared.media.kind in SINGULAR_KINDS and result.page_total != 1:
+        raise not_singular(result.page_total)
+    limited = kind in (Kind.UPDATE, Kind.DELETE, Kind.CALL) and preferences.strict
+    if limited and preferences.max_affected is not None and result.page_total > preferences.max_affected:
+        raise too_many_affected(result.page_total)

@@ -1,0 +1,150 @@
+"""Two ways to be the caller: our service's login role for each of them, and PostgREST's one authenticator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
+
+import asyncpg
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.rest.runners import Settings
+from src.domain.rest.catalog import Catalog, Name
+from src.domain.rest.request import Configuration, Request
+from src.ports.rest import Identity
+
+Connection = asyncpg.Connection
+Pair = tuple[str, str]
+ISOLATION = "default_transaction_isolation"
+
+
+class RoleSessions:
+    """A pool for each role, whose connections are that role from the start. `switches` is request.switches as JSON."""
+
+    in_one_statement = True
+
+    def __init__(self, pools: Mapping[str, Connections], switches: str, anonymous_role: str) -> None:
+        self._pools = pools
+        self._switches = switches
+        self._anonymous_role = anonymous_role
+
+    def is_anonymous(self, identity: Identity) -> bool:
+        return identity.role == self._anonymous_role
+
+    @asynccontextmanager
+    async def connection(self, identity: Identity) -> AsyncIterator[Connection]:
+        async with self._pools[identity.role].acquire() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
+        async with self.connection(identity) as connection, _transaction(connection, settings, None):
+            pairs = [
+                ("request.jwt.claims", identity.claims),
+                ("request.id", identity.request_id),
+                ("request.switches", self._switches),
+                *_of_request(request),
+                *_of_settings(settings),
+            ]
+            await _set(connection, pairs)
+            yield connection
+
+
+class AuthenticatorSessions:
+    """One pool of the authenticator role, which becomes the caller's role for each transaction.
+
+    `catalog` gives the settings that roles carry.
+    """
+
+    in_one_statement = False
+
+    def __init__(self, pool: Connections, configuration: Configuration, catalog: Catalog) -> None:
+        self._pool = pool
+        self._configuration = configuration
+        self.catalog = catalog
+
+    def is_anonymous(self, identity: Identity) -> bool:
+        return identity.role == self._configuration.anonymous_role
+
+    def connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
+        """Never asked for: the role is only set inside a transaction."""
+        raise AssertionError(identity.role)
+
+    @asynccontextmanager
+    async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
+        catalog, configuration = self.catalog, self._configuration
+        of_role = catalog.role_settings.get(identity.role, ())
+        isolation = dict(of_role).get(ISOLATION)
+        path = ", ".join(_quoted(schema) for schema in (settings.schema, *configuration.extra_search_path))
+        pairs = [
+            ("search_path", path),
+            # Before the role, so that rights to set parameters are the authenticator's.
+            *(pair for pair in of_role if pair[0] != ISOLATION),
+            ("role", identity.role),
+            ("request.jwt.claims", identity.claims),
+            *_of_request(request),
+            *_of_settings(settings),
+            *configuration.app_settings,
+        ]
+        async with self._pool.acquire() as connection, _transaction(connection, settings, isolation):
+            await _set(connection, pairs)
+            if configuration.pre_request is not None:
+                await connection.execute(f"select {_function(configuration.pre_request)}()")
+            yield connection
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection, settings: Settings, isolation: str | None) -> AsyncIterator[None]:
+    level = (settings.isolation or isolation or "").lower()
+    begin = "BEGIN"
+    if level in ("repeatable read", "serializable", "read uncommitted"):
+        begin += f" ISOLATION LEVEL {level.upper()}"
+    await connection.execute(f"{begin} READ ONLY" if settings.read_only else begin)
+    try:
+        yield
+    except Exception:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    except BaseException:
+        # Cancelled or abandoned, maybe in the middle of a statement: such a connection is not used again.
+        connection.terminate()
+        raise
+    await connection.execute("COMMIT")
+
+
+async def _set(connection: Connection, pairs: list[Pair]) -> None:
+    arguments = [text for pair in pairs for text in pair]
+    await connection.fetchrow(_set_statement(len(pairs)), *arguments)
+
+
+@lru_cache(64)
+def _set_statement(count: int) -> str:
+    calls = (f"set_config(${2 * position + 1}, ${2 * position + 2}, true)" for position in range(count))
+    return f"select {', '.join(calls)}"
+
+
+def _of_request(request: Request) -> list[Pair]:
+    headers = {name: value for name, value in request.headers if name != "cookie"}
+    cookies = [part.strip().partition("=") for header in request.all("cookie") for part in header.split(";")]
+    return [
+        ("request.method", request.method),
+        ("request.path", request.path),
+        ("request.headers", json.dumps(headers, ensure_ascii=False)),
+        ("request.cookies", json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False)),
+    ]
+
+
+def _of_settings(settings: Settings) -> list[Pair]:
+    timezone = [("timezone", settings.timezone)] if settings.timezone is not None else []
+    return [*timezone, *settings.of_function]
+
+
+def _function(name: Name) -> str:
+    return f"{_quoted(name.schema)}.{_quoted(name.name)}" if name.schema else _quoted(name.name)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

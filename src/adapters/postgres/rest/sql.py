@@ -1,0 +1,415 @@
+"""Trees of SQL. The only module that knows sqlglot, so that its traps are met in one place.
+
+Every identifier is quoted, every type is a catalog name, every function name comes from the catalog or from here, and
+every value is a numbered parameter bound as text and cast by the server: `CAST(CAST($1 AS text) AS type)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from src.domain.rest.catalog import TEXT, Name, TypeName
+from src.domain.rest.plan import JsonStep
+
+Node = exp.Expr
+Join = exp.Join
+Query = exp.Select
+
+OPERATORS: dict[str, type[exp.Binary]] = {
+    "eq": exp.EQ,
+    "neq": exp.NEQ,
+    "gt": exp.GT,
+    "gte": exp.GTE,
+    "lt": exp.LT,
+    "lte": exp.LTE,
+    "like": exp.Like,
+    "ilike": exp.ILike,
+    "match": exp.RegexpLike,
+    "imatch": exp.RegexpILike,
+    "cs": exp.ArrayContainsAll,
+    "cd": exp.ArrayContainedBy,
+    "ov": exp.ArrayOverlaps,
+    "sl": exp.BitwiseLeftShift,
+    "sr": exp.BitwiseRightShift,
+    "nxr": exp.ExtendsLeft,
+    "nxl": exp.ExtendsRight,
+    "adj": exp.Adjacent,
+    "isdistinct": exp.NullSafeNEQ,
+}
+CONSTANTS: dict[str, Node] = {
+    "null": exp.Null(),
+    "not_null": exp.Not(this=exp.Null()),
+    "true": exp.Boolean(this=True),
+    "false": exp.Boolean(this=False),
+    "unknown": exp.Var(this="UNKNOWN"),
+}
+
+
+class Slot(NamedTuple):
+    """Where a parameter's value comes from when the statement runs: a kind, and a position among its values."""
+
+    kind: str
+    position: int = 0
+
+
+class Parameters:
+    """Numbers the parameters of one statement; a slot asked for twice gets the same number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Slot, int] = {}
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(self._numbers)
+
+    def raw(self, slot: Slot) -> Node:
+        """The parameter itself: for LIMIT, OFFSET and other places whose type is plain."""
+        number = self._numbers.setdefault(slot, len(self._numbers) + 1)
+        return exp.Parameter(this=exp.Literal.number(number))
+
+    def text(self, slot: Slot) -> Node:
+        return cast(self.raw(slot), TEXT)
+
+    def typed(self, slot: Slot, type_name: TypeName | None) -> Node:
+        """The value as text from the client, read by the server as `type_name`; None leaves it a text."""
+        text = self.text(slot)
+        return text if type_name is None or type_name == TEXT else cast(text, type_name)
+
+
+def text_of(node: Node) -> str:
+    return node.sql(dialect="postgres", normalize_functions=False)
+
+
+def identifier(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
+
+
+def column(qualifier: str, name: str) -> Node:
+    """`qualifier.name`; the name `*` is every column."""
+    if name == "*":
+        return exp.Column(this=exp.Star(), table=identifier(qualifier))
+    return exp.Column(this=identifier(name), table=identifier(qualifier))
+
+
+def bare(name: str) -> Node:
+    return exp.Column(this=identifier(name))
+
+
+def star() -> Node:
+    return exp.Star()
+
+
+def literal(text: str) -> Node:
+    """A text constant of our own or from the catalog."""
+    return exp.Literal.string(text)
+
+
+def number(value: int) -> Node:
+    return exp.Literal.number(value)
+
+
+def null() -> Node:
+    return exp.Null()
+
+
+def true() -> Node:
+    return exp.Boolean(this=True)
+
+
+def false() -> Node:
+    return exp.Boolean(this=False)
+
+
+def data_type(name: TypeName) -> exp.DataType:
+    kind = exp.Dot(this=identifier(name.schema), expression=identifier(name.name))
+    return exp.DataType(this=exp.DataType.Type.USERDEFINED, kind=kind)
+
+
+def cast(node: Node, to: TypeName) -> Node:
+    return exp.Cast(this=node, to=data_type(to))
+
+
+def cast_to_row(node: Node, table: Name) -> Node:
+    return cast(node, TypeName(table.schema, table.name))
+
+
+def call(name: str | Name, *arguments: Node) -> Node:
+    """A function of pg_catalog by its bare name, any other by its qualified one."""
+    if isinstance(name, str):
+        return exp.Anonymous(this=name, expressions=list(arguments))
+    function = exp.Anonymous(this=identifier(name.name), expressions=list(arguments))
+    return exp.Dot(this=identifier(name.schema), expression=function)
+
+
+def named_argument(name: str, value: Node, *, variadic: bool = False) -> Node:
+    argument = exp.Kwarg(this=identifier(name), expression=value)
+    return exp.Variadic(this=argument) if variadic else argument
+
+
+def aggregate(name: str, argument: Node, order: Sequence[Node] = ()) -> Node:
+    if order:
+        argument = exp.Order(this=argument, expressions=list(order))
+    return exp.Anonymous(this=name, expressions=[argument])
+
+
+def coalesce(*nodes: Node) -> Node:
+    return exp.Anonymous(this="coalesce", expressions=list(nodes))
+
+
+def concatenated(*nodes: Node) -> Node:
+    result = nodes[0]
+    for node in nodes[1:]:
+        result = exp.DPipe(this=result, expression=node)
+    return result
+
+
+def json_path(node: Node, path: Iterable[JsonStep]) -> Node:
+    for step in path:
+        arrow = exp.JSONExtractScalar if step.as_text else exp.JSONExtract
+        key = exp.Literal.string(step.key) if isinstance(step.key, str) else _integer(step.key)
+        node = arrow(this=node, expression=key, only_json_types=True)
+    return node
+
+
+def _integer(value: int) -> Node:
+    literal_value = exp.Literal.number(abs(value))
+    return exp.Neg(this=literal_value) if value < 0 else literal_value
+
+
+def compare(operator: str, left: Node, right: Node, quantifier: str | None = None) -> Node:
+    """`left operator right`, or `left operator ANY/ALL (right)`."""
+    if quantifier is not None:
+        right = (exp.Any if quantifier == "any" else exp.All)(this=exp.Paren(this=right))
+    left = left if isinstance(left, exp.Column) else exp.Paren(this=left)
+    return OPERATORS[operator](this=left, expression=right)
+
+
+def matches_query(left: Node, query: Node) -> Node:
+    return exp.Operator(this=left, operator="@@", expression=query)
+
+
+def is_constant(node: Node, constant: str) -> Node:
+    return exp.Is(this=exp.Paren(this=node), expression=CONSTANTS[constant].copy())
+
+
+def is_null(node: Node, *, negated: bool = False) -> Node:
+    return exp.Is(this=node, expression=CONSTANTS["not_null" if negated else "null"].copy())
+
+
+def distinct_from_null(node: Node, *, negated: bool) -> Node:
+    """`IS NOT DISTINCT FROM NULL` or its opposite: true for a whole row only when there is none."""
+    return (exp.NullSafeEQ if negated else exp.NullSafeNEQ)(this=node, expression=exp.Null())
+
+
+def equal(left: Node, right: Node) -> Node:
+    return exp.EQ(this=left, expression=right)
+
+
+def negate(node: Node) -> Node:
+    return exp.Not(this=exp.Paren(this=node))
+
+
+def joined(operator: str, nodes: Sequence[Node]) -> Node:
+    """All nodes connected by `and` or `or`, in parentheses."""
+    connector = exp.And if operator == "and" else exp.Or
+    result = nodes[0]
+    for node in nodes[1:]:
+        result = connector(this=result, expression=node)
+    return exp.Paren(this=result)
+
+
+def exists(query: Query) -> Node:
+    return exp.Exists(this=query)
+
+
+def any_of_query(left: Node, query: Query) -> Node:
+    return exp.EQ(this=left, expression=exp.Any(this=exp.Subquery(this=query)))
+
+
+def ordered(node: Node, direction: str | None, nulls: str | None) -> Node:
+    descending = direction == "desc"
+    # Without nulls_first the generator would spell out the opposite of Postgres's own default.
+    nulls_first = descending if nulls is None else nulls == "nullsfirst"
+    return exp.Ordered(this=node, desc=descending or (False if direction else None), nulls_first=nulls_first)
+
+
+def alias(node: Node, name: str) -> Node:
+    return exp.Alias(this=node, alias=identifier(name))
+
+
+def table(name: Name | str, as_name: str | None = None) -> Node:
+    """A relation, or a common table expression by its bare name."""
+    db = None if isinstance(name, str) else identifier(name.schema)
+    bare_name = name if isinstance(name, str) else name.name
+    return exp.Table(this=identifier(bare_name), db=db, alias=_table_alias(as_name))
+
+
+def function_table(function: Node, as_name: str) -> Node:
+    return exp.Table(this=function, alias=_table_alias(as_name))
+
+
+def record_table(function: Node, as_name: str, columns: Iterable[tuple[str, TypeName]]) -> Node:
+    """`function AS as_name(column type, …)`."""
+    definitions = [exp.ColumnDef(this=identifier(name), kind=data_type(type_name)) for name, type_name in columns]
+    return exp.Table(this=function, alias=exp.TableAlias(this=identifier(as_name), columns=definitions))
+
+
+def subquery(query: Node, as_name: str) -> Node:
+    return exp.Subquery(this=query, alias=_table_alias(as_name))
+
+
+def lateral(query: Node, as_name: str) -> Node:
+    return exp.Lateral(this=exp.Subquery(this=query), alias=_table_alias(as_name))
+
+
+def lateral_table(function: Node, as_name: str) -> Node:
+    return exp.Lateral(this=function, alias=_table_alias(as_name))
+
+
+def _table_alias(name: str | None) -> exp.TableAlias | None:
+    return None if name is None else exp.TableAlias(this=identifier(name))
+
+
+def join(source: Node, kind: str, on: Node | None = None) -> exp.Join:
+    """`kind` is left, inner or cross."""
+    if kind == "cross":
+        return exp.Join(this=source, kind="CROSS")
+    return exp.Join(
+        this=source, side="LEFT" if kind == "left" else None, kind=None if kind == "left" else "INNER", on=on
+    )
+
+
+def select(
+    fields: Sequence[Node],
+    source: Node | None = None,
+    *,
+    joins: Sequence[exp.Join] = (),
+    where: Sequence[Node] = (),
+    group: Sequence[Node] = (),
+    order: Sequence[Node] = (),
+    limit: Node | None = None,
+    offset: Node | None = None,
+    distinct: bool = False,
+) -> Query:
+    """A whole SELECT from its parts."""
+    query = exp.Select(expressions=list(fields))
+    if source is not None:
+        query.set("from_", exp.From(this=source))
+    query.set("joins", list(joins))
+    if where:
+        query.set("where", exp.Where(this=_all(where)))
+    if group:
+        query.set("group", exp.Group(expressions=list(group)))
+    if order:
+        query.set("order", exp.Order(expressions=list(order)))
+    if limit is not None:
+        query.set("limit", exp.Limit(expression=limit))
+    if offset is not None:
+        query.set("offset", exp.Offset(expression=offset))
+    if distinct:
+        query.set("distinct", exp.Distinct())
+    return query
+
+
+def _all(conditions: Sequence[Node]) -> Node:
+    result = conditions[0]
+    for condition in conditions[1:]:
+        result = exp.And(this=result, expression=condition)
+    return result
+
+
+def with_tables(query: Query, tables: Sequence[tuple[str, Node]], *, materialized: bool = False) -> Query:
+    """Put common table expressions before a query."""
+    expressions = [
+        exp.CTE(this=node, alias=exp.TableAlias(this=identifier(name)), materialized=materialized or None)
+        for name, node in tables
+    ]
+    query.set("with_", exp.With(expressions=expressions))
+    return query
+
+
+def insert(
+    target: Name,
+    columns: Sequence[str],
+    source: Node,
+    returning: Sequence[Node],
+    conflict: exp.OnConflict | None = None,
+) -> Node:
+    relation = table(target)
+    into = exp.Schema(this=relation, expressions=[identifier(name) for name in columns]) if columns else relation
+    return exp.Insert(
+        this=into, expression=source, conflict=conflict, returning=exp.Returning(expressions=list(returning))
+    )
+
+
+def on_conflict(keys: Sequence[str], updated: Sequence[str], where: Node | None) -> exp.OnConflict:
+    """DO UPDATE of `updated` columns to the new values, DO NOTHING when there are none."""
+    conflict_keys = [identifier(name) for name in keys]
+    if not updated:
+        return exp.OnConflict(action=exp.var("DO NOTHING"), conflict_keys=conflict_keys)
+    assignments = [
+        equal(bare(name), exp.Column(this=identifier(name), table=identifier("excluded"))) for name in updated
+    ]
+    condition = None if where is None else exp.Where(this=where)
+    return exp.OnConflict(
+        action=exp.var("DO UPDATE"), conflict_keys=conflict_keys, expressions=assignments, where=condition
+    )
+
+
+def update(
+    target: Name,
+    assignments: Sequence[tuple[str, Node]],
+    source: Node,
+    where: Sequence[Node],
+    returning: Sequence[Node],
+) -> Node:
+    return exp.Update(
+        this=table(target),
+        expressions=[equal(bare(name), value) for name, value in assignments],
+        from_=exp.From(this=source),
+        where=exp.Where(this=_all(where)) if where else None,
+        returning=exp.Returning(expressions=list(returning)),
+    )
+
+
+def delete(target: Name, where: Sequence[Node], returning: Sequence[Node]) -> Node:
+    return exp.Delete(
+        this=table(target),
+        where=exp.Where(this=_all(where)) if where else None,
+        returning=exp.Returning(expressions=list(returning)),
+    )
+
+
+def case(condition: Node, then: Node, otherwise: Node) -> Node:
+    return exp.Case(ifs=[exp.If(this=condition, true=then)], default=otherwise)
+
+
+def limit(node: Node) -> exp.Limit:
+    return exp.Limit(expression=node)
+
+
+def scalar(query: Query) -> Node:
+    """A query used as a value."""
+    return exp.Subquery(this=query)
+
+
+def element(node: Node, index: int) -> Node:
+    """`node -> index` of a JSON array."""
+    return exp.JSONExtract(this=node, expression=exp.Literal.number(index), only_json_types=True)
+
+
+def as_text(node: Node) -> Node:
+    return cast(node, TEXT)
+
+
+def subtract(node: Node, amount: int) -> Node:
+    return exp.Sub(this=node, expression=exp.Literal.number(amount))
+
+
+def add_condition(query: Query, condition: Node) -> None:
+    """One more condition on the rows of a query."""
+    where = query.args.get("where")
+    query.set("where", exp.Where(this=_all([where.this, condition]) if where else condition))

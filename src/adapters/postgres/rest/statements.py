@@ -1,0 +1,180 @@
+"""The one statement of a request: it gathers the rows and makes the whole answer (PostgREST's "main query")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest.planner import SOURCE
+from src.adapters.postgres.rest.reading import ReadWriter
+from src.adapters.postgres.rest.resolved import Level
+from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
+from src.domain.rest.catalog import JSON, Name, Returns, TypeName
+from src.domain.rest.media import Kind
+
+ROWS = "_postgrest_t"
+SCALAR = "pgrst_scalar"
+INT8 = TypeName("pg_catalog", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How the body is made. `function` is a custom aggregate over `target` rows, None for anything of a row."""
+
+    kind: Kind | None
+    function: Name | None = None
+    target: Name | None = None
+
+
+def answer(
+    source: Query | Node,
+    rows: Query,
+    handler: Handler,
+    *,
+    total: Node | None = None,
+    counted: Query | None = None,
+    location: Node | None = None,
+    inserted: bool = False,
+    returns: Returns | None = None,
+) -> Query:
+    """The statement over `source`, whose answer is made of `rows` (a SELECT over it).
+
+    Columns: total, page_total, body, headers, status, location, inserted.
+    """
+    page_total: Node = sql.call("count", sql.bare(ROWS))
+    if returns is not None and returns.single:
+        page_total = sql.cast(sql.number(1), INT8)
+    if counted is not None:
+        total = _count_of("pgrst_source_count")
+    elif total is None:
+        total = sql.cast(sql.null(), INT8)
+    fields = {
+        "total": total,
+        "page_total": page_total,
+        "body": body(handler, returns),
+        "headers": setting("response.headers"),
+        "status": setting("response.status"),
+        "location": location or sql.null(),
+        "inserted": setting("pgrst.inserted") if inserted else sql.null(),
+    }
+    tables: list[tuple[str, Node]] = [(SOURCE, source)]
+    if counted is not None:
+        tables.append(("pgrst_source_count", counted))
+    query = sql.select([sql.alias(node, name) for name, node in fields.items()], sql.subquery(rows, ROWS))
+    return sql.with_tables(query, tables)
+
+
+def _count_of(name: str) -> Node:
+    return sql.scalar(sql.select([sql.call("count", sql.star())], sql.table(name)))
+
+
+def page_total() -> Node:
+    return sql.call("count", sql.bare(ROWS))
+
+
+def setting(name: str) -> Node:
+    return sql.call("nullif", sql.call("current_setting", sql.literal(name), sql.true()), sql.literal(""))
+
+
+def body(handler: Handler, returns: Returns | None) -> Node:
+    """The finished body as text, or as the type a custom handler makes."""
+    row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.bare(ROWS)
+    if handler.kind is None and handler.function is None:
+        return sql.literal("")
+    if handler.function is not None:
+        target = row
+        if handler.target is not None and not (returns is not None and returns.scalar):
+            target = sql.cast_to_row(row, handler.target)
+        return sql.call(handler.function, target)
+    if handler.kind is Kind.OTHER:
+        return row
+    if handler.kind is Kind.CSV:
+        return _csv()
+    if handler.kind is Kind.GEOJSON:
+        return _geojson()
+    stripped = handler.kind in (Kind.ARRAY_STRIPPED, Kind.SINGULAR_STRIPPED)
+    rows = sql.call("json_agg", row)
+    single = handler.kind in (Kind.SINGULAR, Kind.SINGULAR_STRIPPED)
+    if single or (returns is not None and returns.single):
+        rows = sql.element(rows, 0)
+        missing = "null"
+    else:
+        missing = "[]"
+    if stripped:
+        rows = sql.call("json_strip_nulls", rows)
+    return sql.as_text(sql.coalesce(rows, sql.cast(sql.literal(missing), JSON)))
+
+
+def _csv() -> Node:
+    """A header of the first row's keys, then the rows in Postgres's own text form without its parentheses."""
+    first = sql.select(
+        [sql.alias(sql.call("row_to_json", sql.bare("hh")), "r")], sql.table(SOURCE, "hh"), limit=sql.number(1)
+    )
+    keys = sql.select([sql.alias(sql.call("json_object_keys", sql.bare("r")), "k")], sql.subquery(first, "s"))
+    header = sql.select(
+        [sql.coalesce(sql.call("string_agg", sql.column("a", "k"), sql.literal(",")), sql.literal(""))],
+        sql.subquery(keys, "a"),
+    )
+    row = sql.as_text(sql.bare(ROWS))
+    length = sql.subtract(sql.call("length", row), 2)
+    inside = sql.call("substr", row.copy(), sql.number(2), length)
+    lines = sql.coalesce(sql.call("string_agg", inside, sql.literal("\n")), sql.literal(""))
+    return sql.concatenated(sql.scalar(header), sql.literal("\n"), lines)
+
+
+def _geojson() -> Node:
+    """A FeatureCollection; needs PostGIS."""
+    features = sql.call("json_agg", sql.cast(sql.call("st_asgeojson", sql.bare(ROWS)), JSON))
+    built = sql.call(
+        "json_build_object",
+        sql.literal("type"),
+        sql.literal("FeatureCollection"),
+        sql.literal("features"),
+        sql.coalesce(features, sql.cast(sql.literal("[]"), JSON)),
+    )
+    return sql.as_text(built)
+
+
+def read_statement(
+    root: Level, handler: Handler, parameters: Parameters, *, counts: bool, limited: bool, estimated: bool
+) -> Query:
+    """The statement that answers a GET on a relation."""
+    writer = ReadWriter(parameters, limited=limited)
+    source = writer.query(root)
+    windowed = limited or root.window is not None
+    counted = writer.count(root) if counts and windowed else None
+    if counted is not None and estimated and limited:
+        counted.set("limit", sql.limit(parameters.raw(Slot("estimate"))))
+    rows = sql.select([sql.star()], sql.table(SOURCE))
+    return answer(source, rows, handler, counted=counted, total=page_total() if counts else None)
+
+
+def rows_as_json(query: Query) -> Query:
+    """Each row as one JSON text, for a stream."""
+    return sql.select([sql.as_text(sql.call("row_to_json", sql.bare(ROWS)))], sql.subquery(query, ROWS))
+
+
+def with_settings(statement: Query, parameters: Parameters, *, read_only: bool = True) -> Query:
+    """The statement behind the caller's settings, in one: they are made before any of its rows is looked for.
+
+    The settings are materialized, and the statement, which gathers rows and so cannot be merged into its parent,
+    depends on their outcome through its condition.
+    """
+    settings = {
+        "request.jwt.claims": parameters.text(Slot("claims")),
+        "request.id": parameters.text(Slot("request_id")),
+        "request.switches": parameters.text(Slot("switches")),
+    }
+    if read_only:
+        settings["transaction_read_only"] = sql.literal("on")
+    fields = [
+        sql.alias(sql.call("set_config", sql.literal(name), value, sql.true()), f"s{position}")
+        for position, (name, value) in enumerate(settings.items())
+    ]
+    sql.add_condition(statement, sql.is_null(sql.column("pgrst_settings", "s0"), negated=True))
+    rows = sql.select(
+        [sql.column("pgrst_answer", "*")],
+        sql.table("pgrst_settings"),
+        joins=[sql.join(sql.lateral(statement, "pgrst_answer"), "cross")],
+    )
+    return sql.with_tables(rows, [("pgrst_settings", sql.select(fields))], materialized=True)

@@ -1,0 +1,96 @@
+"""A refusal in PostgREST's form: HTTP status, code, message, details and hint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RestError(Exception):
+    """One error answer. `details` and `hint` are null where there is nothing to say; `details` may be any JSON."""
+
+    status: int
+    code: str
+    message: str
+    details: object = None
+    hint: str | None = None
+    headers: Headers = field(default_factory=list)
+    reason: str | None = None
+
+    def body(self, *, minimal: bool = False) -> bytes:
+        """The JSON object, keys in alphabetical order and without blanks, as clients of PostgREST get it."""
+        content = {"code": self.code, "message": self.message}
+        if not minimal:
+            content |= {"details": self.details, "hint": self.hint}  # type: ignore[dict-item] # any JSON
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def query_error(message: str, details: str) -> RestError:
+    return RestError(400, "PGRST100", message, details)
+
+
+def bad_body(message: str) -> RestError:
+    return RestError(400, "PGRST102", message)
+
+
+def bad_range(details: str) -> RestError:
+    return RestError(416, "PGRST103", "Requested range not satisfiable", details)
+
+
+def not_embedded(resource: str) -> RestError:
+    return RestError(
+        400,
+        "PGRST108",
+        f"'{resource}' is not an embedded resource in this request",
+        hint=f"Verify that '{resource}' is included in the 'select' query parameter.",
+    )
+
+
+def not_singular(rows: int) -> RestError:
+    return RestError(
+        406, "PGRST116", "Cannot coerce the result to a single JSON object", f"The result contains {rows} rows"
+    )
+
+
+def unacceptable_media(accepted: list[str]) -> RestError:
+    return RestError(406, "PGRST107", f"None of these media types are available: {', '.join(accepted)}")
+
+
+def too_many_affected(rows: int) -> RestError:
+    return RestError(
+        400,
+        "PGRST124",
+        "Query result exceeds max-affected preference constraint",
+        f"The query affects {rows} rows",
+    )
+
+
+NO_MATCHING_KEY = RestError(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
+PUT_WITH_LIMIT = RestError(400, "PGRST114", "limit/offset querystring parameters are not allowed for PUT")
+PUT_FILTERS = RestError(405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators")
+BAD_PATH = RestError(404, "PGRST125", "Invalid path specified in request URL")
+NO_ROOT = RestError(404, "PGRST126", "Root endpoint metadata is disabled")
+NO_AGGREGATES = RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
+NO_TO_MANY_AGGREGATES = RestError(
+    400,
+    "PGRST127",
+    "Feature not implemented",
+    "Aggregates are not implemented for one-to-many or many-to-many spreads.",
+)
+MAX_AFFECTED_OF_SINGLE = RestError(
+    400,
+    "PGRST128",
+    "Function must return SETOF or TABLE when max-affected preference is used with handling=strict",
+)
+BAD_GUC_HEADERS = RestError(
+    500,
+    "PGRST111",
+    "response.headers guc must be a JSON array composed of objects with a single key and a string value",
+)
+BAD_GUC_STATUS = RestError(500, "PGRST112", "response.status guc must be a valid status code")
+NO_CATALOG = RestError(
+    503, "PGRST002", "Could not query the database for the schema cache. Retrying.", headers=[("Retry-After", "1")]
+)

@@ -1,0 +1,323 @@
+"""The grammar of `select`, `order`, filters and logic trees.
+
+Rules and their names follow PostgREST's reference; the labels in messages are its own words, so they are not ours to
+improve.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeVar
+
+from src.domain.rest.parsing import (
+    Parser,
+    Steps,
+    any_char,
+    attempt,
+    char,
+    either,
+    end,
+    label,
+    look_ahead,
+    many,
+    many1,
+    mapped,
+    maybe,
+    none_of,
+    not_followed_by,
+    nothing,
+    one_of,
+    optional,
+    run,
+    satisfy,
+    separated,
+    separated1,
+    sequence,
+    string,
+    text_of,
+)
+from src.domain.rest.plan import Field, JsonStep, OrderTerm, Path, SelectEmbed, SelectField, SelectItem
+
+Value = TypeVar("Value")
+
+CACHED_TEXTS = 2048
+LONGEST_INDEX = 12
+AGGREGATES = ("sum", "avg", "count", "max", "min")
+
+blanks = many(one_of(" \t"))
+delimiter = label(char("."), "delimiter (.)")
+digit = label(satisfy(lambda character: character in "0123456789"), "digit")
+identifier_char = either(
+    label(satisfy(str.isalpha), "letter"),
+    digit,
+    one_of("_ $"),
+)
+identifier: Parser[str] = mapped(text_of(many1(identifier_char)), str.strip)
+
+
+def lexeme(parser: Parser[Value]) -> Parser[Value]:
+    @sequence
+    def parse() -> Steps[Value]:
+        yield blanks
+        value: Value = yield parser
+        yield blanks
+        return value
+
+    return parse
+
+
+@sequence
+def escaped() -> Steps[str]:
+    yield char("\\")
+    character: str = yield any_char
+    return character
+
+
+@sequence
+def quoted_value() -> Steps[str]:
+    yield char('"')
+    characters: list[str] = yield many(either(none_of('\\"'), escaped))
+    yield char('"')
+    return "".join(characters)
+
+
+@sequence
+def dash() -> Steps[str]:
+    character: str = yield char("-")
+    yield not_followed_by(char(">"))
+    return character
+
+
+def separated_by_dash(parser: Parser[str]) -> Parser[str]:
+    return mapped(separated1(parser, attempt(dash)), "-".join)
+
+
+field_name = label(either(quoted_value, separated_by_dash(identifier)), "field name (* or [a..z0..9_$])")
+json_key_part: Parser[str] = mapped(text_of(many1(none_of("(-:.,>)"))), str.strip)
+json_key = label(
+    either(quoted_value, separated_by_dash(json_key_part)), "any non reserved character different from: .,>()"
+)
+json_index_end = either(*(attempt(look_ahead(string(text))) for text in ("->", "::", ".", ",")), attempt(end))
+
+
+@sequence
+def json_index() -> Steps[int]:
+    sign: str = yield optional(char("-"), "+")
+    digits: list[str] = yield many1(digit)
+    yield json_index_end
+    # Anything longer is out of range for an integer all the same.
+    return int(sign + "".join(digits[:LONGEST_INDEX]))
+
+
+@sequence
+def json_step() -> Steps[JsonStep]:
+    arrow: str = yield either(attempt(string("->>")), attempt(string("->")))
+    key: str | int = yield either(attempt(json_index), attempt(json_key))
+    return JsonStep(key, arrow == "->>")
+
+
+json_path = many(json_step)
+
+
+@sequence
+def plain_field() -> Steps[Field]:
+    name: str = yield field_name
+    path: list[JsonStep] = yield optional(json_path, [])
+    return Field(name, tuple(path))
+
+
+field = lexeme(plain_field)
+
+
+@sequence
+def alias_separator() -> Steps[None]:
+    yield char(":")
+    yield not_followed_by(char(":"))
+
+
+@sequence
+def alias() -> Steps[str]:
+    name: str = yield field_name
+    yield alias_separator
+    return name
+
+
+@sequence
+def cast() -> Steps[str]:
+    yield string("::")
+    name: str = yield identifier
+    return name
+
+
+@sequence
+def aggregate_call() -> Steps[str]:
+    yield char(".")
+    name: str = yield either(*(attempt(string(name)) for name in AGGREGATES))
+    yield string("()")
+    return name
+
+
+select_end = either(attempt(look_ahead(string(")"))), attempt(look_ahead(string(","))), attempt(end))
+
+
+@sequence
+def star() -> Steps[SelectField]:
+    yield string("*")
+    yield select_end
+    return SelectField(Field("*"))
+
+
+@sequence
+def count_rows() -> Steps[SelectField]:
+    name: str | None = yield maybe(attempt(alias))
+    yield string("count()")
+    aggregate_cast: str | None = yield maybe(cast)
+    yield select_end
+    return SelectField(Field("*"), name, None, "count", aggregate_cast)
+
+
+@sequence
+def select_column() -> Steps[SelectField]:
+    name: str | None = yield maybe(attempt(alias))
+    column: Field = yield field
+    column_cast: str | None = yield maybe(cast)
+    aggregate: str | None = yield maybe(attempt(aggregate_call))
+    aggregate_cast: str | None = yield maybe(cast)
+    yield select_end
+    return SelectField(column, name, column_cast, aggregate, aggregate_cast)
+
+
+select_field = lexeme(either(attempt(star), attempt(count_rows), select_column))
+
+
+@sequence
+def embed_parameter() -> Steps[tuple[str, str]]:
+    yield char("!")
+    parameter: tuple[str, str] = yield either(
+        attempt(mapped(string("left"), lambda word: ("join", word))),
+        attempt(mapped(string("inner"), lambda word: ("join", word))),
+        attempt(mapped(field_name, lambda word: ("hint", word))),
+    )
+    return parameter
+
+
+@sequence
+def embed_target() -> Steps[SelectEmbed]:
+    name: str = yield field_name
+    first: tuple[str, str] | None = yield maybe(embed_parameter)
+    second: tuple[str, str] | None = yield maybe(embed_parameter)
+    yield attempt(look_ahead(string("(")))
+    # The first of two hints or joins counts.
+    parameters = dict(filter(None, (second, first)))
+    return SelectEmbed(name, hint=parameters.get("hint"), join=parameters.get("join"))
+
+
+@sequence
+def spread_head() -> Steps[SelectEmbed]:
+    yield string("...")
+    target: SelectEmbed = yield embed_target
+    return SelectEmbed(target.name, hint=target.hint, join=target.join, spread=True)
+
+
+@sequence
+def embed_head() -> Steps[SelectEmbed]:
+    name: str | None = yield maybe(attempt(alias))
+    target: SelectEmbed = yield embed_target
+    if target.name == "count":
+        yield nothing
+    return SelectEmbed(target.name, alias=name, hint=target.hint, join=target.join)
+
+
+@sequence
+def embed() -> Steps[SelectEmbed]:
+    head: SelectEmbed = yield either(attempt(lexeme(spread_head)), attempt(lexeme(embed_head)))
+    yield char("(")
+    items: list[SelectItem] = yield select_items
+    yield char(")")
+    return SelectEmbed(head.name, tuple(items), head.alias, head.hint, head.join, head.spread)
+
+
+@sequence
+def select_items() -> Steps[list[SelectItem]]:
+    items: list[SelectItem] = yield separated(either(embed, select_field), lexeme(char(",")))
+    return items
+
+
+def _after_dot(word: str) -> Parser[str]:
+    @sequence
+    def parse() -> Steps[str]:
+        yield delimiter
+        yield string(word)
+        return word
+
+    return attempt(parse)
+
+
+order_end = either(attempt(look_ahead(char(","))), attempt(end))
+
+
+@sequence
+def order_rest() -> Steps[tuple[str | None, str | None]]:
+    towards: str | None = yield maybe(either(_after_dot("asc"), _after_dot("desc")))
+    nulls: str | None = yield maybe(either(_after_dot("nullsfirst"), _after_dot("nullslast")))
+    yield order_end
+    return towards, nulls
+
+
+@sequence
+def order_by_field() -> Steps[OrderTerm]:
+    column: Field = yield field
+    towards, nulls = yield order_rest
+    return OrderTerm(column, None, towards, nulls)
+
+
+@sequence
+def order_by_embed() -> Steps[OrderTerm]:
+    relation: str = yield field_name
+    yield char("(")
+    column: Field = yield field
+    yield char(")")
+    towards, nulls = yield order_rest
+    return OrderTerm(column, relation, towards, nulls)
+
+
+order_terms = separated1(lexeme(either(attempt(order_by_embed), order_by_field)), char(","))
+
+
+@sequence
+def tree_path() -> Steps[tuple[Path, Field]]:
+    names: list[str] = yield separated1(field_name, delimiter)
+    path: list[JsonStep] = yield optional(json_path, [])
+    return tuple(names[:-1]), Field(names[-1], tuple(path))
+
+
+column_names = separated1(field_name, lexeme(char(",")))
+
+
+@lru_cache(CACHED_TEXTS)
+def parse_select(text: str) -> tuple[SelectItem, ...]:
+    """The items of `select`. Raises Syntax, as do the others."""
+    return tuple(run(select_items, f"failed to parse select parameter ({text})", text))
+
+
+@lru_cache(CACHED_TEXTS)
+def parse_order(text: str) -> tuple[OrderTerm, ...]:
+    return tuple(run(order_terms, f"failed to parse order ({text})", text))
+
+
+@lru_cache(CACHED_TEXTS)
+def parse_tree_path(text: str) -> tuple[Path, Field]:
+    return run(tree_path, f"failed to parse tree path ({text})", text)
+
+
+@lru_cache(CACHED_TEXTS)
+def parse_logic_path(text: str) -> tuple[Path, str]:
+    """The embedded resource a logic tree applies to, and `and`, `or` or their negations."""
+    names = run(separated1(field_name, delimiter), f"failed to parse logic path ({text})", text)
+    operator = f"not.{names[-1]}" if "not" in names else names[-1]
+    return tuple(name for name in names[:-1] if name != "not"), operator
+
+
+@lru_cache(CACHED_TEXTS)
+def parse_columns(parameter: str, text: str) -> tuple[str, ...]:
+    return tuple(run(column_names, f"failed to parse {parameter} parameter ({text})", text))

@@ -1,0 +1,316 @@
+"""Parser combinators whose failures read like Parsec's, because clients of PostgREST see and match that text.
+
+A parser is a function from (text, position) to a Result. A failure carries the furthest position reached and what was
+unexpected and expected there. `sequence` builds a parser from a generator: `name = yield field_name`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from functools import wraps
+from typing import Any, Generic, NamedTuple, TypeVar
+
+Value = TypeVar("Value")
+Other = TypeVar("Other")
+Given = TypeVar("Given", covariant=True)
+
+TAB_STOP = 8
+
+
+class Failure(NamedTuple):
+    """What went wrong at `position`: `found` is what the primitive parser met, `met` what a look-ahead rejected."""
+
+    position: int
+    found: tuple[str, ...] = ()
+    met: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        return not (self.found or self.met or self.expected)
+
+
+class Result(NamedTuple, Generic[Given]):
+    """`consumed` decides whether an alternative may still be tried, as in Parsec."""
+
+    ok: bool
+    consumed: bool
+    value: Given
+    position: int
+    failure: Failure
+
+
+Parser = Callable[[str, int], Result[Value]]
+
+
+class Syntax(Exception):  # noqa: N818 - it is the content of an error, raised by the grammar
+    """Text that does not parse: `where`, and `what` was unexpected and expected there."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(where, what)
+        self.where = where
+        self.what = what
+
+
+def run(parser: Parser[Value], name: str, text: str) -> Value:
+    """What `parser` makes of `text`. Raises Syntax with Parsec's wording; `name` says what was being parsed."""
+    try:
+        result = parser(text, 0)
+    except RecursionError:
+        where = f'"{name}" (line 1, column 1)'
+        raise Syntax(where, "nested too deeply") from None
+    if result.ok:
+        return result.value
+    line, column = 1, 1
+    for character in text[: result.failure.position]:
+        if character == "\n":
+            line, column = line + 1, 1
+        else:
+            column += TAB_STOP - (column - 1) % TAB_STOP if character == "\t" else 1
+    where = f'"{name}" (line {line}, column {column})'
+    raise Syntax(where, _wording(result.failure))
+
+
+def _wording(failure: Failure) -> str:
+    parts = []
+    if failure.found and not failure.met:
+        parts.append(f"unexpected {failure.found[0] or 'end of input'}")
+    if failure.met:
+        parts.append(f"unexpected {_one_of(failure.met)}")
+    if failure.expected:
+        parts.append(f"expecting {_one_of(failure.expected)}")
+    return " ".join(parts) or "unknown parse error"
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    distinct = list(dict.fromkeys(word for word in words if word))
+    return " or ".join(filter(None, (", ".join(distinct[:-1]), *distinct[-1:])))
+
+
+def _merged(first: Failure, second: Failure) -> Failure:
+    if second.silent and not first.silent:
+        return first
+    if first.silent and not second.silent:
+        return second
+    if first.position != second.position:
+        return max(first, second, key=lambda failure: failure.position)
+    return Failure(
+        first.position,
+        first.found + second.found,
+        first.met + second.met,
+        first.expected + second.expected,
+    )
+
+
+def quoted(text: str) -> str:
+    """The text in double quotes, as Parsec shows characters."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _failed(position: int, failure: Failure, *, consumed: bool = False) -> Result[Any]:
+    return Result(False, consumed, None, position, failure)
+
+
+def success(value: Value) -> Parser[Value]:
+    return lambda _text, at: Result(True, False, value, at, Failure(at))
+
+
+def nothing(_text: str, at: int) -> Result[Any]:
+    """Always fails, with nothing to say."""
+    return _failed(at, Failure(at))
+
+
+def satisfy(accepts: Callable[[str], bool]) -> Parser[str]:
+    def parse(text: str, at: int) -> Result[str]:
+        if at < len(text) and accepts(text[at]):
+            return Result(True, True, text[at], at + 1, Failure(at + 1))
+        return _failed(at, Failure(at, found=(quoted(text[at]) if at < len(text) else "",)))
+
+    return parse
+
+
+def char(expected: str) -> Parser[str]:
+    return label(satisfy(lambda character: character == expected), quoted(expected))
+
+
+def none_of(characters: str) -> Parser[str]:
+    return satisfy(lambda character: character not in characters)
+
+
+def one_of(characters: str) -> Parser[str]:
+    return satisfy(lambda character: character in characters)
+
+
+any_char: Parser[str] = satisfy(lambda _character: True)
+
+
+def string(expected: str) -> Parser[str]:
+    def parse(text: str, at: int) -> Result[str]:
+        if text.startswith(expected, at):
+            return Result(True, True, expected, at + len(expected), Failure(at + len(expected)))
+        common = 0
+        while at + common < len(text) and text[at + common] == expected[common]:
+            common += 1
+        found = quoted(text[at + common]) if at + common < len(text) else ""
+        return _failed(at, Failure(at, found=(found,), expected=(quoted(expected),)), consumed=common > 0)
+
+    return parse
+
+
+def label(parser: Parser[Value], *names: str) -> Parser[Value]:
+    """Name what was expected where `parser` fails without having consumed anything."""
+
+    def parse(text: str, at: int) -> Result[Value]:
+        result = parser(text, at)
+        if result.consumed or (result.ok and result.failure.silent):
+            return result
+        return result._replace(failure=result.failure._replace(expected=names))
+
+    return parse
+
+
+def attempt(parser: Parser[Value]) -> Parser[Value]:
+    """A failure of `parser` counts as not having consumed anything, so that the next alternative is tried."""
+
+    def parse(text: str, at: int) -> Result[Value]:
+        result = parser(text, at)
+        return result if result.ok else result._replace(consumed=False, position=at)
+
+    return parse
+
+
+def look_ahead(parser: Parser[Value]) -> Parser[Value]:
+    def parse(text: str, at: int) -> Result[Value]:
+        result = parser(text, at)
+        return Result(True, False, result.value, at, Failure(at)) if result.ok else result
+
+    return parse
+
+
+def either(*parsers: Parser[Value]) -> Parser[Value]:
+    """The first alternative that succeeds; one that fails after consuming ends the search."""
+
+    def parse(text: str, at: int) -> Result[Value]:
+        failure = Failure(at)
+        for parser in parsers:
+            result = parser(text, at)
+            if result.consumed:
+                return result
+            failure = _merged(failure, result.failure)
+            if result.ok:
+                return result._replace(failure=failure)
+        return _failed(at, failure)
+
+    return parse
+
+
+def optional(parser: Parser[Value], default: Other) -> Parser[Value | Other]:
+    return either(parser, success(default))
+
+
+def maybe(parser: Parser[Value]) -> Parser[Value | None]:
+    return optional(parser, None)
+
+
+def not_followed_by(parser: Parser[str], show: Callable[[str], str] = quoted) -> Parser[None]:
+    def parse(text: str, at: int) -> Result[None]:
+        result = parser(text, at)
+        if result.ok:
+            return _failed(at, Failure(at, met=(show(result.value),)))
+        return Result(True, False, None, at, Failure(at))
+
+    return parse
+
+
+end: Parser[None] = label(not_followed_by(any_char, lambda character: f"'{character}'"), "end of input")
+
+
+def many(parser: Parser[Value]) -> Parser[list[Value]]:
+    def parse(text: str, at: int) -> Result[list[Value]]:
+        values: list[Value] = []
+        position = at
+        while True:
+            result = parser(text, position)
+            if not result.ok:
+                if result.consumed:
+                    return _failed(at, result.failure, consumed=True)
+                return Result(True, position > at, values, position, result.failure)
+            values.append(result.value)
+            position = result.position
+
+    return parse
+
+
+def many1(parser: Parser[Value]) -> Parser[list[Value]]:
+    @sequence
+    def parse() -> Steps[list[Value]]:
+        first = yield parser
+        rest = yield many(parser)
+        return [first, *rest]
+
+    return parse
+
+
+def text_of(parser: Parser[list[str]]) -> Parser[str]:
+    return mapped(parser, "".join)
+
+
+def mapped(parser: Parser[Value], change: Callable[[Value], Other]) -> Parser[Other]:
+    def parse(text: str, at: int) -> Result[Other]:
+        result = parser(text, at)
+        if not result.ok:
+            return _failed(result.position, result.failure, consumed=result.consumed)
+        return Result(True, result.consumed, change(result.value), result.position, result.failure)
+
+    return parse
+
+
+def separated1(parser: Parser[Value], separator: Parser[Any]) -> Parser[list[Value]]:
+    @sequence
+    def following() -> Steps[Value]:
+        yield separator
+        value: Value = yield parser
+        return value
+
+    @sequence
+    def parse() -> Steps[list[Value]]:
+        first = yield parser
+        rest = yield many(following)
+        return [first, *rest]
+
+    return parse
+
+
+def separated(parser: Parser[Value], separator: Parser[Any]) -> Parser[list[Value]]:
+    nothing: list[Value] = []
+    return either(separated1(parser, separator), success(nothing))
+
+
+# What a generator of parsers yields and is sent is typed by its author, step by step.
+Steps = Generator[Parser[Any], Any, Value]
+
+
+def sequence(steps: Callable[[], Steps[Value]]) -> Parser[Value]:
+    """A parser of several steps: each parser that `steps` yields is run, and its value is sent back."""
+
+    @wraps(steps)
+    def parse(text: str, at: int) -> Result[Value]:
+        generator = steps()
+        position, consumed, failure = at, False, Failure(at)
+        value: object = None
+        while True:
+            try:
+                parser = generator.send(value)
+            except StopIteration as stop:
+                returned: Value = stop.value
+                return Result(True, consumed, returned, position, failure)
+            result = parser(text, position)
+            failure = result.failure if result.consumed else _merged(failure, result.failure)
+            consumed = consumed or result.consumed
+            if not result.ok:
+                generator.close()
+                return _failed(at, failure, consumed=consumed)
+            value, position = result.value, result.position
+
+    return parse

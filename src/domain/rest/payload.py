@@ -1,0 +1,108 @@
+"""The body of a write or a function call: which keys it has, and the JSON text that the statement is given."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import NoReturn
+
+from src.domain.rest.errors import bad_body
+from src.domain.rest.media import Kind, MediaType
+from src.domain.rest.query import pairs_of
+
+BLANKS = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """`text` is what the database gets: JSON, or the raw body of a function with one unnamed parameter.
+
+    `keys` are the columns or arguments it names; `arguments` those of a form, which may repeat.
+    """
+
+    text: bytes
+    keys: frozenset[str] = frozenset()
+    is_object: bool = True
+    arguments: tuple[tuple[str, str], ...] | None = None
+
+
+def parse_payload(body: bytes, media: MediaType, columns: tuple[str, ...] | None, *, call: bool) -> Payload:
+    """Read a body. With `columns` JSON is passed on unread. Raises RestError PGRST102."""
+    if media.kind is Kind.JSON:
+        return _json(body, columns, call=call)
+    if media.kind is Kind.CSV:
+        return _of_rows(_csv_rows(_decoded(body)))
+    if media.kind is Kind.FORM:
+        fields = tuple((key, value or "") for key, value in pairs_of(body))
+        if call:
+            text = json.dumps(dict(fields)).encode()
+            return Payload(text, frozenset(key for key, _ in fields), arguments=fields)
+        return _of_rows(dict(fields))
+    if call and media.kind in (Kind.TEXT, Kind.XML, Kind.OCTETS):
+        return Payload(body)
+    message = f"Content-Type not acceptable: {media.name}"
+    raise bad_body(message)
+
+
+def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payload:
+    if columns is not None:
+        return Payload(body, frozenset(columns), body.lstrip(BLANKS).startswith(b"{"))
+    if not body and call:
+        return Payload(b"{}")
+    try:
+        content = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        message = "Empty or invalid json"
+        raise bad_body(message) from None
+    keys = _keys(content, "All object keys must match")
+    is_object = isinstance(content, dict)
+    return Payload(body if is_object or (isinstance(content, list) and content) else b"[]", keys, is_object)
+
+
+def _keys(content: object, message: str) -> frozenset[str]:
+    """The keys that every item has. Anything that holds no objects counts as an empty array."""
+    if isinstance(content, dict):
+        return frozenset(content)
+    if not isinstance(content, list) or not content:
+        return frozenset()
+    first = content[0]
+    if not isinstance(first, dict) or any(
+        not isinstance(item, dict) or item.keys() != first.keys() for item in content
+    ):
+        raise bad_body(message)
+    return frozenset(first)
+
+
+def _of_rows(rows: object) -> Payload:
+    keys = _keys(rows, "All lines must have same number of fields")
+    return Payload(json.dumps(rows, ensure_ascii=False).encode(), keys, isinstance(rows, dict))
+
+
+def _csv_rows(text: str) -> list[dict[str, str | None]]:
+    lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=False) if line]
+    if not lines:
+        message = "Empty or invalid csv"
+        raise bad_body(message)
+    names, *rows = lines
+    if any(len(row) != len(names) for row in rows):
+        message = "All lines must have same number of fields"
+        raise bad_body(message)
+    return [dict(zip(names, map(_csv_value, row), strict=True)) for row in rows]
+
+
+def _csv_value(text: str) -> str | None:
+    return None if text == "NULL" else text
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        message = "Empty or invalid csv"
+        raise bad_body(message) from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)

@@ -1,0 +1,47 @@
+"""Reads a request in full, in the order in which PostgREST finds faults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from src.domain.rest.errors import PUT_WITH_LIMIT
+from src.domain.rest.media import JSON, parse_accept, parse_media_type
+from src.domain.rest.payload import parse_payload
+from src.domain.rest.preferences import parse_preferences
+from src.domain.rest.query import parse_query
+from src.domain.rest.request import Action, Configuration, Job, Kind, Request, route
+
+WITH_BODY = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT})
+
+
+def read(configuration: Configuration, request: Request) -> Job:
+    """Everything a request says. Raises RestError for what cannot be understood."""
+    preferences = parse_preferences(request.all("prefer"), may_end_transaction=configuration.may_end_transaction)
+    action = route(configuration, request)
+    raw_query, body = request.raw_query, request.body
+    if action.kind is Kind.CREATE and preferences.read:
+        action, raw_query, body = replace(action, kind=Kind.READ), _joined(raw_query, body), b""
+    query = parse_query(
+        raw_query,
+        call=action.kind is Kind.CALL and action.by_get,
+        header_range=request.header("range") if request.method == "GET" else None,
+    )
+    if action.kind is Kind.UPSERT and not query.range.everything:
+        raise PUT_WITH_LIMIT
+    content_type = request.header("content-type")
+    content = JSON if content_type is None else parse_media_type(content_type)
+    payload = None
+    if action.kind in WITH_BODY or _called_with_body(action):
+        columns = query.plan.columns if action.kind is not Kind.UPSERT else None
+        payload = parse_payload(body, content, columns, call=action.kind is Kind.CALL)
+    accept = parse_accept(request.header("accept"))
+    return Job(request, action, query, preferences, accept, content, payload)
+
+
+def _called_with_body(action: Action) -> bool:
+    return action.kind is Kind.CALL and not action.by_get
+
+
+def _joined(raw_query: bytes, body: bytes) -> bytes:
+    """The query string with the parameters of the body, for filters too long for a URL."""
+    return b"&".join(filter(None, (raw_query, body.strip())))

@@ -1,0 +1,156 @@
+"""An HTTP request as the engine sees it, and which action on which resource it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from src.domain.rest.catalog import Name
+from src.domain.rest.errors import BAD_PATH, NO_ROOT, RestError
+from src.domain.rest.media import MediaType
+from src.domain.rest.payload import Payload
+from src.domain.rest.preferences import Preferences
+from src.domain.rest.query import Query
+
+WRITES = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+
+
+class Kind(Enum):
+    """What is done."""
+
+    READ = "read"
+    CREATE = "create"
+    UPDATE = "update"
+    UPSERT = "upsert"
+    DELETE = "delete"
+    CALL = "call"
+    ROOT = "root"
+    RELATION_INFO = "relation info"
+    ROUTINE_INFO = "routine info"
+    ROOT_INFO = "root info"
+
+
+MUTATIONS = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT, Kind.DELETE})
+RELATION_KINDS = {
+    "GET": Kind.READ,
+    "HEAD": Kind.READ,
+    "POST": Kind.CREATE,
+    "PATCH": Kind.UPDATE,
+    "PUT": Kind.UPSERT,
+    "DELETE": Kind.DELETE,
+    "OPTIONS": Kind.RELATION_INFO,
+}
+ROUTINE_KINDS = {"GET": Kind.CALL, "HEAD": Kind.CALL, "POST": Kind.CALL, "OPTIONS": Kind.ROUTINE_INFO}
+ROOT_KINDS = {"GET": Kind.ROOT, "HEAD": Kind.ROOT, "OPTIONS": Kind.ROOT_INFO}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """How the engine serves a database.
+
+    `dotted_names` lets `schema.relation` in the path name an exposed schema. `max_rows` caps pages of reads and calls.
+    `transaction_end` is commit or rollback, `may_end_transaction` lets `Prefer: tx=` choose. `openapi` is
+    follow-privileges, ignore-privileges or disabled.
+    """
+
+    schemas: tuple[str, ...] = ("public",)
+    extra_search_path: tuple[str, ...] = ("public",)
+    dotted_names: bool = False
+    max_rows: int | None = None
+    aggregates: bool = False
+    plans: bool = False
+    openapi: str = "follow-privileges"
+    openapi_server_uri: str = ""
+    openapi_security: bool = False
+    root_spec: Name | None = None
+    pre_request: Name | None = None
+    transaction_end: str = "commit"
+    may_end_transaction: bool = False
+    legacy_names: bool = True
+    minimal_errors: bool = False
+    app_settings: tuple[tuple[str, str], ...] = ()
+    anonymous_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`path` is decoded and below the mount; names of `headers` are in lower case and may repeat."""
+
+    method: str
+    path: str
+    raw_query: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`name` is the relation or function; `negotiated` when the schema was chosen among several."""
+
+    kind: Kind
+    name: Name
+    head: bool = False
+    by_get: bool = False
+    negotiated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request read in full: everything but what the database knows."""
+
+    request: Request
+    action: Action
+    query: Query
+    preferences: Preferences
+    accept: tuple[MediaType, ...]
+    content: MediaType
+    payload: Payload | None = None
+
+
+def route(configuration: Configuration, request: Request) -> Action:
+    """The action a request asks for. Raises RestError for a path, method or schema that is not served."""
+    parts = request.path.strip("/").split("/") if request.path.strip("/") else []
+    method = request.method
+    head, by_get = method == "HEAD", method in ("GET", "HEAD")
+    if parts and parts[0] == "rpc" and len(parts) == 2:  # noqa: PLR2004 - rpc/name
+        schema, name, negotiated = _schema(configuration, request, parts[1])
+        if method not in ROUTINE_KINDS:
+            raise RestError(405, "PGRST101", f"Cannot use the {method} method on RPC")
+        return Action(ROUTINE_KINDS[method], Name(schema, name), head, by_get, negotiated)
+    if len(parts) > 1:
+        raise BAD_PATH
+    if not parts and configuration.openapi == "disabled":
+        raise NO_ROOT
+    schema, name, negotiated = _schema(configuration, request, parts[0] if parts else "")
+    if not parts and configuration.root_spec is not None and method in ROUTINE_KINDS:
+        return Action(ROUTINE_KINDS[method], Name(schema, configuration.root_spec.name), head, by_get, negotiated)
+    kind = (RELATION_KINDS if parts else ROOT_KINDS).get(method)
+    if kind is None:
+        raise RestError(405, "PGRST117", f"Unsupported HTTP method: {method}")
+    return Action(kind, Name(schema, name), head, by_get, negotiated)
+
+
+def _schema(configuration: Configuration, request: Request, name: str) -> tuple[str, str, bool]:
+    """The schema, the name in it, and whether a schema was negotiated. Raises RestError PGRST106."""
+    schemas = configuration.schemas
+    if configuration.dotted_names:
+        schema, dot, rest = name.partition(".")
+        if dot and schema in schemas:
+            return schema, rest, True
+    profile = request.header("content-profile" if request.method in WRITES else "accept-profile")
+    if profile is None:
+        return schemas[0], name, len(schemas) > 1
+    if profile not in schemas:
+        raise RestError(
+            406,
+            "PGRST106",
+            f"Invalid schema: {profile}",
+            hint=f"Only the following schemas are exposed: {', '.join(schemas)}",
+        )
+    return profile, name, True

@@ -1,0 +1,195 @@
+"""From what the database answered to the HTTP answer: status, headers, body."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from src.domain.rest.catalog import Returns
+from src.domain.rest.errors import BAD_GUC_HEADERS, BAD_GUC_STATUS, Headers, bad_range
+from src.domain.rest.preferences import applied
+from src.domain.rest.prepared import Prepared, ResultSet
+from src.domain.rest.ranges import content_range, status_of
+from src.domain.rest.request import Job, Kind
+
+WARNING = (
+    "Embedded resource was referenced by relation name even though it has an alias. "
+    "This is deprecated and will stop working in a future release. Update {} in query string filters, orders or limits."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A finished answer; `reason` is a status text of the database's choosing."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    reason: str | None = None
+
+
+def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
+    """Compose the answer of a read, write or call. Raises RestError for unusable GUCs and offsets past the end."""
+    status, headers, body = _COMPOSE[job.action.kind](job, prepared, result)
+    if prepared.warnings:
+        change = ", ".join(f"`{name}` to `{alias}`" for name, alias in prepared.warnings)
+        headers.append(("Warning", f'299 PostgREST "{WARNING.format(change)}"'))
+    status, headers = _overridden(status, headers, result)
+    if not any(name.lower() == "vary" for name, _ in headers):
+        headers.append(("Vary", "Accept, Prefer, Range"))
+    return Response(status, headers, body)
+
+
+Parts = tuple[int, Headers, bytes]
+
+
+def _read(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
+    first = job.query.range.offset
+    last = first + result.page_total - 1
+    status = status_of(first, last, result.total)
+    location = f"/{quote(job.action.name.name, safe='-_.~')}"
+    if job.query.canonical:
+        location += f"?{job.query.canonical}"
+    headers: Headers = [("Content-Range", content_range(first, last, result.total)), ("Content-Location", location)]
+    body = _page_body(job, result, status)
+    if not job.action.head:
+        headers.append(_length(body))
+    headers += _content_type(job, prepared)
+    headers += _applied(job, "count", "tx", "handling", "timezone")
+    return status, headers, body
+
+
+def _page_body(job: Job, result: ResultSet, status: int) -> bytes:
+    if status == 416:  # noqa: PLR2004 - an HTTP status
+        details = f"An offset of {job.query.range.offset} was requested, but there are only {result.total or 0} rows."
+        return bad_range(details).body()
+    return b"" if job.action.head else result.body
+
+
+def _create(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
+    preferences = job.preferences
+    headers: Headers = []
+    if result.location:
+        pairs = (pair.partition("=") for pair in result.location)
+        query = "&".join(f"{quote(key, safe='-_.~')}={quote(value, safe='-_.~')}" for key, _, value in pairs)
+        headers.append(("Location", f"/{quote(job.action.name.name, safe='-_.~')}?{query}"))
+    headers.append(("Content-Range", content_range(1, 0, result.page_total if preferences.counts else None)))
+    table = prepared.table
+    keyed = (table is not None and bool(table.primary_key)) or job.query.plan.on_conflict is not None
+    names = ["missing", "return", "count", "tx", "handling", "timezone"]
+    headers += _applied(job, *names, *(["resolution"] if keyed else []))
+    merged = preferences.resolution == "merge-duplicates" and result.inserted is not None and result.inserted <= 0
+    status = 200 if merged else 201
+    if preferences.representation == "representation":
+        return status, [*headers, *_content_type(job, prepared), _length(result.body)], result.body
+    return status, [*headers, _length(b"")], b""
+
+
+def _update(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
+    total = result.page_total if job.preferences.counts else None
+    headers: Headers = [("Content-Range", content_range(0, result.page_total - 1, total))]
+    headers += _applied(job, "missing", "return", "count", "tx", "handling", "timezone", "max-affected")
+    return _represented(job, prepared, result, headers)
+
+
+def _upsert(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
+    headers = _applied(job, "return", "count", "tx", "handling", "timezone")
+    status, headers, body = _represented(job, prepared, result, headers)
+    if status == 200 and (result.inserted or 0) > 0:  # noqa: PLR2004 - an HTTP status
+        status = 201
+    return status, headers, body
+
+
+def _delete(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
+    total = result.page_total if job.preferences.counts else None
+    headers: Headers = [("Content-Range", content_range(1, 0, total))]
+    headers += _applied(job, "return", "count", "tx", "handling", "timezone", "max-affected")
+    return _represented(job, prepared, result, headers)
+
+
+def _represented(job: Job, prepared: Prepared, result: ResultSet, headers: Headers) -> Parts:
+    if job.preferences.representation != "representation":
+        return 204, headers, b""
+    return 200, [*headers, _length(result.body), *_content_type(job, prepared)], result.body
+
+
+def _call(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
+    first = job.query.range.offset
+    last = first + result.page_total - 1
+    status = status_of(first, last, result.total)
+    headers: Headers = [("Content-Range", content_range(first, last, result.total))]
+    headers += _applied(job, "count", "tx", "handling", "timezone", "max-affected")
+    if prepared.returns is Returns.VOID:
+        return 204, headers, b""
+    body = _page_body(job, result, status)
+    if not job.action.head:
+        headers.append(_length(body))
+    return status, [*headers, *_content_type(job, prepared)], body
+
+
+_COMPOSE = {
+    Kind.READ: _read,
+    Kind.CREATE: _create,
+    Kind.UPDATE: _update,
+    Kind.UPSERT: _upsert,
+    Kind.DELETE: _delete,
+    Kind.CALL: _call,
+}
+
+
+def _length(body: bytes) -> tuple[str, str]:
+    return "Content-Length", str(len(body))
+
+
+def _content_type(job: Job, prepared: Prepared) -> Headers:
+    headers: Headers = [("Content-Type", prepared.media.content_type)]
+    if job.action.negotiated:
+        headers.append(("Content-Profile", job.action.name.schema))
+    return headers
+
+
+def _applied(job: Job, *names: str) -> Headers:
+    value = applied(job.preferences, *names)
+    return [("Preference-Applied", value)] if value else []
+
+
+def _overridden(status: int, headers: Headers, result: ResultSet) -> tuple[int, Headers]:
+    """Status and headers that the database chose replace ours."""
+    if result.guc_status is not None:
+        digits = result.guc_status.lstrip()[:3]
+        if not digits.isdecimal():
+            raise BAD_GUC_STATUS
+        status = int(digits)
+    if result.guc_headers is None:
+        return status, headers
+    chosen = _guc_headers(result.guc_headers)
+    names = {name.lower() for name, _ in chosen}
+    return status, [*((name, value) for name, value in headers if name.lower() not in names), *chosen]
+
+
+def _guc_headers(text: str) -> Headers:
+    try:
+        items = json.loads(text)
+    except ValueError:
+        raise BAD_GUC_HEADERS from None
+    if not isinstance(items, list):
+        raise BAD_GUC_HEADERS
+    chosen: Headers = []
+    for item in items:
+        if not isinstance(item, dict) or len(item) != 1:
+            raise BAD_GUC_HEADERS
+        name, value = next(iter(item.items()))
+        if not isinstance(value, str) or not _is_token(name) or "\n" in value or "\r" in value:
+            raise BAD_GUC_HEADERS
+        chosen.append((name, value))
+    return chosen
+
+
+def _is_token(name: str) -> bool:
+    return bool(name) and all(character.isalnum() or character in "!#$%&'*+-.^_`|~" for character in name)
+
+
+def allowed(*methods: str) -> Response:
+    """The answer to OPTIONS."""
+    return Response(200, [("Content-Length", "0"), ("Access-Control-Allow-Origin", "*"), ("Allow", ",".join(methods))])

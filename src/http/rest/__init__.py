@@ -1,0 +1,1 @@
+"""The REST engine over HTTP."""

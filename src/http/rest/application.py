@@ -1,0 +1,164 @@
+"""The ASGI application of the REST engine: reads a request, plans, runs, answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from src.domain.rest.errors import RestError
+from src.domain.rest.media import Kind as Media
+from src.domain.rest.reading import read
+from src.domain.rest.request import Configuration, Job, Request
+from src.domain.rest.response import Response, respond
+from src.http.rest.information import Information
+from src.http.rest.timing import Stopwatch
+from src.ports.rest import Identity, RestEngine
+
+log = logging.getLogger(__name__)
+
+# ASGI's own: messages are mappings of anything.
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Identify = Callable[[Mapping[str, str]], Identity]
+TOO_LARGE = RestError(413, "PGRST102", "The request body is too large")
+INTERNAL = RestError(500, "PGRSTX00", "An internal error occurred")
+
+
+@dataclass(slots=True)
+class RestApplication:
+    """Serves `engine` below any mount.
+
+    `identify` finds the caller from the headers, or raises RestError. `largest_body` is in bytes.
+    """
+
+    engine: RestEngine
+    configuration: Configuration
+    identify: Identify
+    information: Information
+    largest_body: int = 64 * 1024 * 1024
+    server_timing: bool = False
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request. Every failure becomes an answer in PostgREST's form."""
+        watch = Stopwatch()
+        head = scope["method"] == "HEAD"
+        try:
+            answer = await self._answer(scope, receive, watch)
+            if isinstance(answer, Response):
+                await self._send(send, answer, watch)
+            else:
+                await _stream(send, answer)
+        except RestError as error:
+            await self._send(send, self._refused(error), watch, head=head)
+        except Exception:
+            log.exception("REST request failed: %s %s", scope["method"], scope["path"])
+            await self._send(send, self._refused(INTERNAL), watch, head=head)
+
+    async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch) -> Response | _Stream:
+        headers = tuple((name.decode("latin-1").lower(), _value(value)) for name, value in scope["headers"])
+        identity = self.identify(dict(reversed(headers)))
+        watch.lap("jwt")
+        request = Request(
+            scope["method"],
+            _path(scope),
+            scope.get("query_string", b""),
+            headers,
+            await self._body(scope, receive),
+        )
+        job = read(self.configuration, request)
+        watch.lap("parse")
+        informed = await self.information.answer(job, identity)
+        if informed is not None:
+            return informed
+        prepared = self.engine.prepare(job)
+        watch.lap("plan")
+        if prepared.media.kind is Media.NDJSON:
+            return await _Stream.started(self.engine.stream(job, prepared, identity), job, prepared.media.content_type)
+        result = await self.engine.run(job, prepared, identity)
+        watch.lap("transaction")
+        response = respond(job, prepared, result)
+        watch.lap("response")
+        return response
+
+    async def _body(self, scope: Message, receive: Receive) -> bytes:
+        if scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
+            return b""
+        chunks = []
+        size = 0
+        while True:
+            message = await receive()
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self.largest_body:
+                raise TOO_LARGE
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+    def _refused(self, error: RestError) -> Response:
+        body = error.body(minimal=self.configuration.minimal_errors)
+        headers = [
+            ("Content-Type", "application/json; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Proxy-Status", f"PostgREST; error={error.code}"),
+            *error.headers,
+        ]
+        return Response(error.status, headers, body, error.reason)
+
+    async def _send(self, send: Send, response: Response, watch: Stopwatch, *, head: bool = False) -> None:
+        headers = list(response.headers)
+        if self.server_timing:
+            headers.append(("Server-Timing", watch.header()))
+        status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
+        await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+        await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+LARGEST_STATUS = 599
+
+
+@dataclass(slots=True)
+class _Stream:
+    """An answer sent in pieces. Its first piece is there before the status is sent, so that a refusal still counts."""
+
+    first: bytes
+    rest: AsyncIterator[bytes]
+    headers: list[tuple[str, str]]
+
+    @classmethod
+    async def started(cls, pieces: AsyncIterator[bytes], job: Job, content_type: str) -> _Stream:
+        first = await anext(pieces, b"")
+        headers = [("Content-Type", content_type), ("Vary", "Accept, Prefer, Range")]
+        if job.action.negotiated:
+            headers.append(("Content-Profile", job.action.name.schema))
+        return cls(first, pieces, headers)
+
+
+async def _stream(send: Send, answer: _Stream) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": _encoded(answer.headers)})
+    piece = answer.first
+    while piece:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        piece = await anext(answer.rest, b"")
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _path(scope: Message) -> str:
+    """The decoded path below the mount."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path") or "")
+
+
+def _value(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]

@@ -1,0 +1,48 @@
+"""What the REST edge needs: a planner that touches no database, and something that runs what it planned."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from src.domain.rest.catalog import Catalog
+from src.domain.rest.prepared import Prepared, ResultSet
+from src.domain.rest.request import Job, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls: a database role and the token's claims as JSON text."""
+
+    role: str
+    claims: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Names of relations and oids of functions."""
+
+    relations: frozenset[str]
+    functions: frozenset[int]
+
+
+class RestEngine(Protocol):
+    """One database, served by its catalog."""
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """What is known of the database; None until it was read once."""
+
+    def prepare(self, job: Job) -> Prepared:
+        """The SQL of a request. Raises RestError for what the catalog does not have."""
+
+    async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
+        """Run it in one transaction as the caller. Raises RestError for whatever the database refuses."""
+
+    def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
+        """The rows of a read as NDJSON, in pieces, with memory that does not grow with them."""
+
+    async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
+        """What of a schema the caller may use."""
