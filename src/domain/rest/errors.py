@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 Headers = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
 class RestError(Exception):
-    """One error answer. `details` and `hint` are null where there is nothing to say; `details` may be any JSON."""
+    """One error answer. `details` and `hint` are null where there is nothing to say; `details` may be any JSON.
 
-    status: int
-    code: str
-    message: str
-    details: object = None
-    hint: str | None = None
-    headers: Headers = field(default_factory=list)
-    reason: str | None = None
+    `reason` is a status text that the database chose.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: object = None,
+        hint: str | None = None,
+        headers: Headers | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+        self.hint = hint
+        self.headers = headers or []
+        self.reason = reason
 
     def body(self, *, minimal: bool = False) -> bytes:
         """The JSON object, keys in alphabetical order and without blanks, as clients of PostgREST get it."""
-        content = {"code": self.code, "message": self.message}
+        content: dict[str, object] = {"code": self.code, "message": self.message}
         if not minimal:
-            content |= {"details": self.details, "hint": self.hint}  # type: ignore[dict-item] # any JSON
+            content |= {"details": self.details, "hint": self.hint}
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
@@ -68,29 +80,60 @@ def too_many_affected(rows: int) -> RestError:
     )
 
 
-NO_MATCHING_KEY = RestError(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
-PUT_WITH_LIMIT = RestError(400, "PGRST114", "limit/offset querystring parameters are not allowed for PUT")
-PUT_FILTERS = RestError(405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators")
-BAD_PATH = RestError(404, "PGRST125", "Invalid path specified in request URL")
-NO_ROOT = RestError(404, "PGRST126", "Root endpoint metadata is disabled")
-NO_AGGREGATES = RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
-NO_TO_MANY_AGGREGATES = RestError(
-    400,
-    "PGRST127",
-    "Feature not implemented",
-    "Aggregates are not implemented for one-to-many or many-to-many spreads.",
-)
-MAX_AFFECTED_OF_SINGLE = RestError(
-    400,
-    "PGRST128",
-    "Function must return SETOF or TABLE when max-affected preference is used with handling=strict",
-)
-BAD_GUC_HEADERS = RestError(
-    500,
-    "PGRST111",
-    "response.headers guc must be a JSON array composed of objects with a single key and a string value",
-)
-BAD_GUC_STATUS = RestError(500, "PGRST112", "response.status guc must be a valid status code")
-NO_CATALOG = RestError(
-    503, "PGRST002", "Could not query the database for the schema cache. Retrying.", headers=[("Retry-After", "1")]
-)
+def key_mismatch() -> RestError:
+    return RestError(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
+
+
+def put_with_limit() -> RestError:
+    return RestError(400, "PGRST114", "limit/offset querystring parameters are not allowed for PUT")
+
+
+def put_without_key() -> RestError:
+    return RestError(405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators")
+
+
+def bad_path() -> RestError:
+    return RestError(404, "PGRST125", "Invalid path specified in request URL")
+
+
+def no_root() -> RestError:
+    return RestError(404, "PGRST126", "Root endpoint metadata is disabled")
+
+
+def no_aggregates() -> RestError:
+    return RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
+
+
+def no_to_many_aggregates() -> RestError:
+    return RestError(
+        400,
+        "PGRST127",
+        "Feature not implemented",
+        "Aggregates are not implemented for one-to-many or many-to-many spreads.",
+    )
+
+
+def max_affected_of_single() -> RestError:
+    return RestError(
+        400,
+        "PGRST128",
+        "Function must return SETOF or TABLE when max-affected preference is used with handling=strict",
+    )
+
+
+def bad_guc_headers() -> RestError:
+    return RestError(
+        500,
+        "PGRST111",
+        "response.headers guc must be a JSON array composed of objects with a single key and a string value",
+    )
+
+
+def bad_guc_status() -> RestError:
+    return RestError(500, "PGRST112", "response.status guc must be a valid status code")
+
+
+def no_catalog() -> RestError:
+    return RestError(
+        503, "PGRST002", "Could not query the database for the schema cache. Retrying.", headers=[("Retry-After", "1")]
+    )

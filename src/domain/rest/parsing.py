@@ -44,7 +44,7 @@ class Result(NamedTuple, Generic[Given]):
 Parser = Callable[[str, int], Result[Value]]
 
 
-class Syntax(Exception):  # noqa: N818 - it is the content of an error, raised by the grammar
+class Syntax(Exception):
     """Text that does not parse: `where`, and `what` was unexpected and expected there."""
 
     def __init__(self, where: str, what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from src.domain.rest.errors import PUT_WITH_LIMIT
+from src.domain.rest.errors import put_with_limit
 from src.domain.rest.media import JSON, parse_accept, parse_media_type
 from src.domain.rest.payload import parse_payload
 from src.domain.rest.preferences import parse_preferences
@@ -27,7 +27,7 @@ def read(configuration: Configuration, request: Request) -> Job:
         header_range=request.header("range") if request.method == "GET" else None,
     )
     if action.kind is Kind.UPSERT and not query.range.everything:
-        raise PUT_WITH_LIMIT
+        raise put_with_limit()
     content_type = request.header("content-type")
     content = JSON if content_type is None else parse_media_type(content_type)
     payload = None

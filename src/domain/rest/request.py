@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from src.domain.rest.catalog import Name
-from src.domain.rest.errors import BAD_PATH, NO_ROOT, RestError
+from src.domain.rest.errors import RestError, bad_path, no_root
 from src.domain.rest.media import MediaType
 from src.domain.rest.payload import Payload
 from src.domain.rest.preferences import Preferences
@@ -124,9 +124,9 @@ def route(configuration: Configuration, request: Request) -> Action:
             raise RestError(405, "PGRST101", f"Cannot use the {method} method on RPC")
         return Action(ROUTINE_KINDS[method], Name(schema, name), head, by_get, negotiated)
     if len(parts) > 1:
-        raise BAD_PATH
+        raise bad_path()
     if not parts and configuration.openapi == "disabled":
-        raise NO_ROOT
+        raise no_root()
     schema, name, negotiated = _schema(configuration, request, parts[0] if parts else "")
     if not parts and configuration.root_spec is not None and method in ROUTINE_KINDS:
         return Action(ROUTINE_KINDS[method], Name(schema, configuration.root_spec.name), head, by_get, negotiated)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from src.domain.rest.catalog import Returns
-from src.domain.rest.errors import BAD_GUC_HEADERS, BAD_GUC_STATUS, Headers, bad_range
+from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
+from src.domain.rest.media import Kind as Media
 from src.domain.rest.preferences import applied
 from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.ranges import content_range, status_of
@@ -30,7 +31,9 @@ class Response:
 
 
 def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
-    """Compose the answer of a read, write or call. Raises RestError for unusable GUCs and offsets past the end."""
+    """Compose the answer of a read, write or call. Raises RestError for unusable GUCs."""
+    if prepared.media.kind is Media.PLAN:
+        return Response(200, [_length(result.body), *_content_type(job, prepared)], result.body)
     status, headers, body = _COMPOSE[job.action.kind](job, prepared, result)
     if prepared.warnings:
         change = ", ".join(f"`{name}` to `{alias}`" for name, alias in prepared.warnings)
@@ -159,7 +162,7 @@ def _overridden(status: int, headers: Headers, result: ResultSet) -> tuple[int, 
     if result.guc_status is not None:
         digits = result.guc_status.lstrip()[:3]
         if not digits.isdecimal():
-            raise BAD_GUC_STATUS
+            raise bad_guc_status()
         status = int(digits)
     if result.guc_headers is None:
         return status, headers
@@ -172,16 +175,16 @@ def _guc_headers(text: str) -> Headers:
     try:
         items = json.loads(text)
     except ValueError:
-        raise BAD_GUC_HEADERS from None
+        raise bad_guc_headers() from None
     if not isinstance(items, list):
-        raise BAD_GUC_HEADERS
+        raise bad_guc_headers()
     chosen: Headers = []
     for item in items:
         if not isinstance(item, dict) or len(item) != 1:
-            raise BAD_GUC_HEADERS
+            raise bad_guc_headers()
         name, value = next(iter(item.items()))
         if not isinstance(value, str) or not _is_token(name) or "\n" in value or "\r" in value:
-            raise BAD_GUC_HEADERS
+            raise bad_guc_headers()
         chosen.append((name, value))
     return chosen
 

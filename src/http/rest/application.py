@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Identify = Callable[[Mapping[str, str]], Identity]
-TOO_LARGE = RestError(413, "PGRST102", "The request body is too large")
-INTERNAL = RestError(500, "PGRSTX00", "An internal error occurred")
+Identify = Callable[[Mapping[bytes, bytes]], Identity]
 
 
 @dataclass(slots=True)
@@ -56,12 +54,14 @@ class RestApplication:
             await self._send(send, self._refused(error), watch, head=head)
         except Exception:
             log.exception("REST request failed: %s %s", scope["method"], scope["path"])
-            await self._send(send, self._refused(INTERNAL), watch, head=head)
+            await self._send(
+                send, self._refused(RestError(500, "PGRSTX00", "An internal error occurred")), watch, head=head
+            )
 
     async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch) -> Response | _Stream:
-        headers = tuple((name.decode("latin-1").lower(), _value(value)) for name, value in scope["headers"])
-        identity = self.identify(dict(reversed(headers)))
+        identity = self.identify(dict(reversed(scope["headers"])))
         watch.lap("jwt")
+        headers = tuple((name.decode("latin-1").lower(), _value(value)) for name, value in scope["headers"])
         request = Request(
             scope["method"],
             _path(scope),
@@ -94,7 +94,7 @@ class RestApplication:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > self.largest_body:
-                raise TOO_LARGE
+                raise _too_large()
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
@@ -119,6 +119,10 @@ class RestApplication:
 
 
 LARGEST_STATUS = 599
+
+
+def _too_large() -> RestError:
+    return RestError(413, "PGRST102", "The request body is too large")
 
 
 @dataclass(slots=True)

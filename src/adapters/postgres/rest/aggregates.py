@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from src.adapters.postgres.rest.resolved import Embed, Level, Order, Output, Reference, SpreadField
 from src.domain.rest.catalog import JSON, Catalog
-from src.domain.rest.errors import NO_TO_MANY_AGGREGATES
+from src.domain.rest.errors import no_to_many_aggregates
 
 
 def expand_stars(catalog: Catalog, level: Level, *, inside: bool = False, spread: bool = False) -> None:
@@ -41,7 +41,7 @@ def spread_fields(level: Level) -> None:
         if not embed.spreads_many:
             _strip(embed.level)
         elif any(field.aggregate for field in embed.fields):
-            raise NO_TO_MANY_AGGREGATES
+            raise no_to_many_aggregates()
 
 
 def _lifted(level: Level) -> list[SpreadField]:

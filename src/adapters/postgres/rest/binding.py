@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 from src.domain.rest.errors import bad_body
-from src.domain.rest.request import Job
+from src.domain.rest.filters import array_literal
+from src.domain.rest.request import Job, Request
 from src.ports.rest import Identity
+
+
+def of_request(request: Request) -> dict[str, str]:
+    """What functions may read of the request, by the last part of the setting's name; JSON for headers and cookies."""
+    headers = {name: value for name, value in request.headers if name != "cookie"}
+    cookies = [part.strip().partition("=") for header in request.all("cookie") for part in header.split(";")]
+    return {
+        "method": request.method,
+        "path": f"/{request.path.lstrip('/')}",
+        "headers": json.dumps(headers, ensure_ascii=False),
+        "cookies": json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False),
+    }
 
 
 class Binder:
@@ -28,6 +43,8 @@ class Binder:
             return self._switches
         if kind == "capped":
             return self._capped(job.query.values[index] if index >= 0 else None)
+        if kind in ("method", "path", "headers", "cookies"):
+            return of_request(job.request)[kind]
         if kind == "estimate":
             return (self._max_rows or 0) + 1
         return self._of_body(kind, index, job)
@@ -38,9 +55,10 @@ class Binder:
 
     def _of_body(self, kind: str, index: int, job: Job) -> object:
         payload = job.payload
-        if kind == "argument":
+        if kind in ("argument", "variadic"):
             given = payload.arguments if payload and payload.arguments is not None else job.query.arguments
-            return given[index][1]
+            name, value = given[index]
+            return value if kind == "argument" else array_literal([text for key, text in given if key == name])
         text = payload.text if payload else b""
         if kind == "body_bytes":
             return text

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Hashable
 from src.adapters.postgres.rest.preparation import Preparation
 from src.adapters.postgres.rest.runners import Runner
 from src.domain.rest.catalog import Catalog
-from src.domain.rest.errors import NO_CATALOG
+from src.domain.rest.errors import no_catalog
 from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.request import Configuration, Job, Request
 from src.ports.rest import Identity, Visible
@@ -21,7 +21,7 @@ class Engine:
     """One database. `catalog` is replaced as a whole when the schema changes; cached SQL goes with it."""
 
     def __init__(self, configuration: Configuration, runner: Runner) -> None:
-        self._configuration = configuration
+        self.configuration = configuration
         self._runner = runner
         self._preparation: Preparation | None = None
         self._shapes: OrderedDict[Hashable, Prepared] = OrderedDict()
@@ -32,13 +32,13 @@ class Engine:
 
     def use(self, catalog: Catalog) -> None:
         """Serve by this catalog from now on."""
-        self._preparation = Preparation(catalog, self._configuration)
+        self._preparation = Preparation(catalog, self.configuration)
         self._shapes.clear()
 
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request, from the cache when its shape is known. Raises RestError."""
         if self._preparation is None:
-            raise NO_CATALOG
+            raise no_catalog()
         shape = _shape(job)
         prepared = self._shapes.get(shape)
         if prepared is not None:

@@ -19,7 +19,7 @@ from src.adapters.postgres.rest.resolved import (
     Tree,
 )
 from src.domain.rest.catalog import JSON, TEXT, Catalog, Name
-from src.domain.rest.errors import NO_AGGREGATES, RestError, not_embedded
+from src.domain.rest.errors import RestError, no_aggregates, not_embedded
 from src.domain.rest.plan import Condition as Asked
 from src.domain.rest.plan import Field, Filter, OrderTerm, Path, Plan, SelectEmbed, SelectField, SelectItem
 
@@ -68,7 +68,7 @@ class ReadPlanner:
 
     def _output(self, level: Level, item: SelectField) -> Output:
         if item.aggregate and not self.aggregates:
-            raise NO_AGGREGATES
+            raise no_aggregates()
         if item.field.name == "count" and not item.field.path and not self._has(level, "count"):
             # The old spelling of count().
             if not self.aggregates:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest.calling import call, find_routine
 from src.adapters.postgres.rest.lookups import find_table
 from src.adapters.postgres.rest.negotiation import negotiate
-from src.adapters.postgres.rest.planner import ReadPlanner
+from src.adapters.postgres.rest.planner import SOURCE, ReadPlanner
 from src.adapters.postgres.rest.reading import ReadWriter
-from src.adapters.postgres.rest.resolved import Level
-from src.adapters.postgres.rest.sql import Parameters, Query
-from src.adapters.postgres.rest.statements import Handler, read_statement, rows_as_json, with_settings
-from src.domain.rest.catalog import Catalog
+from src.adapters.postgres.rest.resolved import Condition, Level
+from src.adapters.postgres.rest.sql import Node, Parameters, Query
+from src.adapters.postgres.rest.statements import (
+    Handler,
+    answer,
+    page_total,
+    read_statement,
+    rows_as_json,
+    with_settings,
+)
+from src.adapters.postgres.rest.writing import (
+    BODY,
+    Write,
+    delete,
+    find_columns,
+    insert,
+    level_references,
+    location,
+    returned,
+    update,
+)
+from src.domain.rest.catalog import JSON, Catalog, Name, Returns, Table
+from src.domain.rest.errors import RestError, max_affected_of_single, put_without_key
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.media import MediaType
-from src.domain.rest.plan import Field, SelectField
+from src.domain.rest.plan import Field, Filter, Operator, SelectField
 from src.domain.rest.prepared import Prepared
 from src.domain.rest.request import Configuration, Job, Kind
 
@@ -31,7 +51,9 @@ class Preparation:
         """Raises RestError for whatever the catalog does not have."""
         if job.action.kind is Kind.READ:
             return self._read(job)
-        raise NotImplementedError
+        if job.action.kind is Kind.CALL:
+            return self._call(job)
+        return self._write(job)
 
     def _planner(self) -> ReadPlanner:
         return ReadPlanner(
@@ -68,9 +90,10 @@ class Preparation:
         )
         explain_parameters = Parameters()
         explain = ReadWriter(explain_parameters).count(root) if count in ("planned", "estimated") else None
+        text, slots = _text(statement, media), parameters.slots
         return Prepared(
-            _text(statement, media),
-            parameters.slots,
+            text,
+            slots,
             media,
             table,
             single=_single(statement, parameters) if media.kind is not Media.PLAN and explain is None else "",
@@ -79,6 +102,152 @@ class Preparation:
             explain_slots=explain_parameters.slots,
             warnings=tuple(planner.warnings),
         )
+
+    def _write(self, job: Job) -> Prepared:
+        table = find_table(self.catalog, job.action.name)
+        planner = self._planner()
+        root = planner.resolve(
+            Level(table.name, table.name.name, dict(table.columns), source=SOURCE), job.query.plan, only_embeds=True
+        )
+        target = Level(table.name, table.name.name, dict(table.columns))
+        parameters = Parameters()
+        conditions = planner.conditions(target, job.query.plan.conditions)
+        source = self._source(job, table, root, target, conditions, parameters)
+        job.preferences.refuse_unknown()
+        handler, media = negotiate(
+            self.catalog, table.name, job.accept, all_columns=_whole_rows(job), plans=self._configuration.plans
+        )
+        represented = job.preferences.representation == "representation"
+        rows = ReadWriter(parameters).query(root) if represented else sql.select([sql.star()], sql.table(SOURCE))
+        located = job.action.kind is Kind.CREATE and job.preferences.representation == "headers-only"
+        statement = answer(
+            source,
+            rows,
+            handler if represented else Handler(None),
+            location=location(table.primary_key) if located and table.primary_key else None,
+            inserted=_merges(job),
+        )
+        return Prepared(
+            _text(statement, media),
+            parameters.slots,
+            media,
+            table,
+            warnings=tuple(planner.warnings),
+            read_only=False,
+        )
+
+    def _source(
+        self,
+        job: Job,
+        table: Table,
+        root: Level,
+        target: Level,
+        conditions: list[Condition],
+        parameters: Parameters,
+    ) -> Node:
+        kind, plan = job.action.kind, job.query.plan
+        payload = job.payload
+        write = Write(
+            table,
+            find_columns(table, payload.keys) if payload else (),
+            {
+                name: self.catalog.representations[JSON, column.type]
+                for name, column in table.columns.items()
+                if (JSON, column.type) in self.catalog.representations
+            },
+            _returning(job, table, root, target),
+            payload.is_object if payload else True,
+            job.preferences.missing == "default" and kind is not Kind.UPSERT,
+        )
+        if kind is Kind.DELETE:
+            return delete(write, parameters, target, conditions)
+        if kind is Kind.UPDATE:
+            return update(write, parameters, target, conditions)
+        if kind is Kind.UPSERT:
+            if not _names_the_key(job, table):
+                raise put_without_key()
+            of_body = Level(table.name, BODY, dict(table.columns))
+            conditions = self._planner().conditions(of_body, plan.conditions)
+            return insert(write, parameters, conflict_keys=table.primary_key, merges=True, conditions=conditions)
+        keys: tuple[str, ...] = ()
+        if job.preferences.resolution is not None:
+            keys = table.primary_key if plan.on_conflict is None else plan.on_conflict
+            _known(table, keys)
+        return insert(write, parameters, conflict_keys=keys, merges=_merges(job))
+
+    def _call(self, job: Job) -> Prepared:
+        routine = find_routine(self.catalog, job)
+        if job.preferences.strict and job.preferences.max_affected is not None and routine.returns.single:
+            raise max_affected_of_single()
+        composite = not routine.returns.scalar
+        relation = Name(routine.name.schema, routine.table.name if composite else routine.name.name)
+        columns = dict(routine.columns) if composite and routine.columns is not None else None
+        planner = self._planner()
+        root = planner.resolve(Level(relation, relation.name, columns, source=SOURCE), job.query.plan)
+        handler, media = negotiate(
+            self.catalog, relation, job.accept, all_columns=_whole_rows(job), plans=self._configuration.plans
+        )
+        job.preferences.refuse_unknown()
+        parameters = Parameters()
+        computed = {r.name: r for r in level_references(root) if columns is not None and r.name not in {*columns, "*"}}
+        source = call(routine, job, parameters, computed.values())
+        limited = self._configuration.max_rows is not None
+        writer = ReadWriter(parameters, limited=limited)
+        windowed = limited or root.window is not None
+        counts = job.preferences.counts
+        silent = job.action.head or routine.returns is Returns.VOID
+        statement = answer(
+            source,
+            writer.query(root),
+            Handler(None) if silent else handler,
+            counted=writer.count(root) if counts and windowed else None,
+            total=page_total(routine.returns) if counts else None,
+            returns=routine.returns,
+        )
+        read_only = job.action.by_get or routine.volatility != "v"
+        simple = media.kind is not Media.PLAN and not routine.settings and routine.isolation is None
+        text = _text(statement, media)
+        slots = parameters.slots
+        return Prepared(
+            text,
+            slots,
+            media,
+            routine=routine,
+            single=_single(statement, parameters, read_only=read_only, of_request=True) if simple else "",
+            single_slots=parameters.slots,
+            warnings=tuple(planner.warnings),
+            read_only=read_only,
+        )
+
+
+def _merges(job: Job) -> bool:
+    return job.action.kind is Kind.UPSERT or job.preferences.resolution == "merge-duplicates"
+
+
+def _returning(job: Job, table: Table, root: Level, target: Level) -> list[Node]:
+    representation = job.preferences.representation
+    if representation == "representation":
+        return returned(root, target, table.primary_key, ())
+    if representation == "headers-only" and table.primary_key:
+        return [sql.column(target.qualifier, name) for name in table.primary_key]
+    return [sql.number(1)]
+
+
+def _names_the_key(job: Job, table: Table) -> bool:
+    """Whether the filters are eq on each column of the primary key and nothing else."""
+    tests = [condition for path, condition in job.query.plan.conditions if not path]
+    return (
+        bool(table.primary_key)
+        and not job.query.has_logic
+        and job.query.filter_names == frozenset(table.primary_key)
+        and all(isinstance(test, Filter) and test.operator == Operator("eq") for test in tests)
+    )
+
+
+def _known(table: Table, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in table.columns:
+            raise RestError(400, "42703", f'column "{name}" does not exist')
 
 
 def _whole_rows(job: Job) -> bool:
@@ -93,5 +262,5 @@ def _text(statement: Query, media: MediaType) -> str:
     return f"EXPLAIN ({', '.join(options)}) {text}"
 
 
-def _single(statement: Query, parameters: Parameters) -> str:
-    return sql.text_of(with_settings(statement, parameters))
+def _single(statement: Query, parameters: Parameters, *, read_only: bool = True, of_request: bool = False) -> str:
+    return sql.text_of(with_settings(statement, parameters, read_only=read_only, of_request=of_request))

@@ -12,7 +12,7 @@ import asyncpg
 
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.failures import as_rest_errors
-from src.domain.rest.errors import NO_MATCHING_KEY, not_singular, too_many_affected
+from src.domain.rest.errors import key_mismatch, not_singular, too_many_affected
 from src.domain.rest.media import SINGULAR_KINDS
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.prepared import Prepared, ResultSet
@@ -64,7 +64,7 @@ class Sessions(Protocol):
         """A transaction with the caller's settings made, committed at the end of the block."""
 
 
-class RollBack(Exception):  # noqa: N818 - a signal, not a failure
+class RollBack(Exception):
     """Ends a transaction without keeping its effects."""
 
 
@@ -184,7 +184,7 @@ def _check(job: Job, prepared: Prepared, result: ResultSet) -> None:
     """Refuse results that the client said it does not want; inside a transaction this undoes them."""
     kind, preferences = job.action.kind, job.preferences
     if kind is Kind.UPSERT and result.page_total != 1:
-        raise NO_MATCHING_KEY
+        raise key_mismatch()
     if kind is not Kind.UPSERT and prepared.media.kind in SINGULAR_KINDS and result.page_total != 1:
         raise not_singular(result.page_total)
     limited = kind in (Kind.UPDATE, Kind.DELETE, Kind.CALL) and preferences.strict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
@@ -10,6 +9,7 @@ from functools import lru_cache
 import asyncpg
 
 from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.rest.binding import of_request
 from src.adapters.postgres.rest.runners import Settings
 from src.domain.rest.catalog import Catalog, Name
 from src.domain.rest.request import Configuration, Request
@@ -45,7 +45,7 @@ class RoleSessions:
                 ("request.jwt.claims", identity.claims),
                 ("request.id", identity.request_id),
                 ("request.switches", self._switches),
-                *_of_request(request),
+                *((f"request.{name}", value) for name, value in of_request(request).items()),
                 *_of_settings(settings),
             ]
             await _set(connection, pairs)
@@ -63,7 +63,11 @@ class AuthenticatorSessions:
     def __init__(self, pool: Connections, configuration: Configuration, catalog: Catalog) -> None:
         self._pool = pool
         self._configuration = configuration
-        self.catalog = catalog
+        self._catalog = catalog
+
+    def use(self, catalog: Catalog) -> None:
+        """Take the settings of roles from this catalog from now on."""
+        self._catalog = catalog
 
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._configuration.anonymous_role
@@ -74,7 +78,7 @@ class AuthenticatorSessions:
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
-        catalog, configuration = self.catalog, self._configuration
+        catalog, configuration = self._catalog, self._configuration
         of_role = catalog.role_settings.get(identity.role, ())
         isolation = dict(of_role).get(ISOLATION)
         path = ", ".join(_quoted(schema) for schema in (settings.schema, *configuration.extra_search_path))
@@ -84,7 +88,7 @@ class AuthenticatorSessions:
             *(pair for pair in of_role if pair[0] != ISOLATION),
             ("role", identity.role),
             ("request.jwt.claims", identity.claims),
-            *_of_request(request),
+            *((f"request.{name}", value) for name, value in of_request(request).items()),
             *_of_settings(settings),
             *configuration.app_settings,
         ]
@@ -124,17 +128,6 @@ async def _set(connection: Connection, pairs: list[Pair]) -> None:
 def _set_statement(count: int) -> str:
     calls = (f"set_config(${2 * position + 1}, ${2 * position + 2}, true)" for position in range(count))
     return f"select {', '.join(calls)}"
-
-
-def _of_request(request: Request) -> list[Pair]:
-    headers = {name: value for name, value in request.headers if name != "cookie"}
-    cookies = [part.strip().partition("=") for header in request.all("cookie") for part in header.split(";")]
-    return [
-        ("request.method", request.method),
-        ("request.path", request.path),
-        ("request.headers", json.dumps(headers, ensure_ascii=False)),
-        ("request.cookies", json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False)),
-    ]
 
 
 def _of_settings(settings: Settings) -> list[Pair]:

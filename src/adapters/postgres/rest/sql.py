@@ -413,3 +413,12 @@ def add_condition(query: Query, condition: Node) -> None:
     """One more condition on the rows of a query."""
     where = query.args.get("where")
     query.set("where", exp.Where(this=_all([where.this, condition]) if where else condition))
+
+
+def add(node: Node, amount: int) -> Node:
+    return (exp.Add if amount >= 0 else exp.Sub)(this=node, expression=exp.Literal.number(abs(amount)))
+
+
+def catalog_expression(text: str) -> Node:
+    """An expression that Postgres itself wrote down, a column's default: the one text that is taken as it is."""
+    return exp.Paren(this=exp.Var(this=text))

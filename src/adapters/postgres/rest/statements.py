@@ -14,6 +14,7 @@ from src.domain.rest.media import Kind
 
 ROWS = "_postgrest_t"
 SCALAR = "pgrst_scalar"
+OF_REQUEST = ("method", "path", "headers", "cookies")
 INT8 = TypeName("pg_catalog", "int8")
 
 
@@ -41,16 +42,13 @@ def answer(
 
     Columns: total, page_total, body, headers, status, location, inserted.
     """
-    page_total: Node = sql.call("count", sql.bare(ROWS))
-    if returns is not None and returns.single:
-        page_total = sql.cast(sql.number(1), INT8)
     if counted is not None:
         total = _count_of("pgrst_source_count")
     elif total is None:
         total = sql.cast(sql.null(), INT8)
     fields = {
         "total": total,
-        "page_total": page_total,
+        "page_total": page_total(returns),
         "body": body(handler, returns),
         "headers": setting("response.headers"),
         "status": setting("response.status"),
@@ -68,7 +66,9 @@ def _count_of(name: str) -> Node:
     return sql.scalar(sql.select([sql.call("count", sql.star())], sql.table(name)))
 
 
-def page_total() -> Node:
+def page_total(returns: Returns | None = None) -> Node:
+    if returns is not None and returns.single:
+        return sql.cast(sql.number(1), INT8)
     return sql.call("count", sql.bare(ROWS))
 
 
@@ -154,7 +154,7 @@ def rows_as_json(query: Query) -> Query:
     return sql.select([sql.as_text(sql.call("row_to_json", sql.bare(ROWS)))], sql.subquery(query, ROWS))
 
 
-def with_settings(statement: Query, parameters: Parameters, *, read_only: bool = True) -> Query:
+def with_settings(statement: Query, parameters: Parameters, *, read_only: bool, of_request: bool) -> Query:
     """The statement behind the caller's settings, in one: they are made before any of its rows is looked for.
 
     The settings are materialized, and the statement, which gathers rows and so cannot be merged into its parent,
@@ -165,6 +165,8 @@ def with_settings(statement: Query, parameters: Parameters, *, read_only: bool =
         "request.id": parameters.text(Slot("request_id")),
         "request.switches": parameters.text(Slot("switches")),
     }
+    if of_request:
+        settings |= {f"request.{name}": parameters.text(Slot(name)) for name in OF_REQUEST}
     if read_only:
         settings["transaction_read_only"] = sql.literal("on")
     fields = [

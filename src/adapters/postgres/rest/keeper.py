@@ -1,0 +1,53 @@
+"""Keeps the engine's catalog current."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import asyncpg
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.rest.introspection import Exposure, read_catalog
+from src.domain.rest.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+
+class CatalogKeeper:
+    """Reads the catalog through `connections` and hands it to everyone in `users`.
+
+    A failed reading keeps the old catalog. Readings asked for while one runs become one more after it.
+    """
+
+    def __init__(self, connections: Connections, exposure: Exposure, *users: Callable[[Catalog], None]) -> None:
+        self._connections = connections
+        self._exposure = exposure
+        self._users = users
+        self._reading = asyncio.Lock()
+        self._asked = 0
+        self.loads = 0
+        self.failures = 0
+
+    async def refresh(self) -> None:
+        """Read the catalog now. Raises nothing; use `read` where a failure matters."""
+        self._asked += 1
+        asked = self._asked
+        async with self._reading:
+            if asked < self._asked:
+                return
+            try:
+                await self.read()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                self.failures += 1
+                log.warning("the schema cannot be read: %s", error)
+
+    async def read(self) -> Catalog:
+        """Read and hand over. Raises what the connection raises."""
+        async with self._connections.acquire() as connection:
+            catalog = await read_catalog(connection, self._exposure)
+        self.loads += 1
+        for use in self._users:
+            use(catalog)
+        return catalog

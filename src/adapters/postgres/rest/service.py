@@ -1,0 +1,30 @@
+"""The engine over our own database: a pool for each caller's role, reads in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.rest.binding import Binder
+from src.adapters.postgres.rest.engine import Engine
+from src.adapters.postgres.rest.introspection import Exposure
+from src.adapters.postgres.rest.keeper import CatalogKeeper
+from src.adapters.postgres.rest.runners import Runner
+from src.adapters.postgres.rest.sessions import RoleSessions
+from src.domain.context import Role
+from src.domain.rest.request import Configuration
+
+
+def service_engine(
+    pools: Mapping[Role, Connections], switches: str, configuration: Configuration
+) -> tuple[Engine, CatalogKeeper]:
+    """The engine, and the keeper whose `refresh` is to run at start and after each notification on channel pgrst.
+
+    `switches` is this process's request.switches as JSON.
+    """
+    configuration = replace(configuration, dotted_names=True, anonymous_role=Role.ANONYMOUS.value)
+    sessions = RoleSessions({role.value: pool for role, pool in pools.items()}, switches, Role.ANONYMOUS.value)
+    engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
+    exposure = Exposure(configuration.schemas, configuration.extra_search_path)
+    return engine, CatalogKeeper(pools[Role.SERVICE], exposure, engine.use)

@@ -1,0 +1,220 @@
+"""Writes INSERT, UPDATE and DELETE, whose returned rows become the source of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest.planner import SOURCE
+from src.adapters.postgres.rest.reading import ReadWriter
+from src.adapters.postgres.rest.resolved import Condition, Embed, EmbedIsNull, Level, Reference, Test, Tree
+from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
+from src.domain.rest.catalog import JSON, JSONB, TEXT, Column, Name, Table, TypeName
+from src.domain.rest.errors import RestError
+
+BODY = "pgrst_body"
+ELEMENT = "pgrst_element"
+INTEGER = TypeName("pg_catalog", "int4")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What all writes share. `parsers` read the JSON of columns whose domain has its own form."""
+
+    table: Table
+    columns: Sequence[Column]
+    parsers: Mapping[str, Name]
+    returning: Sequence[Node]
+    is_object: bool = True
+    defaults: bool = False
+
+
+def find_columns(table: Table, names: Iterable[str]) -> list[Column]:
+    """The named columns in alphabetical order. Raises RestError PGRST204."""
+    found = []
+    for name in sorted(names):
+        column = table.columns.get(name)
+        if column is None:
+            raise RestError(
+                400,
+                "PGRST204",
+                f"Could not find the '{name}' column of '{table.name.name}' in the schema cache",
+            )
+        found.append(column)
+    return found
+
+
+def insert(
+    write: Write,
+    parameters: Parameters,
+    *,
+    conflict_keys: Sequence[str] = (),
+    merges: bool = False,
+    conditions: Sequence[Condition] = (),
+) -> Node:
+    """INSERT … SELECT from the body. With `merges` a counter tells inserted rows from merged ones.
+
+    `conditions` are a PUT's: the body must agree with the URL.
+    """
+    names = [column.name for column in write.columns]
+    writer = ReadWriter(parameters)
+    body_level = Level(write.table.name, BODY, dict(write.table.columns))
+    where = [counted(up=True)] if merges and conflict_keys else []
+    where += [writer.condition(body_level, condition) for condition in conditions]
+    source = sql.select(_body_fields(write), body_rows(write, parameters), where=where)
+    conflict = None
+    if conflict_keys:
+        updated = names if merges else []
+        conflict = sql.on_conflict(conflict_keys, updated, counted(up=False))
+    return sql.insert(write.table.name, names, source, write.returning, conflict)
+
+
+def update(write: Write, parameters: Parameters, level: Level, conditions: Sequence[Condition]) -> Node:
+    """UPDATE with the body's first object; nothing is updated when it names no columns."""
+    if not write.columns:
+        return sql.select(write.returning, sql.table(write.table.name), where=[sql.false()])
+    fields = _body_fields(write)
+    names = [column.name for column in write.columns]
+    body = sql.select(
+        [sql.alias(field, name) for field, name in zip(fields, names, strict=True)],
+        body_rows(write, parameters),
+        limit=sql.number(1),
+    )
+    writer = ReadWriter(parameters)
+    where = [writer.condition(level, condition) for condition in conditions]
+    assignments = [(name, sql.column(BODY, name)) for name in names]
+    return sql.update(write.table.name, assignments, sql.subquery(body, BODY), where, write.returning)
+
+
+def delete(write: Write, parameters: Parameters, level: Level, conditions: Sequence[Condition]) -> Node:
+    writer = ReadWriter(parameters)
+    where = [writer.condition(level, condition) for condition in conditions]
+    return sql.delete(write.table.name, where, write.returning)
+
+
+def _body_fields(write: Write) -> list[Node]:
+    fields = []
+    for column in write.columns:
+        field = sql.column(BODY, column.name)
+        parser = write.parsers.get(column.name)
+        fields.append(field if parser is None else sql.call(parser, field))
+    return fields
+
+
+def body_rows(write: Write, parameters: Parameters) -> Node:
+    """The body as rows named `pgrst_body`."""
+    definitions = [(c.name, JSON if c.name in write.parsers else c.type) for c in write.columns]
+    given = [column for column in write.columns if column.default is not None]
+    if write.defaults and given:
+        return _rows_with_defaults(write, parameters, definitions, given)
+    return record_rows(parameters, definitions, is_object=write.is_object)
+
+
+def record_rows(parameters: Parameters, definitions: Sequence[tuple[str, TypeName]], *, is_object: bool) -> Node:
+    """A JSON body as rows of `definitions`; without any, as many empty rows as it has objects."""
+    text = parameters.text(Slot("body"))
+    if definitions:
+        function = "json_to_record" if is_object else "json_to_recordset"
+        return sql.record_table(sql.call(function, sql.cast(text, JSON)), BODY, definitions)
+    if is_object:
+        return sql.subquery(sql.select([sql.alias(text, "json_data")]), BODY)
+    return sql.function_table(sql.call("json_array_elements", sql.cast(text, JSON)), BODY)
+
+
+def _rows_with_defaults(
+    write: Write, parameters: Parameters, definitions: Sequence[tuple[str, TypeName]], given: Sequence[Column]
+) -> Node:
+    """Each object of the body laid over the columns' defaults."""
+    body = sql.cast(parameters.text(Slot("body")), JSONB)
+    if write.is_object:
+        body = sql.call("jsonb_build_array", body)
+    pairs = [node for c in given for node in (sql.literal(c.name), sql.catalog_expression(c.default or "null"))]
+    laid_over = sql.concatenated(sql.call("jsonb_build_object", *pairs), sql.column(ELEMENT, "value"))
+    record = sql.record_table(sql.call("jsonb_to_record", laid_over), BODY, definitions)
+    elements = sql.function_table(sql.call("jsonb_array_elements", body), ELEMENT)
+    names = [sql.alias(sql.column(BODY, name), name) for name, _ in definitions]
+    query = sql.select(names, elements, joins=[sql.join(record, "cross")])
+    return sql.subquery(query, BODY)
+
+
+def counted(*, up: bool) -> Node:
+    """Counts in pgrst.inserted while rows are written: always true."""
+    setting = sql.call(
+        "nullif", sql.call("current_setting", sql.literal("pgrst.inserted"), sql.true()), sql.literal("")
+    )
+    number = sql.add(sql.coalesce(sql.cast(setting, INTEGER), sql.number(0)), 1 if up else -1)
+    changed = sql.call("set_config", sql.literal("pgrst.inserted"), sql.cast(number, TEXT), sql.true())
+    return sql.is_null(changed, negated=True)
+
+
+def returned(level: Level, target: Level, primary_key: Sequence[str], wanted: Iterable[str]) -> list[Node]:
+    """RETURNING: what the answer selects, what its embeds join by, and the primary key.
+
+    `level` is the answer's root, over the written rows; `target` the written table itself. `wanted` are more columns.
+    """
+    names = dict.fromkeys(output.reference.name for output in level.outputs)
+    columns = target.columns or {}
+    everything = "*" in names or any(embed.relationship.function for embed in level.embeds)
+    needed = [*names, *wanted, *primary_key]
+    for embed in level.embeds:
+        needed += _joined_by(embed)
+    needed += [name for condition in level.conditions for name in _tested(condition)]
+    needed += [order.reference.name for order in level.orders if order.qualifier is None]
+    computed = {r.name: r for r in level_references(level) if r.name not in columns and r.name != "*"}
+    plain = [name for name in dict.fromkeys(needed) if name in columns]
+    fields = [sql.column(target.qualifier, "*")] if everything else [sql.column(target.qualifier, n) for n in plain]
+    for name, reference in computed.items():
+        if reference.column is not None:
+            function = Name(reference.column.declared, name)
+            fields.append(sql.alias(sql.call(function, sql.bare(target.qualifier)), name))
+    return fields or [sql.number(1)]
+
+
+def level_references(level: Level) -> list[Reference]:
+    references = [output.reference for output in level.outputs]
+    references += [order.reference for order in level.orders if order.qualifier is None]
+    tests = list(level.conditions)
+    while tests:
+        condition = tests.pop()
+        if isinstance(condition, Tree):
+            tests += condition.parts
+        elif isinstance(condition, Test):
+            references.append(condition.reference)
+    return references
+
+
+def _joined_by(embed: Embed) -> list[str]:
+    if embed.relationship.junction:
+        return [end for end, _ in embed.relationship.junction.near]
+    return [own for own, _ in embed.relationship.columns]
+
+
+def _tested(condition: Condition) -> list[str]:
+    if isinstance(condition, Tree):
+        return [name for part in condition.parts for name in _tested(part)]
+    return [] if isinstance(condition, EmbedIsNull) else [condition.reference.name]
+
+
+def location(primary_key: Sequence[str]) -> Node:
+    """`{key=eq.value,…}` of the one written row, for the Location header."""
+    row = sql.select(
+        [sql.alias(sql.call("row_to_json", sql.bare("pgrst_row")), "r")],
+        sql.table(SOURCE, "pgrst_row"),
+        limit=sql.number(1),
+    )
+    value = sql.coalesce(
+        sql.concatenated(sql.literal("eq."), sql.column("pgrst_pair", "value")), sql.literal("is.null")
+    )
+    pair = sql.concatenated(sql.column("pgrst_pair", "key"), sql.literal("="), value)
+    pairs = sql.lateral_table(sql.call("json_each_text", sql.column("pgrst_data", "r")), "pgrst_pair")
+    is_key = [sql.equal(sql.column("pgrst_pair", "key"), sql.literal(name)) for name in primary_key]
+    query: Query = sql.select(
+        [sql.call("array_agg", pair)],
+        sql.subquery(row, "pgrst_data"),
+        joins=[sql.join(pairs, "cross")],
+        where=[sql.joined("or", is_key)],
+    )
+    return sql.case(
+        sql.equal(sql.call("count", sql.bare("_postgrest_t")), sql.number(1)), sql.scalar(query), sql.null()
+    )

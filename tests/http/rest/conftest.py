@@ -1,0 +1,127 @@
+"""The REST engine over a foreign database (world.sql) as one authenticator, and over our own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+import pytest
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.rest.binding import Binder
+from src.adapters.postgres.rest.engine import Engine
+from src.adapters.postgres.rest.introspection import Exposure
+from src.adapters.postgres.rest.keeper import CatalogKeeper
+from src.adapters.postgres.rest.runners import Runner
+from src.adapters.postgres.rest.sessions import AuthenticatorSessions
+from src.domain.rest.catalog import Catalog
+from src.domain.rest.request import Configuration
+from src.http.rest.application import RestApplication
+from src.http.rest.information import Information
+from src.ports.rest import Identity
+from tests import postgres
+
+WORLD = Path(__file__).with_name("world.sql")
+ROLES = """
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'gate') then
+    create role visitor nologin; create role keeper nologin; create role gate login noinherit password 'gate';
+    grant visitor, keeper to gate;
+  end if;
+end $$;
+"""
+CONFIGURATION = Configuration(
+    schemas=("zoo",),
+    extra_search_path=("aside",),
+    anonymous_role="visitor",
+    aggregates=True,
+    plans=True,
+    may_end_transaction=True,
+    app_settings=(("app.settings.motto", "live and let live"),),
+)
+
+
+@pytest.fixture(scope="session")
+def world_template(server: postgres.Server) -> str:
+    """A database with the foreign world, to clone. Made in a thread: a test's own loop may be running already."""
+
+    async def make() -> str:
+        dsn = await server.create()
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(ROLES + WORLD.read_text())
+        await connection.close()
+        return urlsplit(dsn).path[1:]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(make())).result()
+
+
+@dataclass
+class World:
+    """A client of the engine over the foreign database; every request may choose a role by `role`."""
+
+    http: httpx.AsyncClient
+    engine: Engine
+    dsn: str
+
+    async def request(
+        self, method: str, path: str, body: object = None, *, role: str = "visitor", **headers: str
+    ) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        content = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
+        return await self.http.request(method, path, content=content, headers={"x-role": role, **named})
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.request("GET", path, **headers)
+
+    async def rows(self, path: str, **headers: str) -> Any:
+        answer = await self.get(path, **headers)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+
+def by_header(headers: Mapping[bytes, bytes]) -> Identity:
+    role = headers.get(b"x-role", b"visitor").decode()
+    return Identity(role, json.dumps({"role": role}))
+
+
+@asynccontextmanager
+async def serving_world(dsn: str, **changes: object) -> AsyncIterator[World]:
+    """The engine over a clone of the world; `changes` are of the configuration."""
+    configuration = replace(CONFIGURATION, **cast("Any", changes))
+    pool = Connections(dsn.replace("//postgres", "//gate:gate", 1), 4)
+    sessions = AuthenticatorSessions(pool, configuration, Catalog())
+    engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
+    keeper = CatalogKeeper(
+        pool, Exposure(configuration.schemas, configuration.extra_search_path), engine.use, sessions.use
+    )
+    await keeper.read()
+    application = RestApplication(engine, configuration, by_header, Information(engine, configuration))
+    transport = httpx.ASGITransport(cast("Any", application), raise_app_exceptions=True)
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as client:
+            yield World(client, engine, dsn)
+    finally:
+        await pool.close()
+
+
+@pytest.fixture
+async def world_database(server: postgres.Server, world_template: str) -> AsyncIterator[str]:
+    dsn = await server.create(world_template)
+    yield dsn
+    await server.drop(dsn)
+
+
+@pytest.fixture
+async def world(world_database: str) -> AsyncIterator[World]:
+    async with serving_world(world_database) as served:
+        yield served

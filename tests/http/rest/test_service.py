@@ -1,0 +1,73 @@
+"""The engine at /rest/v1 of our own service: dotted names, login roles, claims in the same statement."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.database import LOGIN_ROLES
+from src.adapters.postgres.rest.service import service_engine
+from src.app import login_dsn
+from src.domain.rest.request import Configuration
+from src.http.auth import Authenticator
+from src.http.rest.service import service_application
+from tests import postgres
+from tests.conftest import ITINERARY, OPS_USER, Api
+
+SCHEMAS = ("public", "fin", "ops", "booking", "payment", "core", "audit")
+
+
+@pytest.fixture
+async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
+    settings = postgres.settings(database)
+    pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
+    engine, keeper = service_engine(pools, settings.switches_json, Configuration(schemas=SCHEMAS))
+    await keeper.read()
+    application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secret))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", application)), base_url="http://rest") as client:
+        yield client
+    for pool in pools.values():
+        await pool.close()
+
+
+async def test_the_ledger_is_read_by_the_service_under_its_dotted_name(rest: httpx.AsyncClient) -> None:
+    answer = await rest.get("/fin.ledger?payment_id=eq.11111111-1111-4111-8111-111111111111&order=occurred_at", headers=Api.service)
+    assert answer.status_code == 200
+    assert answer.json() == []
+
+
+async def test_ops_read_bookings_and_others_are_refused(rest: httpx.AsyncClient) -> None:
+    rows = (await rest.get("/ops.v_bookings?select=id,status", headers=Api.user(OPS_USER))).json()
+    assert {"id": ITINERARY, "status": "pending"} in rows or rows
+    assert (await rest.get("/ops.v_bookings?select=id", headers=Api.user())).json() == []
+    anonymous = await rest.get("/ops.v_bookings?select=id", headers=Api.anonymous)
+    assert anonymous.status_code == 401
+    assert anonymous.json()["code"] == "42501"
+
+
+async def test_a_profile_names_the_schema_of_a_bare_name(rest: httpx.AsyncClient) -> None:
+    answer = await rest.get("/itineraries?select=id&limit=1", headers={**Api.service, "accept-profile": "booking"})
+    assert answer.status_code == 200
+    assert answer.headers["content-profile"] == "booking"
+
+
+async def test_no_token_is_refused_before_anything_is_read(rest: httpx.AsyncClient) -> None:
+    answer = await rest.get("/fin.ledger")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_money_stays_closed_to_writes(rest: httpx.AsyncClient) -> None:
+    answer = await rest.post("/payment.payments", json={"itinerary_id": ITINERARY}, headers=Api.service)
+    assert answer.status_code == 403
+    assert answer.json()["code"] == "42501"
+
+
+async def test_a_function_runs_as_its_caller(rest: httpx.AsyncClient) -> None:
+    answer = await rest.post("/rpc/no_such", json={}, headers=Api.service)
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "PGRST202"
