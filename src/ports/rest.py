@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from src.domain.rest.catalog import Catalog
+from src.domain.rest.catalog import Catalog, Name, Routine, Table
 from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.request import Job, Request
 
@@ -34,6 +34,12 @@ class RestEngine(Protocol):
     @property
     def catalog(self) -> Catalog | None:
         """What is known of the database; None until it was read once."""
+
+    def table(self, name: Name) -> Table:
+        """An exposed relation. Raises RestError PGRST205."""
+
+    def routine(self, job: Job) -> Routine:
+        """The function a request calls. Raises RestError PGRST202 or PGRST203."""
 
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request. Raises RestError for what the catalog does not have."""

@@ -118,4 +118,4 @@ class Plan:
     windows: tuple[Window, ...] = ()
     columns: tuple[str, ...] | None = None
     on_conflict: tuple[str, ...] | None = None
-    distinct: bool = False
+    distinct: tuple[Path, ...] = ()

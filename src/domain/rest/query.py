@@ -77,6 +77,7 @@ class _Reader:
         self._orders: list[tuple[Path, tuple[OrderTerm, ...]]] = []
         self._bounds: dict[str, dict[str, str]] = {}
         self._names: set[str] = set()
+        self._distinct: list[Path] = []
         self._has_logic = False
 
     def query(self) -> Query:
@@ -92,7 +93,7 @@ class _Reader:
             windows=(*self._root_window(window), *self._windows()),
             columns=self._columns("columns"),
             on_conflict=self._columns("on_conflict"),
-            distinct=False,
+            distinct=tuple(self._distinct),
         )
         return Query(
             plan,
@@ -112,6 +113,10 @@ class _Reader:
             self._has_logic = True
             path, tree = parse_logic(key, value)
             self._conditions.append((path, number_values(tree, self._values)))
+        elif word == "distinct" and value in ("true", "false"):
+            # Never a filter: those have an operator.
+            if value == "true":
+                self._distinct.append((*parse_tree_path(head)[0], parse_tree_path(head)[1].name) if head else ())
         elif word in ("limit", "offset"):
             self._bounds.setdefault(head, {}).setdefault(word, value)
         else:

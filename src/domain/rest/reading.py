@@ -19,12 +19,13 @@ def read(configuration: Configuration, request: Request) -> Job:
     preferences = parse_preferences(request.all("prefer"), may_end_transaction=configuration.may_end_transaction)
     action = route(configuration, request)
     raw_query, body = request.raw_query, request.body
-    if action.kind is Kind.CREATE and preferences.read:
-        action, raw_query, body = replace(action, kind=Kind.READ), _joined(raw_query, body), b""
+    if request.method == "QUERY" or (request.method == "POST" and preferences.read):
+        kind = Kind.READ if action.kind is Kind.CREATE else action.kind
+        action, raw_query, body = replace(action, kind=kind, by_get=True), _joined(raw_query, body), b""
     query = parse_query(
         raw_query,
-        call=action.kind is Kind.CALL and action.by_get,
-        header_range=request.header("range") if request.method == "GET" else None,
+        call=action.kind is Kind.ROUTINE_INFO or (action.kind is Kind.CALL and action.by_get),
+        header_range=request.header("range") if request.method in ("GET", "QUERY") else None,
     )
     if action.kind is Kind.UPSERT and not query.range.everything:
         raise put_with_limit()

@@ -39,8 +39,15 @@ RELATION_KINDS = {
     "PUT": Kind.UPSERT,
     "DELETE": Kind.DELETE,
     "OPTIONS": Kind.RELATION_INFO,
+    "QUERY": Kind.READ,
 }
-ROUTINE_KINDS = {"GET": Kind.CALL, "HEAD": Kind.CALL, "POST": Kind.CALL, "OPTIONS": Kind.ROUTINE_INFO}
+ROUTINE_KINDS = {
+    "GET": Kind.CALL,
+    "HEAD": Kind.CALL,
+    "POST": Kind.CALL,
+    "OPTIONS": Kind.ROUTINE_INFO,
+    "QUERY": Kind.CALL,
+}
 ROOT_KINDS = {"GET": Kind.ROOT, "HEAD": Kind.ROOT, "OPTIONS": Kind.ROOT_INFO}
 
 
@@ -117,7 +124,7 @@ def route(configuration: Configuration, request: Request) -> Action:
     """The action a request asks for. Raises RestError for a path, method or schema that is not served."""
     parts = request.path.strip("/").split("/") if request.path.strip("/") else []
     method = request.method
-    head, by_get = method == "HEAD", method in ("GET", "HEAD")
+    head, by_get = method == "HEAD", method in ("GET", "HEAD", "QUERY")
     if parts and parts[0] == "rpc" and len(parts) == 2:  # noqa: PLR2004 - rpc/name
         schema, name, negotiated = _schema(configuration, request, parts[1])
         if method not in ROUTINE_KINDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from urllib.parse import quote
 
 from src.domain.rest.catalog import Returns
@@ -14,6 +15,7 @@ from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.ranges import content_range, status_of
 from src.domain.rest.request import Job, Kind
 
+CACHEABLE = (200, 206)
 WARNING = (
     "Embedded resource was referenced by relation name even though it has an alias. "
     "This is deprecated and will stop working in a future release. Update {} in query string filters, orders or limits."
@@ -39,9 +41,24 @@ def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
         change = ", ".join(f"`{name}` to `{alias}`" for name, alias in prepared.warnings)
         headers.append(("Warning", f'299 PostgREST "{WARNING.format(change)}"'))
     status, headers = _overridden(status, headers, result)
-    if not any(name.lower() == "vary" for name, _ in headers):
+    names = {name.lower() for name, _ in headers}
+    if "vary" not in names:
         headers.append(("Vary", "Accept, Prefer, Range"))
+    if job.action.by_get and body and status in CACHEABLE and "etag" not in names:
+        return _conditional(job, Response(status, headers, body))
     return Response(status, headers, body)
+
+
+def _conditional(job: Job, response: Response) -> Response:
+    """The answer with its entity tag, or 304 when the client has it already."""
+    shown = [value for name, value in response.headers if name in ("Content-Range", "Content-Type")]
+    digest = blake2b(response.body, digest_size=16, key="\n".join(shown).encode()[:64]).hexdigest()
+    tag = f'"{digest}"'
+    asked = job.request.header("if-none-match")
+    if asked is not None and any(known.strip().removeprefix("W/") in (tag, "*") for known in asked.split(",")):
+        kept = [(name, value) for name, value in response.headers if name not in ("Content-Length", "Content-Type")]
+        return Response(304, [*kept, ("ETag", tag)])
+    return Response(response.status, [*response.headers, ("ETag", tag)], response.body)
 
 
 Parts = tuple[int, Headers, bytes]

@@ -28,14 +28,18 @@ async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     engine, keeper = service_engine(pools, settings.switches_json, Configuration(schemas=SCHEMAS))
     await keeper.read()
     application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secret))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", application)), base_url="http://rest") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(cast("Any", application)), base_url="http://rest"
+    ) as client:
         yield client
     for pool in pools.values():
         await pool.close()
 
 
 async def test_the_ledger_is_read_by_the_service_under_its_dotted_name(rest: httpx.AsyncClient) -> None:
-    answer = await rest.get("/fin.ledger?payment_id=eq.11111111-1111-4111-8111-111111111111&order=occurred_at", headers=Api.service)
+    answer = await rest.get(
+        "/fin.ledger?payment_id=eq.11111111-1111-4111-8111-111111111111&order=occurred_at", headers=Api.service
+    )
     assert answer.status_code == 200
     assert answer.json() == []
 

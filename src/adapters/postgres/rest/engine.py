@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Hashable
 
+from src.adapters.postgres.rest.calling import find_routine
+from src.adapters.postgres.rest.lookups import find_table
 from src.adapters.postgres.rest.preparation import Preparation
 from src.adapters.postgres.rest.runners import Runner
-from src.domain.rest.catalog import Catalog
+from src.domain.rest.catalog import Catalog, Name, Routine, Table
 from src.domain.rest.errors import no_catalog
 from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.request import Configuration, Job, Request
@@ -34,6 +36,18 @@ class Engine:
         """Serve by this catalog from now on."""
         self._preparation = Preparation(catalog, self.configuration)
         self._shapes.clear()
+
+    def table(self, name: Name) -> Table:
+        return find_table(self._known, name)
+
+    def routine(self, job: Job) -> Routine:
+        return find_routine(self._known, job)
+
+    @property
+    def _known(self) -> Catalog:
+        if self._preparation is None:
+            raise no_catalog()
+        return self._preparation.catalog
 
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request, from the cache when its shape is known. Raises RestError."""

@@ -38,8 +38,9 @@ class ReadPlanner:
 
     def resolve(self, root: Level, plan: Plan, *, only_embeds: bool = False) -> Level:
         """Fill `root` with what `plan` asks for. `only_embeds` leaves out the root's own filters (writes have them)."""
-        root.distinct = plan.distinct
         self._select(root, plan.select)
+        for path in plan.distinct:
+            self._level(root, path).distinct = True
         for path, condition in plan.conditions:
             if path or not only_embeds:
                 level = self._level(root, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from src.adapters.postgres.rest import sql
 from src.adapters.postgres.rest.resolved import (
@@ -65,6 +66,13 @@ class ReadWriter:
             offset=offset,
             distinct=level.distinct,
         )
+
+    def total(self, root: Level) -> Query:
+        """One row for each row that the root has without its window."""
+        if not root.distinct:
+            return self.count(root)
+        rows = ReadWriter(self._parameters).query(replace(root, window=None, orders=[]))
+        return sql.select([sql.number(1)], sql.subquery(rows, "pgrst_distinct"))
 
     def count(self, level: Level, embed: Embed | None = None) -> Query:
         """`SELECT 1` of the rows that the level has without its window; inner embeds become EXISTS."""

@@ -142,7 +142,7 @@ def read_statement(
     writer = ReadWriter(parameters, limited=limited)
     source = writer.query(root)
     windowed = limited or root.window is not None
-    counted = writer.count(root) if counts and windowed else None
+    counted = writer.total(root) if counts and windowed else None
     if counted is not None and estimated and limited:
         counted.set("limit", sql.limit(parameters.raw(Slot("estimate"))))
     rows = sql.select([sql.star()], sql.table(SOURCE))

@@ -1,0 +1,199 @@
+"""`ecotrips rest`: the REST engine alone, over any database, in PostgREST's place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import asyncpg
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.rest.binding import Binder
+from src.adapters.postgres.rest.engine import Engine
+from src.adapters.postgres.rest.introspection import Exposure
+from src.adapters.postgres.rest.keeper import CatalogKeeper
+from src.adapters.postgres.rest.runners import Runner
+from src.adapters.postgres.rest.sessions import AuthenticatorSessions
+from src.adapters.postgres.rest.stored_settings import stored_settings
+from src.domain.rest.catalog import Catalog
+from src.http.rest.admin import Admin
+from src.http.rest.application import Asgi, Message, Receive, RestApplication, Send
+from src.http.rest.claims import BadPathError, parse_claim_path
+from src.http.rest.cors import Cors
+from src.http.rest.edge import Edge
+from src.http.rest.information import Information
+from src.http.rest.jwt import BadSecretError, JwtIdentities, keys_of
+from src.rest_settings import OPTIONS, RestSettings, rest_settings
+from src.settings import SettingsError
+
+log = logging.getLogger("ecotrips.rest")
+LEVELS = {
+    "crit": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+LONGEST_PAUSE_SECONDS = 32
+
+
+class Standalone:
+    """The engine over one foreign database. Settings kept in that database win over those given."""
+
+    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._flags = dict(flags)
+        self._stored: dict[str, str] = {}
+        self.settings = rest_settings(environ, self._flags)
+        self._pool = Connections(
+            self.settings.db_uri,
+            self.settings.db_pool,
+            patience=float(self.settings.db_pool_acquisition_timeout),
+            pooler=not self.settings.db_prepared_statements,
+        )
+        self._compose()
+        channels = {self.settings.db_channel: self.refresh} if self.settings.db_channel_enabled else {}
+        self._notifications = Notifications(self.settings.db_uri, channels)
+
+    def _compose(self) -> None:
+        settings = self.settings
+        configuration = settings.configuration
+        sessions = AuthenticatorSessions(self._pool, configuration, Catalog())
+        self.engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
+        exposure = Exposure(configuration.schemas, configuration.extra_search_path, settings.hoisted_settings)
+        self.keeper = CatalogKeeper(self._pool, exposure, self.engine.use, sessions.use)
+        self.identities = _identities(settings)
+        server = f"http://{settings.server_host}:{settings.server_port}/"
+        information = Information(self.engine, configuration, server)
+        application = RestApplication(
+            self.engine, configuration, self.identities, information, server_timing=settings.server_timing
+        )
+        origins = tuple(origin.encode() for origin in settings.cors_origins)
+        self._application: Asgi = Edge(Cors(application, origins), settings.server_trace_header.encode())
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+    async def start(self) -> None:
+        """Read the schema, once; when that fails the reading goes on behind, and requests are answered with 503."""
+        await self.refresh()
+        if self.settings.db_channel_enabled:
+            await self._notifications.start()
+        if self.engine.catalog is None:
+            self._retrying = asyncio.create_task(self._retry())
+
+    async def stop(self) -> None:
+        await self._notifications.stop()
+        await self._pool.close()
+
+    async def refresh(self) -> None:
+        """Read stored settings and the schema again; what fails leaves the old ones in place."""
+        try:
+            await self._refresh_settings()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, SettingsError) as error:
+            log.error("the settings kept in the database cannot be read: %s", error)
+        await self.keeper.refresh()
+
+    async def _refresh_settings(self) -> None:
+        if not self.settings.db_config:
+            return
+        async with self._pool.acquire() as connection:
+            stored = await stored_settings(connection, self.settings.db_pre_config, OPTIONS)
+        if stored == self._stored:
+            return
+        self.settings = rest_settings(self._environ, {**self._flags, **stored})
+        self._stored = stored
+        catalog = self.engine.catalog
+        self._compose()
+        if catalog is not None:
+            self.engine.use(catalog)
+
+    async def _retry(self) -> None:
+        pause = 1
+        while self.engine.catalog is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            await self.refresh()
+
+    def figures(self) -> dict[str, float]:
+        """What /metrics of the administration port shows, by PostgREST's names."""
+        return {
+            "pgrst_schema_cache_loads_total": self.keeper.loads,
+            "pgrst_schema_cache_load_failures_total": self.keeper.failures,
+            "pgrst_db_pool_max": self.settings.db_pool,
+            "pgrst_db_pool_available": self.settings.db_pool - self._pool.busy,
+            "pgrst_db_pool_waiting": self._pool.waiting,
+            "pgrst_jwt_cache_requests_total": self.identities.lookups,
+            "pgrst_jwt_cache_hits_total": self.identities.hits,
+        }
+
+
+def _identities(settings: RestSettings) -> JwtIdentities:
+    try:
+        keys = keys_of(settings.jwt_secret, is_base64=settings.jwt_secret_is_base64) if settings.jwt_secret else None
+        path = parse_claim_path(settings.jwt_role_claim_key)
+    except (BadSecretError, BadPathError) as error:
+        raise SettingsError(str(error)) from None
+    return JwtIdentities(
+        keys, settings.configuration.anonymous_role, path, settings.jwt_audience, settings.jwt_cache_max_entries
+    )
+
+
+def serve(environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 read schema and settings again. Raises SettingsError."""
+    standalone = Standalone(environ, flags or {})
+    logging.basicConfig(level=LEVELS[standalone.settings.log_level], stream=sys.stderr, force=True)
+    uvloop.run(_serve(standalone))
+
+
+async def _serve(standalone: Standalone) -> None:
+    await standalone.start()
+    settings = standalone.settings
+    servers = [_server(standalone, settings.server_host, settings.server_port, settings.server_unix_socket)]
+    if settings.admin_port is not None:
+        admin = Admin(
+            lambda: standalone.engine.catalog is not None, lambda: standalone.engine.catalog, standalone.figures
+        )
+        servers.append(_server(admin, settings.admin_host, settings.admin_port, ""))
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, _stop, servers)
+    refreshing: set[asyncio.Task[None]] = set()
+    for sign in (signal.SIGUSR1, signal.SIGUSR2):
+        loop.add_signal_handler(sign, lambda: refreshing.add(loop.create_task(standalone.refresh())))
+    print(f"serving http://{settings.server_host}:{settings.server_port}", flush=True)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*(server.serve() for server in servers))
+    finally:
+        await standalone.stop()
+
+
+def _stop(servers: list[Server]) -> None:
+    for server in servers:
+        server.stop()  # type: ignore[no-untyped-call]  # granian's embedded server has no annotations
+
+
+def _server(application: Asgi, host: str, port: int, unix_socket: str) -> Server:
+    return Server(
+        application,
+        address=host,
+        port=port,
+        uds=Path(unix_socket) if unix_socket else None,
+        interface=Interfaces.ASGINL,
+        log_enabled=False,
+    )
+
+
+if __name__ == "__main__":
+    serve()
