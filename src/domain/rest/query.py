@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
@@ -9,11 +10,14 @@ from src.domain.rest.errors import query_error
 from src.domain.rest.filters import number_values, numbered, parse_logic, parse_operation
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.domain.rest.parsing import Syntax
-from src.domain.rest.plan import Condition, OrderTerm, Path, Plan, Window
+from src.domain.rest.plan import Condition, Field, OrderTerm, Path, Plan, SelectField, Window
 from src.domain.rest.ranges import Range, number, top_level
 
 Pair = tuple[str, str | None]
 RESERVED = frozenset({"select", "columns", "on_conflict"})
+ALL_COLUMNS = (SelectField(Field("*")),)
+EVERYTHING = Range()
+PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Query:
     plan: Plan
     values: tuple[str | int, ...]
     arguments: tuple[tuple[str, str], ...]
-    canonical: str
+    pairs: tuple[Pair, ...]
     range: Range
     filter_names: frozenset[str]
     has_logic: bool
@@ -34,24 +38,34 @@ def pairs_of(raw: bytes) -> list[Pair]:
 
     Raises RestError for text that is not UTF-8 or holds NUL, which no name or value of Postgres can.
     """
-    pairs: list[Pair] = []
-    for part in raw.replace(b";", b"&").split(b"&"):
-        if part:
-            key, equals, value = part.replace(b"+", b" ").partition(b"=")
-            pairs.append((_text(key), _text(value) if equals else None))
-    return pairs
-
-
-def _text(raw: bytes) -> str:
+    if not raw:
+        return []
     try:
-        text = (unquote_to_bytes(raw) if b"%" in raw else raw).decode()
+        text = raw.decode()
+        if ";" in text:
+            text = text.replace(";", "&")
+        encoded = "%" in text or "+" in text
+        pairs = [_pair(part, encoded=encoded) for part in text.split("&") if part]
     except UnicodeDecodeError:
         message = "failed to parse the query string"
         raise query_error(message, "it is not valid UTF-8") from None
-    if "\0" in text:
+    if "\0" in text or "%00" in text:
         message = "failed to parse the query string"
         raise query_error(message, "it holds a NUL character")
-    return text
+    return pairs
+
+
+def _pair(part: str, *, encoded: bool) -> Pair:
+    key, equals, value = part.partition("=")
+    if encoded:
+        key, value = _decoded(key), _decoded(value)
+    return key, value if equals else None
+
+
+def _decoded(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = None) -> Query:
@@ -59,56 +73,70 @@ def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = No
 
     Raises RestError PGRST100 where it does not parse, PGRST103 for an impossible range.
     """
+    reader = _Reader(call=call)
     pairs = pairs_of(raw)
     try:
-        return _Reader(pairs, header_range, call=call).query()
+        for key, value in pairs:
+            if value is not None:
+                reader.take(key, value)
+        return reader.query(pairs, header_range)
     except Syntax as syntax:
         raise query_error(syntax.where, syntax.what) from None
 
 
 class _Reader:
-    def __init__(self, pairs: list[Pair], header_range: str | None, *, call: bool) -> None:
-        self._pairs = pairs
-        self._header_range = header_range
+    """Sorts parameters by what they are, keeping values apart."""
+
+    def __init__(self, *, call: bool) -> None:
         self._call = call
         self._values: list[str | int] = []
         self._arguments: list[tuple[str, str]] = []
         self._conditions: list[tuple[Path, Condition]] = []
         self._orders: list[tuple[Path, tuple[OrderTerm, ...]]] = []
         self._bounds: dict[str, dict[str, str]] = {}
-        self._names: set[str] = set()
+        self._given: dict[str, str] = {}
+        self._names: list[str] = []
         self._distinct: list[Path] = []
         self._has_logic = False
 
-    def query(self) -> Query:
-        for key, value in self._pairs:
-            if value is not None and key not in RESERVED:
-                self._read(key, value)
-        root = self._bounds.pop("", {})
-        window = top_level(root.get("limit"), root.get("offset"), self._header_range)
+    def query(self, pairs: list[Pair], header_range: str | None) -> Query:
+        """All that was taken. Raises Syntax and RestError."""
+        root = self._bounds.pop("", None)
+        window = EVERYTHING
+        if root is not None or header_range is not None:
+            bounds = root or {}
+            window = top_level(bounds.get("limit"), bounds.get("offset"), header_range)
+        given = self._given
         plan = Plan(
-            select=parse_select(self._first("select") or "*") if self._first("select") != "" else (),
-            conditions=tuple(self._conditions),
-            orders=tuple(self._orders),
-            windows=(*self._root_window(window), *self._windows()),
-            columns=self._columns("columns"),
-            on_conflict=self._columns("on_conflict"),
-            distinct=tuple(self._distinct),
+            parse_select(given["select"]) if "select" in given else ALL_COLUMNS,
+            tuple(self._conditions),
+            tuple(self._orders),
+            (*self._root_window(window), *self._windows()),
+            parse_columns("columns", given["columns"]) if "columns" in given else None,
+            parse_columns("on_conflict", given["on_conflict"]) if "on_conflict" in given else None,
+            tuple(self._distinct),
         )
         return Query(
             plan,
             tuple(self._values),
             tuple(self._arguments),
-            _canonical(self._pairs),
+            tuple(pairs),
             window,
             frozenset(self._names),
             self._has_logic,
         )
 
-    def _read(self, key: str, value: str) -> None:
+    def take(self, key: str, value: str) -> None:
+        """One parameter. Raises Syntax."""
+        if key in RESERVED:
+            # The first of a repeated one counts.
+            self._given.setdefault(key, value)
+            return
         head, _, word = key.rpartition(".")
         if word == "order":
             self._orders.append((parse_tree_path(key)[0], parse_order(value)))
+        elif word in ("limit", "offset"):
+            self._bounds.setdefault(head, {}).setdefault(word, value)
         elif word in ("and", "or"):
             self._has_logic = True
             path, tree = parse_logic(key, value)
@@ -116,9 +144,7 @@ class _Reader:
         elif word == "distinct" and value in ("true", "false"):
             # Never a filter: those have an operator.
             if value == "true":
-                self._distinct.append((*parse_tree_path(head)[0], parse_tree_path(head)[1].name) if head else ())
-        elif word in ("limit", "offset"):
-            self._bounds.setdefault(head, {}).setdefault(word, value)
+                self._distinct.append(_path(head))
         else:
             self._filter(key, value)
 
@@ -131,7 +157,7 @@ class _Reader:
                 raise
             self._arguments.append((column.name, value))
             return
-        self._names.add(key)
+        self._names.append(key)
         self._conditions.append((path, numbered(column, operation, self._values)))
 
     def _root_window(self, window: Range) -> list[Window]:
@@ -142,9 +168,8 @@ class _Reader:
     def _windows(self) -> list[Window]:
         windows = []
         for head, bounds in self._bounds.items():
-            path, field = parse_tree_path(head)
             limit, offset = number(bounds.get("limit", "")), number(bounds.get("offset", ""))
-            windows.append(Window((*path, field.name), self._position(limit), self._position(offset)))
+            windows.append(Window(_path(head), self._position(limit), self._position(offset)))
         return windows
 
     def _position(self, value: int | None) -> int:
@@ -153,21 +178,26 @@ class _Reader:
         self._values.append(value)
         return len(self._values) - 1
 
-    def _first(self, name: str) -> str | None:
-        return next((value for key, value in self._pairs if key == name), None)
 
-    def _columns(self, name: str) -> tuple[str, ...] | None:
-        text = self._first(name)
-        return None if text is None else parse_columns(name, text)
+def _path(head: str) -> Path:
+    if not head:
+        return ()
+    path, field = parse_tree_path(head)
+    return (*path, field.name)
 
 
-def _canonical(pairs: list[Pair]) -> str:
+def canonical(pairs: tuple[Pair, ...]) -> str:
     """The parameters sorted by name, as Content-Location gives them."""
     grouped: dict[str, list[str]] = {}
-    for key, value in sorted(pairs, key=lambda pair: pair[0].encode()):
-        grouped.setdefault(key, []).append(_quoted(value or ""))
-    return "&".join(f"{_quoted(key)}={','.join(values)}" for key, values in grouped.items())
+    for key, value in sorted(pairs, key=_by_name):
+        grouped.setdefault(key, []).append(quoted(value or ""))
+    return "&".join([f"{quoted(key)}={','.join(values)}" for key, values in grouped.items()])
 
 
-def _quoted(text: str) -> str:
-    return quote(text, safe="-_.~")
+def _by_name(pair: Pair) -> str:
+    return pair[0]
+
+
+def quoted(text: str) -> str:
+    """Percent-encoded but for what never needs it."""
+    return text if PLAIN.fullmatch(text) else quote(text, safe="-_.~")

@@ -9,6 +9,7 @@ from src.domain.rest.errors import bad_range
 
 LARGEST = 2**63 - 1
 HEADER = re.compile(r"^(\d+)-(\d*)$", re.ASCII)
+NEGATIVE = "Limit should be greater than or equal to zero."
 NUMBER = re.compile(r"^\s*(-?)(\d+)\s*$", re.ASCII)
 
 
@@ -41,8 +42,7 @@ def top_level(limit: str | None, offset: str | None, header: str | None) -> Rang
     start = max(number(offset) or 0, 0) if offset is not None else 0
     rows = number(limit) if limit is not None else None
     if rows is not None and rows < 0:
-        message = "Limit should be greater than or equal to zero."
-        raise bad_range(message)
+        raise bad_range(NEGATIVE)
     if header is not None and (match := HEADER.match(header)):
         first, last = int(match[1][:20]), int(match[2][:20]) if match[2] else None
         if last is not None and last < first:
@@ -51,7 +51,9 @@ def top_level(limit: str | None, offset: str | None, header: str | None) -> Rang
         upper = [bound for bound in (start + rows - 1 if rows is not None else None, last) if bound is not None]
         if rows != 0:
             start = max(start, first)
-            rows = max(min(upper) - start + 1, 0) if upper else None
+            rows = min(upper) - start + 1 if upper else None
+            if rows is not None and rows <= 0:
+                raise bad_range(NEGATIVE)
     return Range(min(start, LARGEST), rows if rows is None else min(rows, LARGEST))
 
 

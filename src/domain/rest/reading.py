@@ -32,15 +32,18 @@ def read(configuration: Configuration, request: Request) -> Job:
     content_type = request.header("content-type")
     content = JSON if content_type is None else parse_media_type(content_type)
     payload = None
-    if action.kind in WITH_BODY or _called_with_body(action):
+    if _has_body(action):
         columns = query.plan.columns if action.kind is not Kind.UPSERT else None
         payload = parse_payload(body, content, columns, call=action.kind is Kind.CALL)
     accept = parse_accept(request.header("accept"))
     return Job(request, action, query, preferences, accept, content, payload)
 
 
-def _called_with_body(action: Action) -> bool:
-    return action.kind is Kind.CALL and not action.by_get
+def _has_body(action: Action) -> bool:
+    kind = action.kind
+    if kind is Kind.READ:
+        return False
+    return kind in WITH_BODY or (kind is Kind.CALL and not action.by_get)
 
 
 def _joined(raw_query: bytes, body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from src.domain.rest.catalog import Name
@@ -79,7 +79,7 @@ class Configuration:
     anonymous_role: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """`path` is decoded and below the mount; names of `headers` are in lower case and may repeat."""
 
@@ -88,12 +88,17 @@ class Request:
     raw_query: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    _first: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first = dict(reversed(self.headers))
 
     def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
+        """The first of this name."""
+        return self._first.get(name)
 
     def all(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key == name]
+        return [value for key, value in self.headers if key == name] if name in self._first else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,8 @@ class Job:
 
 def route(configuration: Configuration, request: Request) -> Action:
     """The action a request asks for. Raises RestError for a path, method or schema that is not served."""
-    parts = request.path.strip("/").split("/") if request.path.strip("/") else []
+    path = request.path.strip("/")
+    parts = path.split("/") if path else []
     method = request.method
     head, by_get = method == "HEAD", method in ("GET", "HEAD", "QUERY")
     if parts and parts[0] == "rpc" and len(parts) == 2:  # noqa: PLR2004 - rpc/name

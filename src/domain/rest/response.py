@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from urllib.parse import quote
 
 from src.domain.rest.catalog import Returns
 from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.preferences import applied
 from src.domain.rest.prepared import Prepared, ResultSet
+from src.domain.rest.query import canonical, quoted
 from src.domain.rest.ranges import content_range, status_of
 from src.domain.rest.request import Job, Kind
 
@@ -68,9 +68,9 @@ def _read(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     first = job.query.range.offset
     last = first + result.page_total - 1
     status = status_of(first, last, result.total)
-    location = f"/{quote(job.action.name.name, safe='-_.~')}"
-    if job.query.canonical:
-        location += f"?{job.query.canonical}"
+    location = f"/{quoted(job.action.name.name)}"
+    if job.query.pairs:
+        location += f"?{canonical(job.query.pairs)}"
     headers: Headers = [("Content-Range", content_range(first, last, result.total)), ("Content-Location", location)]
     body = _page_body(job, result, status)
     if not job.action.head:
@@ -92,14 +92,14 @@ def _create(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     headers: Headers = []
     if result.location:
         pairs = (pair.partition("=") for pair in result.location)
-        query = "&".join(f"{quote(key, safe='-_.~')}={quote(value, safe='-_.~')}" for key, _, value in pairs)
-        headers.append(("Location", f"/{quote(job.action.name.name, safe='-_.~')}?{query}"))
+        query = "&".join(f"{quoted(key)}={quoted(value)}" for key, _, value in pairs)
+        headers.append(("Location", f"/{quoted(job.action.name.name)}?{query}"))
     headers.append(("Content-Range", content_range(1, 0, result.page_total if preferences.counts else None)))
     table = prepared.table
     keyed = (table is not None and bool(table.primary_key)) or job.query.plan.on_conflict is not None
     names = ["missing", "return", "count", "tx", "handling", "timezone"]
     headers += _applied(job, *names, *(["resolution"] if keyed else []))
-    merged = preferences.resolution == "merge-duplicates" and result.inserted is not None and result.inserted <= 0
+    merged = preferences.resolution == "merge-duplicates" and (result.inserted or 0) <= 0
     status = 200 if merged else 201
     if preferences.representation == "representation":
         return status, [*headers, *_content_type(job, prepared), _length(result.body)], result.body

@@ -63,6 +63,7 @@ def _takes_body(routine: Routine, job: Job) -> bool:
 
 
 def _ambiguous(found: list[Routine]) -> RestError:
+    found = sorted(found, key=lambda r: (len(r.parameters), [(p.name, p.shown_type) for p in r.parameters]))
     shown = ", ".join(
         f"{r.name.schema}.{r.name.name}({', '.join(f'{p.name} => {p.shown_type}' for p in r.parameters)})"
         for r in found
@@ -71,7 +72,8 @@ def _ambiguous(found: list[Routine]) -> RestError:
         300,
         "PGRST203",
         f"Could not choose the best candidate function between: {shown}",
-        hint="Try renaming the parameters or the function itself in the database so function overloading can be resolved",
+        hint="Try renaming the parameters or the function itself in the database "
+        "so function overloading can be resolved",
     )
 
 

@@ -76,20 +76,20 @@ class Engine:
 def _shape(job: Job) -> Hashable:
     """All that decides the text of the statement: everything but the values."""
     action, query, preferences, payload = job.action, job.query, job.preferences, job.payload
-    if payload is None and not query.arguments:
-        body: Hashable = None
-    else:
-        given = payload.arguments if payload and payload.arguments is not None else query.arguments
-        names = tuple(name for name, _ in given)
-        body = (payload.keys, payload.is_object, payload.arguments is None, names) if payload else names
+    body: Hashable = None
+    if payload is not None:
+        names = tuple(name for name, _ in payload.arguments or ())
+        body = (payload.keys, payload.is_object, payload.arguments is None, names)
+    elif query.arguments:
+        body = tuple(name for name, _ in query.arguments)
     return (
-        action.kind,
+        action.kind.value,
         action.name,
         action.head,
         action.by_get,
         query.plan,
-        job.accept,
-        job.content,
+        job.request.header("accept"),
+        job.request.header("content-type"),
         preferences.count,
         preferences.representation,
         preferences.resolution,

@@ -71,9 +71,7 @@ class ReadPlanner:
         if item.aggregate and not self.aggregates:
             raise no_aggregates()
         if item.field.name == "count" and not item.field.path and not self._has(level, "count"):
-            # The old spelling of count().
-            if not self.aggregates:
-                raise unknown_column(level.qualifier, "count", level.columns or {})
+            # The old spelling of count(), which no switch turns off.
             item = replace(item, field=Field("*"), aggregate="count")
         reference = self.reference(level, item.field)
         column = reference.column

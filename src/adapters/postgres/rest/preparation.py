@@ -33,11 +33,10 @@ from src.domain.rest.catalog import JSON, Catalog, Name, Returns, Table
 from src.domain.rest.errors import RestError, max_affected_of_single, put_without_key
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.media import MediaType
-from src.domain.rest.plan import Field, Filter, Operator, SelectField
+from src.domain.rest.plan import Filter, Operator
 from src.domain.rest.prepared import Prepared
+from src.domain.rest.query import ALL_COLUMNS
 from src.domain.rest.request import Configuration, Job, Kind
-
-ALL = (SelectField(Field("*")),)
 
 
 class Preparation:
@@ -251,7 +250,7 @@ def _known(table: Table, names: tuple[str, ...]) -> None:
 
 
 def _whole_rows(job: Job) -> bool:
-    return job.query.plan.select == ALL
+    return job.query.plan.select == ALL_COLUMNS
 
 
 def _text(statement: Query, media: MediaType) -> str:

@@ -1,4 +1,4 @@
-"""All relationships: from foreign keys, through views, their inverses, across junctions, and those that are computed."""
+"""All relationships: foreign keys, through views, their inverses, across junctions, and computed ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from dataclasses import replace
 from src.adapters.postgres.rest.views import ViewKey
 from src.domain.rest.catalog import Cardinality, Junction, Name, Relationship, Table
 
+ORDER = (
+    Cardinality.ONE_TO_MANY,
+    Cardinality.MANY_TO_ONE,
+    Cardinality.ONE_TO_ONE,
+    Cardinality.MANY_TO_MANY,
+    Cardinality.COMPUTED_ONE,
+    Cardinality.COMPUTED_MANY,
+)
 ByOrigin = Mapping[tuple[Name, str], tuple[Relationship, ...]]
 
 
@@ -111,4 +119,17 @@ def exposed(relationships: Iterable[Relationship], schemas: Iterable[str]) -> By
         shadowed = not relationship.function and (relationship.table, relationship.foreign.name) in replaced
         if inside <= allowed and not shadowed:
             kept[relationship.table, relationship.foreign.schema].append(relationship)
-    return {key: tuple(found) for key, found in kept.items()}
+    return {key: tuple(sorted(found, key=_place)) for key, found in kept.items()}
+
+
+def _place(relationship: Relationship) -> tuple[object, ...]:
+    """PostgREST's order: an ambiguity lists its candidates in it."""
+    junction = relationship.junction
+    return (
+        relationship.foreign,
+        relationship.is_self,
+        ORDER.index(relationship.cardinality),
+        relationship.constraint,
+        relationship.columns,
+        (junction.table, junction.constraint, junction.far_constraint, junction.near, junction.far) if junction else (),
+    )

@@ -60,7 +60,7 @@ def insert(
     names = [column.name for column in write.columns]
     writer = ReadWriter(parameters)
     body_level = Level(write.table.name, BODY, dict(write.table.columns))
-    where = [counted(up=True)] if merges and conflict_keys else []
+    where = [counted(up=True)] if merges else []
     where += [writer.condition(body_level, condition) for condition in conditions]
     source = sql.select(_body_fields(write), body_rows(write, parameters), where=where)
     conflict = None
