@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from src.domain.rest.grammar import CACHED_TEXTS, delimiter, field, identifier, lexeme, parse_logic_path, quoted_value
 from src.domain.rest.parsing import (
@@ -35,8 +35,7 @@ FULL_TEXT = ("fts", "plfts", "phfts", "wfts")
 CONSTANTS = ("null", "not_null", "true", "false", "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """An operator with its values as the client wrote them."""
 
     operator: Operator
@@ -44,16 +43,14 @@ class Operation:
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RawFilter:
+class RawFilter(NamedTuple):
     """A filter inside a logic tree, its values still in place."""
 
     field: Field
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True)
-class RawLogic:
+class RawLogic(NamedTuple):
     operator: str
     parts: tuple[RawFilter | RawLogic, ...]
     negated: bool

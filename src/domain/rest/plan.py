@@ -1,31 +1,29 @@
 """The parsed request: which columns, filters, order and embeds are asked for. Values are kept apart and numbered.
 
-Two requests that differ in their values only have equal plans, so a plan is also the key under which its SQL is cached.
+Two requests that differ in their values only have equal plans, so a plan is also the key under which its SQL is cached;
+named tuples are compared and hashed fast enough for that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class JsonStep:
+class JsonStep(NamedTuple):
     """One arrow of a JSON path: `->` keeps JSON, `->>` (`as_text`) gives text. `key` is a key or an index."""
 
     key: str | int
     as_text: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A column, computed field or `*`, with a path into it."""
 
     name: str
     path: tuple[JsonStep, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SelectField:
+class SelectField(NamedTuple):
     """One field of `select`: alias:field::cast.aggregate()::aggregate_cast."""
 
     field: Field
@@ -35,8 +33,7 @@ class SelectField:
     aggregate_cast: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SelectEmbed:
+class SelectEmbed(NamedTuple):
     """An embedded resource of `select`: alias:name!hint!inner(items), or ...name(items) when `spread`."""
 
     name: str
@@ -55,8 +52,7 @@ class SelectEmbed:
 SelectItem = SelectField | SelectEmbed
 
 
-@dataclass(frozen=True, slots=True)
-class OrderTerm:
+class OrderTerm(NamedTuple):
     """`relation` names an embedded resource to order by; None for the resource's own field."""
 
     field: Field
@@ -65,8 +61,7 @@ class OrderTerm:
     nulls: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """A filter's operator without its value. `constant` is the operand of `is`, the only one that is no parameter."""
 
     name: str
@@ -76,8 +71,7 @@ class Operator:
     has_language: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """`value` and `language` are positions in the request's list of values; -1 where there is none."""
 
     field: Field
@@ -86,8 +80,7 @@ class Filter:
     language: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Logic:
+class Logic(NamedTuple):
     """`and`, `or` over filters and further trees, possibly negated."""
 
     operator: str
@@ -99,8 +92,7 @@ Condition = Filter | Logic
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """LIMIT and OFFSET of one level as positions of values; -1 where there is none. The root's path is ()."""
 
     path: Path
@@ -108,8 +100,7 @@ class Window:
     offset: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a query string asks for. Paths say at which embedded resource a part applies; () is the root."""
 
     select: tuple[SelectItem, ...] = (SelectField(Field("*")),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from src.domain.rest.catalog import Returns, Routine, Table
 from src.domain.rest.media import MediaType
@@ -34,8 +35,7 @@ class Prepared:
         return self.routine.returns if self.routine else None
 
 
-@dataclass(frozen=True, slots=True)
-class ResultSet:
+class ResultSet(NamedTuple):
     """What a statement answered. `total` counts all rows, `page_total` those of the page.
 
     `guc_headers` and `guc_status` are what the database set in response.headers and response.status.

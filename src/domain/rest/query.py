@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from src.domain.rest.errors import query_error
@@ -20,8 +21,7 @@ EVERYTHING = Range()
 PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """`values` are what the plan's positions refer to; `arguments` are the parameters that are no filters (RPC)."""
 
     plan: Plan
@@ -198,6 +198,7 @@ def _by_name(pair: Pair) -> str:
     return pair[0]
 
 
+@lru_cache(4096)
 def quoted(text: str) -> str:
     """Percent-encoded but for what never needs it."""
     return text if PLAIN.fullmatch(text) else quote(text, safe="-_.~")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from src.domain.rest.errors import put_with_limit
 from src.domain.rest.media import JSON, parse_accept, parse_media_type
 from src.domain.rest.payload import parse_payload
@@ -16,26 +14,26 @@ WITH_BODY = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT})
 
 def read(configuration: Configuration, request: Request) -> Job:
     """Everything a request says. Raises RestError for what cannot be understood."""
-    preferences = parse_preferences(request.all("prefer"), may_end_transaction=configuration.may_end_transaction)
+    preferences = parse_preferences(request.all(b"prefer"), may_end_transaction=configuration.may_end_transaction)
     action = route(configuration, request)
     raw_query, body = request.raw_query, request.body
     if request.method == "QUERY" or (request.method == "POST" and preferences.read):
         kind = Kind.READ if action.kind is Kind.CREATE else action.kind
-        action, raw_query, body = replace(action, kind=kind, by_get=True), _joined(raw_query, body), b""
+        action, raw_query, body = action._replace(kind=kind, by_get=True), _joined(raw_query, body), b""
     query = parse_query(
         raw_query,
         call=action.kind is Kind.ROUTINE_INFO or (action.kind is Kind.CALL and action.by_get),
-        header_range=request.header("range") if request.method in ("GET", "QUERY") else None,
+        header_range=request.header(b"range") if request.method in ("GET", "QUERY") else None,
     )
     if action.kind is Kind.UPSERT and not query.range.everything:
         raise put_with_limit()
-    content_type = request.header("content-type")
+    content_type = request.header(b"content-type")
     content = JSON if content_type is None else parse_media_type(content_type)
     payload = None
     if _has_body(action):
         columns = query.plan.columns if action.kind is not Kind.UPSERT else None
         payload = parse_payload(body, content, columns, call=action.kind is Kind.CALL)
-    accept = parse_accept(request.header("accept"))
+    accept = parse_accept(request.header(b"accept"))
     return Job(request, action, query, preferences, accept, content, payload)
 
 

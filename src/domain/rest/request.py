@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from src.domain.rest.catalog import Name
 from src.domain.rest.errors import RestError, bad_path, no_root
@@ -79,30 +81,44 @@ class Configuration:
     anonymous_role: str | None = None
 
 
-@dataclass(slots=True)
 class Request:
     """`path` is decoded and below the mount; names of `headers` are in lower case and may repeat."""
 
-    method: str
-    path: str
-    raw_query: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    _first: dict[str, str] = field(init=False)
+    __slots__ = ("_first", "body", "headers", "method", "path", "raw_query")
 
-    def __post_init__(self) -> None:
-        self._first = dict(reversed(self.headers))
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        raw_query: bytes = b"",
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.raw_query = raw_query
+        self.headers = headers
+        self.body = body
+        self._first = dict(reversed(headers))
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: bytes) -> str | None:
         """The first of this name."""
-        return self._first.get(name)
+        value = self._first.get(name)
+        return None if value is None else text_of(value)
 
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key == name] if name in self._first else []
+    def all(self, name: bytes) -> list[str]:
+        return [text_of(value) for key, value in self.headers if key == name] if name in self._first else []
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+def text_of(raw: bytes) -> str:
+    """A header's value; bytes that are no UTF-8 are taken as Latin-1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+class Action(NamedTuple):
     """`name` is the relation or function; `negotiated` when the schema was chosen among several."""
 
     kind: Kind
@@ -112,8 +128,7 @@ class Action:
     negotiated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A request read in full: everything but what the database knows."""
 
     request: Request
@@ -156,7 +171,7 @@ def _schema(configuration: Configuration, request: Request, name: str) -> tuple[
         schema, dot, rest = name.partition(".")
         if dot and schema in schemas:
             return schema, rest, True
-    profile = request.header("content-profile" if request.method in WRITES else "accept-profile")
+    profile = request.header(b"content-profile" if request.method in WRITES else b"accept-profile")
     if profile is None:
         return schemas[0], name, len(schemas) > 1
     if profile not in schemas:

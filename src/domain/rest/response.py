@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NamedTuple
 
 from src.domain.rest.catalog import Returns
 from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
@@ -22,12 +22,11 @@ WARNING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A finished answer; `reason` is a status text of the database's choosing."""
 
     status: int
-    headers: Headers = field(default_factory=list)
+    headers: Headers
     body: bytes = b""
     reason: str | None = None
 
@@ -54,7 +53,7 @@ def _conditional(job: Job, response: Response) -> Response:
     shown = [value for name, value in response.headers if name in ("Content-Range", "Content-Type")]
     digest = blake2b(response.body, digest_size=16, key="\n".join(shown).encode()[:64]).hexdigest()
     tag = f'"{digest}"'
-    asked = job.request.header("if-none-match")
+    asked = job.request.header(b"if-none-match")
     if asked is not None and any(known.strip().removeprefix("W/") in (tag, "*") for known in asked.split(",")):
         kept = [(name, value) for name, value in response.headers if name not in ("Content-Length", "Content-Type")]
         return Response(304, [*kept, ("ETag", tag)])

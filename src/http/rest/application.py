@@ -62,12 +62,11 @@ class RestApplication:
     async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch) -> Response | _Stream:
         identity = self.identify(dict(reversed(scope["headers"])))
         watch.lap("jwt")
-        headers = tuple((name.decode("latin-1").lower(), _value(value)) for name, value in scope["headers"])
         request = Request(
             scope["method"],
             _path(scope),
             scope.get("query_string", b""),
-            headers,
+            scope["headers"],
             await self._body(scope, receive),
         )
         job = read(self.configuration, request)
@@ -86,7 +85,7 @@ class RestApplication:
         return response
 
     async def _body(self, scope: Message, receive: Receive) -> bytes:
-        if scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        if scope["method"] in WITHOUT_BODY:
             return b""
         chunks = []
         size = 0
@@ -119,6 +118,7 @@ class RestApplication:
         await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
+WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 LARGEST_STATUS = 599
 
 
@@ -156,13 +156,6 @@ def _path(scope: Message) -> str:
     """The decoded path below the mount."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path") or "")
-
-
-def _value(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -6,14 +6,14 @@ import json
 
 from src.domain.rest.errors import bad_body
 from src.domain.rest.filters import array_literal
-from src.domain.rest.request import Job, Request
+from src.domain.rest.request import Job, Request, text_of
 from src.ports.rest import Identity
 
 
 def of_request(request: Request) -> dict[str, str]:
     """What functions may read of the request, by the last part of the setting's name; JSON for headers and cookies."""
-    headers = {name: value for name, value in request.headers if name != "cookie"}
-    cookies = [part.strip().partition("=") for header in request.all("cookie") for part in header.split(";")]
+    headers = {name.decode("latin-1"): text_of(value) for name, value in request.headers if name != b"cookie"}
+    cookies = [part.strip().partition("=") for header in request.all(b"cookie") for part in header.split(";")]
     return {
         "method": request.method,
         "path": f"/{request.path.lstrip('/')}",

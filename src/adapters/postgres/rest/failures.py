@@ -58,17 +58,22 @@ def as_rest_errors(*, anonymous: bool) -> Iterator[None]:
     """Database failures inside the block leave as RestError. `anonymous`: the caller acts as the anonymous role."""
     try:
         yield
-    except asyncpg.PostgresError as error:
-        raise refusal(error, anonymous=anonymous) from error
-    except Unavailable as error:
-        raise RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.") from error
-    except (OSError, asyncpg.InterfaceError, TimeoutError) as error:
-        raise RestError(
-            SERVICE_UNAVAILABLE,
-            "PGRST001",
-            "Database client error. Retrying the connection.",
-            headers=RETRY,
-        ) from error
+    except RestError:
+        raise
+    except Exception as error:
+        raise rest_error(error, anonymous=anonymous) from error
+
+
+def rest_error(error: Exception, *, anonymous: bool) -> Exception:
+    """What a failure of the database means; anything else as it is."""
+    if isinstance(error, asyncpg.PostgresError):
+        return refusal(error, anonymous=anonymous)
+    if isinstance(error, Unavailable):
+        return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+    if isinstance(error, OSError | asyncpg.InterfaceError | TimeoutError):
+        message = "Database client error. Retrying the connection."
+        return RestError(SERVICE_UNAVAILABLE, "PGRST001", message, headers=list(RETRY))
+    return error
 
 
 def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:

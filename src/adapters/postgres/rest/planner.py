@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from src.adapters.postgres.rest.aggregates import expand_stars, order_arrays, spread_fields
 from src.adapters.postgres.rest.lookups import find_cast, find_relationship, unknown_column
@@ -72,7 +72,7 @@ class ReadPlanner:
             raise no_aggregates()
         if item.field.name == "count" and not item.field.path and not self._has(level, "count"):
             # The old spelling of count(), which no switch turns off.
-            item = replace(item, field=Field("*"), aggregate="count")
+            item = item._replace(field=Field("*"), aggregate="count")
         reference = self.reference(level, item.field)
         column = reference.column
         return Output(

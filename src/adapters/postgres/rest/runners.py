@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import asyncpg
 
 from src.adapters.postgres.rest.binding import Binder
-from src.adapters.postgres.rest.failures import as_rest_errors
-from src.domain.rest.errors import key_mismatch, not_singular, too_many_affected
+from src.adapters.postgres.rest.failures import as_rest_errors, rest_error
+from src.domain.rest.errors import RestError, key_mismatch, not_singular, too_many_affected
 from src.domain.rest.media import SINGULAR_KINDS
 from src.domain.rest.media import Kind as Media
+from src.domain.rest.preferences import NO_PREFERENCES
 from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.request import Configuration, Job, Kind, Request
 from src.ports.rest import Identity, Visible
@@ -55,8 +56,8 @@ class Sessions(Protocol):
     def is_anonymous(self, identity: Identity) -> bool:
         """Whether the caller acts as the role of those without a token."""
 
-    def connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
-        """A connection that is the caller's role already."""
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+        """The one row of a statement that carries the caller's settings itself."""
 
     def transaction(
         self, request: Request, identity: Identity, settings: Settings
@@ -78,20 +79,23 @@ class Runner:
 
     async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
         """Raises RestError for what the database refuses and for results that the client did not want."""
-        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
-            if self._sessions.in_one_statement and prepared.single and self._simple(job):
-                async with self._sessions.connection(identity) as connection:
-                    row = await connection.fetchrow(
-                        prepared.single, *self._binder.arguments(prepared.single_slots, job, identity)
-                    )
-                result = _result(row)
+        try:
+            if prepared.single and self._sessions.in_one_statement and self._simple(job):
+                arguments = self._binder.arguments(prepared.single_slots, job, identity)
+                result = _result(await self._sessions.row(identity, prepared.single, arguments))
                 _check(job, prepared, result)
                 return result
             return await self._in_transaction(job, prepared, identity)
+        except RestError:
+            raise
+        except Exception as error:
+            raise rest_error(error, anonymous=self._sessions.is_anonymous(identity)) from error
 
     def _simple(self, job: Job) -> bool:
         """Whether nothing may have to be undone or set up beyond the caller."""
         preferences = job.preferences
+        if preferences is NO_PREFERENCES and job.action.by_get:
+            return True
         undone = (
             job.action.kind is Kind.CALL
             and not job.action.by_get
@@ -114,7 +118,7 @@ class Runner:
                 if prepared.explain:
                     explain_arguments = self._binder.arguments(prepared.explain_slots, job, identity)
                     guess = await connection.fetchval(prepared.explain, *explain_arguments)
-                    result = replace(result, total=self._total(result.total, guess))
+                    result = result._replace(total=self._total(result.total, guess))
                 if self._rolls_back(job):
                     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                     raise RollBack

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import lru_cache
 
 import asyncpg
@@ -33,14 +34,20 @@ class RoleSessions:
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._anonymous_role
 
-    @asynccontextmanager
-    async def connection(self, identity: Identity) -> AsyncIterator[Connection]:
-        async with self._pools[identity.role].acquire() as connection:
-            yield connection
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+        pool = self._pools[identity.role]
+        connection = await pool.take()
+        try:
+            return await connection.fetchrow(statement, *arguments)
+        except (asyncio.CancelledError, asyncpg.InterfaceError, OSError):
+            connection.terminate()
+            raise
+        finally:
+            pool.give_back(connection)
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
-        async with self.connection(identity) as connection, _transaction(connection, settings, None):
+        async with self._pools[identity.role].acquire() as connection, _transaction(connection, settings, None):
             pairs = [
                 ("request.jwt.claims", identity.claims),
                 ("request.id", identity.request_id),
@@ -72,9 +79,9 @@ class AuthenticatorSessions:
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._configuration.anonymous_role
 
-    def connection(self, identity: Identity) -> AbstractAsyncContextManager[Connection]:
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
         """Never asked for: the role is only set inside a transaction."""
-        raise AssertionError(identity.role)
+        raise AssertionError(identity.role, statement, arguments)
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
