@@ -147,7 +147,11 @@ async def test_two_ways_are_ambiguous(world: World) -> None:
     [
         ("/animals?select=id,zzzz(id)", "PGRST200", None),
         ("/animals?select=id,house(id)", "PGRST200", "Perhaps you meant 'houses' instead of 'house'."),
-        ("/animals?select=id&houses.id=eq.1", "PGRST108", "Verify that 'houses' is included in the 'select' query parameter."),
+        (
+            "/animals?select=id&houses.id=eq.1",
+            "PGRST108",
+            "Verify that 'houses' is included in the 'select' query parameter.",
+        ),
         ("/houses?select=id,animals(id)&order=animals(id)", "PGRST118", None),
         ("/houses?select=id,animals(id)&animals=eq.1", "PGRST120", None),
         ("/countries?select=name,...houses(id.sum())", "PGRST127", None),

@@ -176,7 +176,11 @@ async def test_pages_say_what_they_hold(
     ("path", "headers", "details"),
     [
         ("/animals?limit=-1", {}, "Limit should be greater than or equal to zero."),
-        ("/animals", {"range": "5-1"}, "The lower boundary must be lower than or equal to the upper boundary in the Range header."),
+        (
+            "/animals",
+            {"range": "5-1"},
+            "The lower boundary must be lower than or equal to the upper boundary in the Range header.",
+        ),
         ("/animals?offset=9", {"prefer": "count=exact"}, "An offset of 9 was requested, but there are only 6 rows."),
     ],
 )
@@ -231,7 +235,9 @@ async def test_one_row_may_be_asked_for_alone(world: World) -> None:
 
 
 async def test_nulls_are_stripped_from_arrays(world: World) -> None:
-    answer = await world.get("/animals?select=id,weight&id=eq.6", accept="application/vnd.pgrst.array+json;nulls=stripped")
+    answer = await world.get(
+        "/animals?select=id,weight&id=eq.6", accept="application/vnd.pgrst.array+json;nulls=stripped"
+    )
     assert answer.json() == [{"id": 6}]
 
 
@@ -244,9 +250,7 @@ async def test_a_relation_may_have_its_own_media_type(world: World) -> None:
 async def test_types_nobody_makes_are_406(world: World) -> None:
     answer = await world.get("/animals", accept="image/jpeg, application/openapi+json")
     assert answer.status_code == 406
-    assert answer.json()["message"] == (
-        "None of these media types are available: image/jpeg, application/openapi+json"
-    )
+    assert answer.json()["message"] == ("None of these media types are available: image/jpeg, application/openapi+json")
 
 
 async def test_plans_are_shown_where_they_are_switched_on(world: World, world_database: str) -> None:

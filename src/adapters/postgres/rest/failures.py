@@ -44,6 +44,8 @@ BY_CLASS = {
     "P0": 500,
     "XX": 500,
 }
+# A connection that fails so is not used again.
+BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 SERVICE_UNAVAILABLE = 503
 UNAUTHORIZED = 401
 RETRY = [("Retry-After", "1")]
@@ -70,7 +72,7 @@ def rest_error(error: Exception, *, anonymous: bool) -> Exception:
         return refusal(error, anonymous=anonymous)
     if isinstance(error, Unavailable):
         return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
-    if isinstance(error, OSError | asyncpg.InterfaceError | TimeoutError):
+    if isinstance(error, (*BROKEN, TimeoutError)):
         message = "Database client error. Retrying the connection."
         return RestError(SERVICE_UNAVAILABLE, "PGRST001", message, headers=list(RETRY))
     return error

@@ -145,6 +145,8 @@ class Preparation:
         parameters: Parameters,
     ) -> Node:
         kind, plan = job.action.kind, job.query.plan
+        if kind is Kind.UPSERT and not _names_the_key(job, table):
+            raise put_without_key()
         payload = job.payload
         write = Write(
             table,
@@ -163,8 +165,6 @@ class Preparation:
         if kind is Kind.UPDATE:
             return update(write, parameters, target, conditions)
         if kind is Kind.UPSERT:
-            if not _names_the_key(job, table):
-                raise put_without_key()
             of_body = Level(table.name, BODY, dict(table.columns))
             conditions = self._planner().conditions(of_body, plan.conditions)
             return insert(write, parameters, conflict_keys=table.primary_key, merges=True, conditions=conditions)

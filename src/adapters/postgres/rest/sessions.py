@@ -11,6 +11,7 @@ import asyncpg
 
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.rest.binding import of_request
+from src.adapters.postgres.rest.failures import BROKEN
 from src.adapters.postgres.rest.runners import Settings
 from src.domain.rest.catalog import Catalog, Name
 from src.domain.rest.request import Configuration, Request
@@ -39,7 +40,7 @@ class RoleSessions:
         connection = await pool.take()
         try:
             return await connection.fetchrow(statement, *arguments)
-        except (asyncio.CancelledError, asyncpg.InterfaceError, OSError):
+        except (asyncio.CancelledError, *BROKEN):
             connection.terminate()
             raise
         finally:
@@ -115,6 +116,9 @@ async def _transaction(connection: Connection, settings: Settings, isolation: st
     await connection.execute(f"{begin} READ ONLY" if settings.read_only else begin)
     try:
         yield
+    except BROKEN:
+        connection.terminate()
+        raise
     except Exception:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")
