@@ -101,7 +101,7 @@ class Standalone:
         try:
             await self._refresh_settings()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, SettingsError) as error:
-            log.error("the settings kept in the database cannot be read: %s", error)
+            log.error("the settings kept in the database cannot be read: %s", error)  # noqa: TRY400 - the error says all
         await self.keeper.refresh()
 
     async def _refresh_settings(self) -> None:

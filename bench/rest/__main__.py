@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import statistics
 import subprocess
@@ -27,9 +26,9 @@ from pathlib import Path
 import asyncpg
 import jwt
 
-from bench.rest.app import SECRET, SCHEMAS, settings
+from bench.load import tool
+from bench.rest.app import SCHEMAS, SECRET, settings
 from src.adapters.postgres import apply
-from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.introspection import Exposure, read_catalog
@@ -44,7 +43,8 @@ CLAIMS = '{"role":"service_role"}'
 NUMBER = "00000000-0000-4000-8000-%012d"
 
 FILL = """
-insert into booking.itineraries (id, traveler, status, currency, total_cents, start_date, end_date, primary_supplier, has_items)
+insert into booking.itineraries
+  (id, traveler, status, currency, total_cents, start_date, end_date, primary_supplier, has_items)
 select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'Traveller ' || n,
   (array['pending', 'confirmed', 'completed', 'cancelled'])[1 + n % 4], 'USD', n * 100,
   date '2025-01-01' + n % 700, date '2025-01-01' + n % 700 + 3, 'S' || n % 500, true
@@ -52,7 +52,8 @@ from generate_series(1, $1) n
 """
 ITEMS = """
 insert into booking.items (itinerary_id, item_type, supplier_ref, start_at, end_at, pax, price_cents, currency)
-select ('00000000-0000-4000-8000-' || lpad((1 + n % $1)::text, 12, '0'))::uuid, 'hotel', 'S1', now(), now(), 2, 100, 'USD'
+select ('00000000-0000-4000-8000-' || lpad((1 + n % $1)::text, 12, '0'))::uuid, 'hotel', 'S1',
+  now(), now(), 2, 100, 'USD'
 from generate_series(1, $2) n
 """
 
@@ -141,7 +142,7 @@ def serving() -> Iterator[subprocess.Popen[bytes]]:
 def wrk(path: str, clients: int, seconds: int, case: Case | None = None) -> tuple[float, float, float]:
     """Requests a second, p50 and p99 in ms."""
     token = jwt.encode({"role": "service_role"}, SECRET, algorithm="HS256")
-    script = "wrk.headers['apikey'] = '%s'\n" % token
+    script = f"wrk.headers['apikey'] = '{token}'\n"
     if case is not None:
         query = case.query.replace("%", "%%").replace("%%s", "%s")
         script += (
@@ -159,18 +160,7 @@ def wrk(path: str, clients: int, seconds: int, case: Case | None = None) -> tupl
         file.write(script)
         file.flush()
         shown = subprocess.run(
-            [
-                "wrk",
-                "-t",
-                "2",
-                "-c",
-                str(clients),
-                "-d",
-                f"{seconds}s",
-                "-s",
-                file.name,
-                f"http://127.0.0.1:{PORT}{path}",
-            ],
+            [tool("wrk"), "-t2", f"-c{clients}", f"-d{seconds}s", "-s", file.name, f"http://127.0.0.1:{PORT}{path}"],
             capture_output=True,
             text=True,
             check=True,
@@ -183,10 +173,11 @@ def wrk(path: str, clients: int, seconds: int, case: Case | None = None) -> tupl
 def pgbench(script: str, folder: Path, clients: int, seconds: int) -> float:
     file = folder / "case.sql"
     file.write_text(script)
-    program = shutil.which("pgbench") or "/usr/lib/postgresql/15/bin/pgbench"
     shown = subprocess.run(
-        [program, "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds), "-f", str(file)]
-        + ["-h", os.environ["REST_BENCH_SOCKET"], "-U", "web_service", "ecotrips"],
+        [
+            *(tool("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds)),
+            *("-f", str(file), "-h", os.environ["REST_BENCH_SOCKET"], "-U", "web_service", "ecotrips"),
+        ],
         capture_output=True,
         text=True,
         check=True,

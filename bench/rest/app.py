@@ -18,7 +18,7 @@ from src.http.auth import Authenticator
 from src.http.rest.service import service_application
 from src.settings import OFFLINE_SWITCHES, Settings
 
-SECRET = "a-secret-of-measurements-long-enough-for-hs256"
+SECRET = "a-secret-of-measurements-long-enough-for-hs256"  # noqa: S105 - of nothing
 SCHEMAS = ("public", "booking", "fin", "ops")
 ROW = b'[{"id":"11111111-1111-4111-8111-111111111111","status":"pending","total_cents":25000}]'
 

@@ -116,33 +116,44 @@ def _operator_then_dot(word: str) -> Parser[str]:
     return attempt(parse)
 
 
+@sequence
+def language() -> Steps[str]:
+    yield char("(")
+    name: str = yield identifier
+    yield char(")")
+    return name
+
+
+@sequence
+def quantifier() -> Steps[str]:
+    yield char("(")
+    word: str = yield either(attempt(string("any")), string("all"))
+    yield char(")")
+    return word
+
+
+@sequence
+def inside() -> Steps[tuple[Operator, str | None]]:
+    yield _operator_then_dot("in")
+    items: str = yield list_value
+    return Operator("in"), items
+
+
+@sequence
+def is_constant() -> Steps[tuple[Operator, str | None]]:
+    yield _operator_then_dot("is")
+    constant: str = yield label(either(*map(_any_case, CONSTANTS)), "isVal: (null, not_null, true, false, unknown)")
+    return Operator("is", constant=constant), None
+
+
 def operation(value: Parser[str]) -> Parser[Operation]:
     """`[not.]operator.value` where `value` parses the operand of an operator that takes a single one."""
-
-    @sequence
-    def inside() -> Steps[tuple[Operator, str | None]]:
-        yield _operator_then_dot("in")
-        items: str = yield list_value
-        return Operator("in"), items
-
-    @sequence
-    def is_constant() -> Steps[tuple[Operator, str | None]]:
-        yield _operator_then_dot("is")
-        constant: str = yield label(either(*map(_any_case, CONSTANTS)), "isVal: (null, not_null, true, false, unknown)")
-        return Operator("is", constant=constant), None
 
     @sequence
     def is_distinct() -> Steps[tuple[Operator, str | None]]:
         yield _operator_then_dot("isdistinct")
         text: str = yield value
         return Operator("isdistinct"), text
-
-    @sequence
-    def language() -> Steps[str]:
-        yield char("(")
-        name: str = yield identifier
-        yield char(")")
-        return name
 
     @sequence
     def full_text() -> Steps[tuple[Operator, str | None, str | None]]:
@@ -158,13 +169,6 @@ def operation(value: Parser[str]) -> Parser[Operation]:
         yield delimiter
         text: str = yield value
         return Operator(name), text
-
-    @sequence
-    def quantifier() -> Steps[str]:
-        yield char("(")
-        word: str = yield either(attempt(string("any")), string("all"))
-        yield char(")")
-        return word
 
     @sequence
     def quantified() -> Steps[tuple[Operator, str | None]]:

@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
 Other = TypeVar("Other")
-Given = TypeVar("Given", covariant=True)
+Given_co = TypeVar("Given_co", covariant=True)
 
 TAB_STOP = 8
 
@@ -31,12 +31,12 @@ class Failure(NamedTuple):
         return not (self.found or self.met or self.expected)
 
 
-class Result(NamedTuple, Generic[Given]):
+class Result(NamedTuple, Generic[Given_co]):
     """`consumed` decides whether an alternative may still be tried, as in Parsec."""
 
     ok: bool
     consumed: bool
-    value: Given
+    value: Given_co
     position: int
     failure: Failure
 

@@ -8,7 +8,9 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import jwt
 
@@ -64,9 +66,9 @@ def _decoded(text: str) -> bytes:
 def _json_keys(text: str) -> list[Key]:
     try:
         content = json.loads(text)
-        items = content["keys"] if "keys" in content else [content]
+        items = content.get("keys", [content])
         return [_json_key(item) for item in items]
-    except (ValueError, TypeError, KeyError, jwt.PyJWTError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError) as error:
         message = f"jwt-secret is no usable JWK or JWKS: {error}"
         raise BadSecretError(message) from None
 
@@ -132,28 +134,27 @@ class JwtIdentities:
 
     def _verified(self, token: bytes, keys: list[Key]) -> dict[str, object]:
         if not token:
-            raise _undecodable("Empty JWT is sent in Authorization header")
+            _refuse_token("Empty JWT is sent in Authorization header")
         parts = token.count(b".") + 1
         if parts != PARTS:
-            raise _undecodable(f"Expected 3 parts in JWT; got {parts}")
+            _refuse_token(f"Expected 3 parts in JWT; got {parts}")
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise _undecodable("JWT cryptographic operation failed") from None
+            _refuse_token("JWT cryptographic operation failed")
         algorithm, kid = str(header.get("alg")), header.get("kid")
         if algorithm == "none":
             message = "Wrong or unsupported encoding algorithm"
-            raise _undecodable(message, "JWT is unsecured but expected 'alg' was not 'none'")
+            _refuse_token(message, "JWT is unsecured but expected 'alg' was not 'none'")
         named = [key for key in keys if kid is not None and key.kid == kid]
         for key in named or keys:
-            if algorithm not in key.algorithms:
-                continue
-            try:
-                payload = jwt.api_jws.decode(token, key.material(algorithm), algorithms=[algorithm])
-            except (jwt.PyJWTError, ValueError, TypeError):
-                continue
-            return _object(payload)
-        raise _undecodable("No suitable key or wrong key type", NO_KEY)
+            if algorithm in key.algorithms:
+                with suppress(jwt.PyJWTError, ValueError, TypeError):
+                    payload = jwt.api_jws.decode(token, key.material(algorithm), algorithms=[algorithm])
+                    break
+        else:
+            _refuse_token("No suitable key or wrong key type", NO_KEY)
+        return _object(payload)
 
     def _check_times(self, claims: dict[str, object]) -> None:
         now = int(time.time())
@@ -162,12 +163,12 @@ class JwtIdentities:
             if moment is None:
                 continue
             if isinstance(moment, bool) or not isinstance(moment, int | float):
-                raise _refused(f"The JWT '{name}' claim must be a number")
+                _refuse_claims(f"The JWT '{name}' claim must be a number")
             if name == "exp" and moment < now - LEEWAY_SECONDS:
-                raise _refused("JWT expired", f"Invalid by {int(now - moment)} seconds")
+                _refuse_claims("JWT expired", f"Invalid by {int(now - moment)} seconds")
             if name != "exp" and moment > now + LEEWAY_SECONDS:
                 early = "JWT not yet valid" if name == "nbf" else "JWT issued at future"
-                raise _refused(early, f"Invalid by {int(moment - now)} seconds")
+                _refuse_claims(early, f"Invalid by {int(moment - now)} seconds")
 
     def _check_audience(self, claims: dict[str, object]) -> None:
         given = claims.get("aud")
@@ -175,9 +176,9 @@ class JwtIdentities:
         if names is None:
             return
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise _refused("The JWT 'aud' claim must be a string or an array of strings")
+            _refuse_claims("The JWT 'aud' claim must be a string or an array of strings")
         if self.audience is not None and names and self.audience not in names:
-            raise _refused("JWT not in audience")
+            _refuse_claims("JWT not in audience")
 
 
 def _object(payload: bytes) -> dict[str, object]:
@@ -186,16 +187,16 @@ def _object(payload: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
-        raise _refused("Parsing claims failed")
+        _refuse_claims("Parsing claims failed")
     return claims
 
 
-def _undecodable(message: str, details: str | None = None) -> RestError:
-    return RestError(401, "PGRST301", message, details, headers=[_challenge(message)])
+def _refuse_token(message: str, details: str | None = None) -> NoReturn:
+    raise RestError(401, "PGRST301", message, details, headers=[_challenge(message)])
 
 
-def _refused(message: str, details: str | None = None) -> RestError:
-    return RestError(401, "PGRST303", message, details, headers=[_challenge(message)])
+def _refuse_claims(message: str, details: str | None = None) -> NoReturn:
+    raise RestError(401, "PGRST303", message, details, headers=[_challenge(message)])
 
 
 def _challenge(message: str) -> tuple[str, str]:

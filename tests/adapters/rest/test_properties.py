@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Request
 from src.ports.rest import Identity
 from tests.http.rest.conftest import CONFIGURATION, World, serving_world, world_template  # noqa: F401 - a fixture
+from tests.postgres import Server
 
 RELATIONS = {
     "animals": ["id", "name", "kind", "mood", "weight", "born", "search", "loud_name"],
@@ -52,7 +54,9 @@ def filters(relation: str) -> st.SearchStrategy[str]:
     )
     null = st.sampled_from(RELATIONS[relation]).map(lambda name: f"{quote(name)}=not.is.null")
     tree = st.lists(st.sampled_from(RELATIONS[relation]), min_size=1, max_size=3).map(
-        lambda names: "or=(" + ",".join(f"{quote(name)}.is.null" for name in names) + f",and({quote(names[0])}.is.null))"
+        lambda names: (
+            "or=(" + ",".join(f"{quote(name)}.is.null" for name in names) + f",and({quote(names[0])}.is.null))"
+        )
     )
     return st.one_of(plain, listed, null, tree)
 
@@ -97,7 +101,7 @@ class Zoo:
 
 
 @pytest.fixture(scope="module")
-def zoo(server, world_template) -> Zoo:  # noqa: ANN001, F811 - fixtures
+def zoo(server: Server, world_template: str) -> Zoo:  # noqa: F811 - a fixture
     return asyncio.run(Zoo(server.url(world_template)).read())
 
 
@@ -216,7 +220,7 @@ HEADERS = ["accept", "prefer", "range", "accept-profile", "content-profile", "co
 
 
 @pytest.fixture
-async def world(server, world_template) -> AsyncIterator[World]:  # noqa: ANN001, F811 - fixtures
+async def world(server: Server, world_template: str) -> AsyncIterator[World]:  # noqa: F811 - a fixture
     dsn = await server.create(world_template)
     async with serving_world(dsn) as served:
         yield served
@@ -246,15 +250,14 @@ async def test_hostile_headers_and_bodies_do_nothing(world: World) -> None:
                 )
                 assert answer.status_code < 500, (header, word, answer.text)
     for word in HOSTILE:
-        for body in ({word: 1}, [{word: word}], {"visitor": word}, word):
+        shapes: list[object] = [{word: 1}, [{word: word}], {"visitor": word}]
+        for body in [*map(json.dumps, shapes), word]:
             for path in (
                 "/visits",
                 f"/visits?columns={quote(word, safe='', errors='surrogatepass')}",
                 "/rpc/echo_json",
             ):
-                encoded = None if isinstance(body, str) else body
-                content = body.encode("utf-8", "surrogatepass") if encoded is None else encoded
-                answer = await world.request("POST", path, content, role="keeper")
+                answer = await world.request("POST", path, body.encode("utf-8", "surrogatepass"), role="keeper")
                 assert answer.status_code < 500, (path, body, answer.text)
     assert len(await world.rows("/animals")) == 6
 

@@ -56,8 +56,10 @@ async def test_refusals_have_their_code(world: World, method: str, path: str, st
         (
             "/animals?or=()",
             '"failed to parse logic tree (())" (line 1, column 4)',
-            'unexpected ")" expecting field name (* or [a..z0..9_$]), negation operator (not) '
-            "or logic operator (and, or)",
+            (
+                'unexpected ")" expecting field name (* or [a..z0..9_$]), negation operator (not) '
+                "or logic operator (and, or)"
+            ),
         ),
         (
             "/animals?weight=is.nil",
@@ -187,7 +189,9 @@ async def test_a_function_runs_before_every_request(world_database: str) -> None
     await admin.execute("""
         create function zoo.gatekeeper() returns void language plpgsql as $$
         begin
-          if current_setting('request.headers')::json ->> 'x-stop' is not null then raise sqlstate 'PT403' using message = 'no'; end if;
+          if current_setting('request.headers')::json ->> 'x-stop' is not null then
+            raise sqlstate 'PT403' using message = 'no';
+          end if;
           perform set_config('response.headers', '[{"X-Checked": "yes"}]', true);
         end $$""")
     await admin.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from tests.http.rest.conftest import World, serving_world
@@ -9,7 +10,7 @@ from tests.http.rest.conftest import World, serving_world
 REPRESENTATION = {"prefer": "return=representation"}
 
 
-async def insert(world: World, path: str, body: object, **headers: str):  # noqa: ANN201 - httpx's answer
+async def insert(world: World, path: str, body: object, **headers: str) -> httpx.Response:
     return await world.request("POST", path, body, role="keeper", **{**REPRESENTATION, **headers})
 
 
@@ -177,7 +178,7 @@ async def test_put_inserts_or_replaces_exactly_the_row_of_its_url(world: World) 
 
 
 async def test_patch_updates_what_the_filters_find(world: World) -> None:
-    async def patch(path: str, body: object, **headers: str):  # noqa: ANN202 - httpx's answer
+    async def patch(path: str, body: object, **headers: str) -> httpx.Response:
         return await world.request("PATCH", path, body, role="keeper", **headers)
 
     quiet = await patch("/animals?id=eq.3", {"notes": "n"})

@@ -35,19 +35,22 @@ class Binder:
     def _value(self, kind: str, index: int, job: Job, identity: Identity) -> object:
         if kind == "value":
             return job.query.values[index]
-        if kind == "claims":
-            return identity.claims
-        if kind == "request_id":
-            return identity.request_id
-        if kind == "switches":
-            return self._switches
-        if kind == "capped":
-            return self._capped(job.query.values[index] if index >= 0 else None)
         if kind in ("method", "path", "headers", "cookies"):
             return of_request(job.request)[kind]
-        if kind == "estimate":
-            return (self._max_rows or 0) + 1
-        return self._of_body(kind, index, job)
+        match kind:
+            case "claims":
+                found: object = identity.claims
+            case "request_id":
+                found = identity.request_id
+            case "switches":
+                found = self._switches
+            case "capped":
+                found = self._capped(job.query.values[index] if index >= 0 else None)
+            case "estimate":
+                found = (self._max_rows or 0) + 1
+            case _:
+                found = self._of_body(kind, index, job)
+        return found
 
     def _capped(self, asked: str | int | None) -> int:
         largest = self._max_rows or 0

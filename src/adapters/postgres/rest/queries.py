@@ -33,7 +33,7 @@ order by n.nspname, c.relname
 
 # The type as shown follows information_schema: without length, domains of built-in types as those types.
 COLUMNS = (
-    BASE_TYPES
+    BASE_TYPES  # noqa: S608 - constants
     + """
 select a.attrelid::int8 as relation, a.attname, tn.nspname as type_schema, t.typname as type_name,
   b.base_schema, b.base_name, b.array_schema, b.array_name, b.base::int8 as base_oid,
@@ -117,7 +117,7 @@ where c.relkind in ('v', 'm') and n.nspname = any ($1)
 """
 
 ROUTINES = (
-    BASE_TYPES
+    BASE_TYPES  # noqa: S608 - constants
     + """
 select n.nspname, p.proname, p.oid::int8, d.description, p.provolatile::text as volatility, p.proretset, p.proconfig,
   b.base_schema, b.base_name, b.base_kind::text as base_kind, b.typrelid::int8,
@@ -204,8 +204,8 @@ where pn.nspname = any ($1)
 TYPES = """
 select n.nspname, t.typname
 from pg_type t join pg_namespace n on n.oid = t.typnamespace
-where (n.nspname = 'pg_catalog' or n.nspname = any ($1)) and t.typelem = 0 and t.typtype in ('b', 'd', 'e', 'r', 'm', 'c')
-  and (t.typrelid = 0 or n.nspname <> 'pg_catalog')
+where (n.nspname = 'pg_catalog' or n.nspname = any ($1))
+  and t.typelem = 0 and t.typtype in ('b', 'd', 'e', 'r', 'm', 'c') and (t.typrelid = 0 or n.nspname <> 'pg_catalog')
 order by array_position(array['pg_catalog']::name[] || $1::name[], n.nspname) desc
 """
 

@@ -104,7 +104,7 @@ class Runner:
         return not undone and preferences.timezone is None and preferences.transaction is None
 
     async def _in_transaction(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
-        settings = _settings(self._configuration, job, prepared)
+        settings = _settings(job, prepared)
         arguments = self._binder.arguments(prepared.slots, job, identity)
         result = ResultSet()
         try:
@@ -121,7 +121,7 @@ class Runner:
                     result = result._replace(total=self._total(result.total, guess))
                 if self._rolls_back(job):
                     await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                    raise RollBack
+                    raise RollBack  # noqa: TRY301 - the transaction is left by it
         except RollBack:
             pass
         return result
@@ -141,7 +141,7 @@ class Runner:
     async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
         """Rows by a cursor, a few hundred at a time."""
         arguments = self._binder.arguments(prepared.slots, job, identity)
-        settings = _settings(self._configuration, job, prepared)
+        settings = _settings(job, prepared)
         with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
             async with self._sessions.transaction(job.request, identity, settings) as connection:
                 cursor = await connection.cursor(prepared.statement, *arguments)
@@ -157,7 +157,7 @@ class Runner:
         return Visible(frozenset(row[0] for row in relations), frozenset(row[0] for row in functions))
 
 
-def _settings(configuration: Configuration, job: Job, prepared: Prepared) -> Settings:
+def _settings(job: Job, prepared: Prepared) -> Settings:
     routine = prepared.routine
     return Settings(
         job.action.name.schema,
