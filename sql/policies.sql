@@ -26,10 +26,10 @@ create policy own_profile on core.profiles for select using (auth_user_id = (sel
 create policy ops_read on core.profiles for select using ((select sec.is_ops()));
 create policy service_writes on core.profiles using ((select sec.is_service())) with check ((select sec.is_service()));
 
-create policy ops_read on audit.events for select using ((select sec.is_ops()));
-create policy ops_read on ops.flags for select using ((select sec.is_ops()));
-create policy ops_read on ops.exceptions for select using ((select sec.is_ops()));
-create policy ops_read on ops.sweeps for select using ((select sec.is_ops()));
+create policy ops_read on audit.events for select using ((select sec.ops_only()));
+create policy ops_read on ops.flags for select using ((select sec.ops_only()));
+create policy ops_read on ops.exceptions for select using ((select sec.ops_only()));
+create policy ops_read on ops.sweeps for select using ((select sec.ops_only()));
 
 create policy own_itineraries on booking.itineraries for select using (user_id = (select auth.uid()));
 create policy ops_read on booking.itineraries for select using ((select sec.is_ops()));
@@ -40,12 +40,12 @@ create policy ops_read on booking.items for select using ((select sec.is_ops()))
 create policy service_writes on booking.items using ((select sec.is_service())) with check ((select sec.is_service()));
 
 create policy ops_read on payment.payments for select using ((select sec.is_ops()));
-create policy ops_read on payment.refunds for select using ((select sec.is_ops()));
-create policy ops_read on payment.webhook_events for select using ((select sec.is_ops()));
+create policy ops_read on payment.refunds for select using ((select sec.ops_only()));
+create policy ops_read on payment.webhook_events for select using ((select sec.ops_only()));
 create policy ops_read on payment.transitions for select using ((select sec.is_ops()));
 create policy ops_read on payment.refund_transitions for select using ((select sec.is_ops()));
-create policy ops_read on fin.entries for select using ((select sec.is_ops()));
-create policy ops_read on fin.postings for select using ((select sec.is_ops()));
+create policy ops_read on fin.entries for select using ((select sec.ops_only()));
+create policy ops_read on fin.postings for select using ((select sec.ops_only()));
 create policy ops_read on fin.accounts for select using ((select sec.is_ops()));
 create policy ops_read on fin.account_kinds for select using ((select sec.is_ops()));
 create policy ops_read on fin.entry_types for select using ((select sec.is_ops()));

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
@@ -40,6 +41,7 @@ from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
 from src.adapters.postgres.refunds import PostgresRefunds
+from src.adapters.postgres.rest.service import service_engine
 from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.standby import Standby
@@ -54,6 +56,7 @@ from src.adapters.telemetry.observer import Observer
 from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import SERVICE_NAME, Traces
 from src.domain.context import Role
+from src.domain.rest.request import Configuration
 from src.http import (
     bookings,
     counters,
@@ -80,6 +83,7 @@ from src.http.endpoint import Endpoint
 from src.http.loopback import Loopback
 from src.http.me import CurrentUser
 from src.http.observe import Application, observed
+from src.http.rest.service import service_application
 from src.http.storage import StorageRoutes
 from src.settings import Settings, from_environment
 
@@ -89,6 +93,7 @@ class Composed:
     """What every way into the service shares: the database, its notifications, the switches and the documents."""
 
     settings: Settings
+    pools: Mapping[Role, Connections]
     database: Database
     notifications: Notifications
     switches: PostgresSwitches
@@ -126,6 +131,7 @@ def compose(settings: Settings) -> Composed:
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
     return Composed(
         settings=settings,
+        pools=pools,
         database=database,
         notifications=notifications,
         switches=switches,
@@ -156,10 +162,14 @@ def create(settings: Settings | None = None) -> Litestar:
         limited=settings.rate_limits,
         public_url=settings.public_url,
     )
+    engine, keeper = service_engine(composed.pools, settings.switches_json, Configuration(schemas=settings.schemas))
+    composed.notifications.add("pgrst", keeper.refresh)
+    rest = service_application(engine, engine.configuration, authenticator)
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        await keeper.refresh()
         await composed.notifications.start()
         await composed.observer.start()
         # What start-up made lives as long as the process: the collector need not walk it again.
@@ -174,6 +184,7 @@ def create(settings: Settings | None = None) -> Litestar:
         route_handlers=[
             *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
             _mounted("/storage/v1", StorageRoutes(composed.storage, composed.links, authenticator, audit), composed),
+            _mounted("/rest/v1", cast("Application", rest), composed),
             _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
             *health.routes([e.name for e in declared], readiness),
             metrics_route.route(composed.metrics, PostgresServiceLevels(composed.database), settings.metrics_token),

@@ -12,6 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from src import production
 
 SHORTEST_SECRET = 32
+# What /rest/v1 shows, the default first; grants and policies decide who sees what of it.
+DEFAULT_SCHEMAS = (
+    *("public", "core", "booking", "payment", "fin", "group", "permits", "privacy", "audit", "catalog", "inventory"),
+    *("wa", "ops"),
+)
 SWITCHES = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE", "OPS_REFUND_MODE")
 LIVE_SWITCHES: Mapping[str, str] = {name: "live" if name == "OPS_REFUND_MODE" else "0" for name in SWITCHES}
 OFFLINE_SWITCHES: Mapping[str, str] = {name: "mock" if name == "OPS_REFUND_MODE" else "1" for name in SWITCHES}
@@ -40,6 +45,7 @@ class Settings:
     storage_url: str = ""
     link_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     jwt_jwks: str = field(default="", repr=False)
+    schemas: tuple[str, ...] = DEFAULT_SCHEMAS
     stripe_secret_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str = ""
@@ -111,6 +117,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         stripe_api_base=environ.get("STRIPE_API_BASE", ""),
         privacy_hmac_secret=_secret(environ, "PRIVACY_HMAC_SECRET"),
+        schemas=_listed(environ, "DB_SCHEMAS") or DEFAULT_SCHEMAS,
         rate_limits=environ.get("RATE_LIMITS") == "1",
         cors_origins=_listed(environ, "CORS_ORIGINS"),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),

@@ -43,6 +43,17 @@ end;
 $$;
 comment on function sec.require_ops() is 'Raises ops_only (42501) unless the caller is ops.';
 
+create or replace function sec.ops_only() returns boolean
+language plpgsql stable
+as $$
+begin
+  perform sec.require_ops();
+  return true;
+end;
+$$;
+comment on function sec.ops_only() is
+'True for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In policies and views always (select sec.ops_only()), and never beside another policy for the same rows.';
+
 create or replace function sec.is_user() returns boolean
 language sql stable
 as $$ select auth.uid() is not null $$;

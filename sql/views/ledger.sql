@@ -15,7 +15,8 @@ select
   note,
   encode(prev_hash, 'hex') as prev_hash,
   encode(hash, 'hex') as hash
-from fin.entries;
+from fin.entries
+where (select sec.ops_only());
 comment on view fin.ledger is 'The facts of each payment in their order (runbook, ledger reconciliation).';
 
 create or replace view fin.clearing with (security_invoker = true) as

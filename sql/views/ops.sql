@@ -16,7 +16,7 @@ select
   has_items,
   created_at
 from booking.itineraries
-where (select sec.is_ops());
+where (select sec.ops_only());
 comment on view ops.v_bookings is 'One row per itinerary, for ops only.';
 
 create or replace view ops.v_exceptions with (security_invoker = true) as
@@ -30,6 +30,6 @@ select
   occurred_at,
   attempts
 from ops.exceptions
-where (select sec.is_ops());
+where (select sec.ops_only());
 comment on view ops.v_exceptions is 'The ops queue, for ops only.';
 

@@ -12,5 +12,5 @@ select
   r.processed_at
 from payment.refunds r
 inner join payment.payments p on p.id = r.payment_id
-where (select sec.is_ops());
+where (select sec.ops_only());
 comment on view ops.v_refunds is 'One row per refund, for ops only.';

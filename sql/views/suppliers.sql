@@ -25,7 +25,7 @@ select
   ) as last_breach_at
 from booking.suppliers s
 left join booking.itineraries i on i.primary_supplier = s.code
-where (select sec.is_ops())
+where (select sec.ops_only())
 group by s.code, s.tier, s.confirmation_hours;
 comment on view ops.v_supplier_slas is
 'Ops: each supplier''s confirmation times in hours, open confirmations and share of cancellations in percent.';

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import time
@@ -16,6 +17,7 @@ from src.adapters.postgres import apply
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.app import login_dsn
 from src.commands import local
+from src.commands.arguments import Commands
 from src.settings import LIVE_SWITCHES, Settings, SettingsError
 
 OLDEST_POSTGRES = 15
@@ -36,7 +38,11 @@ class Verdict:
         return f"{mark} {self.part:<14} {self.detail}"
 
 
-def check() -> int:
+def add(commands: Commands) -> None:
+    commands.add_parser("check", help="look at everything the service depends on").set_defaults(run=_check)
+
+
+def _check(_arguments: argparse.Namespace) -> int:
     """Print a line for each part; 0 when none is bad, else 1."""
     verdicts: list[Verdict] = []
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import subprocess
@@ -11,19 +12,45 @@ import asyncpg
 
 from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.commands import local
+from src.commands.arguments import Commands, group
 
 
-def start() -> None:
+def add(commands: Commands) -> None:
+    database = group(commands, "db", "the database")
+    for name, text, run in (
+        ("start", "start the embedded PostgreSQL and leave it running", _start),
+        ("stop", "stop it", _stop),
+        ("status", "say whether it runs", _status),
+        ("apply", "apply the shipped SQL to the database", _apply),
+    ):
+        database.add_parser(name, help=text).set_defaults(run=run)
+    seed = database.add_parser("seed", help="add data")
+    seed.add_argument("--demo", action="store_true", help="the curated fixtures")
+    seed.add_argument("--volume", type=int, default=0, metavar="N", help="N made-up itineraries with payments")
+    seed.set_defaults(run=_seed)
+    reset = database.add_parser("reset", help="drop the embedded database and make it anew")
+    reset.add_argument("--yes", action="store_true", help="really")
+    reset.set_defaults(run=_reset)
+    shell = database.add_parser("psql", help="open psql on the database as its administrator")
+    shell.set_defaults(run=_administrators_psql, passes_on=True)
+    ops = commands.add_parser("psql", help="open psql as ops: the same rules as over HTTP")
+    ops.add_argument("--service", action="store_true", help="as the service role, which moves money and messages")
+    ops.set_defaults(run=_operators_psql, passes_on=True)
+
+
+def _start(_arguments: argparse.Namespace) -> int:
     server = local.postgres(os.environ)
     started = server.start(detached=True)
     print(f"{'started' if started else 'already running'}: {server.url()}")
+    return 0
 
 
-def stop() -> None:
+def _stop(_arguments: argparse.Namespace) -> int:
     print("stopped" if local.postgres(os.environ).stop() else "not running")
+    return 0
 
 
-def status() -> int:
+def _status(_arguments: argparse.Namespace) -> int:
     """0 when the embedded server runs, else 3, as init scripts do."""
     server = local.postgres(os.environ)
     pid = server.running_pid()
@@ -31,25 +58,28 @@ def status() -> int:
     return 0 if pid else 3
 
 
-def apply_sql() -> None:
+def _apply(_arguments: argparse.Namespace) -> int:
     with local.database(os.environ) as settings:
         ran = local.apply_sql(settings, lambda name: print(f"  {name}"))
     print(f"{len(ran)} files applied" if ran else "up to date")
+    return 0
 
 
-def seed(*, demo: bool, volume: int) -> None:
+def _seed(arguments: argparse.Namespace) -> int:
+    volume: int = arguments.volume
     with local.database(os.environ) as settings:
         local.apply_sql(settings)
-        if demo or not volume:
+        if arguments.demo or not volume:
             print(f"{asyncio.run(seed_demo(settings.direct_url))} demo rows added")
         if volume:
             asyncio.run(seed_volume(settings.direct_url, volume, lambda done: _bar(done, volume)))
             print()
+    return 0
 
 
-def reset(*, confirmed: bool) -> int:
+def _reset(arguments: argparse.Namespace) -> int:
     """Drop the embedded database and make it anew with the demo data."""
-    if not confirmed:
+    if not arguments.yes:
         print("this drops the database; say --yes", file=sys.stderr)
         return 2
     if os.environ.get("DATABASE_URL"):
@@ -62,11 +92,21 @@ def reset(*, confirmed: bool) -> int:
     return 0
 
 
-def psql(arguments: list[str]) -> int:
-    """A psql shell on the database; returns its exit status."""
+def _administrators_psql(arguments: argparse.Namespace) -> int:
+    return _psql(arguments.others)
+
+
+def _operators_psql(arguments: argparse.Namespace) -> int:
+    return _psql(arguments.others, role="service_role" if arguments.service else "ops_staff")
+
+
+def _psql(arguments: list[str], role: str | None = None) -> int:
+    """A psql shell on the database; returns its exit status. With a role, under this environment's switches too."""
     with local.database(os.environ) as settings:
-        binary = local.postgres(os.environ).bin / "psql"
-        return subprocess.run([str(binary), settings.direct_url, *arguments], check=False, stdin=sys.stdin).returncode  # noqa: S603 - the user's own words
+        switches = settings.switches_json.replace(" ", "")
+        options = f"-c role={role} -c request.switches={switches}" if role else ""
+        run = [str(local.postgres(os.environ).bin / "psql"), settings.direct_url, *arguments]
+        return subprocess.run(run, check=False, stdin=sys.stdin, env={**os.environ, "PGOPTIONS": options}).returncode  # noqa: S603 - the user's own words
 
 
 async def _drop(dsn: str) -> None:

@@ -14,6 +14,7 @@ import asyncpg
 
 from src.adapters.files.store import FileStore, store_at
 from src.commands import local
+from src.commands.arguments import Commands, group
 from src.domain.storage import BUCKETS, StoredObject
 from src.settings import Settings
 
@@ -35,7 +36,15 @@ class Find:
         return f"{'kept ' if self.kept else 'FOUND'}  {self.place}: {self.kind} ({self.count})"
 
 
-def verify(request_id: UUID) -> int:
+def add(commands: Commands) -> None:
+    verify = group(commands, "privacy", "privacy requests").add_parser(
+        "verify", help="look for what is left of an erased person, in every column and file"
+    )
+    verify.add_argument("request", type=UUID, help="the erasure's request id")
+    verify.set_defaults(run=lambda arguments: _verify(arguments.request))
+
+
+def _verify(request_id: UUID) -> int:
     """Print every find; 0 when all are kept by law, else 1. PDF documents are not read, only their names are."""
     with local.database(os.environ) as settings:
         found = asyncio.run(finds(settings, request_id))

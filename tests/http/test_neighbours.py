@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
 from src.domain.context import Role
 from tests.conftest import ITINERARY, OPS_USER, TRAVELLER, Api, as_role, token
@@ -86,4 +87,5 @@ async def test_supplier_service_levels_are_for_ops(database: str, admin: asyncpg
     assert shown["HBX"]["last_breach_at"] is not None
     assert float(shown["HBX"]["avg_confirmation_hours"]) > 0
     async with as_role(database, Role.USER, TRAVELLER) as connection:
-        assert await connection.fetch("select * from ops.v_supplier_slas") == []
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="Only ops"):
+            await connection.fetch("select * from ops.v_supplier_slas")

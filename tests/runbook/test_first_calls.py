@@ -56,3 +56,27 @@ async def test_checkout_then_failure(api: Api, admin: asyncpg.Connection) -> Non
     assert [row["request_id"] for row in noted] == ["r1"]
     opened = await admin.fetch("select status from ops.exceptions where cause = $1", intent["payment_id"])
     assert [row["status"] for row in opened] == ["open"]
+
+
+async def test_the_ledger_reconciles_in_its_sequence(api: Api) -> None:
+    intent = (await api.post("bff-checkout", CHECKOUT)).json()
+    ids = {"payment_id": intent["payment_id"], "payment_intent": intent["payment_intent"]}
+    for kind in ("payment_intent.payment_failed", "payment_intent.succeeded"):
+        await api.post("stripe-webhook", {"type": kind, "data": ids})
+    path = f"/rest/v1/fin.ledger?payment_id=eq.{intent['payment_id']}&order=occurred_at"
+    answer = await api.http.get(path, headers=api.service | {"accept-profile": "fin"})
+    assert answer.status_code == 200
+    rows = answer.json()
+    assert [row["entry_type"] for row in rows] == ["intent_created", "capture_failed", "capture_succeeded"]
+    assert [row["seq"] for row in rows] == [1, 2, 3]
+    assert (await api.http.get(path, headers=api.user())).status_code == 403
+    assert (await api.http.get(path, headers=api.anonymous)).status_code == 401
+
+
+async def test_live_views_are_for_ops(api: Api) -> None:
+    path = "/rest/v1/ops.v_bookings?select=id,status"
+    rows = (await api.http.get(path, headers=api.ops)).json()
+    assert len(rows) == 24
+    assert set(rows[0]) == {"id", "status"}
+    assert (await api.http.get(path, headers=api.user())).status_code == 403
+    assert (await api.http.get(path, headers=api.anonymous)).status_code == 401

@@ -27,7 +27,7 @@ async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
     engine, keeper = service_engine(pools, settings.switches_json, Configuration(schemas=SCHEMAS))
     await keeper.read()
-    application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secret))
+    application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(cast("Any", application)), base_url="http://rest"
     ) as client:
@@ -47,7 +47,10 @@ async def test_the_ledger_is_read_by_the_service_under_its_dotted_name(rest: htt
 async def test_ops_read_bookings_and_others_are_refused(rest: httpx.AsyncClient) -> None:
     rows = (await rest.get("/ops.v_bookings?select=id,status", headers=Api.user(OPS_USER))).json()
     assert {"id": ITINERARY, "status": "pending"} in rows or rows
-    assert (await rest.get("/ops.v_bookings?select=id", headers=Api.user())).json() == []
+    traveller = await rest.get("/ops.v_bookings?select=id", headers=Api.user())
+    assert (traveller.status_code, traveller.json()["code"]) == (403, "42501")
+    ledger = await rest.get("/fin.ledger", headers=Api.user())
+    assert ledger.status_code == 403
     anonymous = await rest.get("/ops.v_bookings?select=id", headers=Api.anonymous)
     assert anonymous.status_code == 401
     assert anonymous.json()["code"] == "42501"

@@ -1,0 +1,55 @@
+"""`ecotrips flags …`: run-time switches (API.md section 1, Switches)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+
+import asyncpg
+
+from src.commands import local
+from src.commands.arguments import Commands, group
+from src.settings import SWITCHES
+
+
+def add(commands: Commands) -> None:
+    flags = group(commands, "flags", "run-time switches")
+    flags.add_parser("list", help="show the overrides").set_defaults(run=_list)
+    change = flags.add_parser("set", help="NAME=VALUE, or NAME= to remove the override")
+    change.add_argument("assignment", help="|".join(SWITCHES))
+    change.set_defaults(run=_set)
+
+
+def _list(_arguments: argparse.Namespace) -> int:
+    with local.database(os.environ) as settings:
+        asyncio.run(_show(settings.direct_url))
+    return 0
+
+
+def _set(arguments: argparse.Namespace) -> int:
+    name, separator, value = arguments.assignment.partition("=")
+    if not separator or name not in SWITCHES:
+        message = f"say NAME=VALUE with one of {', '.join(SWITCHES)}"
+        raise ValueError(message)
+    with local.database(os.environ) as settings:
+        asyncio.run(_change(settings.direct_url, name, value or None))
+    return 0
+
+
+async def _show(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for row in await connection.fetch("select name, value, updated_by, updated_at from ops.flags order by name"):
+            print(f"{row['name']}={row['value']}  ({row['updated_by']}, {row['updated_at']:%Y-%m-%d %H:%M:%S} UTC)")
+    finally:
+        await connection.close()
+
+
+async def _change(dsn: str, name: str, value: str | None) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("select ops.set_flag($1, $2)", name, value)
+    finally:
+        await connection.close()
+    print(f"{name}={value}" if value is not None else f"{name}: override removed")

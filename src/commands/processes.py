@@ -1,0 +1,62 @@
+"""`ecotrips demo|serve|worker|rest`: what runs until it is stopped. Their imports would slow every other command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from src.commands import local
+from src.commands.arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    demo = commands.add_parser("demo", help="run everything offline: database, demo data, server, worker")
+    demo.set_defaults(run=_demo)
+    serve = commands.add_parser("serve", help="serve HTTP on PORT (8000)")
+    serve.add_argument("--workers", type=int, default=1, help="server processes")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    serve.set_defaults(run=_serve)
+    worker = commands.add_parser("worker", help="do what is due, until stopped; any number may run")
+    worker.add_argument("--once", action="store_true", help="one turn of everything, for cron")
+    worker.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process is gone")
+    worker.set_defaults(run=_work)
+    rest = commands.add_parser(
+        "rest", help="serve PostgREST's interface over any database, by PGRST_* settings or --db-uri …"
+    )
+    rest.set_defaults(run=_rest, passes_on=True)
+
+
+def _demo(_arguments: argparse.Namespace) -> int:
+    from src.commands import serve  # noqa: PLC0415 - only for who serves
+
+    serve.demo()
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from src.commands import serve  # noqa: PLC0415 - only for who serves
+
+    serve.serve(arguments.workers, arguments.host)
+    return 0
+
+
+def _work(arguments: argparse.Namespace) -> int:
+    from src import worker  # noqa: PLC0415 - only for who works
+
+    with local.database(os.environ) as settings:
+        return worker.main(settings, once=arguments.once, parent=arguments.parent)
+
+
+def _rest(arguments: argparse.Namespace) -> int:
+    from src import rest_server, rest_settings  # noqa: PLC0415 - only for who serves
+
+    flags: dict[str, str] = {}
+    given = iter(arguments.others)
+    for option in given:
+        name, separator, value = option.removeprefix("--").partition("=")
+        if name not in rest_settings.OPTIONS:
+            message = f"{option} is not an option of rest"
+            raise ValueError(message)
+        flags[name] = value if separator else next(given, "")
+    rest_server.serve(os.environ, flags)
+    return 0
