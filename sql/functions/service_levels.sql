@@ -14,6 +14,15 @@ as $$
       select percentile_cont(0.95) within group (order by extract(epoch from received_at - occurred_at))
       from payment.webhook_events where received_at > now() - interval '1 hour'
     ),
+    'refunds_pending', (select count(*) from payment.refunds where status = 'pending'),
+    -- A refund that still waits counts with the time it has waited so far.
+    'refund_lag_p95_seconds_last_hour', (
+      select percentile_cont(0.95) within group (
+        order by extract(epoch from coalesce(processed_at, now()) - requested_at)
+      )
+      from payment.refunds
+      where origin <> 'provider' and (status = 'pending' or processed_at > now() - interval '1 hour')
+    ),
     'webhooks_deferred', (select count(*) from payment.webhook_events where result = 'deferred'),
     'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved')
   ))

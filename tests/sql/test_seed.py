@@ -16,7 +16,8 @@ async def test_made_up_books_verify_and_seeding_again_adds_only_what_is_missing(
         await seed_volume(database, volume, lambda _done: None)
         assert await admin.fetchval(MADE) == volume
     assert await admin.fetch("select * from fin.verify_ledger()") == []
-    outcomes = dict(await admin.fetch("select status, count(*) from payment.payments group by status"))
+    statuses = await admin.fetch("select status, count(*) from payment.payments group by status")
+    outcomes = {row["status"]: row["count"] for row in statuses}
     assert outcomes == {"succeeded": 42, "refunded": 6, "failed": 6, "processing": 6}
     assert await admin.fetchval("select count(*) from fin.entries") == 60 + 54 + 2 * 6
     wrong = """select count(*) from booking.itineraries i where has_items and start_date is distinct from (
