@@ -16,10 +16,28 @@ insert into ops.idempotency_keys (caller, key, request_hash, request_id, locked_
 values (pg_temp.person()::text, 'k', '', 'r', now(), '{}');
 insert into ops.rate_limits (function, caller, tokens, refilled_at) values ('permits-request', pg_temp.person()::text, 1, now());
 insert into ops.flags (name, value, updated_by)
-select name, '1', pg_temp.person() from unnest(array['WA_OFFLINE', 'USE_FIXTURES']) as name
-where not exists (select from ops.flags f where f.name = unnest.name) limit 1;
+select name, '1', pg_temp.person() from unnest(array['WA_OFFLINE', 'INVENTORY_OFFLINE']) as names (name)
+where not exists (select from ops.flags f where f.name = names.name) limit 1;
 insert into privacy.requests (kind, subject_user_id, requester_user_id, reason, status)
 values ('export', pg_temp.person(), pg_temp.person(), 'I am Zuri ' || pg_temp.word(), 'completed');
 
--- A paid and twice partly refunded payment, as its functions make it.
-select public.start_checkout(id, 5000, 'USD') from booking.itineraries where user_id = pg_temp.person();
+-- A payment, captured, twice partly refunded and invoiced, all by its functions.
+do $$
+declare
+  v_trip uuid := (select id from booking.itineraries where user_id = pg_temp.person());
+  v_payment uuid := public.start_checkout(v_trip, 5000, 'USD') ->> 'payment_id';
+  v_intent text := 'pi_' || replace(v_payment::text, '-', '');
+  v_refund uuid;
+begin
+  perform public.record_payment_intent(v_payment, v_intent);
+  perform public.apply_payment_event(
+    'evt_' || v_intent, 'payment_intent.succeeded', jsonb_build_object('name', 'Zuri ' || pg_temp.word()), true,
+    p_intent_id => v_intent, p_amount_cents => 5000, p_currency => 'USD'
+  );
+  foreach v_intent in array array['one', 'two'] loop
+    v_refund := public.request_refund(v_payment, 1000, 'Zuri ' || pg_temp.word() || ' is ill') ->> 'refund_id';
+    perform public.record_refund(v_refund, 'succeeded', 're_' || v_intent || v_refund);
+  end loop;
+  perform public.generate_invoice('invoice', v_payment);
+end;
+$$;

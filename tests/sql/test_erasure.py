@@ -1,0 +1,223 @@
+"""Erasure: a plan that changes nothing, and an execution that does all of it or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+
+from src.domain.context import Role
+from tests.conftest import OPS_USER, TRAVELLER, as_role
+from tests.persons import SECRET, approved, everything, make_person, rows_of
+from tests.races import raced
+
+PLAN = "select plan_privacy_erasure($1)"
+EXECUTE = "select execute_privacy_erasure($1, 'ERASE', $2)"
+FIND = (
+    "select concat_ws('.', table_schema, table_name, column_name) as place, kind, kept from find_erased_subject($1, $2)"
+)
+
+
+async def planned(admin: asyncpg.Connection, target: str) -> dict[str, list[dict[str, object]]]:
+    body: dict[str, list[dict[str, object]]] = json.loads(await admin.fetchval(PLAN, target))
+    return body
+
+
+async def executed(admin: asyncpg.Connection, target: str) -> None:
+    """The rows are erased and the folders empty."""
+    await planned(admin, target)
+    await admin.execute(EXECUTE, target, SECRET)
+    await admin.execute(
+        "select finish_privacy_purge((p ->> 'purge_id')::uuid, (p ->> 'attempt')::int)"
+        " from json_array_elements(claim_privacy_purges()) p"
+    )
+    assert await admin.fetchval("select status from privacy.requests where id = $1", target) == "completed"
+
+
+def counts(rows: list[dict[str, object]]) -> dict[str, object]:
+    return {f"{row['schema']}.{row['table']}": row["count"] for row in rows}
+
+
+async def test_the_made_up_person_has_a_row_in_every_mapped_table(admin: asyncpg.Connection) -> None:
+    rows = await rows_of(admin, await make_person(admin))
+    assert [name for name, found in rows.items() if not found] == []
+
+
+async def test_a_dry_run_counts_all_rows_of_the_person_and_changes_none(admin: asyncpg.Connection) -> None:
+    person = await make_person(admin)
+    await make_person(admin)
+    target = await approved(admin, person)
+    before = await everything(admin)
+    first = await planned(admin, target)
+    after = await everything(admin)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"privacy.requests", "privacy.plans", "audit.events"}
+    rows = await rows_of(admin, person)
+    assert {**counts(first["kept"]), **counts(first["plan"])} == {name: len(found) for name, found in rows.items()}
+    assert all(row["retain_until"] and row["legal_basis"] for row in first["kept"])
+    assert (await planned(admin, target))["plan_sha256"] == first["plan_sha256"]
+
+
+async def test_execution_leaves_nothing_of_the_person_and_all_of_the_others(admin: asyncpg.Connection) -> None:
+    person, other = await make_person(admin), await make_person(admin)
+    target = await approved(admin, person)
+    others = await rows_of(admin, other)
+    books = [
+        await admin.fetch(f"select * from fin.{table} order by 1, 2") for table in ("entries", "postings", "accounts")
+    ]
+    await executed(admin, target)
+    assert await rows_of(admin, other) == others
+    assert not await admin.fetch("select * from fin.verify_ledger()")
+    assert books == [
+        await admin.fetch(f"select * from fin.{table} order by 1, 2") for table in ("entries", "postings", "accounts")
+    ]
+    found = await admin.fetch(FIND, target, SECRET)
+    assert [tuple(row) for row in found if not row["kept"]] == []
+    assert {row["place"] for row in found} == {
+        "audit.events.who",
+        "fin.invoices.content",
+        "privacy.requests.subject_user_id",
+        "privacy.requests.requester_user_id",
+    }
+    # All that names somebody is gone from the database, but for what stands in kept ids and in documents.
+    left = {name for name, rows in (await everything(admin)).items() if any(person.word in row for row in rows)}
+    assert left <= {"fin.invoices"}
+
+
+async def test_the_scan_finds_what_was_left(admin: asyncpg.Connection) -> None:
+    person = await make_person(admin)
+    target = await approved(admin, person)
+    await executed(admin, target)
+    await admin.execute(
+        "insert into booking.itineraries (currency, total_cents, notes, traveler) values ('USD', 1, $1, $2)",
+        f"mail {person.word}@MAIL.example, or 0788{person.word[-6:]}",
+        f"{person.word.upper()}, Zuri",
+    )
+    found = {(row["place"], row["kind"]) for row in await admin.fetch(FIND, target, SECRET) if not row["kept"]}
+    assert found == {
+        ("booking.itineraries.notes", "email"),
+        ("booking.itineraries.notes", "phone"),
+        ("booking.itineraries.traveler", "name"),
+    }
+    with pytest.raises(asyncpg.PostgresError, match="another PRIVACY_HMAC_SECRET"):
+        await admin.fetch(FIND, target, "k" * 40)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert into permits.requests (user_id, park, visit_date, pax_count) values ($1, 'Akagera', now(), 1)",
+        "update core.profiles set phone = '1' where auth_user_id = $1",
+        "insert into audit.events (who, what, request_id) values ($1::uuid::text, 'x', 'y')",
+        "delete from ops.idempotency_keys where caller = $1::uuid::text",
+    ],
+)
+async def test_data_that_changed_since_the_dry_run_stops_the_execution(admin: asyncpg.Connection, change: str) -> None:
+    person = await make_person(admin)
+    target = await approved(admin, person)
+    await planned(admin, target)
+    await admin.execute(change, person.user_id)
+    before = await everything(admin)
+    with pytest.raises(asyncpg.PostgresError, match="plan_stale"):
+        await admin.execute(EXECUTE, target, SECRET)
+    assert await everything(admin) == before
+    await planned(admin, target)
+    await admin.execute(EXECUTE, target, SECRET)
+
+
+async def test_a_plan_is_good_for_a_day_and_for_its_own_map(admin: asyncpg.Connection) -> None:
+    target = await approved(admin, await make_person(admin))
+    with pytest.raises(asyncpg.PostgresError, match="no plan yet"):
+        await admin.execute(EXECUTE, target, SECRET)
+    await planned(admin, target)
+    await admin.execute("update privacy.data_map set label = 'x' where column_name = 'phone'")
+    with pytest.raises(asyncpg.PostgresError, match="plan_stale"):
+        await admin.execute(EXECUTE, target, SECRET)
+    await planned(admin, target)
+    await admin.execute("update privacy.requests set planned_at = now() - interval '25 hours'")
+    with pytest.raises(asyncpg.PostgresError, match="plan_stale"):
+        await admin.execute(EXECUTE, target, SECRET)
+
+
+async def test_a_row_that_appears_while_rows_are_erased_undoes_all(database: str, admin: asyncpg.Connection) -> None:
+    person = await make_person(admin)
+    target = await approved(admin, person)
+    await planned(admin, target)
+    async with as_role(database, Role.SERVICE) as service:
+        # The profile's row is held until the new permit is committed, so that the execution is under way by then.
+        outcome = await raced(
+            admin,
+            admin.execute(
+                "with held as (select from core.profiles where auth_user_id = $1 for update)"
+                " insert into permits.requests (user_id, park, visit_date, pax_count)"
+                " select $1, 'Akagera', now(), 1 from held",
+                person.user_id,
+            ),
+            service,
+            service.fetchval(EXECUTE, target, SECRET),
+        )
+    assert isinstance(outcome, asyncpg.PostgresError)
+    assert "plan_stale" in str(outcome)
+    assert await admin.fetchval("select count(*) from core.profiles where auth_user_id = $1", person.user_id) == 1
+
+
+async def test_two_executions_at_once_have_one_effect_and_one_certificate(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    target = await approved(admin, await make_person(admin))
+    await planned(admin, target)
+    async with as_role(database, Role.SERVICE) as one, as_role(database, Role.USER, OPS_USER) as other:
+        first, second = await asyncio.gather(*(c.fetchval(EXECUTE, target, SECRET) for c in (one, other)))
+    assert json.loads(first)["certificate"] == json.loads(second)["certificate"]
+    assert await admin.fetchval("select count(*) from audit.events where what = 'privacy.erased'") == 1
+
+
+async def test_the_certificate_is_signed_and_nobody_changes_it(admin: asyncpg.Connection) -> None:
+    target = await approved(admin, await make_person(admin))
+    await executed(admin, target)
+    with pytest.raises(asyncpg.PostgresError, match="append-only"):
+        await admin.execute("update privacy.certificates set body = '{}'")
+    await admin.execute("alter table privacy.certificates disable trigger user")
+    await admin.execute("""update privacy.certificates set body = body || '{"executed_by": "nobody"}'""")
+    with pytest.raises(asyncpg.PostgresError, match="altered"):
+        await admin.fetch(FIND, target, SECRET)
+
+
+async def test_an_import_does_not_bring_the_person_back(admin: asyncpg.Connection) -> None:
+    person = await make_person(admin)
+    target = await approved(admin, person)
+    await executed(admin, target)
+    with pytest.raises(asyncpg.PostgresError, match="not imported again"):
+        await admin.execute("insert into core.profiles (auth_user_id) values ($1)", person.user_id)
+
+
+async def test_travellers_neither_review_nor_export_nor_erase_in_sql_either(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    target = await approved(admin, await make_person(admin))
+    calls = (
+        "review_privacy_request($1, 'approve')",
+        "start_privacy_review($1)",
+        "extend_privacy_request($1, 1, 'why')",
+        "begin_privacy_export($1)",
+        "read_privacy_export($1, 'core', 'profiles', 0, 1)",
+        "record_privacy_export($1, 'p', 's', now())",
+        "privacy_erasure_folders($1)",
+        "plan_privacy_erasure($1)",
+        f"execute_privacy_erasure($1, 'ERASE', '{SECRET}')",
+        f"find_erased_subject($1, '{SECRET}')",
+        f"find_erased_subject_in_text($1, 't', '{SECRET}')",
+        "privacy_get_request($1)",
+        "privacy_log_audit($1, 'privacy.x')",
+    )
+    async with as_role(database, Role.USER, TRAVELLER) as traveller, as_role(database, Role.ANONYMOUS) as anonymous:
+        for connection in (traveller, anonymous):
+            for call in calls:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.fetch(f"select * from {call}", target)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await anonymous.fetch("select create_privacy_request('export', $1)", TRAVELLER)
+        assert not await traveller.fetch("select * from privacy.requests")
+        assert not await traveller.fetch("select * from privacy.data_map")
