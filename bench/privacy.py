@@ -1,4 +1,4 @@
-"""How long 100,000 rows of one person take to plan, copy and erase, among 400,000 of others: `python -m bench.privacy`."""
+"""How long 100,000 rows of one person take to plan, copy and erase among 400,000 others: `python -m bench.privacy`."""
 
 from __future__ import annotations
 
