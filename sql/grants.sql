@@ -128,3 +128,11 @@ to authenticated, service_role;
 grant execute on function
   public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text), public.sweep_privacy_retention(int)
 to service_role;
+
+-- Messages: ops read them, the service sends and receives them.
+grant usage on schema wa to authenticated, service_role;
+grant select on wa.messages, wa.contacts, wa.statuses to authenticated, service_role;
+grant execute on function
+  public.send_message(text, text, text, text, jsonb, text, boolean), wa.claim_messages(int),
+  public.record_message_outcome(uuid, int, text, text, int, int), public.receive_message_events(jsonb, jsonb)
+to service_role;

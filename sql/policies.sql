@@ -75,3 +75,7 @@ create policy ops_read on privacy.retention for select using ((select sec.is_ops
 create policy ops_read on privacy.plans for select using ((select sec.is_ops()));
 create policy ops_read on privacy.certificates for select using ((select sec.is_ops()));
 create policy ops_read on privacy.purges for select using ((select sec.is_ops()));
+
+create policy ops_read on wa.messages for select using ((select sec.is_ops()));
+create policy ops_read on wa.contacts for select using ((select sec.is_ops()));
+create policy ops_read on wa.statuses for select using ((select sec.is_ops()));

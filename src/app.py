@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import httpx
 import msgspec
 from litestar import Litestar, Request, Response, asgi, get
 from litestar.config.cors import CORSConfig
@@ -36,6 +37,7 @@ from src.adapters.postgres.exceptions import PostgresExceptions
 from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.invoices import PostgresInvoices
+from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.permits import PostgresPermits
@@ -55,6 +57,8 @@ from src.adapters.telemetry.metrics import Metrics
 from src.adapters.telemetry.observer import Observer
 from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import SERVICE_NAME, Traces
+from src.adapters.whatsapp.graph import GraphWhatsApp
+from src.adapters.whatsapp.mock import MockWhatsApp
 from src.domain.context import Role
 from src.domain.rest.request import Configuration
 from src.http import (
@@ -63,6 +67,7 @@ from src.http import (
     exceptions,
     health,
     invoices,
+    messaging,
     openapi,
     payments,
     permits,
@@ -85,7 +90,10 @@ from src.http.me import CurrentUser
 from src.http.observe import Application, observed
 from src.http.rest.service import service_application
 from src.http.storage import StorageRoutes
+from src.ports.messaging import Sender
 from src.settings import Settings, from_environment
+
+PROVIDER_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,9 @@ class Composed:
     links: SignedLinks
     invoices: PostgresInvoices
     documents: TypstRenderer
+    messages: PostgresMessages
+    senders: Mapping[str, Sender]
+    client: httpx.AsyncClient
     metrics: Metrics
     observer: Observer
 
@@ -108,6 +119,7 @@ class Composed:
         """Let go of everything that was opened."""
         await self.notifications.stop()
         await self.database.close()
+        await self.client.aclose()
         await self.observer.close()
 
 
@@ -128,6 +140,7 @@ def compose(settings: Settings) -> Composed:
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
     notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})
+    client = httpx.AsyncClient(timeout=PROVIDER_SECONDS)
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
     return Composed(
         settings=settings,
@@ -139,6 +152,17 @@ def compose(settings: Settings) -> Composed:
         links=SignedLinks(settings.link_keys),
         invoices=PostgresInvoices(database, settings.business_timezone, facturx=settings.invoice_facturx),
         documents=TypstRenderer(),
+        messages=PostgresMessages(database, settings.wa_link_template),
+        senders={
+            "mock": MockWhatsApp(),
+            "live": GraphWhatsApp(
+                client,
+                f"{settings.wa_graph_base.rstrip('/')}/{settings.wa_graph_version}",
+                settings.wa_phone_id,
+                settings.wa_access_token,
+            ),
+        },
+        client=client,
         metrics=metrics,
         observer=observer,
     )
@@ -225,6 +249,13 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
             PostgresPrivacyErasures(database, composed.settings.privacy_secret),
             composed.storage,
             composed.links,
+        ),
+        *messaging.endpoints(
+            composed.messages,
+            composed.senders,
+            switches,
+            composed.settings.wa_app_secret,
+            composed.settings.wa_verify_token,
         ),
     ]
 

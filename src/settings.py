@@ -44,6 +44,13 @@ class Settings:
     invoice_facturx: bool = False
     storage_url: str = ""
     link_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    wa_access_token: str = field(default="", repr=False)
+    wa_phone_id: str = ""
+    wa_graph_base: str = "https://graph.facebook.com"
+    wa_graph_version: str = "v26.0"
+    wa_app_secret: str = field(default="", repr=False)
+    wa_verify_token: str = field(default="", repr=False)
+    wa_link_template: str = ""
     jwt_jwks: str = field(default="", repr=False)
     schemas: tuple[str, ...] = DEFAULT_SCHEMAS
     stripe_secret_key: str = field(default="", repr=False)
@@ -109,6 +116,13 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         invoice_facturx=environ.get("INVOICE_FACTURX") == "1",
         storage_url=environ.get("STORAGE_URL", ""),
         link_secrets=_keys(environ, "LINK_SECRETS"),
+        wa_access_token=environ.get("WA_ACCESS_TOKEN", ""),
+        wa_phone_id=environ.get("WA_PHONE_ID", ""),
+        wa_graph_base=environ.get("WA_GRAPH_BASE") or "https://graph.facebook.com",
+        wa_graph_version=environ.get("WA_GRAPH_VERSION") or "v26.0",
+        wa_app_secret=environ.get("WA_APP_SECRET", ""),
+        wa_verify_token=environ.get("WA_VERIFY_TOKEN", ""),
+        wa_link_template=environ.get("WA_LINK_TEMPLATE", ""),
         jwt_jwks=environ.get("JWT_JWKS", ""),
         stripe_secret_key=environ.get("STRIPE_SECRET_KEY", ""),
         # Two while one is being rotated.

@@ -21,6 +21,7 @@ from src.app import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
 from src.domain.invoices import render_due
+from src.domain.messaging import send_due
 from src.domain.privacy_erasure import purge_due
 from src.domain.sweeps import Sweep
 from src.ports.sweeps import Slots
@@ -46,6 +47,7 @@ def sweeps(composed: Composed) -> list[Sweep]:
     return [
         Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
         Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
+        Sweep("messages", 5, lambda context: send_due(context, composed.messages, composed.senders)),
         Sweep("invoices", MINUTE, lambda context: render_due(context, composed.invoices, composed.documents, storage)),
         Sweep("purges", MINUTE, lambda context: purge_due(context, erasures, storage)),
         Sweep("retention", HOUR, erasures.sweep_retention),

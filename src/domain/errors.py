@@ -12,6 +12,7 @@ DomainError
 │   ├── CardDeclined
 │   └── ProviderUnknown   nobody knows whether it did what it was asked
 ├── SupplierFailed        HBX or WhatsApp did not answer
+│   ├── SupplierRefused
 │   └── CircuitOpen
 └── Unavailable           the database is away or busy; try again
 """
@@ -79,6 +80,10 @@ class ProviderUnknown(ProviderFailed):
 
 class SupplierFailed(DomainError):
     """A supplier did not answer in time."""
+
+
+class SupplierRefused(SupplierFailed):
+    """A supplier said no for good."""
 
 
 class CircuitOpen(Delayed, SupplierFailed):

@@ -57,39 +57,41 @@ class Edge:
             request_id = call.context.request_id
             try:
                 answer = await self._answer(endpoint, call, scope, receive)
-                status, body, extra = answer.status, answer.body, answer.headers
+                status, body, extra, media_type = answer.status, answer.body, answer.headers, answer.media_type
             except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
                 failure = seen_by(call.context, error)
                 status, code = problems.status_and_code(failure)
                 body, extra = problems.body_of(failure, request_id), tuple(problems.headers_of(failure))
+                media_type = wire.JSON
                 call.note(code=code, status=status)
                 if not isinstance(error, DomainError):
                     log_bug(endpoint.name, request_id, error)
             # The call's own id may have been marked since (a mock's), and is the one in the body.
             self.audit.record(AuditLine(endpoint.audit, call.context.request_id, call.context.caller.actor, call.facts))
-            await wire.send_answer(send, status, body, request_id, extra)
+            await wire.send_answer(send, status, body, request_id, extra, media_type)
 
         return application
 
     async def _answer(self, endpoint: Endpoint, call: Call, scope: HTTPScope, receive: Receive) -> Answer:
-        if scope["method"] != endpoint.method:
-            raise problems.MethodNotAllowed(endpoint.method)
+        run = endpoint.get if scope["method"] == "GET" and endpoint.get else endpoint.run
+        if run is endpoint.run and scope["method"] != endpoint.method:
+            raise problems.MethodNotAllowed(f"GET, {endpoint.method}" if endpoint.get else endpoint.method)
         access = endpoint.access if isinstance(endpoint.access, Access) else await endpoint.access()
         if access is not Access.OPEN:
             caller = self.authenticator.caller(call.headers)
             call.context = replace(call.context, caller=caller)
-        reading = endpoint.method == "GET"
+        reading = scope["method"] == "GET"
         # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
         await self._require(access, call.context, ops_is_checked_later=reading)
         if self.limited and endpoint.per_minute is not None:
             await self._take_token(endpoint, endpoint.per_minute, call.context, scope)
         if not reading:
-            call.body = await wire.read_body(call.headers, receive)
+            call.body = await wire.read_body(call.headers, receive, endpoint.largest_body)
             wire.require_json(call.headers, call.body)
             if b"idempotency-key" in call.headers:
                 return await self._once(endpoint, call)
         try:
-            return await endpoint.run(call)
+            return await run(call)
         except InputInvalid:
             await self._require(access, call.context)
             raise

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from src.domain.context import Context
+from src.http import wire
 from src.ports.switches import Switches
 
 
@@ -53,11 +54,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success: the finished JSON body."""
+    """A success: the finished body, JSON but for the one provider that wants its own text back."""
 
     body: bytes
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    media_type: bytes = wire.JSON
 
 
 Run: TypeAlias = Callable[[Call], Awaitable[Answer]]
@@ -70,7 +72,8 @@ class Endpoint:
     `run` takes the call, decodes and answers; its docstring is the endpoint's description. `input` and `answer` are
     the structs that document it. `audit` names its AUDIT line, `per_minute` its limit for one caller. A POST honours
     Idempotency-Key; `atomic` says that one SQL call is its whole effect and answer, so that the first answer is kept in
-    that call's own transaction. Others rest on the natural keys of their steps.
+    that call's own transaction. Others rest on the natural keys of their steps. `get` answers GET on the path of a
+    POST, for a provider that checks the address first; `largest_body` is in bytes.
     """
 
     name: str
@@ -83,3 +86,5 @@ class Endpoint:
     per_minute: int | None = None
     atomic: bool = False
     errors: tuple[int, ...] = ()
+    get: Run | None = None
+    largest_body: int = wire.LARGEST_BODY

@@ -17,6 +17,7 @@ TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (
     (errors.CardDeclined, 402, "PAYMENT_PROVIDER_ERROR"),
     (errors.ProviderFailed, 502, "PAYMENT_PROVIDER_ERROR"),
     (errors.CircuitOpen, 503, "SUPPLIER_TIMEOUT"),
+    (errors.SupplierRefused, 502, "SUPPLIER_TIMEOUT"),
     (errors.SupplierFailed, 504, "SUPPLIER_TIMEOUT"),
     (errors.Unavailable, 503, "TRANSIENT_RETRY"),
 )

@@ -9,7 +9,8 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.http.problems import BodyTooLarge, BodyTooSlow, NotJson
 
-LARGEST_BODY = 1024 * 1024
+MEBIBYTE = 1024 * 1024
+LARGEST_BODY = MEBIBYTE
 PATIENCE_SECONDS = 10
 JSON = b"application/json"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -37,11 +38,11 @@ def base_url_of(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) 
     return f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body. Raises BodyTooLarge above 1 MiB, without reading on, and BodyTooSlow after 10 s."""
-    message = "The body is larger than 1 MiB"
+async def read_body(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> bytes:
+    """The whole body. Raises BodyTooLarge above `largest` bytes, without reading on, and BodyTooSlow after 10 s."""
+    message = f"The body is larger than {largest // MEBIBYTE} MiB"
     announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > LARGEST_BODY:
+    if announced.isdigit() and int(announced) > largest:
         raise BodyTooLarge(message)
     parts = bytearray()
     try:
@@ -52,7 +53,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
                     return bytes(parts)
                 if event["type"] == "http.request":
                     parts += event["body"]
-                    if len(parts) > LARGEST_BODY:
+                    if len(parts) > largest:
                         raise BodyTooLarge(message)
                     if not event["more_body"]:
                         return bytes(parts)

@@ -36,6 +36,8 @@ RULES: Mapping[str, type[DomainError]] = {
     "itinerary_paid": NotFound,
     "ledger_conflict": Conflict,
     "ledger_sequence": Conflict,
+    "message_known": NotFound,
+    "message_transition": Conflict,
     "ops_only": NotAllowed,
     "payment_captured": Conflict,
     "payment_intent_fixed": Conflict,

@@ -1,0 +1,260 @@
+-- WhatsApp messages out (API.md section 5): recorded, then sent, then the outcome. An attempt whose answer was lost is
+-- `unknown` and never repeated by itself: Meta knows no idempotency key, and its report of the message settles it.
+
+create or replace function wa.guard_message() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if new.status <> old.status
+    and not exists (select from wa.transitions where from_status = old.status and to_status = new.status) then
+    raise exception using
+      errcode = 'PT409', constraint = 'message_transition', message = format('A %s message cannot become %s', old.status, new.status);
+  end if;
+  new.updated_at := now();
+  return new;
+end;
+$$;
+comment on function wa.guard_message() is 'Trigger: only legal moves of a message''s status.';
+
+create or replace trigger guard_message before update on wa.messages
+for each row execute function wa.guard_message();
+
+create or replace function wa.sending(p_message wa.messages) returns json
+language sql stable
+as $$
+  select json_strip_nulls(json_build_object(
+    'message_id', p_message.id,
+    'attempt', p_message.attempts,
+    'mode', p_message.mode,
+    'type', p_message.type,
+    'recipient', p_message.msisdn,
+    'text', p_message.body,
+    'url', p_message.url,
+    'template', p_message.template,
+    'link_template', p_message.link_template,
+    'sent_as', p_message.sent_as
+  ))
+$$;
+comment on function wa.sending(wa.messages) is 'What a sender needs of one attempt.';
+
+create or replace function wa.message_answer(p_message wa.messages) returns json
+language sql stable
+as $$
+  select json_strip_nulls(json_build_object(
+    'ok', true,
+    'request_id', sec.request_id(),
+    'mode', p_message.mode,
+    'message_id', coalesce(p_message.provider_message_id, p_message.id::text),
+    'id', p_message.id,
+    'status', p_message.status,
+    'error_code', p_message.error_code
+  ))
+$$;
+comment on function wa.message_answer(wa.messages) is
+'The body of wa-send: message_id is WhatsApp''s once it is known and ours until then, id always ours.';
+
+create or replace function public.send_message(
+  p_type text,
+  p_recipient text,
+  p_text text default null,
+  p_url text default null,
+  p_template jsonb default null,
+  p_link_template text default null,
+  p_claimed boolean default false
+) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_message wa.messages;
+  v_msisdn text := ltrim(p_recipient, '+');
+begin
+  insert into wa.messages (
+    direction, mode, type, msisdn, body, url, template, link_template, sent_as, status, attempts, locked_until
+  ) values (
+    'out',
+    case ops.flag('WA_OFFLINE') when '1' then 'mock' else 'live' end,
+    p_type, v_msisdn, p_text, p_url, p_template, p_link_template,
+    case
+      when p_type = 'template' then 'template'
+      when p_type = 'link_notice' and p_link_template is not null and not wa.may_write_freely(v_msisdn) then 'template'
+      else 'text'
+    end,
+    case when p_claimed then 'sending' else 'queued' end,
+    p_claimed::int,
+    case when p_claimed then now() + interval '1 minute' end
+  ) returning * into v_message;
+  perform audit.record('message.queued', jsonb_build_object(
+    'message_id', v_message.id, 'type', p_type, 'mode', v_message.mode, 'sent_as', v_message.sent_as
+  ));
+  if p_claimed then
+    return wa.sending(v_message);
+  end if;
+  perform pg_notify('ecotrips_messages', '');
+  return wa.message_answer(v_message);
+end;
+$$;
+comment on function public.send_message(text, text, text, text, jsonb, text, boolean) is
+'Service: records a message, which the worker sends; with p_claimed the caller sends it and records the outcome within a minute.';
+
+create or replace function wa.may_write_freely(p_msisdn text) returns boolean
+language sql stable
+as $$
+  select exists (
+    select from wa.contacts where msisdn = p_msisdn and last_inbound_at > now() - interval '24 hours'
+  )
+$$;
+comment on function wa.may_write_freely(text) is
+'Whether the number wrote within 24 hours: after that WhatsApp delivers templates only.';
+
+create or replace function wa.claim_messages(p_limit int) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_lost wa.messages;
+  v_claimed json;
+begin
+  -- Whoever had these died between the call and its outcome, so nobody knows whether they went out.
+  for v_lost in
+    select * from wa.messages where status = 'sending' and locked_until < now()
+    order by id limit p_limit for update skip locked
+  loop
+    perform wa.settle_unknown(v_lost);
+  end loop;
+  with due as (
+    select m.id from wa.messages m
+    where m.status = 'queued' and m.next_attempt_at <= now()
+      and not exists (select from wa.contacts c where c.msisdn = m.msisdn and c.hold_until > now())
+    order by m.next_attempt_at limit p_limit for update of m skip locked
+  ), claimed as (
+    update wa.messages m
+    set status = 'sending', attempts = m.attempts + 1, locked_until = now() + interval '1 minute', error_code = null
+    from due where m.id = due.id
+    returning m.*
+  )
+  select coalesce(json_agg(wa.sending(claimed)), '[]') into v_claimed from claimed;
+  return v_claimed;
+end;
+$$;
+comment on function wa.claim_messages(int) is
+'Service: queued messages that are due, for one minute this caller''s to send; ends attempts of callers that died.';
+
+create or replace function wa.settle_unknown(p_message wa.messages) returns void
+language plpgsql volatile
+as $$
+begin
+  if p_message.mode = 'mock' then
+    update wa.messages set status = 'queued', locked_until = null where id = p_message.id;
+    return;
+  end if;
+  update wa.messages set status = 'unknown', locked_until = null where id = p_message.id;
+  perform ops.open_exception('message', p_message.id::text, 'no answer: it may have been sent; retry only if it was not', 'WHATSAPP');
+  perform audit.record('message.unknown', jsonb_build_object('message_id', p_message.id, 'attempt', p_message.attempts));
+end;
+$$;
+comment on function wa.settle_unknown(wa.messages) is
+'An attempt without an answer: waits for WhatsApp''s report, which settles it, or for ops.';
+
+create or replace function public.record_message_outcome(
+  p_message_id uuid,
+  p_attempt int,
+  p_result text,
+  p_provider_message_id text default null,
+  p_error_code int default null,
+  p_retry_after int default null
+) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  -- So many attempts in a row; ops who send a message again give it as many more.
+  c_attempts constant int := 8;
+  v_message wa.messages;
+begin
+  select * into v_message from wa.messages where id = p_message_id for update;
+  if not found then
+    raise exception using errcode = 'PT404', constraint = 'message_known', message = 'Message not found';
+  end if;
+  -- A report of WhatsApp, or a later attempt, came first: what it knows stands. Only an accepted message's id is news.
+  if v_message.status not in ('sending', 'unknown') or v_message.attempts <> p_attempt then
+    return wa.message_answer(v_message);
+  end if;
+  case
+    when p_result = 'accepted' then
+      update wa.messages
+      set status = 'sent', provider_message_id = p_provider_message_id, sent_at = now(), locked_until = null, error_code = null
+      where id = p_message_id;
+      perform ops.resolve_exception('message', p_message_id::text);
+      perform wa.apply_status(s.provider_message_id, null, s.status, s.occurred_at, s.error_code)
+      from wa.statuses s where s.provider_message_id = p_provider_message_id order by s.occurred_at;
+    when p_result = 'unknown' then
+      update wa.messages set error_code = p_error_code where id = p_message_id;
+      perform wa.settle_unknown(v_message);
+    when p_result = 'outside_window' and v_message.sent_as = 'text' and v_message.link_template is not null then
+      perform wa.requeue(p_message_id, p_error_code, 0, 'template');
+    when p_result = 'retry' and p_attempt % c_attempts <> 0 then
+      perform wa.requeue(p_message_id, p_error_code, coalesce(p_retry_after, 2 ^ (p_attempt % c_attempts))::int, v_message.sent_as);
+    when p_result = 'hold' and p_attempt % c_attempts <> 0 then
+      perform wa.hold(v_message.msisdn, coalesce(p_retry_after, 86400));
+      perform wa.requeue(p_message_id, p_error_code, coalesce(p_retry_after, 86400), v_message.sent_as);
+      perform ops.open_exception('message', p_message_id::text, format('held for a day by WhatsApp (%s)', p_error_code), 'WHATSAPP');
+    else
+      perform wa.fail(p_message_id, p_error_code);
+  end case;
+  select * into v_message from wa.messages where id = p_message_id;
+  perform audit.record('message.' || v_message.status, jsonb_build_object(
+    'message_id', p_message_id, 'attempt', p_attempt, 'error_code', p_error_code
+  ));
+  return wa.message_answer(v_message);
+end;
+$$;
+comment on function public.record_message_outcome(uuid, int, text, text, int, int) is
+'Service: what became of an attempt: accepted, retry, hold (a day), outside_window, refused or unknown. Older attempts change nothing.';
+
+create or replace function wa.requeue(p_message_id uuid, p_error_code int, p_seconds int, p_sent_as text) returns void
+language sql volatile
+as $$
+  update wa.messages
+  set status = 'queued', sent_as = p_sent_as, error_code = p_error_code, locked_until = null, provider_message_id = null,
+    -- Spread, so that what failed together does not come back together.
+    next_attempt_at = now() + make_interval(secs => p_seconds * (1 + random() / 4))
+  where id = p_message_id
+$$;
+comment on function wa.requeue(uuid, int, int, text) is 'Puts a message back for another attempt after some seconds.';
+
+create or replace function wa.hold(p_msisdn text, p_seconds int) returns void
+language sql volatile
+as $$
+  insert into wa.contacts as c (msisdn, hold_until) values (p_msisdn, now() + make_interval(secs => p_seconds))
+  on conflict (msisdn) do update set hold_until = greatest(c.hold_until, excluded.hold_until), updated_at = now()
+$$;
+comment on function wa.hold(text, int) is 'Nothing is sent to a number for some seconds.';
+
+create or replace function wa.fail(p_message_id uuid, p_error_code int) returns void
+language plpgsql volatile
+as $$
+begin
+  update wa.messages
+  set status = 'failed', failed_at = coalesce(failed_at, now()), error_code = p_error_code, locked_until = null
+  where id = p_message_id;
+  perform ops.open_exception(
+    'message', p_message_id::text, format('WhatsApp did not take or deliver the message (%s)', coalesce(p_error_code::text, 'no code')), 'WHATSAPP'
+  );
+end;
+$$;
+comment on function wa.fail(uuid, int) is 'Ends a message as failed and shows it to ops.';
+
+create or replace function wa.retry_message(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  update wa.messages
+  set status = 'queued', next_attempt_at = now(), provider_message_id = null, failed_at = null
+  where id::text = p_cause and direction = 'out' and status in ('failed', 'unknown');
+  if found then
+    perform audit.record('message.requeued', jsonb_build_object('message_id', p_cause));
+    perform pg_notify('ecotrips_messages', '');
+  end if;
+  return found;
+end;
+$$;
+comment on function wa.retry_message(text) is
+'A message, named by its id, that failed or whose outcome is unknown: ops have decided that it is to be sent again.';

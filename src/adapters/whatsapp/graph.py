@@ -1,0 +1,71 @@
+"""WhatsApp's Cloud API: one POST per message. It knows no idempotency key, so a lost answer is never repeated here."""
+
+from __future__ import annotations
+
+import httpx
+import msgspec
+
+from src.adapters.whatsapp.outcomes import PAIR_RATE, PAIR_RATE_SECONDS, RESULTS
+from src.adapters.whatsapp.payload import payload
+from src.domain.messaging import Message, Outcome, Result
+
+LONGEST_RETRY_AFTER = 3600
+LONGEST_TOLD = 10
+FIRST_FAILURE = 400
+# These come before a byte of the request is on its way.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class _Error(msgspec.Struct):
+    code: int
+
+
+class _Accepted(msgspec.Struct):
+    id: str
+
+
+class _Answer(msgspec.Struct):
+    error: _Error | None = None
+    messages: list[_Accepted] = []
+
+
+class GraphWhatsApp:
+    """Sends from one phone number id. `base` is Graph's address with its version, `token` a system user's.
+
+    Without either it refuses every message.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, base: str, phone_id: str, token: str) -> None:
+        self._client = client
+        self._url = f"{base}/{phone_id}/messages"
+        self._complete = bool(phone_id and token)
+        self._headers = {"authorization": f"Bearer {token}"}
+
+    async def send(self, message: Message) -> Outcome:
+        if not self._complete:
+            return Outcome(Result.REFUSED)
+        try:
+            response = await self._client.post(self._url, json=payload(message), headers=self._headers)
+        except NOT_SENT:
+            return Outcome(Result.RETRY)
+        except httpx.HTTPError:
+            return Outcome(Result.UNKNOWN)
+        try:
+            answer = msgspec.json.decode(response.content, type=_Answer)
+        except msgspec.DecodeError:
+            answer = _Answer()
+        if answer.error is not None:
+            return _failed(answer.error.code, response)
+        if answer.messages and response.status_code < FIRST_FAILURE:
+            return Outcome(Result.ACCEPTED, provider_message_id=answer.messages[0].id)
+        # Whatever this is, it is not WhatsApp's own word on whether the message went out.
+        return Outcome(Result.UNKNOWN)
+
+
+def _failed(code: int, response: httpx.Response) -> Outcome:
+    told = response.headers.get("retry-after", "")
+    wait = min(int(told), LONGEST_RETRY_AFTER) if told.isdecimal() and len(told) < LONGEST_TOLD else None
+    if code == PAIR_RATE:
+        wait = max(wait or 0, PAIR_RATE_SECONDS)
+    otherwise = Result.RETRY if response.is_server_error else Result.REFUSED
+    return Outcome(RESULTS.get(code, otherwise), error_code=code, retry_after=wait)

@@ -1,0 +1,189 @@
+"""WhatsApp messages: recorded, sent, and what became of them (API.md section 5)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from src.domain.context import Context
+from src.domain.errors import InputInvalid, SupplierRefused
+
+if TYPE_CHECKING:
+    from src.ports.messaging import Messages, Sender
+
+NUMBER = re.compile(r"\+?[1-9]\d{6,14}", re.ASCII)
+LONGEST_TEXT = 4096
+LONGEST_URL = 2048
+BATCH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An approved template of ours. `variables` fill its text: by number when all names are numbers, else by name.
+
+    `buttons` are pairs of id and text.
+    """
+
+    name: str
+    body_text: str
+    language: str = "en"
+    buttons: tuple[tuple[str, str], ...] = ()
+    variables: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRequest:
+    """A text, a link with a text, or a template, to an E.164 number. Raises InputInvalid with every fault."""
+
+    type: str
+    recipient: str
+    text: str | None = None
+    url: str | None = None
+    template: Template | None = None
+
+    def __post_init__(self) -> None:
+        faults = list(self._faults())
+        if faults:
+            raise InputInvalid(*faults)
+
+    def _faults(self) -> "Sequence[str]":
+        found = []
+        if not NUMBER.fullmatch(self.recipient):
+            found.append("to must be a phone number in E.164 digits")
+        if self.type in ("text", "link_notice") and not 1 <= len(self.text or "") <= LONGEST_TEXT:
+            found.append(f"text must be between 1 and {LONGEST_TEXT} characters")
+        if self.type == "link_notice":
+            if not _is_link(self.url or ""):
+                found.append("url must be an http or https link")
+            elif len(f"{self.text}\n{self.url}") > LONGEST_TEXT:
+                found.append(f"text and url together must be <= {LONGEST_TEXT} characters")
+        if self.type == "template" and self.template is None:
+            found.append("template is required")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One attempt at sending, claimed by whoever has this value. `recipient` is E.164 digits without a plus sign."""
+
+    message_id: UUID
+    attempt: int
+    mode: str
+    type: str
+    recipient: str
+    sent_as: str
+    text: str | None = None
+    url: str | None = None
+    template: Template | None = None
+    link_template: str | None = None
+    body: bytes = b""
+
+
+class Result(StrEnum):
+    """What became of an attempt, by what is to be done about it."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    HOLD = "hold"
+    """Nothing may go to this number for a day."""
+    OUTSIDE_WINDOW = "outside_window"
+    """The traveller has not written for 24 hours: only a template is delivered."""
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """No answer: it may or may not have been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`retry_after` is in seconds, `error_code` the provider's."""
+
+    result: Result
+    provider_message_id: str | None = None
+    error_code: int | None = None
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message as wa-send answers; `message_id` is the provider's once it is known; `body` is the finished JSON."""
+
+    message_id: str
+    id: UUID
+    mode: str
+    status: str
+    error_code: int | None = None
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message from a traveller. `body` is its text, when it has one."""
+
+    provider_message_id: str
+    msisdn: str
+    type: str
+    occurred_at: datetime
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened to a message of ours; `message_id` is ours, as it was sent along."""
+
+    provider_message_id: str
+    status: str
+    occurred_at: datetime
+    message_id: UUID | None = None
+    error_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How many of the events were new; `body` is the finished JSON."""
+
+    messages: int
+    statuses: int
+    body: bytes = b""
+
+
+async def send_message(
+    context: Context, request: MessageRequest, messages: "Messages", senders: "Mapping[str, Sender]"
+) -> Sent:
+    """The message, sent, or queued for another attempt, or with an unknown outcome. Raises SupplierRefused.
+
+    A crash after the first step leaves a claimed message whose outcome counts as unknown a minute later.
+    """
+    message = await messages.queue(context, request)
+    return await _attempt(context, message, messages, senders)
+
+
+async def send_due(context: Context, messages: "Messages", senders: "Mapping[str, Sender]") -> int:
+    """Send what waits for another attempt; returns how many attempts that were."""
+    due = await messages.claim(context, BATCH)
+    for message in due:
+        try:
+            await _attempt(context, message, messages, senders)
+        except SupplierRefused:
+            continue  # recorded, and shown to ops
+    return len(due)
+
+
+async def _attempt(context: Context, message: Message, messages: "Messages", senders: "Mapping[str, Sender]") -> Sent:
+    outcome = await senders[message.mode].send(message)
+    sent = await messages.record(context, message, outcome)
+    if sent.status == "failed":
+        failure = f"WhatsApp refused the message ({sent.error_code or 'no code'})"
+        raise SupplierRefused(failure)
+    return sent
+
+
+def _is_link(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and len(url) <= LONGEST_URL

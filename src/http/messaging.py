@@ -1,0 +1,160 @@
+"""`wa-send` and `wa-webhook` (API.md section 5; runbook "Finance Ops", deliver via WhatsApp)."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from src.domain.errors import InputInvalid, NotAllowed
+from src.domain.messaging import MessageRequest, Template, send_message
+from src.http.decode import from_body, from_query
+from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.messaging_events import EventInput, events_of
+from src.ports.messaging import Messages, Sender
+from src.ports.switches import Switches
+
+LARGEST_EVENT = 3 * 1024 * 1024
+"""Meta batches events up to this many bytes."""
+
+
+class ButtonInput(msgspec.Struct, frozen=True):
+    id: Annotated[str, Meta(min_length=1, max_length=256)]
+    text: Annotated[str, Meta(min_length=1, max_length=25)]
+
+
+class ComponentsInput(msgspec.Struct, frozen=True):
+    body_text: Annotated[str, Meta(min_length=1, max_length=1024)]
+    buttons: Annotated[list[ButtonInput], Meta(max_length=10)] | None = None
+    vars: dict[str, str] | None = None
+
+
+class TemplateInput(msgspec.Struct, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=512, examples=["invoice_ready"])]
+    components: ComponentsInput
+    language: Annotated[str, Meta(min_length=2, max_length=16, examples=["en_US"])] = "en"
+
+
+class MessageInput(msgspec.Struct, frozen=True):
+    to: Annotated[
+        str,
+        Meta(
+            max_length=16,
+            description="The phone number in E.164 digits, with or without a plus sign",
+            examples=["+250788123456"],
+            extra={"message": "to must be a phone number in E.164 digits"},
+        ),
+    ]
+    type: Annotated[
+        Literal["text", "link_notice", "template"],
+        Meta(examples=["link_notice"], extra={"message": "type must be text|link_notice|template"}),
+    ] = "text"
+    text: Annotated[str, Meta(max_length=4096, examples=["Your ecoTrips invoice"])] | None = None
+    url: Annotated[str, Meta(max_length=2048, description="The link of a link_notice")] | None = None
+    template: TemplateInput | None = None
+
+
+class MessageAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    ok: bool
+    request_id: str
+    mode: str
+    message_id: Annotated[str, Meta(description="WhatsApp's id; ours until that is known")]
+    id: Annotated[UUID, Meta(description="The row in wa.messages")]
+    status: Annotated[str, Meta(description="sent; queued or unknown with status 202")]
+    error_code: Annotated[int, Meta(description="Why a queued message is queued")] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChallengeInput(msgspec.Struct, frozen=True):
+    mode: str = msgspec.field(default="", name="hub.mode")
+    token: str = msgspec.field(default="", name="hub.verify_token")
+    challenge: Annotated[str, Meta(max_length=256)] = msgspec.field(default="", name="hub.challenge")
+
+
+class EventAnswer(msgspec.Struct, frozen=True):
+    ok: bool
+    request_id: str
+    messages: Annotated[int, Meta(description="New inbound messages")]
+    statuses: Annotated[int, Meta(description="New reports of our messages")]
+
+
+def endpoints(
+    messages: Messages, senders: Mapping[str, Sender], switches: Switches, app_secret: str, verify_token: str
+) -> list[Endpoint]:
+    async def send(call: Call) -> Answer:
+        """Send a WhatsApp message: a text, a link with a text, or an approved template.
+
+        202 means that it waits for another attempt (`queued`), or that WhatsApp did not answer and its report will
+        tell whether it went out (`unknown`). A refused message is 502 and shown to ops.
+        """
+        asked = from_body(MessageInput, call.body)
+        call.note(type=asked.type)
+        request = MessageRequest(asked.type, asked.to, asked.text, asked.url, _template(asked.template))
+        sent = await send_message(call.context, request, messages, senders)
+        call.note(message=sent.id, mode=sent.mode, status=sent.status, error=sent.error_code)
+        return Answer(sent.body, 200 if sent.status in ("sent", "delivered", "read") else 202)
+
+    async def receive(call: Call) -> Answer:
+        """Take in WhatsApp's events: inbound messages and reports of ours, each once, in any order."""
+        await _require_signature(call)
+        inbound, reports = events_of(call.body)
+        received = await messages.receive(call.context.as_service(), inbound, reports)
+        call.note(messages=received.messages, statuses=received.statuses)
+        return Answer(received.body)
+
+    async def _require_signature(call: Call) -> None:
+        given = call.headers.get(b"x-hub-signature-256", b"")
+        expected = b"sha256=" + hmac.new(app_secret.encode(), call.body, hashlib.sha256).hexdigest().encode()
+        # Without a secret nothing can be checked: then only the offline mode takes events.
+        if app_secret:
+            trusted = hmac.compare_digest(given, expected)
+        else:
+            trusted = await switches.value("WA_OFFLINE") == "1"
+        if not trusted:
+            message = "Invalid signature"
+            raise InputInvalid(message)
+
+    async def challenge(call: Call) -> Answer:
+        """Meta's check of the address."""
+        asked = from_query(ChallengeInput, call.query)
+        if not (
+            verify_token
+            and asked.mode in ("", "subscribe")
+            and hmac.compare_digest(asked.token.encode(), verify_token.encode())
+        ):
+            message = "The verify token is wrong"
+            raise NotAllowed(message)
+        return Answer(asked.challenge.encode(), media_type=b"text/plain; charset=utf-8")
+
+    return [
+        Endpoint(
+            "wa-send",
+            "wa.send",
+            send,
+            MessageInput,
+            MessageAnswer,
+            access=Access.SERVICE,
+            per_minute=60,
+            errors=(409, 502),
+        ),
+        Endpoint(
+            "wa-webhook",
+            "wa.webhook",
+            receive,
+            EventInput,
+            EventAnswer,
+            access=Access.OPEN,
+            get=challenge,
+            largest_body=LARGEST_EVENT,
+        ),
+    ]
+
+
+def _template(given: TemplateInput | None) -> Template | None:
+    if given is None:
+        return None
+    components = given.components
+    buttons = tuple((button.id, button.text) for button in components.buttons or ())
+    return Template(given.name, components.body_text, given.language, buttons, components.vars)

@@ -1,0 +1,109 @@
+"""WhatsApp's webhook body, read with patience: Meta repeats for days what is refused, and adds fields as it likes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from src.domain.errors import InputInvalid
+from src.domain.messaging import Inbound, Report
+
+NUMBER = re.compile(r"[1-9]\d{6,14}", re.ASCII)
+ID = re.compile(r"[!-~]{1,128}")
+WORD = re.compile(r"[a-z_]{1,32}")
+
+
+class _Text(msgspec.Struct):
+    body: str = ""
+
+
+class _Message(msgspec.Struct, rename={"sender": "from"}):
+    sender: str
+    id: str
+    timestamp: str
+    type: str
+    text: _Text | None = None
+
+
+class _Failure(msgspec.Struct):
+    code: int
+
+
+class _Status(msgspec.Struct):
+    id: str
+    status: str
+    timestamp: str
+    biz_opaque_callback_data: str | None = None
+    errors: list[_Failure] = []
+
+
+class _Value(msgspec.Struct):
+    messages: list[msgspec.Raw] = []
+    statuses: list[msgspec.Raw] = []
+
+
+class _Change(msgspec.Struct):
+    value: _Value = msgspec.field(default_factory=_Value)
+
+
+class _Entry(msgspec.Struct):
+    changes: list[_Change] = []
+
+
+class EventInput(msgspec.Struct):
+    """Meta's envelope: `entry[].changes[].value` holds `messages` and `statuses`."""
+
+    entry: list[_Entry]
+    object: str = "whatsapp_business_account"
+
+
+def events_of(body: bytes) -> tuple[list[Inbound], list[Report]]:
+    """Inbound messages and reports. What cannot be understood is left out. Raises InputInvalid for no envelope."""
+    try:
+        envelope = msgspec.json.decode(body, type=EventInput)
+    except msgspec.DecodeError:
+        message = "The body is not an event of WhatsApp"
+        raise InputInvalid(message) from None
+    values = [change.value for entry in envelope.entry for change in entry.changes]
+    inbound = [found for value in values for found in _inbound(value.messages)]
+    reports = [found for value in values for found in _reports(value.statuses)]
+    return inbound, reports
+
+
+def _inbound(items: list[msgspec.Raw]) -> Iterator[Inbound]:
+    for item in items:
+        with suppress(msgspec.DecodeError, ValueError, OverflowError):
+            given = msgspec.json.decode(item, type=_Message)
+            if NUMBER.fullmatch(given.sender) and ID.fullmatch(given.id) and WORD.fullmatch(given.type):
+                text = None if given.text is None else _storable(given.text.body)
+                yield Inbound(given.id, given.sender, given.type, _moment(given.timestamp), text)
+
+
+def _reports(items: list[msgspec.Raw]) -> Iterator[Report]:
+    for item in items:
+        with suppress(msgspec.DecodeError, ValueError, OverflowError):
+            given = msgspec.json.decode(item, type=_Status)
+            if ID.fullmatch(given.id) and WORD.fullmatch(given.status):
+                code = given.errors[0].code if given.errors else None
+                yield Report(given.id, given.status, _moment(given.timestamp), _ours(given), code)
+
+
+def _ours(given: _Status) -> UUID | None:
+    try:
+        return UUID(given.biz_opaque_callback_data or "")
+    except ValueError:
+        return None
+
+
+def _moment(seconds: str) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def _storable(text: str) -> str:
+    """Without what Postgres keeps in no text."""
+    return text.replace("\0", "").encode(errors="replace").decode()
