@@ -9,6 +9,13 @@ insert into booking.itineraries (user_id, traveler, currency, total_cents, notes
 values (pg_temp.person(), pg_temp.word() || ' Zuri', 'USD', 5000, 'write to ' || pg_temp.word() || '@mail.example');
 insert into booking.items (itinerary_id, item_type, supplier_ref, start_at, end_at, pax, price_cents, currency)
 select id, 'hotel', 'HBX', now(), now(), 2, 5000, 'USD' from booking.itineraries where user_id = pg_temp.person();
+insert into wa.messages (direction, mode, type, msisdn, body, url, status, provider_message_id)
+select 'out', 'live', 'link_notice', regexp_replace(phone, '\D', '', 'g'), 'for Zuri ' || pg_temp.word(), 'https://mail.example/',
+  'sent', 'wamid.' || pg_temp.person()
+from core.profiles where auth_user_id = pg_temp.person();
+insert into wa.contacts (msisdn, last_inbound_at)
+select regexp_replace(phone, '\D', '', 'g'), now() from core.profiles where auth_user_id = pg_temp.person();
+insert into wa.statuses (provider_message_id, status, occurred_at) values ('wamid.' || pg_temp.person(), 'sent', now());
 insert into permits.requests (user_id, park, visit_date, pax_count, note)
 values (pg_temp.person(), 'Akagera', current_date + 30, 2, 'for Zuri ' || pg_temp.word());
 insert into audit.events (who, what, request_id) values (pg_temp.person()::text, 'permits.requested', 'r');

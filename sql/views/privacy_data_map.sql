@@ -20,6 +20,9 @@ from (values
   ('payment.webhook_events', 'Messages of the payment provider', 'redact', 'tax and accounting records of payments', '10 years', 'occurred_at', null),
   ('fin.entries', 'Ledger entries', 'keep', 'tax and accounting records of payments', '10 years', 'occurred_at', null),
   ('fin.invoices', 'Invoices and credit notes', 'keep', 'tax law: issued documents never change', '10 years', 'created_at', 'invoices/{storage_path}'),
+  ('wa.messages', 'WhatsApp messages', 'delete', null, null, null, null),
+  ('wa.contacts', 'WhatsApp number', 'delete', null, null, null, null),
+  ('wa.statuses', 'Deliveries of WhatsApp messages', 'delete', null, null, null, null),
   ('permits.requests', 'Permit requests', 'redact', null, null, null, null),
   ('privacy.requests', 'Privacy requests', 'redact', 'proof that requests were answered', '10 years', 'created_at', 'privacy_exports/{id}/'),
   ('audit.events', 'What was done in your name', 'keep', 'security and accountability', '10 years', 'at', null),
@@ -30,9 +33,10 @@ from (values
 
 -- How a row leads to its person: by a column that holds their id (or its text), or through the row of another table
 -- with the same value. Of a table's several links, a fallback counts where none of the others leads to anybody.
-insert into privacy.links (table_schema, table_name, column_name, parent_schema, parent_table, parent_column, fallback)
+insert into privacy.links (table_schema, table_name, column_name, parent_schema, parent_table, parent_column, fallback, compare)
 select split_part(name, '.', 1), split_part(name, '.', 2), split_part(name, '.', 3), nullif(split_part(parent, '.', 1), ''),
-  nullif(split_part(parent, '.', 2), ''), nullif(split_part(parent, '.', 3), ''), fallback
+  nullif(split_part(parent, '.', 2), ''), nullif(split_part(parent, '.', 3), ''), fallback,
+  case when parent = 'core.profiles.phone' then 'digits' else 'equal' end
 from (values
   ('core.profiles.auth_user_id', '', false),
   ('booking.itineraries.user_id', '', false),
@@ -42,6 +46,9 @@ from (values
   ('payment.webhook_events.payment_id', 'payment.payments.id', false),
   ('fin.entries.payment_id', 'payment.payments.id', false),
   ('fin.invoices.payment_id', 'payment.payments.id', false),
+  ('wa.messages.msisdn', 'core.profiles.phone', false),
+  ('wa.contacts.msisdn', 'core.profiles.phone', false),
+  ('wa.statuses.provider_message_id', 'wa.messages.provider_message_id', false),
   ('permits.requests.user_id', '', false),
   ('privacy.requests.subject_user_id', '', false),
   ('audit.events.who', '', false),
@@ -84,6 +91,14 @@ from (values
   ('fin.entries', 'technical', null, 'stream_id escrow_id recorded_at prev_hash hash'),
   ('fin.invoices', 'payment', null, 'id payment_id itinerary_id kind number total_cents currency created_at business_day content refund_entry_id credited_invoice_id'),
   ('fin.invoices', 'technical', null, 'storage_path sha256 next_render_at'),
+  ('wa.messages', 'contact', null, 'msisdn'),
+  ('wa.messages', 'message', null, 'id direction type body url template status created_at sent_at delivered_at read_at failed_at'),
+  ('wa.messages', 'technical', null, 'mode link_template sent_as provider_message_id attempts next_attempt_at locked_until error_code updated_at'),
+  ('wa.contacts', 'contact', null, 'msisdn'),
+  ('wa.contacts', 'message', null, 'last_inbound_at'),
+  ('wa.contacts', 'technical', null, 'hold_until updated_at'),
+  ('wa.statuses', 'message', null, 'status occurred_at'),
+  ('wa.statuses', 'technical', null, 'provider_message_id error_code received_at'),
   ('permits.requests', 'identity', 'null', 'user_id'),
   ('permits.requests', 'free_text', 'null', 'note'),
   ('permits.requests', 'travel', null, 'id park visit_date pax_count status created_at'),
@@ -139,7 +154,8 @@ with tables (name, column_names) as (
   ('privacy.purges', 'id request_id bucket folder status attempts next_attempt_at created_at last_error'),
   ('privacy.retention', 'table_schema table_name age_column keep_for'),
   ('privacy.suppressions', 'request_id kind token'),
-  ('privacy.transitions', 'from_status to_status')
+  ('privacy.transitions', 'from_status to_status'),
+  ('wa.transitions', 'from_status to_status')
 ),
 mapped as (
   insert into privacy.mapped_tables (table_schema, table_name, label, erasure)

@@ -59,7 +59,8 @@ class Edge:
                 answer = await self._answer(endpoint, call, scope, receive)
                 status, body, extra, media_type = answer.status, answer.body, answer.headers, answer.media_type
             except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
-                failure = seen_by(call.context, error)
+                # An open endpoint knows nobody: there is no sign-in that would help.
+                failure = error if endpoint.access is Access.OPEN else seen_by(call.context, error)
                 status, code = problems.status_and_code(failure)
                 body, extra = problems.body_of(failure, request_id), tuple(problems.headers_of(failure))
                 media_type = wire.JSON

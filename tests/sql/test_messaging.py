@@ -147,7 +147,9 @@ async def test_a_lost_answer_is_unknown_until_a_report_settles_it(admin: asyncpg
     assert json.loads(await admin.fetchval("select wa.claim_messages(10)")) == []
     await reported(admin, [report("sent", message_id=message["message_id"])])
     assert await status_of(admin) == "sent"
-    assert await admin.fetchval("select status from ops.exceptions where cause = $1", message["message_id"]) == "resolved"
+    assert (
+        await admin.fetchval("select status from ops.exceptions where cause = $1", message["message_id"]) == "resolved"
+    )
 
 
 async def test_a_sender_that_died_leaves_an_unknown_outcome_and_no_second_message(admin: asyncpg.Connection) -> None:
