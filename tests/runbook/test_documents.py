@@ -1,10 +1,11 @@
-"""Runbook, "Finance Ops": invoice, and its credit note after a refund."""
+"""Runbook, "Finance Ops": invoice, its link by WhatsApp, and its credit note after a refund."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
+import asyncpg
 import httpx
 from pypdf import PdfReader
 
@@ -37,12 +38,19 @@ async def opened(api: Api, link: str) -> str:
     return " ".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
 
 
-async def test_invoice_then_refund_then_credit_note(api: Api) -> None:
+async def test_invoice_then_its_link_by_whatsapp_then_credit_note(api: Api, admin: asyncpg.Connection) -> None:
     payment = await paid(api)
     invoice = await generated(api, kind="invoice", payment_id=payment, itinerary_id=ITINERARY)
     text = await opened(api, invoice["signed_url"])
     assert invoice["number"] in text
     assert "USD 250.00" in text
+
+    notice = {"type": "link_notice", "to": "+250788123456", "text": "Your invoice", "url": invoice["signed_url"]}
+    delivered = (await api.post("wa-send", notice, api.service)).json()
+    assert (delivered["ok"], delivered["mode"], delivered["status"]) == (True, "mock", "sent")
+    # The link that the traveller gets is the one that opens.
+    link = await admin.fetchval("select url from wa.messages where provider_message_id = $1", delivered["message_id"])
+    assert invoice["number"] in await opened(api, link)
 
     refund = await api.post("payments-refund", {"payment_id": payment, "amount_cents": 5000}, api.service)
     assert refund.status_code == 200, refund.text
@@ -52,3 +60,5 @@ async def test_invoice_then_refund_then_credit_note(api: Api) -> None:
     assert "Credit note" in text
     assert invoice["number"] in text
     assert "USD 50.00" in text
+    again = await api.post("fin-invoice-generate", {"kind": "credit_note", "payment_id": payment}, api.service)
+    assert again.status_code == 409
