@@ -8,11 +8,13 @@ import json
 import subprocess
 import sys
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from pypdf import PdfReader
 
 from src.adapters.files.documents import TypstRenderer, printable
+from src.adapters.files.facturx import NAMESPACES
 
 INVOICE: dict[str, Any] = {
     "kind": "invoice",
@@ -140,3 +142,22 @@ def test_a_long_invoice_runs_over_pages_with_its_head_repeated(renderer: TypstRe
     pages = [page.extract_text() for page in PdfReader(io.BytesIO(document)).pages]
     assert len(pages) > 2
     assert all("DESCRIPTION" in page for page in pages[:-1])
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "total"), [(INVOICE, "380", "1234567.89"), (CREDIT_NOTE, "381", "1250000")]
+)
+def test_a_document_carries_its_data_as_factur_x_when_asked(
+    renderer: TypstRenderer, content: dict[str, Any], code: str, total: str
+) -> None:
+    assert not PdfReader(io.BytesIO(renderer.rendered(content))).attachments
+    document = renderer.rendered(
+        content | {"facturx": True, "buyer": {"name": "Zo\u00eb & <Li \u674e>", "reference": "r"}}
+    )
+    [attached] = PdfReader(io.BytesIO(document)).attachments["factur-x.xml"]
+    names = {name.partition(":")[2]: space for name, space in NAMESPACES.items()}
+    root = ET.fromstring(attached)  # noqa: S314 - our own
+    assert root.findtext(".//rsm:ExchangedDocument/ram:TypeCode", namespaces=names) == code
+    assert root.findtext(".//rsm:ExchangedDocument/ram:ID", namespaces=names) == content["number"]
+    assert root.findtext(".//ram:GrandTotalAmount", namespaces=names) == total
+    assert root.findtext(".//ram:BuyerTradeParty/ram:Name", namespaces=names) == "Zo\u00eb & <Li \u674e>"

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.adapters.files.facturx import facturx
+
 if TYPE_CHECKING:
     import typst
 
@@ -46,7 +48,10 @@ class TypstRenderer:
             self._compiler = typst.Compiler(TEMPLATE, ignore_system_fonts=True)
         document = self._compiler.compile(
             format="pdf",
-            sys_inputs={"data": printable(json.dumps(content, ensure_ascii=False))},
+            sys_inputs={
+                "data": printable(json.dumps(content, ensure_ascii=False)),
+                "xml": facturx(content) if content["facturx"] else "",
+            },
             pdf_standards=["a-3b"],
             timestamp=datetime.fromisoformat(str(content["issued_at"])),
         )

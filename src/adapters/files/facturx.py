@@ -1,0 +1,62 @@
+"""A document's data as Factur-X XML, profile MINIMUM (UN/CEFACT Cross Industry Invoice D16B)."""
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+NAMESPACES = {
+    "xmlns:rsm": "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100",
+    "xmlns:ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
+    "xmlns:udt": "urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100",
+}
+PROFILE = "urn:factur-x.eu:1p0:minimum"
+TYPE_CODES = {"invoice": "380", "credit_note": "381"}
+YEAR_MONTH_DAY = "102"
+
+
+def facturx(content: Mapping[str, Any]) -> str:
+    """The XML of a document's frozen content."""
+    root = Element("rsm:CrossIndustryInvoice", NAMESPACES)
+    _put(root, "rsm:ExchangedDocumentContext/ram:GuidelineSpecifiedDocumentContextParameter/ram:ID", PROFILE)
+    document = SubElement(root, "rsm:ExchangedDocument")
+    _put(document, "ram:ID", content["number"])
+    _put(document, "ram:TypeCode", TYPE_CODES[content["kind"]])
+    issued = content["issued_on"].replace("-", "")
+    _put(document, "ram:IssueDateTime/udt:DateTimeString", issued, format=YEAR_MONTH_DAY)
+    trade = SubElement(root, "rsm:SupplyChainTradeTransaction")
+    _agreement(SubElement(trade, "ram:ApplicableHeaderTradeAgreement"), content)
+    SubElement(trade, "ram:ApplicableHeaderTradeDelivery")
+    _settlement(SubElement(trade, "ram:ApplicableHeaderTradeSettlement"), content)
+    return tostring(root, encoding="unicode", xml_declaration=False)
+
+
+def _agreement(parent: Element, content: Mapping[str, Any]) -> None:
+    seller, buyer = content["seller"], content["buyer"]
+    _put(parent, "ram:BuyerReference", buyer["reference"])
+    party = SubElement(parent, "ram:SellerTradeParty")
+    _put(party, "ram:Name", seller["name"])
+    _put(party, "ram:PostalTradeAddress/ram:CountryID", seller["country"])
+    _put(party, "ram:SpecifiedTaxRegistration/ram:ID", seller["tax_id"], schemeID="VA")
+    _put(parent, "ram:BuyerTradeParty/ram:Name", buyer.get("name", buyer["reference"]))
+
+
+def _settlement(parent: Element, content: Mapping[str, Any]) -> None:
+    currency, tax = content["currency"], content["tax"]
+    _put(parent, "ram:InvoiceCurrencyCode", currency)
+    sums = SubElement(parent, "ram:SpecifiedTradeSettlementHeaderMonetarySummation")
+    _put(sums, "ram:TaxBasisTotalAmount", _amount(tax["net_cents"], currency))
+    _put(sums, "ram:TaxTotalAmount", _amount(tax["tax_cents"], currency), currencyID=currency)
+    _put(sums, "ram:GrandTotalAmount", _amount(content["total_cents"], currency))
+    # Both kinds record money that has moved already.
+    _put(sums, "ram:DuePayableAmount", _amount(0, currency))
+
+
+def _put(parent: Element, path: str, text: str, **attributes: str) -> None:
+    *outer, last = path.split("/")
+    for name in outer:
+        parent = SubElement(parent, name)
+    SubElement(parent, last, attributes).text = text
+
+
+def _amount(minor: int, currency: str) -> str:
+    return str(minor) if currency == "RWF" else f"{minor // 100}.{minor % 100:02d}"
