@@ -167,4 +167,6 @@ from tables cross join unnest(string_to_array(column_names, ' ')) as column_name
 
 -- Rows that are deleted when they are old, whoever they are of.
 insert into privacy.retention (table_schema, table_name, age_column, keep_for) values
-('ops', 'exceptions', 'updated_at', '2 years');
+('ops', 'exceptions', 'updated_at', '2 years'),
+('wa', 'messages', 'created_at', '30 days'),
+('wa', 'statuses', 'received_at', '30 days');

@@ -79,3 +79,21 @@ async def test_people_are_recognised_however_they_are_written(admin: asyncpg.Con
     found = {tuple(row) for row in await admin.fetch("select kind, value from privacy.identifiers_in($1)", text)}
     assert {("name", "amina uwase"), ("email", "amina@x.example"), ("phone", "788123456")} <= found
     assert await admin.fetchval("select privacy.phone_of('+250 (788) 123-456')") == "788123456"
+
+
+async def test_messages_go_after_thirty_days_and_archives_with_their_link(admin: asyncpg.Connection) -> None:
+    await admin.execute(
+        "insert into wa.messages (direction, mode, type, msisdn, body, status, created_at)"
+        " select 'out', 'mock', 'text', '250788123456', 'hello', 'sent', now() - n * interval '1 day'"
+        " from generate_series(28, 33) n"
+    )
+    await admin.execute(
+        "insert into privacy.requests (kind, subject_user_id, status, export_path, export_expires_at)"
+        " values ('export', $1, 'completed', 'p', now() - interval '1 minute')",
+        TRAVELLER,
+    )
+    assert await admin.fetchval("select sweep_privacy_retention(2)") == 3
+    assert await admin.fetchval("select sweep_privacy_retention()") == 2
+    assert await admin.fetchval("select sweep_privacy_retention()") == 0
+    assert await admin.fetchval("select count(*) from wa.messages") == 2
+    assert await admin.fetchval("select count(*) from privacy.purges where bucket = 'privacy_exports'") == 1

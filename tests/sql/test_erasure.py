@@ -109,7 +109,7 @@ async def test_the_scan_finds_what_was_left(admin: asyncpg.Connection) -> None:
     "change",
     [
         "insert into permits.requests (user_id, park, visit_date, pax_count) values ($1, 'Akagera', now(), 1)",
-        "update core.profiles set phone = '1' where auth_user_id = $1",
+        "update core.profiles set full_name = 'Zuri' where auth_user_id = $1",
         "insert into audit.events (who, what, request_id) values ($1::uuid::text, 'x', 'y')",
         "delete from ops.idempotency_keys where caller = $1::uuid::text",
     ],
@@ -141,22 +141,26 @@ async def test_a_plan_is_good_for_a_day_and_for_its_own_map(admin: asyncpg.Conne
         await admin.execute(EXECUTE, target, SECRET)
 
 
-async def test_a_row_that_appears_while_rows_are_erased_undoes_all(database: str, admin: asyncpg.Connection) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update core.profiles set full_name = 'Zuri' where auth_user_id = $1",
+        """
+        with held as (select from core.profiles where auth_user_id = $1 for update)
+        insert into permits.requests (user_id, park, visit_date, pax_count) select $1, 'Akagera', now(), 1 from held
+        """,
+    ],
+)
+async def test_data_that_changes_while_rows_are_erased_undoes_all(
+    database: str, admin: asyncpg.Connection, change: str
+) -> None:
     person = await make_person(admin)
     target = await approved(admin, person)
     await planned(admin, target)
+    # The profile's row is held until the change is committed, so that the execution is under way by then.
     async with as_role(database, Role.SERVICE) as service:
-        # The profile's row is held until the new permit is committed, so that the execution is under way by then.
         outcome = await raced(
-            admin,
-            admin.execute(
-                "with held as (select from core.profiles where auth_user_id = $1 for update)"
-                " insert into permits.requests (user_id, park, visit_date, pax_count)"
-                " select $1, 'Akagera', now(), 1 from held",
-                person.user_id,
-            ),
-            service,
-            service.fetchval(EXECUTE, target, SECRET),
+            admin, admin.execute(change, person.user_id), service, service.fetchval(EXECUTE, target, SECRET)
         )
     assert isinstance(outcome, asyncpg.PostgresError)
     assert "plan_stale" in str(outcome)
