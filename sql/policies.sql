@@ -79,3 +79,7 @@ create policy ops_read on privacy.purges for select using ((select sec.is_ops())
 create policy ops_read on wa.messages for select using ((select sec.is_ops()));
 create policy ops_read on wa.contacts for select using ((select sec.is_ops()));
 create policy ops_read on wa.statuses for select using ((select sec.is_ops()));
+create policy own_holds on inventory.holds for select using (user_id = (select auth.uid()));
+create policy ops_read on inventory.holds for select using ((select sec.is_ops()));
+create policy ops_read on inventory.circuit for select using ((select sec.is_ops()));
+create policy ops_read on inventory.cache for select using ((select sec.is_ops()));

@@ -25,8 +25,11 @@ from litestar.types import ControllerRouterHandler
 from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
+from src.adapters.fixtures.inventory import FixtureHotels
 from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
 from src.adapters.fixtures.search import FixtureSearch
+from src.adapters.hbx.client import HbxClient, HbxSettings
+from src.adapters.hbx.supplier import HbxSupplier
 from src.adapters.postgres import apply
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.callers import PostgresCallers
@@ -36,6 +39,7 @@ from src.adapters.postgres.database import LOGIN_ROLES, Database
 from src.adapters.postgres.exceptions import PostgresExceptions
 from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.inventory import PostgresCache, PostgresCircuit, PostgresHolds
 from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
@@ -49,6 +53,10 @@ from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.standby import Standby
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
+from src.adapters.resilience.cache import Caching
+from src.adapters.resilience.circuit import Circuit
+from src.adapters.resilience.flights import SingleFlight
+from src.adapters.resilience.retry import Retrying
 from src.adapters.stripe.mock import MockStripe
 from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
@@ -66,6 +74,7 @@ from src.http import (
     counters,
     exceptions,
     health,
+    inventory,
     invoices,
     messaging,
     openapi,
@@ -90,6 +99,7 @@ from src.http.me import CurrentUser
 from src.http.observe import Application, observed
 from src.http.rest.service import service_application
 from src.http.storage import StorageRoutes
+from src.ports.inventory import Supplier
 from src.ports.messaging import Sender
 from src.settings import Settings, from_environment
 
@@ -114,10 +124,13 @@ class Composed:
     client: httpx.AsyncClient
     metrics: Metrics
     observer: Observer
+    hbx: HbxClient
+    circuit: Circuit
 
     async def close(self) -> None:
         """Let go of everything that was opened."""
         await self.notifications.stop()
+        await self.hbx.close()
         await self.database.close()
         await self.client.aclose()
         await self.observer.close()
@@ -142,6 +155,9 @@ def compose(settings: Settings) -> Composed:
     notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})
     client = httpx.AsyncClient(timeout=PROVIDER_SECONDS)
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
+    hbx = HbxClient(_hbx_settings(settings))
+    circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
+    notifications.add("ecotrips_circuit", circuit.refresh)
     return Composed(
         settings=settings,
         pools=pools,
@@ -165,6 +181,8 @@ def compose(settings: Settings) -> Composed:
         client=client,
         metrics=metrics,
         observer=observer,
+        hbx=hbx,
+        circuit=circuit,
     )
 
 
@@ -243,6 +261,7 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
         *permits.endpoints(PostgresPermits(database)),
         *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
         *search.endpoints(catalog, curated, catalog, curated.places, switches),
+        *_inventory(composed, catalog, curated),
         *privacy.endpoints(
             PostgresPrivacyRequests(database),
             PostgresPrivacyExports(database),
@@ -258,6 +277,26 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
             composed.settings.wa_verify_token,
         ),
     ]
+
+
+def _inventory(composed: Composed, catalog: PostgresSearch, curated: FixtureSearch) -> list[Endpoint]:
+    cache = PostgresCache(composed.database)
+    suppliers: dict[str, Supplier] = {
+        "0": Caching(SingleFlight(composed.circuit, cache, "HBX"), cache, "HBX"),
+        "1": Caching(SingleFlight(FixtureHotels(), cache, "fixtures"), cache, "fixtures"),
+    }
+    holds = PostgresHolds(composed.database)
+    return inventory.endpoints(suppliers, lambda: composed.circuit.state, catalog, curated, holds, composed.switches)
+
+
+def _hbx_settings(settings: Settings) -> HbxSettings:
+    return HbxSettings(
+        api_key=settings.hbx_api_key,
+        secret=settings.hbx_api_secret,
+        base_url=settings.hbx_base_url,
+        client_cert=settings.hbx_client_cert,
+        client_key=settings.hbx_client_key,
+    )
 
 
 def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:

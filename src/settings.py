@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -57,6 +58,12 @@ class Settings:
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str = ""
     privacy_hmac_secret: str = field(default="", repr=False)
+    hbx_api_key: str = field(default="", repr=False)
+    hbx_api_secret: str = field(default="", repr=False)
+    hbx_base_url: str = "https://api.test.hotelbeds.com"
+    hbx_client_cert: str = ""
+    hbx_client_key: str = ""
+    hbx_markup_percent: Decimal = Decimal(0)
     rate_limits: bool = False
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 4
@@ -132,6 +139,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         stripe_api_base=environ.get("STRIPE_API_BASE", ""),
         privacy_hmac_secret=_secret(environ, "PRIVACY_HMAC_SECRET"),
         schemas=_listed(environ, "DB_SCHEMAS") or DEFAULT_SCHEMAS,
+        hbx_api_key=environ.get("HBX_API_KEY", ""),
+        hbx_api_secret=environ.get("HBX_API_SECRET", ""),
+        hbx_base_url=environ.get("HBX_BASE_URL") or "https://api.test.hotelbeds.com",
+        hbx_client_cert=environ.get("HBX_CLIENT_CERT", ""),
+        hbx_client_key=environ.get("HBX_CLIENT_KEY", ""),
+        hbx_markup_percent=_percent(environ, "HBX_MARKUP_PERCENT"),
         rate_limits=environ.get("RATE_LIMITS") == "1",
         cors_origins=_listed(environ, "CORS_ORIGINS"),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 4),
@@ -197,6 +210,18 @@ def _timezone(environ: Mapping[str, str], name: str, default: str) -> str:
         message = f"{name} must be a time zone such as {default}, not {value!r}"
         raise SettingsError(message) from None
     return value
+
+
+def _percent(environ: Mapping[str, str], name: str) -> Decimal:
+    value = environ.get(name) or "0"
+    try:
+        percent = Decimal(value)
+    except InvalidOperation:
+        percent = Decimal("NaN")
+    if percent.is_nan() or not 0 <= percent <= 100:  # noqa: PLR2004 - a percentage
+        message = f"{name} must be a number from 0 to 100, not {value!r}"
+        raise SettingsError(message)
+    return percent
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:

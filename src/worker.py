@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.inventory import PostgresCache
 from src.adapters.postgres.privacy import PostgresPrivacyErasures
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.app import Composed, compose
@@ -50,6 +51,7 @@ def sweeps(composed: Composed) -> list[Sweep]:
         Sweep("messages", 5, lambda context: send_due(context, composed.messages, composed.senders)),
         Sweep("invoices", MINUTE, lambda context: render_due(context, composed.invoices, composed.documents, storage)),
         Sweep("purges", MINUTE, lambda context: purge_due(context, erasures, storage)),
+        Sweep("inventory", HOUR, PostgresCache(database).purge),
         Sweep("retention", HOUR, erasures.sweep_retention),
     ]
 

@@ -27,6 +27,7 @@ from (values
   ('privacy.requests', 'Privacy requests', 'redact', 'proof that requests were answered', '10 years', 'created_at', 'privacy_exports/{id}/'),
   ('audit.events', 'What was done in your name', 'keep', 'security and accountability', '10 years', 'at', null),
   ('ops.idempotency_keys', 'Answers kept for a day', 'delete', null, null, null, null),
+  ('inventory.holds', 'Prices held for you', 'delete', null, null, null, null),
   ('ops.rate_limits', 'Limits on calls', 'delete', null, null, null, null),
   ('ops.flags', 'Switches you turned', 'redact', null, null, null, null)
 ) as tables (name, label, erasure, legal_basis, retain_for, retain_from, files);
@@ -54,6 +55,7 @@ from (values
   ('audit.events.who', '', false),
   ('ops.idempotency_keys.caller', '', false),
   ('ops.flags.updated_by', '', false),
+  ('inventory.holds.user_id', '', false),
   ('ops.rate_limits.caller', '', false)
 ) as links (name, parent, fallback);
 
@@ -113,6 +115,9 @@ from (values
   ('ops.idempotency_keys', 'identity', null, 'caller'),
   ('ops.idempotency_keys', 'message', null, 'key body created_at'),
   ('ops.idempotency_keys', 'technical', null, 'request_hash request_id status locked_until claim'),
+  ('inventory.holds', 'identity', null, 'user_id'),
+  ('inventory.holds', 'travel', null, 'id hold_ref source supplier_hotel_id plan_id check_in check_out pax total_cents currency quote created_at expires_at'),
+  ('inventory.holds', 'technical', null, 'idempotency_key'),
   ('ops.rate_limits', 'identity', null, 'caller'),
   ('ops.rate_limits', 'message', null, 'function'),
   ('ops.rate_limits', 'technical', null, 'tokens refilled_at'),
@@ -138,6 +143,9 @@ with tables (name, column_names) as (
   ('fin.postings', 'entry_id line account amount_cents'),
   ('fin.seller', 'only_row name address tax_id email country tax_name tax_rate_bp updated_at'),
   ('fin.sequences', 'previous next'),
+  ('inventory.cache', 'key origin kind payload fetched_at expires_at'),
+  ('inventory.circuit', 'name state forced failures epoch version opened_at cooldown_until probe_until updated_at'),
+  ('inventory.flights', 'key origin holder locked_until'),
   ('meta.applied', 'file digest ordinal applied_at'),
   ('ops.counters', 'name count updated_at'),
   ('ops.exceptions', 'id kind cause status supplier last_error occurred_at attempts updated_at'),

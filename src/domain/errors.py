@@ -90,5 +90,13 @@ class CircuitOpen(Delayed, SupplierFailed):
     """The supplier is not called until its circuit closes."""
 
 
+class QuotaSpent(RateLimited):
+    """The supplier answers nothing more for `retry_after` seconds, a day's quota: not worth another try before."""
+
+
+class CredentialsRefused(SupplierFailed):
+    """The supplier does not know us: ops must mend the settings; calling less often does not help."""
+
+
 class Unavailable(Delayed):
     """The database is away or busy, or kept losing serialization races."""

@@ -1,0 +1,159 @@
+-- The supplier's answers, kept, and rates held for travellers (API.md section 9).
+
+create or replace function inventory.read_cache(p_key text, p_origin text) returns json
+language sql stable security definer set search_path = pg_catalog
+as $$
+  select coalesce((
+    select json_build_object(
+      'payload', payload::text,
+      'fresh_seconds', extract(epoch from expires_at - now()),
+      'age_seconds', extract(epoch from now() - fetched_at),
+      'expires_at', to_char(expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+    )
+    from inventory.cache where key = p_key and origin = p_origin
+  ), 'null')
+$$;
+comment on function inventory.read_cache(text, text) is
+'Service: what an origin last said to a question, null when nothing; fresh while fresh_seconds is positive.';
+
+create or replace function inventory.claim_flight(p_key text, p_origin text, p_holder uuid, p_seconds int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+begin
+  insert into inventory.flights as f (key, origin, holder, locked_until)
+  values (p_key, p_origin, p_holder, clock_timestamp() + make_interval(secs => p_seconds))
+  on conflict (key, origin) do update set holder = excluded.holder, locked_until = excluded.locked_until
+    where f.locked_until < clock_timestamp();
+  return found;
+end;
+$$;
+comment on function inventory.claim_flight(text, text, uuid, int) is
+'Service: whether this holder may ask the supplier; for some seconds nobody else may.';
+
+create or replace function inventory.land_flight(p_key text, p_origin text, p_holder uuid) returns void
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  delete from inventory.flights where key = p_key and origin = p_origin and holder = p_holder
+$$;
+comment on function inventory.land_flight(text, text, uuid) is 'Service: lets others ask again.';
+
+create or replace function inventory.write_cache(
+  p_key text, p_origin text, p_kind text, p_payload text, p_seconds int, p_holder uuid default null
+) returns text
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_expires timestamptz := clock_timestamp() + make_interval(secs => p_seconds);
+begin
+  insert into inventory.cache (key, origin, kind, payload, fetched_at, expires_at)
+  values (p_key, p_origin, p_kind, p_payload::jsonb, clock_timestamp(), v_expires)
+  on conflict (key, origin) do update
+    set payload = excluded.payload, fetched_at = excluded.fetched_at, expires_at = excluded.expires_at;
+  -- In the same moment: who waits finds either the flight or the answer.
+  perform inventory.land_flight(p_key, p_origin, p_holder);
+  return to_char(v_expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+end;
+$$;
+comment on function inventory.write_cache(text, text, text, text, int, uuid) is
+'Service: keeps an answer and ends its flight; returns until when it is fresh.';
+
+create or replace function inventory.purge_cache(p_limit int default 1000) returns int
+language sql volatile security definer set search_path = pg_catalog
+as $$
+  with old as (
+    select key, origin from inventory.cache where fetched_at < now() - interval '24 hours'
+    order by fetched_at limit p_limit for update skip locked
+  ),
+  gone as (delete from inventory.cache c using old where (c.key, c.origin) = (old.key, old.origin) returning 1)
+  select count(*)::int from gone
+$$;
+comment on function inventory.purge_cache(int) is 'Service: removes answers too old to be served even as stale.';
+
+create or replace function inventory.hold_answer(p_hold inventory.holds) returns json
+language sql stable
+as $$
+  select json_build_object(
+    'ok', true,
+    'request_id', sec.request_id(),
+    'source', p_hold.source,
+    'hold_ref', p_hold.hold_ref,
+    'expires_at', to_char(p_hold.expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+    'idempotency_key', p_hold.idempotency_key,
+    'total_cents', p_hold.total_cents,
+    'currency', p_hold.currency
+  )
+$$;
+comment on function inventory.hold_answer(inventory.holds) is 'The body of inventory-hold.';
+
+create or replace function public.find_hold(
+  p_user_id uuid,
+  p_supplier_hotel_id text,
+  p_plan_id text,
+  p_check_in date,
+  p_check_out date,
+  p_pax jsonb,
+  p_idempotency_key text
+) returns json
+language plpgsql stable security definer set search_path = pg_catalog
+as $$
+declare
+  v_hold inventory.holds;
+begin
+  select * into v_hold from inventory.holds where user_id = p_user_id and idempotency_key = p_idempotency_key;
+  if not found then
+    return 'null';
+  end if;
+  if (v_hold.supplier_hotel_id, v_hold.plan_id, v_hold.check_in, v_hold.check_out, v_hold.pax)
+    is distinct from (p_supplier_hotel_id, p_plan_id, p_check_in, p_check_out, p_pax) then
+    raise exception using
+      errcode = 'PT409', constraint = 'hold_key_reused', message = 'The idempotency key belongs to a hold of something else';
+  end if;
+  return inventory.hold_answer(v_hold);
+end;
+$$;
+comment on function public.find_hold(uuid, text, text, date, date, jsonb, text) is
+'Service: a user''s hold of an idempotency key, null when there is none; raises hold_key_reused when it holds something else.';
+
+create or replace function public.place_hold(
+  p_user_id uuid,
+  p_supplier_hotel_id text,
+  p_plan_id text,
+  p_check_in date,
+  p_check_out date,
+  p_pax jsonb,
+  p_idempotency_key text,
+  p_source text,
+  p_total_cents bigint,
+  p_currency text,
+  p_quote jsonb
+) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_hold inventory.holds;
+  v_id uuid := gen_random_uuid();
+begin
+  insert into inventory.holds (
+    id, user_id, idempotency_key, hold_ref, source, supplier_hotel_id, plan_id, check_in, check_out, pax, total_cents,
+    currency, quote, expires_at
+  )
+  values (
+    v_id, p_user_id, p_idempotency_key, case p_source when 'fixtures' then 'mock-' else 'hold-' end || v_id, p_source,
+    p_supplier_hotel_id, p_plan_id, p_check_in, p_check_out, p_pax, p_total_cents, p_currency, p_quote,
+    now() + interval '15 minutes'
+  )
+  on conflict (user_id, idempotency_key) do nothing
+  returning * into v_hold;
+  if not found then
+    return public.find_hold(
+      p_user_id, p_supplier_hotel_id, p_plan_id, p_check_in, p_check_out, p_pax, p_idempotency_key
+    );
+  end if;
+  perform audit.record('inventory.held', jsonb_build_object(
+    'hold_id', v_id, 'hold_ref', v_hold.hold_ref, 'source', p_source, 'total_cents', p_total_cents, 'currency', p_currency
+  ));
+  return inventory.hold_answer(v_hold);
+end;
+$$;
+comment on function public.place_hold(uuid, text, text, date, date, jsonb, text, text, bigint, text, jsonb) is
+'Service, which has asked for the price: keeps a priced rate for 15 minutes, once for each idempotency key. It is not a booking.';

@@ -1,0 +1,68 @@
+"""Fresh answers without a call; old ones, marked as such, when the supplier fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import replace
+
+from src.domain.errors import RateLimited, SupplierFailed, Unavailable
+from src.domain.inventory import Question, Reply, key_of
+from src.domain.resilience import Kept
+from src.ports.inventory import Supplier
+from src.ports.resilience import Cache
+
+OLDEST = 24 * 3600
+DEADLINE = 7.8
+REMEMBERED = 1_000
+
+
+class Caching:
+    """Answers of one origin; what it remembers itself is fresh, so it is never other than what all processes keep."""
+
+    def __init__(self, inner: Supplier, cache: Cache, origin: str) -> None:
+        self._inner = inner
+        self._cache = cache
+        self._origin = origin
+        self._fresh: OrderedDict[str, tuple[float, Reply]] = OrderedDict()
+
+    async def ask(self, question: Question) -> Reply:
+        key = key_of(question)
+        until, remembered = self._fresh.get(key, (0.0, None))
+        if remembered is not None and until > time.monotonic():
+            return remembered
+        kept = await self._read(question)
+        if kept is not None and kept.fresh_seconds > 0:
+            return self._remember(key, replace(kept.reply, cached=True), kept.fresh_seconds)
+        try:
+            reply = await self._in_time(question)
+        except (SupplierFailed, RateLimited):
+            kept = await self._read(question)
+            if kept is None or kept.age_seconds > OLDEST:
+                raise
+            return replace(kept.reply, cached=True, stale=kept.fresh_seconds <= 0)
+        if reply.expires_at is not None and not reply.cached:
+            self._remember(key, replace(reply, cached=True), question.fresh_seconds)
+        return reply
+
+    async def _in_time(self, question: Question) -> Reply:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await self._inner.ask(question)
+        except TimeoutError:
+            message = "The supplier does not answer in time"
+            raise SupplierFailed(message) from None
+
+    def _remember(self, key: str, reply: Reply, seconds: float) -> Reply:
+        self._fresh[key] = (time.monotonic() + seconds, reply)
+        self._fresh.move_to_end(key)
+        if len(self._fresh) > REMEMBERED:
+            self._fresh.popitem(last=False)
+        return reply
+
+    async def _read(self, question: Question) -> Kept | None:
+        try:
+            return await self._cache.read(question, self._origin)
+        except Unavailable:
+            return None

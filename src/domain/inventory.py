@@ -1,0 +1,183 @@
+"""Hotels of a supplier: what is free, what it costs, and a price kept for a while (API.md section 9)."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+from src.domain.context import Context
+from src.domain.errors import InputInvalid, SupplierFailed
+from src.domain.search import Place
+
+if TYPE_CHECKING:
+    from src.ports.inventory import Holds, Supplier
+
+LONGEST_STAY = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Pax:
+    """Who travels. Children without a given age count as CHILD_AGE years old."""
+
+    adults: int
+    children: int = 0
+    child_ages: tuple[int, ...] = ()
+
+
+CHILD_AGE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """The nights from check_in to check_out, and for whom."""
+
+    check_in: date
+    check_out: date
+    pax: Pax
+
+    def __post_init__(self) -> None:
+        nights = (self.check_out - self.check_in).days
+        faults = []
+        if nights < 1:
+            faults.append("check_out must be after check_in")
+        if nights > LONGEST_STAY:
+            faults.append(f"a stay must be at most {LONGEST_STAY} nights")
+        if self.pax.child_ages and len(self.pax.child_ages) != self.pax.children:
+            faults.append("pax.child_ages must give the age of each child")
+        if faults:
+            raise InputInvalid(*faults)
+
+    @property
+    def nights(self) -> Sequence[date]:
+        return [self.check_in + timedelta(days=night) for night in range((self.check_out - self.check_in).days)]
+
+
+@dataclass(frozen=True, slots=True)
+class HotelSearch:
+    """Hotels at a place."""
+
+    place: Place
+    stay: Stay
+
+    kind = "search"
+    fresh_seconds = 600
+
+
+@dataclass(frozen=True, slots=True)
+class RateQuery:
+    """The price of a plan of one hotel; without a plan, of the cheapest."""
+
+    supplier_hotel_id: str
+    plan_id: str | None
+    stay: Stay
+
+    kind = "quote"
+    fresh_seconds = 120
+
+
+Question: TypeAlias = HotelSearch | RateQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Hotel:
+    """A hotel with its cheapest rate for the whole stay, in minor units."""
+
+    supplier_hotel_id: str
+    name: str
+    city: str
+    price_cents: int
+    currency: str
+    refundable: bool
+    rate_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    date: date
+    cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A priced rate. `previous_total_cents` is the price a moment before, if it was another one."""
+
+    supplier_hotel_id: str
+    plan_id: str
+    nightly: tuple[Night, ...]
+    total_cents: int
+    currency: str
+    refundable: bool
+    hold_supported: bool = True
+    price_changed: bool = False
+    previous_total_cents: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a supplier said: hotels to a search, one quote to a rate query.
+
+    `origin` is who said it: HBX or fixtures. `expires_at` is set once it is kept; `cached` and `stale` when it was said
+    before.
+    """
+
+    origin: str
+    hotels: tuple[Hotel, ...] = ()
+    quote: Quote | None = None
+    cached: bool = False
+    stale: bool = False
+    expires_at: str | None = None
+
+    @property
+    def source(self) -> str:
+        """fixtures, HBX, or where an earlier answer of HBX was kept."""
+        if self.origin == "fixtures" or not self.cached:
+            return self.origin
+        return "cache-stale" if self.stale else "cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A priced rate kept for 15 minutes; `body` is the finished JSON."""
+
+    source: str
+    hold_ref: str
+    expires_at: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """What to hold; the same key again is the same hold."""
+
+    supplier_hotel_id: str
+    plan_id: str
+    stay: Stay
+    idempotency_key: str
+
+
+def key_of(question: Question) -> str:
+    """The same for the same question: SHA-256 of its canonical JSON."""
+    asked: dict[str, object] = {"kind": question.kind, **asdict(question.stay)}
+    if isinstance(question, HotelSearch):
+        asked["place"] = question.place.slug
+    else:
+        asked |= {"hotel": question.supplier_hotel_id, "plan": question.plan_id}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+
+
+async def hold_rate(context: Context, user_id: UUID, wanted: HoldRequest, supplier: "Supplier", holds: "Holds") -> Hold:
+    """The hold of a key. The price is asked for first; one that is not the supplier's word of now is not held.
+
+    Raises NotFound (hotel or plan), Conflict (the key holds something else), SupplierFailed, RateLimited.
+    """
+    found = await holds.find(context, user_id, wanted)
+    if found is not None:
+        return found
+    reply = await supplier.ask(RateQuery(wanted.supplier_hotel_id, wanted.plan_id, wanted.stay))
+    if reply.stale or reply.quote is None:
+        message = "The supplier does not answer, and an old price cannot be held"
+        raise SupplierFailed(message)
+    return await holds.place(context, user_id, wanted, reply)

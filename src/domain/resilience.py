@@ -1,0 +1,43 @@
+"""The circuit of a supplier and its kept answers, as all processes see them."""
+
+from dataclasses import dataclass
+
+from src.domain.errors import SupplierFailed
+from src.domain.inventory import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitState:
+    """`state` is closed, open or half-open (open and rested). Times are seconds.
+
+    `epoch` counts changes of state, `version` every change.
+    """
+
+    state: str = "closed"
+    forced: bool = False
+    failures: int = 0
+    epoch: int = 0
+    version: int = 0
+    probing: bool = False
+    retry_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer from the cache, fresh for `fresh_seconds` more (negative: no longer)."""
+
+    reply: Reply
+    fresh_seconds: float
+    age_seconds: float
+
+
+class TryAgain(SupplierFailed):
+    """The supplier may answer in a moment: too many calls (`limited`), overload or a broken connection.
+
+    `wish` is after how many seconds it asked to be called again.
+    """
+
+    def __init__(self, message: str, *, limited: bool = False, wish: float | None = None) -> None:
+        super().__init__(message)
+        self.limited = limited
+        self.wish = wish
