@@ -135,6 +135,8 @@ grant select on wa.messages, wa.contacts, wa.statuses to authenticated, service_
 grant execute on function
   public.send_message(text, text, text, text, jsonb, text, boolean), wa.claim_messages(int),
   public.record_message_outcome(uuid, int, text, text, int, int), public.receive_message_events(jsonb, jsonb)
+to service_role;
+
 -- Inventory: users see their holds, ops see and force the circuit, the service keeps it all.
 grant usage on schema inventory to authenticated, service_role;
 grant select on inventory.holds, inventory.circuit, inventory.cache to authenticated, service_role;

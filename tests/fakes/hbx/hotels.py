@@ -67,7 +67,11 @@ def _check(rate_key: str, audit: dict[str, Any], behaviour: Behaviour) -> tuple[
         return 500, {"auditData": audit, "error": {"code": "PRODUCT_ERROR-A", "message": "insufficient allotment"}}
     code, room, board, net, _nights = rate_key.split("|")
     raised = (Decimal(net) * (100 + behaviour.raise_percent) / 100).quantize(Decimal("0.01"))
-    rate = {"rateKey": f"{rate_key}|2", "rateClass": "NRF" if board == "HB" else "NOR", "rateType": "BOOKABLE"}
+    rate: dict[str, Any] = {
+        "rateKey": f"{rate_key}|2",
+        "rateClass": "NRF" if board == "HB" else "NOR",
+        "rateType": "BOOKABLE",
+    }
     rate |= {"net": str(raised), "boardCode": board, "packaging": False}
     hotel = {"code": int(code), "currency": "EUR", "totalNet": str(raised), "rooms": [{"code": room, "rates": [rate]}]}
     return 200, {"auditData": audit, "hotel": hotel}

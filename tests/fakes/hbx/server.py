@@ -24,7 +24,7 @@ QUOTA = b'<?xml version="1.0"?><h1>403 Developer Over Rate</h1>'
 
 @dataclass
 class Behaviour:
-    """`mode` is one of well, slow, dead, truncated, nonsense, quota, reset, overloaded, limited, refused.
+    """`mode` is one of well, slow, truncated, nonsense, quota, reset, overloaded, limited, refused, broken.
 
     `times` ends the mode after so many answers.
     """
@@ -75,7 +75,9 @@ class FakeHbx:
             return await _send(writer, 401, b'{"error":"Request signature verification failed"}', {})
         return await self._answer(writer, method, path, asked)
 
-    async def _answer(self, writer: asyncio.StreamWriter, method: str, path: str, asked: dict[str, Any]) -> bool:
+    async def _answer(  # noqa: C901, PLR0911 - a table of bad days
+        self, writer: asyncio.StreamWriter, method: str, path: str, asked: dict[str, Any]
+    ) -> bool:
         now, mode = self.behaviour, self.behaviour.mode
         if mode != "well" and now.times is not None:
             now.times -= 1

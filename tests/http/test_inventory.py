@@ -1,0 +1,141 @@
+"""`inventory-search`, `inventory-quote`, `inventory-hold` over HTTP, offline and against the fake supplier."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from src.settings import LIVE_SWITCHES
+from tests.conftest import OTHER_TRAVELLER, Api, serving
+from tests.fakes.hbx.server import Behaviour, FakeHbx, running
+
+STAY = {"check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
+SEARCH = {"city": "Kigali", **STAY}
+QUOTE = {"supplier_hotel_id": "RW-KGL-001", **STAY}
+HOLD = {**QUOTE, "plan_id": "flex-bb", "idempotency_key": "k1"}
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeHbx]:
+    async with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def live(database: str, fake: FakeHbx) -> AsyncIterator[Api]:
+    hbx = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": fake.url}
+    async with serving(database, switches=LIVE_SWITCHES, **hbx) as served:
+        yield served
+
+
+async def test_offline_nights_are_those_asked_for_and_weekends_cost_more(api: Api) -> None:
+    body = {**QUOTE, "plan_id": "flex-bb", "check_in": "2030-06-06", "check_out": "2030-06-09"}
+    quote = (await api.post("inventory-quote", body)).json()["quote"]
+    assert quote["nightly"] == [
+        {"date": "2030-06-06", "cents": 14500},
+        {"date": "2030-06-07", "cents": 15950},
+        {"date": "2030-06-08", "cents": 15950},
+    ]
+    assert (quote["total_cents"], quote["bookable"], quote["hold_supported"]) == (46400, True, True)
+
+
+async def test_an_unknown_city_has_no_hotels_and_another_name_has(api: Api) -> None:
+    unknown = (await api.post("inventory-search", {**SEARCH, "city": "Atlantis"})).json()
+    assert (unknown["ok"], unknown["items"], unknown["source"]) == (True, [], "fixtures")
+    other = (await api.post("inventory-search", {**SEARCH, "city": "ruhengeri"})).json()
+    assert [item["city"] for item in other["items"]] == ["Musanze", "Musanze"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"check_out": "2030-06-03"}, "check_out must be after check_in"),
+        ({"check_in": "2030-02-30"}, "check_in must be YYYY-MM-DD"),
+        ({"pax": {"adults": 0}}, "pax.adults must be an integer from 1 to 20"),
+        ({"pax": {"adults": 1, "children": 2, "child_ages": [4]}}, "pax.child_ages must give the age of each child"),
+        ({"pax": None}, "pax must be an object"),
+    ],
+)
+async def test_bad_input_is_refused(api: Api, change: dict[str, object], error: str) -> None:
+    answer = await api.post("inventory-search", {**SEARCH, **change})
+    assert (answer.status_code, answer.json()["errors"]) == (400, [error])
+
+
+async def test_a_hold_is_placed_once_for_each_user_and_key(api: Api, admin: asyncpg.Connection) -> None:
+    answers = await asyncio.gather(*(api.post("inventory-hold", HOLD, api.user()) for _ in range(8)))
+    refs = {answer.json()["hold_ref"] for answer in answers}
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(refs) == 1
+    assert refs.pop().startswith("mock-")
+    assert await admin.fetchval("select count(*) from inventory.holds") == 1
+    assert await admin.fetchval("select expires_at - created_at = interval '15 minutes' from inventory.holds")
+    assert (await api.post("inventory-hold", {**HOLD, "plan_id": "saver-bb"}, api.user())).status_code == 409
+    other = await api.post("inventory-hold", HOLD, api.user(OTHER_TRAVELLER))
+    assert other.json()["hold_ref"] != answers[0].json()["hold_ref"]
+    assert (await api.post("inventory-hold", HOLD)).status_code == 401
+    unknown = {**HOLD, "supplier_hotel_id": "nowhere", "idempotency_key": "k2"}
+    assert (await api.post("inventory-hold", unknown, api.user())).status_code == 404
+
+
+async def test_what_fixtures_said_is_never_served_live(live: Api, fake: FakeHbx, admin: asyncpg.Connection) -> None:
+    await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '1')")
+    assert (await live.post("inventory-search", SEARCH)).json()["source"] == "fixtures"
+    await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '0')")
+    fake.behaviour = Behaviour("broken")
+    refused = await live.post("inventory-search", SEARCH)
+    assert (refused.status_code, refused.json()["code"]) == (504, "SUPPLIER_TIMEOUT")
+
+
+async def test_live_answers_are_kept_and_an_old_quote_is_not_bookable(
+    live: Api, fake: FakeHbx, admin: asyncpg.Connection, database: str
+) -> None:
+    first = (await live.post("inventory-search", SEARCH)).json()
+    again = (await live.post("inventory-search", SEARCH)).json()
+    assert [(a["source"], a["cache"]["hit"], a["circuit"]) for a in (first, again)] == [
+        ("HBX", False, "closed"),
+        ("cache", True, "closed"),
+    ]
+    assert first["items"] == again["items"]
+    assert first["cache"]["expires_at"] == again["cache"]["expires_at"]
+    quote = {"supplier_hotel_id": "6001", **STAY}
+    await live.post("inventory-quote", quote)
+    await admin.execute("update inventory.cache set expires_at = now()")
+    fake.behaviour = Behaviour("broken")
+    hbx = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": fake.url}
+    async with serving(database, switches=LIVE_SWITCHES, **hbx) as fresh:
+        stale = (await fresh.post("inventory-quote", quote)).json()
+        assert (stale["source"], stale["cache"]["stale"], stale["quote"]["bookable"]) == ("cache-stale", True, False)
+        held = {**quote, "plan_id": stale["quote"]["plan_id"], "idempotency_key": "k"}
+        assert (await fresh.post("inventory-hold", held, fresh.user())).status_code == 504
+    assert await admin.fetchval("select count(*) from inventory.holds") == 0
+
+
+async def test_failures_are_documented_answers_and_their_audit_lines_name_source_and_circuit(
+    live: Api, fake: FakeHbx, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, mode in enumerate(("slow", "truncated", "nonsense", "quota")):
+        fake.behaviour = Behaviour(mode)
+        began = time.monotonic()
+        answer = await live.post("inventory-search", {**SEARCH, "pax": {"adults": number + 1}})
+        assert time.monotonic() - began < 8
+        assert answer.status_code in {429, 503, 504}, mode
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert line.startswith("AUDIT inventory.search ")
+        assert " source=HBX " in line
+        assert f" circuit={'open' if mode == 'quota' else 'closed'} " in line
+        assert " cache_hit=False stale=False " in line
+    opened = await live.post("inventory-search", {**SEARCH, "pax": {"adults": 9}})
+    assert (opened.status_code, opened.json()["code"]) == (503, "SUPPLIER_TIMEOUT")
+    assert int(opened.headers["retry-after"]) > 38_000
+
+
+async def test_a_live_hold_keeps_a_price_and_is_no_booking(live: Api, admin: asyncpg.Connection) -> None:
+    body = {"supplier_hotel_id": "6001", "plan_id": "DBL.ST~BB~NOR", "idempotency_key": "k", **STAY}
+    held = (await live.post("inventory-hold", body, live.user())).json()
+    assert held["hold_ref"].startswith("hold-")
+    assert held["total_cents"] == json.loads(await admin.fetchval("select quote from inventory.holds"))["total_cents"]

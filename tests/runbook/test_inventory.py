@@ -1,0 +1,43 @@
+"""Runbook "Inventory triage": circuit, rate limits, fixtures."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from src.settings import LIVE_SWITCHES
+from tests.conftest import serving
+from tests.fakes.hbx.server import Behaviour, running
+
+SEARCH = {"city": "Kigali", "check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
+
+
+async def test_triage(database: str, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    def audit() -> str:
+        return capsys.readouterr().out.splitlines()[-1]
+
+    async with running() as fake:
+        hbx = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": fake.url}
+        async with serving(database, switches=LIVE_SWITCHES, **hbx) as api:
+            # Persistent rate limits: three retries, then RATE_LIMITED and a minute's wait.
+            fake.behaviour = Behaviour("limited")
+            limited = await api.post("inventory-search", SEARCH)
+            assert (limited.status_code, limited.json()["code"]) == (429, "RATE_LIMITED")
+            assert limited.headers["retry-after"] == "60"
+            assert len(fake.calls) == 4
+            # Circuit open: the log says so, old answers continue to be served.
+            fake.behaviour = Behaviour()
+            await api.post("inventory-search", SEARCH)
+            assert "circuit=closed" in audit()
+            await admin.execute("select force_circuit('hbx', 'open')")
+            await admin.execute("update inventory.cache set expires_at = now()")
+            async with serving(database, switches=LIVE_SWITCHES, **hbx) as other:
+                stale = (await other.post("inventory-search", SEARCH)).json()
+                assert (stale["source"], stale["circuit"]) == ("cache-stale", "open")
+                assert "source=cache-stale circuit=open cache_hit=True stale=True" in audit()
+            # Fixtures: the next request obeys, and the cache keeps filling.
+            await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '1')")
+            fixtures = (await api.post("inventory-search", SEARCH)).json()
+            assert fixtures["source"] == "fixtures"
+            assert "source=fixtures" in audit()
+            assert await admin.fetchval("select count(*) from inventory.cache where origin = 'fixtures'") == 1
