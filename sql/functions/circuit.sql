@@ -91,7 +91,7 @@ begin
   where name = p_name
   returning * into v_circuit;
   perform inventory.tell_circuit(v_before, v_circuit, p_error);
-  return 'null';
+  return 'null'::json;
 end;
 $$;
 comment on function inventory.judge_circuit(text, int, text, int, int, text) is

@@ -101,7 +101,7 @@ declare
 begin
   select * into v_hold from inventory.holds where user_id = p_user_id and idempotency_key = p_idempotency_key;
   if not found then
-    return 'null';
+    return 'null'::json;
   end if;
   if (v_hold.supplier_hotel_id, v_hold.plan_id, v_hold.check_in, v_hold.check_out, v_hold.pax)
     is distinct from (p_supplier_hotel_id, p_plan_id, p_check_in, p_check_out, p_pax) then
