@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-15 check bench format lock clean
+.PHONY: help run test test-15 check bench soak format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## Lint, types, architecture contracts, SQL checks
 
 bench: $(VENV)/.dev ## Measure against floors in under ten minutes; bench-<name> runs bench/<name> (bench/README.md)
 	@$(BIN)/python -m bench $(BENCH)
+
+soak: $(VENV)/.dev ## Mixed load for SOAK_MINUTES (30)
+	@$(BIN)/python -m bench.soak
 
 bench-%: $(VENV)/.dev
 	@$(BIN)/python -m bench.$*

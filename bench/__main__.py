@@ -5,10 +5,21 @@ from __future__ import annotations
 import argparse
 
 from bench import report
-from bench.cases import all_cases
+from bench.cases import BOOKINGS, all_cases
 from bench.harness import measure
-from bench.load import tool
-from bench.stack import stack
+from bench.load import Wrk, tool
+from bench.stack import Stack, stack
+
+
+def memory_growth(running: Stack, requests: int = 100_000) -> str:
+    """The worker's memory, before and after so many requests for pages."""
+    before = running.services["main"].resident_megabytes()
+    load, done = Wrk(BOOKINGS, running.key(), connections=64), 0.0
+    running.execute("select ops.set_flag('USE_FIXTURES', '1')")
+    while done < requests:
+        done += load.run(running, 5).rate * 5
+    after = running.services["main"].resident_megabytes()
+    return f"A worker's memory: {before:.0f} MB after all cases, {after:.0f} MB after {done:,.0f} more requests."
 
 
 def main() -> None:
@@ -20,13 +31,16 @@ def main() -> None:
     asked = parser.parse_args()
     tool("wrk")
     tool("pgbench")
-    with stack(asked.rows) as running:
+    with stack(asked.rows, {"small": 10_000}) as running:
+        started = running.start_seconds
         cases = [c for c in all_cases(running) if not asked.names or any(name in c.name for name in asked.names)]
         measured = measure(running, cases, asked.rounds, asked.seconds)
+        memory = memory_growth(running)
     found = report.rows(measured)
     print(report.table(found))
-    print(report.machine())
-    print(f"written: {report.save(found)}")
+    lines = [f"Ready {started:.1f} s after its start.", memory, report.machine()]
+    print("\n".join(lines))
+    print(f"written: {report.save(found, notes=lines)}")
 
 
 if __name__ == "__main__":

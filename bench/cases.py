@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bench import flow
 from bench.harness import Case
 from bench.load import Pgbench, Wrk
 from bench.sql import DEFINES, four_trips, one_statement
@@ -13,12 +16,13 @@ FOUR_TRIPS = "pgbench, four trips, 32 clients"
 
 PAGE = {"p_start_from": "date '2025-10-01'", "p_start_to": "date '2025-10-15'", "p_supplier": "null", "p_page": "1"}
 BOOKINGS = "/functions/v1/ops-bookings?from=2025-10-01&to=2025-10-15"
+SUPPLIER = "&supplier=SUP-007"
 PERMIT = {"p_park": "'Akagera'", "p_visit_date": "date '2030-07-01'", "p_pax_count": "2", "p_note": "null"}
 
 
 def all_cases(stack: Stack) -> list[Case]:
     """Every case, in the order of the table."""
-    return [*lists(stack), *functions(stack)]
+    return [*lists(stack), *functions(stack), *latencies(stack), *growth(stack)]
 
 
 def lists(stack: Stack) -> list[Case]:
@@ -46,7 +50,7 @@ def lists(stack: Stack) -> list[Case]:
 
 
 def functions(stack: Stack) -> list[Case]:
-    """One call that writes a row and its audit event."""
+    """What writes rows and their audit events, and the search."""
     return [
         Case(
             "permits-request",
@@ -56,10 +60,45 @@ def functions(stack: Stack) -> list[Case]:
                 method="POST",
                 body='{"park":"Akagera","visit_date":"2030-07-01","pax_count":2}',
             ),
-            {
-                ONE_STATEMENT: Pgbench(one_statement("public.create_permit_request", **PERMIT), DEFINES, clients=8),
-                BARE: Wrk("/healthz"),
-            },
+            {ONE_STATEMENT: Pgbench(one_statement("public.create_permit_request", **PERMIT), DEFINES, clients=8)},
             {ONE_STATEMENT: 0.5},
         ),
+        Case("checkout, webhook, refund", flow.over_http(stack), {ONE_STATEMENT: flow.by_pgbench()}),
+        Case(
+            "search-places, fixtures",
+            Wrk("/functions/v1/search-places", stack.key(), method="POST", body='{"query":"volcanoes national"}'),
+            {BARE: Wrk("/healthz")},
+            switches={"USE_FIXTURES": "1"},
+        ),
+    ]
+
+
+def latencies(stack: Stack) -> list[Case]:
+    """One page of one supplier and a bare route, at 1, 32, 64 and 256 connections."""
+    return [
+        Case(
+            f"live page of a supplier, {connections} connections",
+            Wrk(BOOKINGS + SUPPLIER, stack.user(), connections),
+            {f"{BARE}, {connections} connections": Wrk("/healthz", connections=connections)},
+            switches={"USE_FIXTURES": "0"},
+        )
+        for connections in (1, 32, 64, 256)
+    ]
+
+
+def growth(stack: Stack) -> list[Case]:
+    """The same calls on the big and on the small database: the ratio is what volume costs."""
+    loads = {
+        "live page of a supplier": Wrk(BOOKINGS + SUPPLIER, stack.user()),
+        "checkout": Wrk("/", stack.key("service_role"), method="POST", body="{}", script=flow.SCRIPT, units=3),
+    }
+    return [
+        Case(
+            f"{name}, all rows",
+            load,
+            {"10,000 rows": replace(load, service="small")},
+            {"10,000 rows": 0.9},
+            switches={"USE_FIXTURES": "0", "STRIPE_MOCK_MODE": "1"},
+        )
+        for name, load in loads.items()
     ]

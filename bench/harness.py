@@ -85,4 +85,5 @@ def _checked(name: str, sample: Sample) -> Sample:
 
 def _set(stack: Stack, switches: Mapping[str, str]) -> None:
     for name, value in switches.items():
-        stack.execute("select ops.set_flag($1, $2)", name, value)
+        for service in stack.services:
+            stack.execute("select ops.set_flag($1, $2)", name, value, service=service)

@@ -31,3 +31,9 @@ def four_trips(function: str, **arguments: str) -> str:
         f"select {function}({given})::text;\n"
         "commit;\n"
     )
+
+
+def call_of(function: str, kept: str, **arguments: str) -> str:
+    """`one_statement` whose answer `r` gives pgbench the variable that `kept` selects from it."""
+    statement = one_statement(function, **arguments).removesuffix(";\n")
+    return f"select {kept} from (select ({statement})::json as r) answer \\gset\n"

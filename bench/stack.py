@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class Stack:
 
     postgres: EmbeddedPostgres
     services: dict[str, Service] = field(default_factory=dict)
+    start_seconds: float = 0
 
     def database_seconds(self) -> float:
         return processor_seconds(self.postgres.running_pid() or 0)
@@ -93,7 +95,9 @@ def stack(volume: int = 0, others: dict[str, int] | None = None, **environment: 
             dsn = postgres.url(f"volume_{rows}")
             asyncio.run(_prepare(postgres.url("postgres"), dsn, rows))
             changes = environment if name == "main" else {}
+            began = time.monotonic()
             process = life.enter_context(server(dsn, FOLDER, **changes))
+            made.start_seconds = made.start_seconds or time.monotonic() - began
             made.services[name] = Service(process, settings_of(dsn))
         yield made
 

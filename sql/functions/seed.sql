@@ -60,33 +60,50 @@ as $$
     (array['captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'refunded', 'failed', 'open'])[n % 10 + 1],
     timestamptz '2024-01-01 00:00Z' + n % 1000 * interval '1 day'
   from generate_series(p_first, p_last) n
+  -- Keeps the ids from being computed anew wherever they are named.
+  offset 0
 $$;
 comment on function meta.made_payments(int, int) is 'One payment for each made-up itinerary, and what becomes of it.';
 
-create or replace function meta.made_facts(p_first int, p_last int)
-returns table (
-  number int, payment_id uuid, seq int, entry_type text, provider_ref text, occurred_at timestamptz, itinerary_id uuid,
-  amount_cents bigint, currency text, lines fin.line[]
-)
-language sql immutable
+create or replace function meta.made_facts(p_first int, p_last int) returns table (entry fin.entries, lines fin.line[])
+language sql stable
 as $$
   select
-    p.number, p.id, f.seq, f.entry_type, f.provider_ref, p.began + f.after, p.itinerary_id, p.amount_cents, p.currency,
+    row(
+      meta.made_id('fact ' || f.seq, p.number), p.id, f.seq, p.id, null, p.began + f.after, now(), p.itinerary_id, f.entry_type,
+      p.amount_cents, p.currency, f.provider_ref, null, null, null
+    )::fin.entries,
     case when f.debit is null then '{}'::fin.line[] else fin.transfer(f.debit, f.credit, p.amount_cents) end
-  from meta.made_payments(p_first, p_last) p
+  from (
+    select m.*, 'pi_mock_' || m.id as intent_id, meta.made_id('refund', m.number) as refund_id
+    from meta.made_payments(p_first, p_last) m
+    where not exists (select from fin.heads h where h.stream_id = m.id)
+    offset 0
+  ) p
   cross join lateral (values
-    (1, 'intent_created', 'pi_mock_' || p.id, interval '1 second', null, null, true),
-    (2, 'capture_succeeded', 'pi_mock_' || p.id, '1 minute', 'provider_clearing:' || p.currency, 'payment:' || p.id,
+    (1, 'intent_created', p.intent_id, interval '1 second', null, null, true),
+    (2, 'capture_succeeded', p.intent_id, '1 minute', 'provider_clearing:' || p.currency, 'payment:' || p.id,
       p.outcome in ('captured', 'refunded')),
-    (2, 'capture_failed', 'pi_mock_' || p.id, '1 minute', null, null, p.outcome = 'failed'),
-    (3, 'refund_requested', 'refund:' || meta.made_id('refund', p.number), '1 day', 'payment:' || p.id,
-      'refunds_payable:' || p.id, p.outcome = 'refunded'),
-    (4, 'refund_succeeded', 're_mock_' || meta.made_id('refund', p.number), '1 day 1 second', 'refunds_payable:' || p.id,
+    (2, 'capture_failed', p.intent_id, '1 minute', null, null, p.outcome = 'failed'),
+    (3, 'refund_requested', 'refund:' || p.refund_id, '1 day', 'payment:' || p.id, 'refunds_payable:' || p.id, p.outcome = 'refunded'),
+    (4, 'refund_succeeded', 're_mock_' || p.refund_id, '1 day 1 second', 'refunds_payable:' || p.id,
       'provider_clearing:' || p.currency, p.outcome = 'refunded')
   ) f (seq, entry_type, provider_ref, after, debit, credit, happened)
   where f.happened
 $$;
-comment on function meta.made_facts(int, int) is 'The ledger''s facts of the made-up payments, with their postings.';
+comment on function meta.made_facts(int, int) is
+'The ledger''s facts of the made-up payments that have none yet, with their postings; not chained yet.';
+
+create or replace function meta.chained(p_entry fin.entries, p_lines fin.line[], p_prev_hash bytea) returns fin.entries
+language plpgsql immutable
+as $$
+begin
+  p_entry.prev_hash := p_prev_hash;
+  p_entry.hash := fin.entry_hash(p_entry, fin.lines_text(p_lines));
+  return p_entry;
+end;
+$$;
+comment on function meta.chained(fin.entries, fin.line[], bytea) is 'The fact with the hash before it and its own.';
 
 create or replace function meta.seed_payments(p_first int, p_last int) returns void
 language sql volatile
@@ -120,51 +137,31 @@ $$;
 comment on function meta.seed_payments(int, int) is 'Administrator: makes the payments of the itineraries with these numbers.';
 
 create or replace function meta.seed_ledger(p_first int, p_last int) returns void
-language plpgsql volatile
+language sql volatile
 as $$
-declare
-  v_seq int;
-begin
-  -- Streams that are there already are complete: only new heads stand at 0.
-  insert into fin.heads (stream_id, stream_kind)
-  select p.id, 'payment' from meta.made_payments(p_first, p_last) p on conflict do nothing;
-  insert into fin.accounts (account, kind, currency, balance_cents, version)
-  select l.account, split_part(l.account, ':', 1), f.currency, -sum(l.amount_cents), count(*)
-  from meta.made_facts(p_first, p_last) f
-  join fin.heads h on h.stream_id = f.payment_id and h.seq = 0
-  cross join unnest(f.lines) l
-  where l.account not like 'provider_clearing:%'
-  group by l.account, f.currency;
-  -- One step of all chains at a time: each takes in the hash of the step before, which its head holds.
-  for v_seq in 1..4 loop
-    with step as materialized (
-      select
-        f.lines,
-        row(
-          meta.made_id('fact ' || v_seq, f.number), f.payment_id, v_seq, f.payment_id, null, f.occurred_at, now(), f.itinerary_id,
-          f.entry_type, f.amount_cents, f.currency, f.provider_ref, null, h.hash, null
-        )::fin.entries as entry
-      from meta.made_facts(p_first, p_last) f
-      join fin.heads h on h.stream_id = f.payment_id and h.seq = v_seq - 1
-      where f.seq = v_seq
-    ), hashed as materialized (
-      select s.lines, s.entry, fin.entry_hash(s.entry, fin.lines_text(s.lines)) as hash from step s
-    ), entries as (
-      insert into fin.entries
-      select
-        (h.entry).id, (h.entry).stream_id, (h.entry).seq, (h.entry).payment_id, null, (h.entry).occurred_at,
-        (h.entry).recorded_at, (h.entry).itinerary_id, (h.entry).entry_type, (h.entry).amount_cents, (h.entry).currency,
-        (h.entry).provider_ref, null, (h.entry).prev_hash, h.hash
-      from hashed h
-    ), postings as (
-      insert into fin.postings (entry_id, line, account, amount_cents)
-      select (h.entry).id, l.ordinality, l.account, l.amount_cents from hashed h cross join unnest(h.lines) with ordinality l
-    )
-    update fin.heads k
-    set seq = v_seq, entry_type = (h.entry).entry_type, occurred_at = (h.entry).occurred_at, hash = h.hash
-    from hashed h where k.stream_id = (h.entry).stream_id;
-  end loop;
-end;
+  with recursive facts as materialized (
+    select (f.entry).stream_id, (f.entry).seq, f.entry, f.lines from meta.made_facts(p_first, p_last) f
+  ), chain (stream_id, seq, entry, lines) as (
+    select f.stream_id, f.seq, meta.chained(f.entry, f.lines, null), f.lines from facts f where f.seq = 1
+    union all
+    select f.stream_id, f.seq, meta.chained(f.entry, f.lines, (c.entry).hash), f.lines
+    from chain c join facts f on f.stream_id = c.stream_id and f.seq = c.seq + 1
+  ), moved as materialized (
+    select (c.entry).id as entry_id, (c.entry).currency, l.ordinality as line, l.account, l.amount_cents
+    from chain c cross join unnest(c.lines) with ordinality l
+  ), entries as (
+    insert into fin.entries select (c.entry).* from chain c
+  ), postings as (
+    insert into fin.postings (entry_id, line, account, amount_cents) select entry_id, line, account, amount_cents from moved
+  ), accounts as (
+    insert into fin.accounts (account, kind, currency, balance_cents, version)
+    select account, split_part(account, ':', 1), currency, -sum(amount_cents), count(*)
+    from moved where account not like 'provider_clearing:%'
+    group by account, currency
+  )
+  insert into fin.heads (stream_id, stream_kind, seq, entry_type, occurred_at, hash)
+  select distinct on (stream_id) stream_id, 'payment', seq, (entry).entry_type, (entry).occurred_at, (entry).hash
+  from chain order by stream_id, seq desc
 $$;
 comment on function meta.seed_ledger(int, int) is 'Administrator: makes the ledger of those payments, chained and balanced.';
 

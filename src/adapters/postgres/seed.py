@@ -54,6 +54,9 @@ async def seed_volume(dsn: str, itineraries: int, report: Callable[[int], None])
         for first in range(1, itineraries + 1, BATCH):
             last = min(first + BATCH - 1, itineraries)
             await connection.execute("select meta.seed_volume($1, $2)", first, last)
+            if first == 1:
+                # Plans made for empty tables would be kept for all batches.
+                await connection.execute("analyze")
             report(last)
         await connection.execute("vacuum analyze")
     finally:
