@@ -9,7 +9,9 @@ begin
   values (p_name, date_bin(make_interval(secs => p_seconds), now(), timestamptz '2000-01-01 00:00:00+00'), sec.request_id())
   on conflict (name) do update
     set slot = excluded.slot, request_id = excluded.request_id, claimed_at = now()
-    where s.slot < excluded.slot and s.next_at <= now();
+    -- What lies in the future was written before the clock was set back, and must not stop the work until then.
+    where (s.slot < excluded.slot or s.slot > now())
+      and (s.next_at <= now() or s.next_at > now() + interval '10 minutes');
   return found;
 end;
 $$;

@@ -7,11 +7,12 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import asyncpg
 
 from src.adapters.postgres.seed import seed_demo, seed_volume
-from src.commands import local
+from src.commands import backup, local
 from src.commands.arguments import Commands, group
 
 
@@ -31,6 +32,12 @@ def add(commands: Commands) -> None:
     reset = database.add_parser("reset", help="drop the embedded database and make it anew")
     reset.add_argument("--yes", action="store_true", help="really")
     reset.set_defaults(run=_reset)
+    saving = database.add_parser("backup", help="write the whole database to a file, while it serves")
+    saving.add_argument("file", type=Path)
+    saving.set_defaults(run=backup.backup)
+    restoring = database.add_parser("restore", help="fill an empty database from a backup")
+    restoring.add_argument("file", type=Path)
+    restoring.set_defaults(run=backup.restore)
     shell = database.add_parser("psql", help="open psql on the database as its administrator")
     shell.set_defaults(run=_administrators_psql, passes_on=True)
     ops = commands.add_parser("psql", help="open psql as ops: the same rules as over HTTP")

@@ -76,3 +76,10 @@ async def test_only_the_service_keeps_the_schedule(database: str, call: str) -> 
     async with as_role(database, Role.USER, OPS_USER) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(f"select {call}")
+
+
+async def test_a_clock_that_was_set_back_stops_no_sweep(admin: asyncpg.Connection) -> None:
+    await admin.fetchval("select ops.claim_sweep('payouts', 60)")
+    await admin.execute("update ops.sweeps set slot = now() + interval '1 day', next_at = now() + interval '1 day'")
+    claims = [await admin.fetchval("select ops.claim_sweep('payouts', $1)", AGE) for _ in range(2)]
+    assert claims == [True, False]
