@@ -25,7 +25,7 @@ insert into inventory.holds (
   user_id, idempotency_key, hold_ref, source, supplier_hotel_id, plan_id, check_in, check_out, pax, total_cents, currency, quote,
   expires_at
 )
-values (pg_temp.person(), 'k', 'hold-of-zuri', 'HBX', '1', 'p', current_date, current_date + 1, '{"adults":1}', 1, 'USD', '{}', now());
+values (pg_temp.person(), 'k', 'hold-' || pg_temp.word(), 'HBX', '1', 'p', current_date, current_date + 1, '{"adults":1}', 1, 'USD', '{}', now());
 insert into ops.rate_limits (function, caller, tokens, refilled_at) values ('permits-request', pg_temp.person()::text, 1, now());
 insert into ops.flags (name, value, updated_by)
 select name, '1', pg_temp.person() from unnest(array['WA_OFFLINE', 'INVENTORY_OFFLINE']) as names (name)
