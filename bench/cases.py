@@ -7,7 +7,7 @@ from dataclasses import replace
 from bench import flow
 from bench.harness import Case
 from bench.load import Pgbench, Wrk
-from bench.sql import DEFINES, four_trips, one_statement
+from bench.sql import DEFINES, four_trips, one_statement, read_in_four_trips
 from bench.stack import Stack
 
 BARE = "bare route"
@@ -22,7 +22,7 @@ PERMIT = {"p_park": "'Akagera'", "p_visit_date": "date '2030-07-01'", "p_pax_cou
 
 def all_cases(stack: Stack) -> list[Case]:
     """Every case, in the order of the table."""
-    return [*lists(stack), *functions(stack), *latencies(stack), *growth(stack)]
+    return [*rest(stack), *lists(stack), *functions(stack), *latencies(stack), *growth(stack)]
 
 
 def lists(stack: Stack) -> list[Case]:
@@ -45,6 +45,36 @@ def lists(stack: Stack) -> list[Case]:
             },
             {ONE_STATEMENT: 0.28, FOUR_TRIPS: 0.9},
             switches={"USE_FIXTURES": "0"},
+        ),
+    ]
+
+
+def rest(stack: Stack) -> list[Case]:
+    """`/rest/v1`: one row by key, and 20 rows by filter, order and limit."""
+    key = str(stack.execute("select meta.made_id('itinerary', 4711)"))
+    relation, ops = "/rest/v1/ops.v_bookings", stack.user()
+    return [
+        Case(
+            "rest, one row by key",
+            Wrk(f"{relation}?id=eq.{key}", ops),
+            {
+                BARE: Wrk("/healthz"),
+                FOUR_TRIPS: Pgbench(read_in_four_trips(f"select * from ops.v_bookings where id = '{key}'"), DEFINES),
+            },
+            {BARE: 0.38, FOUR_TRIPS: 1.0},
+        ),
+        Case(
+            "rest, 20 rows",
+            Wrk(f"{relation}?supplier=eq.SUP-007&order=start_date,id&limit=20", ops),
+            {
+                FOUR_TRIPS: Pgbench(
+                    read_in_four_trips(
+                        "select * from ops.v_bookings where supplier = 'SUP-007' order by start_date, id limit 20"
+                    ),
+                    DEFINES,
+                )
+            },
+            {FOUR_TRIPS: 0.9},
         ),
     ]
 

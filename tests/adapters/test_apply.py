@@ -76,6 +76,18 @@ async def test_the_database_knows_the_digest_of_what_was_applied(empty: str, sql
     await connection.close()
 
 
+async def test_a_file_that_comes_between_or_goes_leaves_the_digest_right(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    between = sql / "functions" / "audit_more.sql"
+    for change in (lambda: between.write_text("select 1;"), between.unlink):
+        change()
+        await run(empty, sql)
+        connection = await asyncpg.connect(empty)
+        found = await connection.fetchval(apply.DIGEST_OF_DATABASE)
+        await connection.close()
+        assert found == apply.digest(apply.shipped(sql))
+
+
 async def test_the_login_roles_cannot_become_another_role(database: str) -> None:
     async with as_role(database, Role.ANONYMOUS) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -96,6 +96,7 @@ async def _apply(
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
     if not changed:
+        await _keep_in_step(connection, files)
         # The secret they are derived from may have changed.
         await _set_passwords(connection, role_password)
         return []
@@ -106,9 +107,21 @@ async def _apply(
     for file in ran:
         report(file.name)
         await _run(connection, file, files.index(file))
+    await _keep_in_step(connection, files)
     await _set_passwords(connection, role_password)
     await connection.execute("notify pgrst, 'reload schema'")
     return [file.name for file in ran]
+
+
+async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: list[SqlFile]) -> None:
+    """A new file moves the place of those behind it, one no longer shipped has none: the digest is of both."""
+    names = [file.name for file in files]
+    await connection.execute(
+        "update meta.applied a set ordinal = f.place - 1 from unnest($1::text[]) with ordinality f (file, place)"
+        " where a.file = f.file and a.ordinal <> f.place - 1",
+        names,
+    )
+    await connection.execute("delete from meta.applied where file <> all ($1::text[])", names)
 
 
 async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
