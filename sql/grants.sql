@@ -73,7 +73,8 @@ grant execute on function
   public.apply_payment_event(text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text),
   public.retry_webhook_events(int),
   public.request_refund(uuid, bigint, text, text), public.record_refund(uuid, text, text, text),
-  public.claim_due_refunds(int)
+  public.claim_due_refunds(int),
+  public.append_ledger_entry(uuid, text, bigint, text, text, timestamptz, text), public.live_books(timestamptz)
 to service_role;
 
 -- Counters and suppliers.

@@ -41,6 +41,7 @@ from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.inventory import PostgresCache, PostgresCircuit, PostgresHolds
 from src.adapters.postgres.invoices import PostgresInvoices
+from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
@@ -57,6 +58,7 @@ from src.adapters.resilience.cache import Caching
 from src.adapters.resilience.circuit import Circuit
 from src.adapters.resilience.flights import SingleFlight
 from src.adapters.resilience.retry import Retrying
+from src.adapters.stripe.live import LiveStripe
 from src.adapters.stripe.mock import MockStripe
 from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
@@ -76,6 +78,7 @@ from src.http import (
     health,
     inventory,
     invoices,
+    ledger,
     messaging,
     openapi,
     payments,
@@ -126,6 +129,13 @@ class Composed:
     observer: Observer
     hbx: HbxClient
     circuit: Circuit
+    mock_stripe: MockStripe
+    live_stripe: LiveStripe
+
+    @property
+    def stripe(self) -> Mapping[str, MockStripe | LiveStripe]:
+        """The payment provider of each mode."""
+        return {"mock": self.mock_stripe, "live": self.live_stripe}
 
     async def close(self) -> None:
         """Let go of everything that was opened."""
@@ -134,6 +144,7 @@ class Composed:
         await self.database.close()
         await self.client.aclose()
         await self.observer.close()
+        await self.live_stripe.close()
 
 
 def compose(settings: Settings) -> Composed:
@@ -183,6 +194,8 @@ def compose(settings: Settings) -> Composed:
         observer=observer,
         hbx=hbx,
         circuit=circuit,
+        mock_stripe=MockStripe(),
+        live_stripe=LiveStripe(settings.stripe_secret_key, settings.stripe_api_base),
     )
 
 
@@ -248,15 +261,15 @@ def _mounted(path: str, application: Application, composed: Composed, *, mount: 
 def _endpoints(composed: Composed) -> list[Endpoint]:
     database, switches = composed.database, composed.switches
     catalog, curated = PostgresSearch(database), FixtureSearch()
-    providers = {"mock": MockStripe()}
     signatures = StripeSignatures(composed.settings.stripe_webhook_secrets)
     return [
         *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
         *exceptions.endpoints(PostgresExceptions(database), FixtureExceptions(), switches),
-        *payments.endpoints(PostgresPayments(database), providers),
+        *payments.endpoints(PostgresPayments(database), composed.stripe),
         *quotes.endpoints(),
         *counters.endpoints(PostgresCounters(database)),
-        *refunds.endpoints(PostgresRefunds(database), providers, switches),
+        *refunds.endpoints(PostgresRefunds(database), composed.stripe, switches),
+        *ledger.endpoints(PostgresLedger(database)),
         *webhooks.endpoints(PostgresWebhooks(database), signatures, switches),
         *permits.endpoints(PostgresPermits(database)),
         *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),

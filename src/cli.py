@@ -10,11 +10,11 @@ import asyncpg
 
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.embedded import EmbeddedPostgresError
-from src.commands import check, circuit, db, flags, privacy, processes, tokens
+from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
 from src.domain.errors import DomainError
 from src.settings import SettingsError
 
-COMMANDS = (processes, check, db, flags, circuit, privacy, tokens)
+COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
 
 # What the person at the terminal can mend: one line and exit status 1.
 MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, OSError, asyncpg.PostgresError, ValueError, DomainError)

@@ -16,21 +16,27 @@ from uuid import uuid4
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.inventory import PostgresCache
+from src.adapters.postgres.ledger import PostgresLedger
+from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.privacy import PostgresPrivacyErasures
+from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.sweeps import PostgresSlots
+from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.app import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
 from src.domain.invoices import render_due
 from src.domain.messaging import send_due
+from src.domain.payments import finish_due
 from src.domain.privacy_erasure import purge_due
+from src.domain.refunds import settle_due
 from src.domain.sweeps import Sweep
 from src.ports.sweeps import Slots
 from src.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MINUTE, HOUR = 60.0, 3600.0
+SOON_AGAIN, MINUTE, HOUR = 10.0, 60.0, 3600.0
 # All in seconds: how soon a notified sweep begins (a burst of notifications costs one turn), how often at least a
 # slot is asked for, the longest silence while the database is away, and how long a stop waits for running batches
 # (what is cut off is finished by whoever finds its lease run out).
@@ -49,6 +55,10 @@ def sweeps(composed: Composed) -> list[Sweep]:
         Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
         Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
         Sweep("messages", 5, lambda context: send_due(context, composed.messages, composed.senders)),
+        Sweep("payments", SOON_AGAIN, lambda context: finish_due(context, PostgresPayments(database), composed.stripe)),
+        Sweep("refunds", SOON_AGAIN, lambda context: settle_due(context, PostgresRefunds(database), composed.stripe)),
+        Sweep("webhooks", SOON_AGAIN, PostgresWebhooks(database).retry_due),
+        Sweep("ledger", HOUR, PostgresLedger(database).seal),
         Sweep("invoices", MINUTE, lambda context: render_due(context, composed.invoices, composed.documents, storage)),
         Sweep("purges", MINUTE, lambda context: purge_due(context, erasures, storage)),
         Sweep("inventory", HOUR, PostgresCache(database).purge),

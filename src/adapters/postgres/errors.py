@@ -36,6 +36,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "invoice_kind": InputInvalid,
     "itinerary_known": NotFound,
     "itinerary_paid": NotFound,
+    "ledger_by_hand": Conflict,
     "ledger_conflict": Conflict,
     "ledger_sequence": Conflict,
     "message_known": NotFound,

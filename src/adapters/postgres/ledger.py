@@ -1,0 +1,28 @@
+from datetime import datetime
+
+import msgspec
+
+from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.database import Database
+from src.domain.context import Context
+from src.domain.ledger import Books, Fact, Recorded
+
+
+class PostgresLedger:
+    """The ledger in fin.entries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, context: Context, fact: Fact) -> Recorded:
+        return answered(Recorded, await self._database.call(context, "public.append_ledger_entry", **parameters(fact)))
+
+    async def live_books(self, context: Context, since: datetime) -> list[Books]:
+        return msgspec.json.decode(
+            await self._database.call(context, "public.live_books", p_since=since), type=list[Books]
+        )
+
+    async def seal(self, context: Context) -> int:
+        """Seal the days that have ended; nothing is left for another batch."""
+        await self._database.call(context, "public.seal_ledger")
+        return 0

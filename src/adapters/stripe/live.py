@@ -1,0 +1,156 @@
+"""Stripe itself. Amounts go as they are: what we call minor units of RWF, whole francs, is what Stripe wants for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from src.domain.errors import CardDeclined, ProviderFailed, ProviderUnknown
+from src.domain.payments import Intent, Payment
+from src.domain.refunds import Outcome, Refund
+
+if TYPE_CHECKING:
+    import stripe
+
+# Stripe forgets idempotency keys after a day; a little before that a refund is looked for before it is made again.
+KEY_LIFETIME = timedelta(hours=23)
+FAILED = frozenset({"failed", "canceled"})
+CONFLICT, TOO_MANY, SERVER_FAULT = 409, 429, 500
+
+
+class LiveStripe:
+    """Stripe's API. `base` is another address than Stripe's own; `timeout` is in seconds, for each of three tries.
+
+    The SDK takes a fifth of a second to import, so it is imported at the first call.
+    """
+
+    def __init__(self, api_key: str, base: str = "", timeout: float = 12.0) -> None:
+        self._api_key = api_key
+        self._base = base
+        self._timeout = timeout
+        self._client: stripe.StripeClient | None = None
+        self._http: stripe.HTTPXClient | None = None
+
+    async def create_intent(self, payment: Payment) -> Intent:
+        client = self._connected()
+        with translated():
+            intent = await client.v1.payment_intents.create_async(
+                {
+                    "amount": payment.amount_cents,
+                    "currency": payment.currency.lower(),
+                    "automatic_payment_methods": {"enabled": True},
+                    "metadata": {"payment_id": str(payment.payment_id)},
+                },
+                {"idempotency_key": payment.provider_key or f"pi:create:{payment.payment_id}"},
+            )
+        return Intent(intent.id, intent.client_secret, intent.status)
+
+    async def find_intent(self, intent_id: str) -> Intent:
+        client = self._connected()
+        with translated():
+            intent = await client.v1.payment_intents.retrieve_async(intent_id)
+        return Intent(intent.id, intent.client_secret, intent.status)
+
+    async def refund(self, refund: Refund) -> Outcome:
+        client = self._connected()
+        with translated():
+            if refund.provider_refund_id is not None:
+                return _outcome(await client.v1.refunds.retrieve_async(refund.provider_refund_id))
+            if datetime.now(UTC) - refund.requested_at > KEY_LIFETIME:
+                made = [found async for found in self._refunds_of(client, refund.payment_intent) if _is(found, refund)]
+                if made:
+                    return _outcome(made[0])
+            reason = {"reason": refund.reason} if refund.reason else {}
+            return _outcome(
+                await client.v1.refunds.create_async(
+                    {
+                        "payment_intent": refund.payment_intent,
+                        "amount": refund.amount_cents,
+                        "reason": "requested_by_customer",
+                        "metadata": {
+                            "refund_id": str(refund.refund_id),
+                            "payment_id": str(refund.payment_id),
+                            **reason,
+                        },
+                    },
+                    {"idempotency_key": refund.provider_key},
+                )
+            )
+
+    async def totals(self, intent_id: str) -> tuple[int, int]:
+        """What Stripe took and gave back on an intent, in minor units; refunds still pending count."""
+        client = self._connected()
+        with translated():
+            intent = await client.v1.payment_intents.retrieve_async(intent_id)
+            refunds = [found async for found in self._refunds_of(client, intent_id)]
+        return intent.amount_received or 0, sum(found.amount for found in refunds if found.status not in FAILED)
+
+    async def close(self) -> None:
+        """Close the connections, if any were made."""
+        if self._http is not None:
+            await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK gives it no types
+        self._client = self._http = None
+
+    @staticmethod
+    async def _refunds_of(client: stripe.StripeClient, intent_id: str) -> AsyncIterator[stripe.Refund]:
+        page = await client.v1.refunds.list_async({"payment_intent": intent_id, "limit": 100})
+        async for found in page.auto_paging_iter():
+            yield found
+
+    def _connected(self) -> stripe.StripeClient:
+        if not self._api_key:
+            message = "The payment provider is not set up"
+            raise ProviderFailed(message, "not_configured")
+        if self._client is None:
+            import stripe  # noqa: PLC0415 - see the class
+
+            stripe.enable_telemetry = False
+            self._http = stripe.HTTPXClient(timeout=self._timeout)
+            self._client = stripe.StripeClient(
+                self._api_key,
+                http_client=self._http,
+                max_network_retries=2,
+                base_addresses={"api": self._base} if self._base else {},
+            )
+        return self._client
+
+
+def _is(found: stripe.Refund, refund: Refund) -> bool:
+    return bool(found.metadata) and getattr(found.metadata, "refund_id", None) == str(refund.refund_id)
+
+
+def _outcome(found: stripe.Refund) -> Outcome:
+    status = found.status or "pending"
+    if status in FAILED:
+        return Outcome("failed", found.id, _code(getattr(found, "failure_reason", None)))
+    return Outcome("succeeded" if status == "succeeded" else "pending", found.id)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Stripe's failures as domain errors, without its texts: they may quote what was sent."""
+    import stripe  # noqa: PLC0415 - see LiveStripe
+
+    try:
+        yield
+    except stripe.CardError as error:
+        message = "The card was declined"
+        raise CardDeclined(message, _code(error.code)) from error
+    except stripe.APIConnectionError as error:
+        message = "The payment provider did not answer"
+        raise ProviderUnknown(message, "no_answer") from error
+    except stripe.StripeError as error:
+        status = error.http_status or SERVER_FAULT
+        if status in (CONFLICT, TOO_MANY) or status >= SERVER_FAULT:
+            message = "The payment provider is not available"
+            raise ProviderUnknown(message, f"http_{status}") from error
+        message = "The payment provider refused the request"
+        raise ProviderFailed(message, _code(error.code)) from error
+
+
+def _code(code: str | None) -> str:
+    """A code as the ledger takes it in."""
+    return re.sub(r"[^A-Za-z0-9_.:-]", "_", code or "provider_error")[:64]

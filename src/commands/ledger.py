@@ -1,0 +1,78 @@
+"""`ecotrips ledger …`: prove the books, and compare them with the provider's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from src.adapters.postgres.ledger import PostgresLedger
+from src.commands import local
+from src.commands.arguments import Commands, group
+from src.domain.context import SERVICE, Context
+from src.domain.ledger import Difference, reconcile
+from src.settings import Settings
+
+
+def add(commands: Commands) -> None:
+    books = group(commands, "ledger", "the books")
+    proof = books.add_parser("verify", help="prove every chain, balance and sum")
+    proof.set_defaults(run=lambda _arguments: verify())
+    compared = books.add_parser("reconcile", help="list what the payment provider and the books disagree on")
+    compared.add_argument("--days", type=int, default=7, help="payments that changed in so many days")
+    compared.set_defaults(run=lambda arguments: compare(arguments.days))
+
+
+def verify() -> int:
+    """0 when every chain, balance and sum holds; else 1 with a line for each fault."""
+    with local.database(os.environ) as settings:
+        return asyncio.run(_verify(settings.database_url))
+
+
+def compare(days: int) -> int:
+    """0 when the provider agrees on every live payment that changed in these days; else 1 with a line for each."""
+    with local.database(os.environ) as settings:
+        differences = asyncio.run(_differences(settings, datetime.now(UTC) - timedelta(days=days)))
+    for difference in differences:
+        print(_line(difference))
+    print(f"{len(differences)} differences")
+    return 1 if differences else 0
+
+
+async def _verify(dsn: str) -> int:
+    connection = await asyncpg.connect(dsn)
+    try:
+        faults = await connection.fetch("select stream_id, seq, problem from fin.verify_ledger()")
+        for fault in faults:
+            print(" ".join(str(value) for value in fault.values() if value is not None))
+        entries = await connection.fetchval("select count(*) from fin.entries")
+        root = await connection.fetchval(
+            "select encode(root, 'hex') from fin.checkpoints order by through desc limit 1"
+        )
+        print(f"{len(faults)} faults in {entries} facts; newest root {root or 'none'}")
+        return 1 if faults else 0
+    finally:
+        await connection.close()
+
+
+async def _differences(settings: Settings, since: datetime) -> list[Difference]:
+    from src.app import compose  # noqa: PLC0415 - the service's imports would slow every other command
+
+    composed = compose(settings)
+    try:
+        context = Context(SERVICE, "reconcile")
+        return await reconcile(context, since, PostgresLedger(composed.database), composed.live_stripe)
+    finally:
+        await composed.close()
+
+
+def _line(difference: Difference) -> str:
+    books = difference.books
+    ours = f"books: taken {books.captured_cents}, given back {books.given_back_cents}"
+    if difference.error is not None:
+        theirs = f"no answer ({difference.error})"
+    else:
+        theirs = f"taken {difference.taken_cents}, given back {difference.given_back_cents}"
+    return f"payment {books.payment_id} intent {books.intent_id}: {ours}; provider: {theirs}"

@@ -1,0 +1,70 @@
+"""Facts put into the ledger by hand, and what the provider says of the same money (API.md sections 4 and 11)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from src.domain.context import Context
+from src.domain.errors import ProviderFailed
+
+if TYPE_CHECKING:
+    from src.ports.ledger import Ledger, ProviderTotals
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact of a payment. `provider_ref` is its idempotency key; `note` a code, never a text about people."""
+
+    payment_id: UUID
+    entry_type: str
+    amount_cents: int
+    provider_ref: str
+    currency: str | None = None
+    occurred_at: datetime | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A fact as the ledger has it; `body` is the finished JSON."""
+
+    entry_id: UUID
+    seq: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What our books say of a live payment, in minor units; `given_back_cents` counts refunds still pending."""
+
+    payment_id: UUID
+    intent_id: str
+    captured_cents: int
+    given_back_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A payment on which the provider and the books disagree; no totals: the provider does not answer for it."""
+
+    books: Books
+    taken_cents: int | None = None
+    given_back_cents: int | None = None
+    error: str | None = None
+
+
+async def reconcile(
+    context: Context, since: datetime, ledger: "Ledger", provider: "ProviderTotals"
+) -> list[Difference]:
+    """Compare every live payment that changed since then with the provider."""
+    differences = []
+    for books in await ledger.live_books(context, since):
+        try:
+            taken, given_back = await provider.totals(books.intent_id)
+        except ProviderFailed as failure:
+            differences.append(Difference(books, error=failure.code))
+            continue
+        if (taken, given_back) != (books.captured_cents, books.given_back_cents):
+            differences.append(Difference(books, taken, given_back))
+    return differences

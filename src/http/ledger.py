@@ -1,0 +1,96 @@
+"""`fin-ledger-append` (API.md section 11)."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from src.domain.errors import InputInvalid
+from src.domain.ledger import Fact
+from src.http.decode import from_body
+from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.fields import AmountCents, Currency
+from src.ports.ledger import Ledger
+
+
+class FactInput(msgspec.Struct, frozen=True):
+    payment_id: Annotated[UUID, Meta(description="The payment")]
+    entry_type: Annotated[
+        Literal[
+            "intent_created",
+            "capture_succeeded",
+            "capture_failed",
+            "refund_succeeded",
+            "refund_failed",
+            "dispute_opened",
+            "dispute_closed",
+        ],
+        Meta(description="What happened at the provider"),
+    ]
+    amount_cents: AmountCents
+    provider_ref: Annotated[
+        str,
+        Meta(
+            pattern="^[!-~]{1,255}$",
+            description="The provider's id of it: its idempotency key",
+            extra={"message": "provider_ref must be between 1 and 255 visible ASCII characters"},
+        ),
+    ]
+    currency: Currency | None = None
+    occurred_at: Annotated[datetime, Meta(tz=True, description="The provider's time; default now")] | None = None
+    note: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^[A-Za-z0-9_.:-]{1,64}$",
+                description="A code; won or lost for dispute_closed",
+                extra={"message": "note must be a code of at most 64 letters, digits and _.:-"},
+            ),
+        ]
+        | None
+    ) = None
+
+
+class FactAnswer(msgspec.Struct, frozen=True):
+    ok: bool
+    request_id: str
+    entry_id: str
+    seq: int
+    payment_id: str
+    entry_type: str
+    amount_cents: int
+    currency: str
+    occurred_at: str
+    provider_ref: str
+    hash: str
+
+
+def endpoints(ledger: Ledger) -> list[Endpoint]:
+    async def append(call: Call) -> Answer:
+        """Record by hand what happened to a payment at the provider, with the effect its event would have had.
+
+        `provider_ref` is the idempotency key: the same fact again gives the first row, a differing one is a conflict.
+        """
+        asked = from_body(FactInput, call.body)
+        call.note(payment=asked.payment_id, type=asked.entry_type, amount=asked.amount_cents)
+        if asked.entry_type == "dispute_closed" and asked.note not in (None, "won", "lost"):
+            message = "note must be won|lost"
+            raise InputInvalid(message)
+        recorded = await ledger.append(call.context, Fact(**msgspec.structs.asdict(asked)))
+        call.note(entry=recorded.entry_id, seq=recorded.seq)
+        return Answer(recorded.body)
+
+    return [
+        Endpoint(
+            "fin-ledger-append",
+            "fin.ledger.append",
+            append,
+            FactInput,
+            FactAnswer,
+            access=Access.SERVICE,
+            errors=(404, 409),
+            atomic=True,
+        )
+    ]

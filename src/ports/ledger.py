@@ -1,0 +1,22 @@
+from datetime import datetime
+from typing import Protocol
+
+from src.domain.context import Context
+from src.domain.ledger import Books, Fact, Recorded
+
+
+class Ledger(Protocol):
+    """The books."""
+
+    async def append(self, context: Context, fact: Fact) -> Recorded:
+        """Record a fact with its effect; the same again gives the first. Raises NotFound, Conflict, InputInvalid."""
+
+    async def live_books(self, context: Context, since: datetime) -> list[Books]:
+        """What the books say of live payments that changed since then."""
+
+
+class ProviderTotals(Protocol):
+    """What the provider says of an intent."""
+
+    async def totals(self, intent_id: str) -> tuple[int, int]:
+        """What was taken and what was given back, in minor units. Raises ProviderFailed, ProviderUnknown."""

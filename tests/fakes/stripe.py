@@ -1,0 +1,273 @@
+"""Stripe as it behaves, in one process: idempotency, ceilings, events, lost answers. By hand:
+
+python -m tests.fakes.stripe 8420
+curl -d fail=503 127.0.0.1:8420/_ctl/next        # the next call fails (hang_up: works, then the answer is lost)
+curl -d payment_method=pm_card_visa -u sk_test: 127.0.0.1:8420/v1/payment_intents/<id>/confirm
+curl -d url=http://127.0.0.1:8000/functions/v1/stripe-webhook -d secret=whsec_1 127.0.0.1:8420/_ctl/deliver
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import random
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+
+from tests.fakes.wire import Reply, Request, listening
+
+KEPT_SECONDS = 24 * 3600
+Json = dict[str, Any]
+
+
+class Refused(Exception):
+    def __init__(self, status: int, kind: str, code: str, message: str = "no") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"type": kind, "code": code, "message": message}}
+
+
+@dataclass
+class Kept:
+    """A request of an idempotency key; `reply` is None while it runs."""
+
+    asked: tuple[str, str]
+    at: float
+    reply: Reply | None = None
+
+
+@dataclass
+class FakeStripe:
+    """`plan` says what happens to the next calls that are not replays, one entry a call:
+
+    a status (fails before it works), "hang_up" (the answer is lost after the work), "hang_up_before", or "ok".
+    """
+
+    clock: Callable[[], float] = time.time
+    delay: float = 0.0
+    plan: deque[int | str] = field(default_factory=deque)
+    intents: dict[str, Json] = field(default_factory=dict)
+    refunds: dict[str, Json] = field(default_factory=dict)
+    events: list[Json] = field(default_factory=list)
+    keys: dict[str, Kept] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    held: asyncio.Event | None = None
+
+    async def __call__(self, request: Request) -> Reply:
+        if request.path.startswith("/_ctl/"):
+            return await self._control(request)
+        self.calls.append((request.method, request.path))
+        if not request.headers.get("authorization", "").removeprefix("Bearer ").startswith("sk_"):
+            return Reply(401, {"error": {"type": "invalid_request_error", "message": "No API key"}})
+        key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        asked = (request.path, request.body.decode())
+        known = self.keys.get(key) if key else None
+        if known is not None and self.clock() - known.at < KEPT_SECONDS:
+            return self._replayed(known, asked)
+        kept = Kept(asked, self.clock())
+        if key:
+            self.keys[key] = kept
+        planned = self.plan.popleft() if self.plan else "ok"
+        if isinstance(planned, int) or planned == "hang_up_before":
+            self.keys.pop(key or "", None)
+            return Reply(
+                planned if isinstance(planned, int) else 0, error("api_error"), hang_up=isinstance(planned, str)
+            )
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        try:
+            reply = Reply(200, self._work(request, unflattened(request.body)), (("request-id", new_id("req")),))
+        except Refused as refused:
+            reply = Reply(refused.status, refused.body)
+        kept.reply = reply
+        self.reached.set()
+        if self.held is not None:
+            await self.held.wait()
+        return Reply(0, None, hang_up=True) if planned == "hang_up" else reply
+
+    @staticmethod
+    def _replayed(known: Kept, asked: tuple[str, str]) -> Reply:
+        if known.asked != asked:
+            return Reply(400, error("idempotency_error"))
+        if known.reply is None:
+            return Reply(409, error("idempotency_error", "idempotency_key_in_use"))
+        return Reply(known.reply.status, known.reply.body, (("idempotent-replayed", "true"),))
+
+    def _work(self, request: Request, given: Json) -> Json:
+        path = request.path.removeprefix("/v1/")
+        if request.method == "POST" and path == "payment_intents":
+            return self._create_intent(given)
+        if found := re.fullmatch(r"payment_intents/(pi_\w+)(?:/(confirm|cancel))?", path):
+            intent = self._found(self.intents, found[1])
+            match found[2]:
+                case "confirm":
+                    return self.confirm(intent["id"], given.get("payment_method", "pm_card_visa"))
+                case "cancel":
+                    intent["status"] = "canceled"
+                    self._happened("payment_intent.canceled", intent)
+            return intent
+        if path == "refunds" and request.method == "POST":
+            return self._create_refund(given)
+        if path == "refunds":
+            mine = [r for r in self.refunds.values() if r["payment_intent"] == request.query.get("payment_intent")]
+            return {"object": "list", "data": mine, "has_more": False, "url": "/v1/refunds"}
+        if found := re.fullmatch(r"refunds/(re_\w+)", path):
+            return self._found(self.refunds, found[1])
+        raise Refused(404, "invalid_request_error", "resource_missing")
+
+    def _create_intent(self, given: Json) -> Json:
+        amount, currency = int(given.get("amount", "0")), given.get("currency", "")
+        if amount < 1 or currency not in ("usd", "eur", "rwf"):
+            raise Refused(400, "invalid_request_error", "parameter_invalid_integer")
+        identity = new_id("pi")
+        self.intents[identity] = {
+            "id": identity,
+            "object": "payment_intent",
+            "amount": amount,
+            "amount_received": 0,
+            "currency": currency,
+            "status": "requires_payment_method",
+            "client_secret": f"{identity}_secret_{new_id('x')}",
+            "metadata": given.get("metadata", {}),
+        }
+        return self.intents[identity]
+
+    def confirm(self, intent_id: str, method: str = "pm_card_visa") -> Json:
+        """The customer pays."""
+        intent = self.intents[intent_id]
+        if intent["status"] in ("succeeded", "canceled"):
+            raise Refused(400, "invalid_request_error", "payment_intent_unexpected_state")
+        if method == "pm_card_visa_chargeDeclined":
+            self._happened("payment_intent.payment_failed", intent)
+            raise Refused(402, "card_error", "card_declined")
+        intent |= {"status": "succeeded", "amount_received": intent["amount"], "payment_method": method}
+        self._happened("payment_intent.succeeded", intent)
+        return intent
+
+    def _create_refund(self, given: Json) -> Json:
+        intent = self._found(self.intents, given.get("payment_intent", ""))
+        left = intent["amount_received"] - self.refunded(intent["id"])
+        amount = int(given.get("amount", left))
+        if left == 0:
+            raise Refused(400, "invalid_request_error", "charge_already_refunded")
+        if not 0 < amount <= left:
+            raise Refused(400, "invalid_request_error", "amount_too_large")
+        refund = {
+            "id": new_id("re"),
+            "object": "refund",
+            "amount": amount,
+            "currency": intent["currency"],
+            "payment_intent": intent["id"],
+            "status": "pending" if intent.get("payment_method") == "pm_card_pendingRefund" else "succeeded",
+            "metadata": given.get("metadata", {}),
+        }
+        self.refunds[refund["id"]] = refund
+        self._happened("refund.created", refund)
+        return refund
+
+    def refund_in_dashboard(self, intent_id: str, amount: int) -> Json:
+        return self._create_refund({"payment_intent": intent_id, "amount": str(amount)})
+
+    def end_refund(self, refund_id: str, status: str) -> None:
+        """The bank decides, also days later."""
+        refund = self.refunds[refund_id]
+        refund["status"] = status
+        self._happened("refund.failed" if status == "failed" else "refund.updated", refund)
+
+    def dispute(self, intent_id: str, status: str = "needs_response", identity: str | None = None) -> Json:
+        """Opened, or with its identity and an end (won, lost) closed."""
+        intent = self.intents[intent_id]
+        found = {
+            "id": identity or new_id("du"),
+            "object": "dispute",
+            "amount": intent["amount"],
+            "currency": intent["currency"],
+            "payment_intent": intent_id,
+            "status": status,
+        }
+        self._happened("charge.dispute.closed" if identity else "charge.dispute.created", found)
+        return found
+
+    def refunded(self, intent_id: str) -> int:
+        return sum(
+            r["amount"] for r in self.refunds.values() if r["payment_intent"] == intent_id and r["status"] != "failed"
+        )
+
+    def _happened(self, kind: str, subject: Json) -> None:
+        self.events.append(
+            {
+                "id": new_id("evt"),
+                "object": "event",
+                "type": kind,
+                "created": int(self.clock()) + len(self.events),
+                "livemode": False,
+                "data": {"object": json.loads(json.dumps(subject))},
+            }
+        )
+
+    @staticmethod
+    def _found(table: dict[str, Json], identity: str) -> Json:
+        if identity not in table:
+            raise Refused(404, "invalid_request_error", "resource_missing")
+        return table[identity]
+
+    async def _control(self, request: Request) -> Reply:
+        given = unflattened(request.body)
+        if request.path == "/_ctl/next":
+            self.plan.append(int(given["fail"]) if given["fail"].isdigit() else given["fail"])
+            return Reply(200, {"plan": list(self.plan)})
+        events = self.events * int(given.get("times", "1"))
+        random.shuffle(events)
+        async with httpx.AsyncClient() as client:
+            sent = [await client.post(given["url"], **signed(event, given["secret"])) for event in events]
+        return Reply(200, {"answers": [answer.status_code for answer in sent]})
+
+
+def signed(event: Json, *secrets: str, at: float | None = None) -> Json:
+    """An event as an HTTP client sends it: body and headers, signed with each secret."""
+    body = json.dumps(event).encode()
+    moment = str(int(time.time() if at is None else at))
+    made = [hmac.new(s.encode(), moment.encode() + b"." + body, hashlib.sha256).hexdigest() for s in secrets]
+    signature = ",".join([f"t={moment}", *(f"v1={one}" for one in made)])
+    return {"content": body, "headers": {"stripe-signature": signature, "content-type": "application/json"}}
+
+
+def unflattened(body: bytes) -> Json:
+    """`metadata[payment_id]=x` as {"metadata": {"payment_id": "x"}}."""
+    found: Json = {}
+    for name, value in parse_qsl(body.decode(), keep_blank_values=True):
+        outer, _, inner = name.partition("[")
+        if inner:
+            found.setdefault(outer, {})[inner.rstrip("]")] = value
+        else:
+            found[outer] = value
+    return found
+
+
+def error(kind: str, code: str = "") -> Json:
+    return {"error": {"type": kind, "message": "no", **({"code": code} if code else {})}}
+
+
+def new_id(kind: str) -> str:
+    return f"{kind}_{random.getrandbits(80):020x}"
+
+
+async def main(port: int) -> None:
+    async with listening(FakeStripe(), port) as address:
+        print(address, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8420))
