@@ -145,7 +145,10 @@ begin
       p_event.occurred_at, case when v_lost then 'lost' else 'won' end
     );
     perform ops.resolve_exception('payment', p_event.object_id);
-  elsif payment.is_disputed(p_payment.id) then
+  elsif not exists (
+    select from fin.entries
+    where stream_id = p_payment.id and entry_type = 'dispute_closed' and provider_ref = p_event.object_id
+  ) then
     perform ops.open_exception('payment', p_event.object_id, 'the payment is disputed', 'STRIPE');
   end if;
   perform audit.record(p_event.type, jsonb_build_object('payment_id', p_payment.id, 'dispute_id', p_event.object_id));

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.settings import LIVE_SWITCHES
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
 from tests.conftest import ITINERARY, Api, serving
 
 CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
@@ -137,16 +137,16 @@ async def test_a_mock_ops_refund_does_nothing_and_says_so(
 
 
 async def test_a_live_ops_refund_finds_the_newest_payment_with_something_left(
-    api: Api, admin: asyncpg.Connection
+    database: str, admin: asyncpg.Connection
 ) -> None:
-    await admin.execute("set role ops_staff; select ops.set_flag('OPS_REFUND_MODE', 'live'); reset role")
     asked = {"itinerary_id": ITINERARY, "amount_cents": 15000, "reason": "customer cancellation"}
-    assert (await api.post("ops-refund", asked)).status_code == 401
-    assert (await api.post("ops-refund", asked, api.user())).status_code == 403
-    none = await api.post("ops-refund", asked, api.ops)
-    assert (none.status_code, none.json()["error"]) == (404, "No payment found for itinerary")
-    intent = await paid(api)
-    body = (await api.post("ops-refund", asked, api.ops)).json()
+    async with serving(database, switches={**OFFLINE_SWITCHES, "OPS_REFUND_MODE": "live"}) as api:
+        assert (await api.post("ops-refund", asked)).status_code == 401
+        assert (await api.post("ops-refund", asked, api.user())).status_code == 403
+        none = await api.post("ops-refund", asked, api.ops)
+        assert (none.status_code, none.json()["error"]) == (404, "No payment found for itinerary")
+        intent = await paid(api)
+        body = (await api.post("ops-refund", asked, api.ops)).json()
     assert (body["payment_id"], body["status"]) == (intent["payment_id"], "refunded")
     who = await admin.fetchval("select who from audit.events where what = 'refund.requested'")
     assert who == "22222222-2222-4222-8222-222222222222"

@@ -1,0 +1,162 @@
+"""The order in which a provider's events come in makes no difference; 32 refunds at once stay within the capture."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from src.domain.context import Role
+from tests.conftest import as_role
+
+APPLY = """
+select apply_payment_event(
+  $1, $2, '{}', true, to_timestamp($3::int), $4, $5, $6, null, $7, 'usd', $8
+)
+"""
+# Type, provider's time, object, amount, object's status.
+Event = tuple[str, int, str, int, str | None]
+
+PAID = ("payment_intent.succeeded", 5, "pi", 25000, None)
+FAILED = ("payment_intent.payment_failed", 3, "pi", 25000, None)
+ACTION = ("payment_intent.requires_action", 2, "pi", 25000, None)
+PROCESSING = ("payment_intent.processing", 4, "pi", 25000, None)
+CANCELED = ("payment_intent.canceled", 6, "pi", 25000, None)
+MADE = ("refund.created", 7, "re_1", 5000, "pending")
+DONE = ("refund.updated", 8, "re_1", 5000, "succeeded")
+BROKEN = ("refund.failed", 9, "re_1", 5000, "failed")
+OTHER = ("refund.created", 8, "re_2", 20000, "succeeded")
+CHARGE = ("charge.refunded", 8, "ch_1", 25000, None)
+OPENED = ("charge.dispute.created", 10, "du_1", 25000, "needs_response")
+WON = ("charge.dispute.closed", 11, "du_1", 25000, "won")
+LOST = ("charge.dispute.closed", 11, "du_1", 25000, "lost")
+
+SETS: list[tuple[Event, ...]] = [
+    (ACTION, FAILED, PROCESSING, CANCELED),
+    (ACTION, FAILED, PROCESSING, PAID, CANCELED),
+    (FAILED, PAID, MADE, DONE, BROKEN, OTHER),
+    (PAID, DONE, OTHER, CHARGE, OPENED, WON),
+    (PAID, MADE, BROKEN, OPENED, LOST),
+]
+
+
+async def payment(admin: asyncpg.Connection) -> UUID:
+    await admin.execute("""select set_config('request.switches', '{"USE_FIXTURES":"1"}', false)""")
+    made = json.loads(await admin.fetchval("select start_checkout($1, 25000, 'USD', $2)", uuid4(), uuid4().hex))
+    return UUID(made["payment_id"])
+
+
+async def told(admin: asyncpg.Connection, owner: UUID, event: Event) -> str:
+    kind, at, subject, cents, status = event
+    intent = f"pi-{owner}"
+    subject = intent if subject == "pi" else f"{subject}-{owner}"
+    identity = f"{kind}-{subject}"
+    return str(
+        json.loads(await admin.fetchval(APPLY, identity, kind, at, subject, owner, intent, cents, status))["result"]
+    )
+
+
+async def state(admin: asyncpg.Connection, owner: UUID) -> dict[str, Any]:
+    row = await admin.fetchrow(
+        "select status, captured_cents, refunded_cents, refund_pending_cents,"
+        " replace(provider_ref, id::text, '') as provider_ref from payment.payments where id = $1",
+        owner,
+    )
+    assert row is not None
+    refunds = await admin.fetch("select amount_cents, status from payment.refunds where payment_id = $1", owner)
+    accounts = await admin.fetch(
+        "select kind, balance_cents from fin.accounts where account like '%' || $1", str(owner)
+    )
+    open_ones = await admin.fetchval(
+        "select count(*) from ops.exceptions where cause like '%' || $1 and status <> 'resolved' and kind <> 'refund'",
+        str(owner),
+    )
+    return {
+        **row,
+        "refunds": sorted(tuple(found) for found in refunds),
+        "accounts": sorted(tuple(found) for found in accounts if found["balance_cents"]),
+        "open": open_ones,
+    }
+
+
+@pytest.mark.parametrize("events", SETS, ids=range(len(SETS)))
+async def test_every_order_of_the_same_events_ends_in_the_same_state(
+    admin: asyncpg.Connection, events: tuple[Event, ...]
+) -> None:
+    await admin.execute("set synchronous_commit = off")
+    orders = list(itertools.permutations(events))
+    if len(orders) > 60:
+        orders = [events, *random.Random(3).sample(orders, 59)]
+    ended = []
+    for order in orders:
+        owner = await payment(admin)
+        for event in order:
+            await told(admin, owner, event)
+        assert await told(admin, owner, order[0]) == "duplicate"
+        ended.append(await state(admin, owner))
+    assert [found for found in ended if found != ended[0]] == []
+    assert await admin.fetch("select * from fin.verify_ledger()") == []
+
+
+async def test_an_event_of_no_payment_is_kept_and_applied_when_its_payment_is_known(admin: asyncpg.Connection) -> None:
+    identity = "evt-early"
+    owner = await payment(admin)
+    arguments = ["payment_intent.succeeded", 5, "pi_early", None, "pi_early", 25000, None]
+    assert json.loads(await admin.fetchval(APPLY, identity, *arguments))["result"] == "deferred"
+    assert (
+        await admin.fetchval("select count(*) from ops.exceptions where cause = $1 and status = 'open'", identity) == 1
+    )
+    await admin.execute("select record_payment_intent($1, 'pi_early')", owner)
+    assert (await state(admin, owner))["status"] == "succeeded"
+    assert await admin.fetchval("select result from payment.webhook_events where id = $1", identity) == "applied"
+    assert await admin.fetchval("select status from ops.exceptions where cause = $1", identity) == "resolved"
+
+
+async def test_an_event_of_another_amount_is_not_applied_until_the_worker_can(admin: asyncpg.Connection) -> None:
+    owner = await payment(admin)
+    assert await told(admin, owner, ("payment_intent.succeeded", 5, "pi", 24999, None)) == "deferred"
+    assert (await state(admin, owner))["captured_cents"] == 0
+    await admin.execute("update payment.webhook_events set next_attempt_at = now()")
+    assert await admin.fetchval("select retry_webhook_events()") == 1
+    assert await admin.fetchval("select retry_webhook_events()") == 0
+    assert await admin.fetchval("select attempts from payment.webhook_events") == 2
+
+
+async def test_an_unsigned_event_moves_no_live_payment(admin: asyncpg.Connection) -> None:
+    owner = await payment(admin)
+    await admin.execute("select record_payment_intent($1, 'pi_live')", owner)
+    call = "select apply_payment_event('e', 'payment_intent.succeeded', '{}', false, null, 'pi_live', null, 'pi_live')"
+    assert json.loads(await admin.fetchval(call))["result"] == "deferred"
+    assert (await state(admin, owner))["status"] == "processing"
+
+
+async def test_32_refunds_at_once_never_exceed_the_capture(database: str, admin: asyncpg.Connection) -> None:
+    owner = await payment(admin)
+    await told(admin, owner, PAID)
+    chance = random.Random(7)
+    amounts = [chance.randint(100, 3000) for _ in range(32)]
+
+    async def refund(connection: asyncpg.Connection, cents: int) -> int:
+        try:
+            asked = json.loads(await connection.fetchval("select request_refund($1, $2)", owner, cents))
+        except asyncpg.PostgresError as error:
+            assert error.sqlstate == "PT400"  # noqa: PT017 - the refusal is one of two right outcomes
+            return 0
+        refund_id = UUID(asked["refund_id"])
+        await connection.execute("select record_refund($1, 'succeeded', $2)", refund_id, f"re_{refund_id}")
+        return cents
+
+    async with AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(as_role(database, Role.SERVICE)) for _ in range(32)]
+        given_back = await asyncio.gather(*(refund(*pair) for pair in zip(callers, amounts, strict=True)))
+    found = await state(admin, owner)
+    assert found["refunded_cents"] == sum(given_back) <= 25000 < sum(amounts)
+    assert min(cents for cents, done in zip(amounts, given_back, strict=True) if not done) > 25000 - sum(given_back)
+    assert await admin.fetch("select * from fin.verify_ledger()") == []
