@@ -1,0 +1,208 @@
+"""`ecotrips rest` as a process: PostgREST's settings, tokens over HTTP, CORS, its administration port, reloading."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+
+from tests.postgres import JWT_SECRET
+from tests.processes import ROOT, environment, free_port
+
+READY_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Standalone:
+    """A running server: a client of it, the address of its administration port, what it logs."""
+
+    http: httpx.Client
+    admin: str
+    output: Path
+
+    def wait(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not holds():
+            assert time.monotonic() < deadline, self.output.read_text()
+            time.sleep(0.05)
+
+
+@contextmanager
+def standalone(dsn: str, folder: Path, **changes: str) -> Iterator[Standalone]:
+    port, admin = free_port(), free_port()
+    output = folder / f"rest-{port}.txt"
+    settings = {
+        "PGRST_DB_URI": dsn.replace("//postgres", "//gate:gate", 1),
+        "PGRST_DB_SCHEMAS": "zoo",
+        "PGRST_DB_EXTRA_SEARCH_PATH": "aside",
+        "PGRST_DB_ANON_ROLE": "visitor",
+        "PGRST_JWT_SECRET": JWT_SECRET,
+        "PGRST_SERVER_HOST": "127.0.0.1",
+        "PGRST_SERVER_PORT": str(port),
+        "PGRST_ADMIN_SERVER_PORT": str(admin),
+        **changes,
+    }
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "src.rest_server"],
+            cwd=ROOT,
+            env=environment(**settings),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+            served = Standalone(http, f"http://127.0.0.1:{admin}", output)
+            served.wait(lambda: "serving http" in output.read_text() and _answers(served.admin))
+            yield served
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0, output.read_text()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def bearer(role: str, **claims: object) -> dict[str, str]:
+    return {"authorization": f"Bearer {jwt.encode({'role': role, **claims}, JWT_SECRET, algorithm='HS256')}"}
+
+
+async def execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.fixture
+def served(world_database: str, tmp_path: Path) -> Iterator[Standalone]:
+    changes = {"PGRST_SERVER_TIMING_ENABLED": "true", "PGRST_SERVER_TRACE_HEADER": "X-Trace"}
+    with standalone(world_database, tmp_path, PGRST_LOG_LEVEL="info", **changes) as served:
+        yield served
+
+
+def test_it_is_ready_within_two_seconds(world_database: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with standalone(world_database, tmp_path) as served:
+        assert served.http.get("/countries?select=id&id=eq.1").json() == [{"id": 1}]
+        assert time.monotonic() - began < READY_SECONDS
+
+
+def test_roles_come_from_tokens(served: Standalone) -> None:
+    visit = {"visitor": "x"}
+    refused = served.http.post("/visits", json=visit)
+    assert (refused.status_code, refused.json()["code"], refused.headers["www-authenticate"]) == (
+        401,
+        "42501",
+        "Bearer",
+    )
+    assert served.http.post("/visits", json=visit, headers=bearer("keeper")).status_code == 201
+    expired = served.http.get("/countries", headers=bearer("keeper", exp=1))
+    assert (expired.status_code, expired.json()["code"]) == (401, "PGRST303")
+    assert expired.headers["www-authenticate"] == 'Bearer error="invalid_token", error_description="JWT expired"'
+    unknown = served.http.get("/countries", headers=bearer("nobody"))
+    assert (unknown.status_code, unknown.json()["code"]) == (401, "22023")
+
+
+def test_cross_origin_requests(served: Standalone) -> None:
+    asked = {
+        "origin": "http://example.com",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "Foo,Bar",
+    }
+    answer = served.http.options("/countries", headers=asked)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
+    assert answer.headers["access-control-max-age"] == "86400"
+    assert (
+        answer.headers["access-control-allow-headers"]
+        == "Authorization, Foo, Bar, Accept, Accept-Language, Content-Language"
+    )
+    read = served.http.get("/countries", headers={"origin": "http://example.com"})
+    assert "Content-Range" in read.headers["access-control-expose-headers"]
+
+
+def test_only_configured_origins_may_read(world_database: str, tmp_path: Path) -> None:
+    origins = {"PGRST_SERVER_CORS_ALLOWED_ORIGINS": "http://a.example, http://b.example"}
+    with standalone(world_database, tmp_path, **origins) as served:
+        allowed = served.http.get("/countries", headers={"origin": "http://b.example"})
+        assert allowed.headers["access-control-allow-origin"] == "http://b.example"
+        assert allowed.headers["access-control-allow-credentials"] == "true"
+        other = served.http.get("/countries", headers={"origin": "http://c.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_the_administration_port(served: Standalone) -> None:
+    assert [httpx.get(f"{served.admin}/{path}").status_code for path in ("live", "ready", "none")] == [200, 200, 404]
+    assert "pgrst_schema_cache_load_failures_total 0\n" in httpx.get(f"{served.admin}/metrics").text
+    tables = httpx.get(f"{served.admin}/schema_cache").json()["tables"]
+    assert {"schema": "zoo", "name": "countries"}.items() <= next(t for t in tables if t["name"] == "countries").items()
+
+
+def test_timing_tracing_and_the_log(served: Standalone) -> None:
+    answer = served.http.get("/countries?id=eq.1", headers={"x-trace": "abc"})
+    assert answer.headers["x-trace"] == "abc"
+    names = [lap.split(";dur=")[0] for lap in answer.headers["server-timing"].split(", ")]
+    assert names == ["jwt", "parse", "plan", "transaction", "response"]
+    served.wait(lambda: '"GET /countries?id=eq.1" 200' in served.output.read_text())
+
+
+async def test_a_notification_reads_the_schema_again(served: Standalone, world_database: str) -> None:
+    assert served.http.get("/fresh").json()["code"] == "PGRST205"
+    await execute(world_database, "create table zoo.fresh (id int); notify pgrst, 'reload schema'")
+    served.wait(lambda: served.http.get("/fresh").status_code == 200)
+
+
+async def test_settings_kept_in_the_database(served: Standalone, world_database: str) -> None:
+    database = urlsplit(world_database).path[1:]
+    assert len(served.http.get("/animals").json()) == 6
+    await execute(
+        world_database,
+        f"alter role gate in database \"{database}\" set pgrst.db_max_rows = 2; notify pgrst, 'reload config'",
+    )
+    served.wait(lambda: len(served.http.get("/animals").json()) == 2)
+
+
+async def test_it_lives_through_a_lost_connection(served: Standalone, world_database: str) -> None:
+    assert served.http.get("/countries").status_code == 200
+    await execute(world_database, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'gate'")
+    served.wait(lambda: served.http.get("/countries").status_code == 200)
+    await execute(world_database, "create table zoo.later (id int)")
+
+    # The listening connection comes back by itself, and reads the schema again since it may have missed something.
+    served.wait(lambda: served.http.get("/later").status_code == 200)
+
+
+def test_a_wrong_setting_ends_it_with_its_name(world_database: str) -> None:
+    settings = {"PGRST_DB_URI": world_database, "PGRST_JWT_SECRET": "short"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "src.rest_server"],
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert b"The JWT secret must be at least 32 characters long." in ended.stderr
+
+
+def test_it_starts_without_its_database_and_says_so(tmp_path: Path) -> None:
+    dsn = f"postgresql://gate@127.0.0.1:{free_port()}/none"
+    with standalone(dsn, tmp_path, PGRST_DB_POOL_ACQUISITION_TIMEOUT="1") as served:
+        answer = served.http.get("/countries")
+        assert (answer.status_code, answer.json()["code"]) == (503, "PGRST002")
+        assert httpx.get(f"{served.admin}/ready").status_code == 503
