@@ -96,10 +96,11 @@ def machine() -> str:
 
 
 def save(found: Sequence[Row], name: str = "results", **more: object) -> Path:
-    """Write JSON and the plot under bench/out/; returns the JSON file."""
+    """Write Markdown, JSON and the plot under bench/out/; returns the JSON file."""
     OUT.mkdir(exist_ok=True)
     path = OUT / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), "cases": found, **more}, indent=1))
+    (OUT / f"{name}.md").write_text(f"{table(found)}\n")
     plot(found, OUT / f"{name}.png")
     return path
 
