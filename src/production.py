@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 
 REQUIRED = (
     "DATABASE_URL",
+    "DATABASE_ROLE_SECRET",
     "JWT_SECRET",
+    "LINK_SECRETS",
+    "PRIVACY_HMAC_SECRET",
     "PUBLIC_URL",
     "STORAGE_URL",
     "STRIPE_SECRET_KEY",
