@@ -92,10 +92,29 @@ grant execute on function
   public.cancel_permit_request(uuid, text), public.set_permit_quota(text, int)
 to authenticated, service_role;
 
+-- Groups: members and ops see and act, the service pays out and refunds.
+grant usage on schema "group" to authenticated, service_role;
+grant select on "group".groups, "group".members, "group".escrows, "group".contributions, "group".payouts
+to authenticated, service_role;
+grant execute on function
+  "group".my_groups(), public.create_group(text, int, uuid, uuid), public.join_group(uuid, uuid),
+  public.set_group_status(uuid, text), public.create_escrow(uuid, bigint, timestamptz, int, text, uuid),
+  public.contribute(uuid, bigint, text, uuid, uuid, text), public.cancel_escrow(uuid),
+  public.group_contribution_summary(uuid)
+to authenticated, service_role;
+grant execute on function
+  public.payout_now(uuid), public.decide_payout(uuid, boolean, text), public.group_payouts_counts(date, date),
+  "group".payouts_report(date, date), public.retry_exception(uuid, text)
+to authenticated, service_role;
+grant execute on function
+  public.record_contribution_intent(uuid, text, text, text), public.expire_escrows(int), public.request_escrow_refunds(int),
+  public.claim_payouts(int, uuid), public.finish_payout(uuid, int, text, text, text)
+to service_role;
+
 -- Service: the worker.
 grant execute on function
   ops.claim_sweep(text, double precision), ops.finish_sweep(text, bigint), ops.fail_sweep(text, text),
-  ops.purge_idempotency_keys(int), ops.purge_rate_limits(int)
+  ops.purge_idempotency_keys(int), ops.purge_rate_limits(int), ops.reopen_stalled_exceptions(int)
 to service_role;
 
 -- Invoices: ops read them and say who issues them, the service issues them.

@@ -83,3 +83,17 @@ create policy own_holds on inventory.holds for select using (user_id = (select a
 create policy ops_read on inventory.holds for select using ((select sec.is_ops()));
 create policy ops_read on inventory.circuit for select using ((select sec.is_ops()));
 create policy ops_read on inventory.cache for select using ((select sec.is_ops()));
+
+-- Groups: members see theirs, ops all.
+create policy members_read on "group".groups for select using (id in (select "group".my_groups()));
+create policy members_read on "group".members for select using (group_id in (select "group".my_groups()));
+create policy members_read on "group".escrows for select using (group_id in (select "group".my_groups()));
+create policy members_read on "group".contributions for select
+using (escrow_id in (select id from "group".escrows where group_id in (select "group".my_groups())));
+create policy members_read on "group".payouts for select
+using (escrow_id in (select id from "group".escrows where group_id in (select "group".my_groups())));
+create policy ops_read on "group".groups for select using ((select sec.is_ops()));
+create policy ops_read on "group".members for select using ((select sec.is_ops()));
+create policy ops_read on "group".escrows for select using ((select sec.is_ops()));
+create policy ops_read on "group".contributions for select using ((select sec.is_ops()));
+create policy ops_read on "group".payouts for select using ((select sec.is_ops()));

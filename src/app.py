@@ -37,6 +37,7 @@ from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.counters import PostgresCounters
 from src.adapters.postgres.database import LOGIN_ROLES, Database
 from src.adapters.postgres.exceptions import PostgresExceptions
+from src.adapters.postgres.groups import PostgresEscrows, PostgresGroups
 from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.inventory import PostgresCache, PostgresCircuit, PostgresHolds
@@ -45,6 +46,7 @@ from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.payments import PostgresPayments
+from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.permits import PostgresPermits
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
 from src.adapters.postgres.refunds import PostgresRefunds
@@ -75,6 +77,7 @@ from src.http import (
     bookings,
     counters,
     exceptions,
+    groups,
     health,
     inventory,
     invoices,
@@ -82,6 +85,7 @@ from src.http import (
     messaging,
     openapi,
     payments,
+    payouts,
     permits,
     privacy,
     probes,
@@ -195,7 +199,9 @@ def compose(settings: Settings) -> Composed:
         hbx=hbx,
         circuit=circuit,
         mock_stripe=MockStripe(),
-        live_stripe=LiveStripe(settings.stripe_secret_key, settings.stripe_api_base),
+        live_stripe=LiveStripe(
+            settings.stripe_secret_key, settings.stripe_api_base, payout_account=settings.stripe_payout_account
+        ),
     )
 
 
@@ -289,6 +295,10 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
             composed.settings.wa_app_secret,
             composed.settings.wa_verify_token,
         ),
+        *groups.endpoints(
+            PostgresGroups(database), PostgresEscrows(database), PostgresPayments(database), composed.stripe
+        ),
+        *payouts.endpoints(PostgresEscrows(database), PostgresPayouts(database), composed.stripe, StandardOutput()),
     ]
 
 

@@ -18,9 +18,11 @@ DEFAULT_SCHEMAS = (
     *("public", "core", "booking", "payment", "fin", "group", "permits", "privacy", "audit", "catalog", "inventory"),
     *("wa", "ops"),
 )
-SWITCHES = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE", "OPS_REFUND_MODE")
-LIVE_SWITCHES: Mapping[str, str] = {name: "live" if name == "OPS_REFUND_MODE" else "0" for name in SWITCHES}
-OFFLINE_SWITCHES: Mapping[str, str] = {name: "mock" if name == "OPS_REFUND_MODE" else "1" for name in SWITCHES}
+MOCKS = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE")
+PAUSES = ("PAYOUTS_PAUSED", "ESCROW_REFUNDS_PAUSED")
+SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)
+LIVE_SWITCHES: Mapping[str, str] = {**dict.fromkeys(SWITCHES, "0"), "OPS_REFUND_MODE": "live"}
+OFFLINE_SWITCHES: Mapping[str, str] = {**LIVE_SWITCHES, **dict.fromkeys(MOCKS, "1"), "OPS_REFUND_MODE": "mock"}
 
 
 class SettingsError(Exception):
@@ -57,6 +59,7 @@ class Settings:
     stripe_secret_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     stripe_api_base: str = ""
+    stripe_payout_account: str = ""
     privacy_hmac_secret: str = field(default="", repr=False)
     hbx_api_key: str = field(default="", repr=False)
     hbx_api_secret: str = field(default="", repr=False)
@@ -136,6 +139,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         stripe_webhook_secrets=tuple(
             filter(None, environ.get("STRIPE_WEBHOOK_SECRET", "").replace(" ", "").split(","))
         ),
+        stripe_payout_account=environ.get("STRIPE_PAYOUT_ACCOUNT", ""),
         stripe_api_base=environ.get("STRIPE_API_BASE", ""),
         privacy_hmac_secret=_secret(environ, "PRIVACY_HMAC_SECRET"),
         schemas=_listed(environ, "DB_SCHEMAS") or DEFAULT_SCHEMAS,

@@ -14,20 +14,25 @@ from functools import partial
 from uuid import uuid4
 
 from src.adapters.postgres.callers import PostgresCallers
+from src.adapters.postgres.exceptions import PostgresExceptions
+from src.adapters.postgres.groups import PostgresEscrows
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
 from src.adapters.postgres.inventory import PostgresCache
 from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.payments import PostgresPayments
+from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.privacy import PostgresPrivacyErasures
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
+from src.adapters.telemetry.audit import StandardOutput
 from src.app import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
 from src.domain.invoices import render_due
 from src.domain.messaging import send_due
 from src.domain.payments import finish_due
+from src.domain.payouts import expire_due, pay_due
 from src.domain.privacy_erasure import purge_due
 from src.domain.refunds import settle_due
 from src.domain.sweeps import Sweep
@@ -36,7 +41,7 @@ from src.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SOON_AGAIN, MINUTE, HOUR = 10.0, 60.0, 3600.0
+OFTEN, SOON_AGAIN, MINUTE, HOUR = 5.0, 10.0, 60.0, 3600.0
 # All in seconds: how soon a notified sweep begins (a burst of notifications costs one turn), how often at least a
 # slot is asked for, the longest silence while the database is away, and how long a stop waits for running batches
 # (what is cut off is finished by whoever finds its lease run out).
@@ -51,7 +56,19 @@ def sweeps(composed: Composed) -> list[Sweep]:
     """Everything the worker does, with its period in seconds."""
     database, storage = composed.database, composed.storage
     erasures = PostgresPrivacyErasures(database, composed.settings.privacy_secret)
+    escrows, payouts, trail = PostgresEscrows(database), PostgresPayouts(database), StandardOutput()
+
+    async def expiry(context: Context) -> int:
+        return len(await expire_due(context, escrows, trail))
+
+    async def payout(context: Context) -> int:
+        return len(await pay_due(context, payouts, composed.stripe, trail))
+
     return [
+        Sweep("expiry", OFTEN, expiry),
+        Sweep("escrow_refunds", OFTEN, escrows.request_refunds),
+        Sweep("payouts", OFTEN, payout),
+        Sweep("exceptions", MINUTE, PostgresExceptions(database).reopen_stalled),
         Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
         Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
         Sweep("messages", 5, lambda context: send_due(context, composed.messages, composed.senders)),

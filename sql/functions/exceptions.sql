@@ -45,3 +45,58 @@ begin
 end;
 $$;
 comment on function ops.list_exceptions(text, int, int) is 'Ops: one page of ops.v_exceptions, newest first (API.md section 2).';
+
+create or replace function public.retry_exception(p_exception_id uuid, p_note text default null) returns json
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  v_exception ops.exceptions;
+  v_queued boolean;
+begin
+  perform sec.require_ops();
+  select * into v_exception from ops.exceptions where id = p_exception_id for update;
+  if not found then
+    raise exception using errcode = 'PT404', constraint = 'exception_known', message = 'Exception not found';
+  elsif v_exception.status = 'resolved' then
+    raise exception using errcode = 'PT409', constraint = 'exception_unresolved', message = 'The exception is resolved';
+  end if;
+  update ops.exceptions set status = 'retrying', retry_note = coalesce(p_note, retry_note), updated_at = now()
+  where id = p_exception_id;
+  -- What queues the work behind each kind again; the others are only marked.
+  v_queued := case v_exception.kind
+    when 'payment' then payment.retry_intent(v_exception.cause)
+    when 'webhook' then payment.retry_event(v_exception.cause)
+    when 'refund' then "group".retry_refund(v_exception.cause) or payment.retry_refund(v_exception.cause)
+    when 'payout' then "group".retry_payout(v_exception.cause)
+    when 'sweep' then ops.retry_sweep(v_exception.cause)
+    else false
+  end;
+  perform audit.record('exception.retried', jsonb_build_object(
+    'exception_id', p_exception_id, 'kind', v_exception.kind, 'queued', v_queued
+  ));
+  select * into v_exception from ops.exceptions where id = p_exception_id;
+  return json_build_object('ok', true, 'request_id', sec.request_id(), 'exception_id', p_exception_id, 'status', v_exception.status);
+end;
+$$;
+comment on function public.retry_exception(uuid, text) is
+'Ops: queues the work behind an unresolved exception again. It ends as resolved, or is back as open with one attempt more.';
+
+create or replace function ops.reopen_stalled_exceptions(p_limit int default 500) returns int
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  c_patience constant interval := interval '15 minutes';
+  v_reopened int;
+begin
+  update ops.exceptions e set status = 'open', attempts = attempts + 1, updated_at = now()
+  from (
+    select id from ops.exceptions where status = 'retrying' and updated_at < now() - c_patience
+    limit p_limit for update skip locked
+  ) stalled
+  where e.id = stalled.id;
+  get diagnostics v_reopened = row_count;
+  return v_reopened;
+end;
+$$;
+comment on function ops.reopen_stalled_exceptions(int) is
+'Service: opens again what is being retried for a quarter of an hour without an end, and says how many.';

@@ -22,7 +22,10 @@ create index events_request_id on audit.events (request_id);
 create index events_what_at on audit.events (what, at);
 
 create table ops.flags (
-  name text primary key check (name in ('USE_FIXTURES', 'INVENTORY_OFFLINE', 'WA_OFFLINE', 'STRIPE_MOCK_MODE', 'OPS_REFUND_MODE')),
+  name text primary key check (name in (
+    'USE_FIXTURES', 'INVENTORY_OFFLINE', 'WA_OFFLINE', 'STRIPE_MOCK_MODE', 'OPS_REFUND_MODE', 'PAYOUTS_PAUSED',
+    'ESCROW_REFUNDS_PAUSED'
+  )),
   value text not null,
   updated_by text not null,
   updated_at timestamptz not null default now(),

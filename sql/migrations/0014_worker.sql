@@ -17,3 +17,6 @@ create table ops.sweeps (
 );
 comment on table ops.sweeps is
 'One row per sweep of the worker: its newest turn, how many rows it handled in all, and how often it failed in a row.';
+
+-- What ops noted when they asked for another try.
+alter table ops.exceptions add column retry_note text check (length(retry_note) between 1 and 500);

@@ -1,6 +1,7 @@
 """The ops queue of things that went wrong (API.md section 2)."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,3 +11,20 @@ class ExceptionsQuery:
     status: str | None = None
     page: int = 1
     page_size: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Which exception's work is to be queued again, with a word for other operators."""
+
+    exception_id: UUID
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The exception after that: retrying or resolved; `body` is the finished JSON."""
+
+    exception_id: UUID
+    status: str
+    body: bytes = b""

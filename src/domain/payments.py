@@ -72,13 +72,20 @@ async def start_checkout(
 
 async def make_intent(context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider") -> Payment:
     """Ask the provider for the payment's one intent and record its answer, also when it is a failure."""
+    intent = await ask_for_intent(context, payment, payments, provider)
+    return await payments.record_intent(context, payment.payment_id, intent)
+
+
+async def ask_for_intent(
+    context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider"
+) -> Intent:
+    """The provider's intent for the payment; a failure is recorded before it is raised."""
     try:
-        intent = await provider.create_intent(payment)
+        return await provider.create_intent(payment)
     except ProviderFailed as failure:
         definite = not isinstance(failure, ProviderUnknown)
         await payments.record_intent_failure(context, payment.payment_id, failure.code, definite=definite)
         raise
-    return await payments.record_intent(context, payment.payment_id, intent)
 
 
 async def finish_due(context: Context, payments: "Payments", providers: "Mapping[str, PaymentProvider]") -> int:

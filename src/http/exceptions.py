@@ -1,15 +1,16 @@
-"""`ops-exceptions` (API.md section 2; runbook "List exceptions by status")."""
+"""`ops-exceptions` and `ops-exceptions-retry` (API.md section 2; runbook "List exceptions by status")."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from src.domain.exceptions import ExceptionsQuery
-from src.http.decode import from_query
-from src.http.endpoint import Answer, Call, Endpoint, ops_unless
+from src.domain.exceptions import ExceptionsQuery, Retry
+from src.http.decode import from_body, from_query
+from src.http.endpoint import Access, Answer, Call, Endpoint, ops_unless
 from src.http.fields import PageNumber, PageSize
-from src.ports.exceptions import Exceptions
+from src.ports.exceptions import Exceptions, OpsQueue
 from src.ports.switches import Switches
 
 
@@ -50,7 +51,19 @@ class ExceptionsAnswer(msgspec.Struct, frozen=True):
     source: str
 
 
-def endpoints(live: Exceptions, fixtures: Exceptions, switches: Switches) -> list[Endpoint]:
+class RetryInput(msgspec.Struct, frozen=True):
+    exception_id: Annotated[UUID, Meta(description="An open exception")]
+    note: Annotated[str, Meta(min_length=1, max_length=500, description="For other operators")] | None = None
+
+
+class RetryAnswer(msgspec.Struct, frozen=True):
+    ok: bool
+    request_id: str
+    exception_id: str
+    status: str
+
+
+def endpoints(live: OpsQueue, fixtures: Exceptions, switches: Switches) -> list[Endpoint]:
     async def list_exceptions(call: Call) -> Answer:
         """What went wrong and waits for ops, newest first.
 
@@ -63,6 +76,17 @@ def endpoints(live: Exceptions, fixtures: Exceptions, switches: Switches) -> lis
         call.note(results=page.results)
         return Answer(page.body)
 
+    async def retry(call: Call) -> Answer:
+        """Queue the work behind an exception again.
+
+        It ends as resolved, or is back as open with one attempt more. A resolved one is a conflict.
+        """
+        asked = from_body(RetryInput, call.body)
+        call.note(exception=asked.exception_id)
+        retried = await live.retry(call.context, Retry(**msgspec.structs.asdict(asked)))
+        call.note(status=retried.status)
+        return Answer(retried.body)
+
     return [
         Endpoint(
             "ops-exceptions",
@@ -73,5 +97,14 @@ def endpoints(live: Exceptions, fixtures: Exceptions, switches: Switches) -> lis
             access=ops_unless(switches, "USE_FIXTURES", "1"),
             method="GET",
             per_minute=10,
-        )
+        ),
+        Endpoint(
+            "ops-exceptions-retry",
+            "ops.exceptions.retry",
+            retry,
+            RetryInput,
+            RetryAnswer,
+            access=Access.OPS,
+            errors=(404, 409),
+        ),
     ]

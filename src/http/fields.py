@@ -29,3 +29,6 @@ Currency = Annotated[
 ItineraryId = Annotated[UUID, Meta(description="The itinerary", examples=[EXAMPLE_ITINERARY])]
 PageNumber = Annotated[int, Meta(ge=1, le=1_000_000_000, description="Page, from 1", examples=[1])]
 PageSize = Annotated[int, Meta(ge=1, le=100, description="Rows on a page", examples=[20])]
+GroupId = Annotated[UUID, Meta(description="The group")]
+EscrowId = Annotated[UUID, Meta(description="The escrow")]
+OtherUserId = Annotated[UUID, Meta(description="For ops: the user to act for")]

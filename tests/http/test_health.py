@@ -35,6 +35,8 @@ async def test_the_service_is_ready_and_says_which_switches_are_on(api: Api) -> 
             "WA_OFFLINE": "1",
             "STRIPE_MOCK_MODE": "1",
             "OPS_REFUND_MODE": "mock",
+            "PAYOUTS_PAUSED": "0",
+            "ESCROW_REFUNDS_PAUSED": "0",
         },
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from src.domain.errors import CardDeclined, ProviderFailed, ProviderUnknown
 from src.domain.payments import Intent, Payment
+from src.domain.payouts import ClaimedPayout
 from src.domain.refunds import Outcome, Refund
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ class LiveStripe:
     The SDK takes a fifth of a second to import, so it is imported at the first call.
     """
 
-    def __init__(self, api_key: str, base: str = "", timeout: float = 12.0) -> None:
+    def __init__(self, api_key: str, base: str = "", timeout: float = 12.0, payout_account: str = "") -> None:
         self._api_key = api_key
         self._base = base
         self._timeout = timeout
+        self._payout_account = payout_account
         self._client: stripe.StripeClient | None = None
         self._http: stripe.HTTPXClient | None = None
 
@@ -79,6 +81,24 @@ class LiveStripe:
                     {"idempotency_key": refund.provider_key},
                 )
             )
+
+    async def transfer(self, payout: ClaimedPayout) -> str:
+        if not self._payout_account:
+            message = "No account is set to pay out to"
+            raise ProviderFailed(message, "payout_account_missing")
+        client = self._connected()
+        with translated():
+            made = await client.v1.transfers.create_async(
+                {
+                    "amount": payout.total_cents,
+                    "currency": payout.currency.lower(),
+                    "destination": self._payout_account,
+                    "transfer_group": f"escrow:{payout.escrow_id}",
+                    "metadata": {"escrow_id": str(payout.escrow_id), "payout_id": str(payout.payout_id)},
+                },
+                {"idempotency_key": payout.provider_key},
+            )
+        return made.id
 
     async def totals(self, intent_id: str) -> tuple[int, int]:
         """What Stripe took and gave back on an intent, in minor units; refunds still pending count."""

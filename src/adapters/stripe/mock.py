@@ -3,6 +3,7 @@
 import sys
 
 from src.domain.payments import Intent, Payment
+from src.domain.payouts import ClaimedPayout
 from src.domain.refunds import Outcome, Refund
 
 
@@ -22,3 +23,6 @@ class MockStripe:
         )
         sys.stdout.flush()
         return Outcome("succeeded", f"re_mock_{refund.refund_id}")
+
+    async def transfer(self, payout: ClaimedPayout) -> str:
+        return f"tr_mock_{payout.payout_id}"

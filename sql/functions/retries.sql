@@ -1,0 +1,52 @@
+-- What ops-exceptions-retry queues again, by the kind of exception. Each answers whether there was anything to queue.
+
+create or replace function payment.retry_intent(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  update payment.payments set next_attempt_at = now()
+  where id::text = p_cause and intent_id is null and status = 'processing';
+  return found;
+end;
+$$;
+comment on function payment.retry_intent(text) is
+'A payment whose intent is not known: the worker asks the provider again. A refused or declined one is for the traveller to try.';
+
+create or replace function payment.retry_event(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  update payment.webhook_events set next_attempt_at = now() where id = p_cause and result = 'deferred';
+  return found;
+end;
+$$;
+comment on function payment.retry_event(text) is 'A deferred webhook event, named by its id, also after its last try.';
+
+create or replace function payment.retry_refund(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+declare
+  v_refund payment.refunds;
+begin
+  select * into v_refund from payment.refunds where id::text = p_cause;
+  if v_refund.status = 'pending' then
+    update payment.refunds set next_attempt_at = now() where id = v_refund.id and status = 'pending';
+  elsif v_refund.status = 'failed' then
+    -- What failed for good is asked for anew; the new refund has an exception of its own should it fail too.
+    perform payment.request_refund(v_refund.payment_id, v_refund.amount_cents, v_refund.reason, v_refund.origin);
+    perform ops.resolve_exception('refund', p_cause);
+  end if;
+  return coalesce(v_refund.status in ('pending', 'failed'), false);
+end;
+$$;
+comment on function payment.retry_refund(text) is 'A refund, named by its id: asked for again under its key, or, when it failed, anew.';
+
+create or replace function ops.retry_sweep(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  update ops.sweeps set next_at = now() where name = p_cause;
+  return found;
+end;
+$$;
+comment on function ops.retry_sweep(text) is 'A sweep of the worker, named by itself: its back-off ends.';
