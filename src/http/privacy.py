@@ -189,7 +189,9 @@ def endpoints(
         return Answer(standing.body)
 
     return [
-        Endpoint("privacy-request", "privacy.request", request, RequestInput, RequestAnswer, access=Access.USER, atomic=True),
+        Endpoint(
+            "privacy-request", "privacy.request", request, RequestInput, RequestAnswer, access=Access.USER, atomic=True
+        ),
         _for_ops("privacy-review", "privacy.review", review, ReviewInput, ReviewAnswer),
         _for_ops("privacy-export", "privacy.export", export_data, OneRequestInput, ExportAnswer),
         _for_ops("privacy-erasure-dryrun", "privacy.erasure_dryrun", plan_erasure, OneRequestInput, DryRunAnswer),
