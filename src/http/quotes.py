@@ -13,7 +13,7 @@ from src.http.fields import Currency
 Text = Annotated[str, Meta(max_length=200)]
 
 
-class QuoteItemInput(msgspec.Struct, frozen=True):
+class ItemInput(msgspec.Struct, frozen=True):
     price_cents: Annotated[
         int, Meta(ge=0, le=1_000_000_000_000, description="Unit price, minor units", examples=[12000])
     ]
@@ -22,8 +22,8 @@ class QuoteItemInput(msgspec.Struct, frozen=True):
     description: Text | None = None
 
 
-class QuoteInput(msgspec.Struct, frozen=True):
-    items: Annotated[list[QuoteItemInput], Meta(min_length=1, max_length=100)]
+class ItemsQuoteInput(msgspec.Struct, frozen=True):
+    items: Annotated[list[ItemInput], Meta(min_length=1, max_length=100)]
 
 
 class QuotedItem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,22 +34,22 @@ class QuotedItem(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str | None = None
 
 
-class Quote(msgspec.Struct, frozen=True):
+class ItemsQuote(msgspec.Struct, frozen=True):
     total_cents: int
     currency: str
     items: list[QuotedItem]
 
 
-class QuoteAnswer(msgspec.Struct, frozen=True):
+class ItemsQuoteAnswer(msgspec.Struct, frozen=True):
     ok: bool
     request_id: str
-    quote: Quote
+    quote: ItemsQuote
 
 
 def endpoints() -> list[Endpoint]:
     async def quote(call: Call) -> Answer:
         """Add up priced items of one currency."""
-        asked = from_body(QuoteInput, call.body)
+        asked = from_body(ItemsQuoteInput, call.body)
         priced = [QuoteItem(item.price_cents, item.quantity, item.currency) for item in asked.items]
         sum_cents, currency = total(priced)
         call.note(items=len(priced), amount=sum_cents, currency=currency)
@@ -57,7 +57,9 @@ def endpoints() -> list[Endpoint]:
             QuotedItem(item.price_cents, item.quantity, item.currency, item.total_cents, given.description)
             for item, given in zip(priced, asked.items, strict=True)
         ]
-        answer = QuoteAnswer(ok=True, request_id=call.context.request_id, quote=Quote(sum_cents, currency, items))
+        answer = ItemsQuoteAnswer(
+            ok=True, request_id=call.context.request_id, quote=ItemsQuote(sum_cents, currency, items)
+        )
         return Answer(msgspec.json.encode(answer))
 
-    return [Endpoint("bff-quote", "quote.create", quote, QuoteInput, QuoteAnswer)]
+    return [Endpoint("bff-quote", "quote.create", quote, ItemsQuoteInput, ItemsQuoteAnswer)]
