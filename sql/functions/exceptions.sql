@@ -68,6 +68,7 @@ begin
     when 'webhook' then payment.retry_event(v_exception.cause)
     when 'refund' then "group".retry_refund(v_exception.cause) or payment.retry_refund(v_exception.cause)
     when 'payout' then "group".retry_payout(v_exception.cause)
+    when 'message' then wa.retry_message(v_exception.cause)
     when 'sweep' then ops.retry_sweep(v_exception.cause)
     else false
   end;

@@ -24,6 +24,7 @@ as $$
       where origin <> 'provider' and (status = 'pending' or processed_at > now() - interval '1 hour')
     ),
     'messages_queued', (select count(*) from wa.messages where status in ('queued', 'sending', 'unknown')),
+    'payouts_pending', (select count(*) from "group".payouts where status in ('processing', 'needs_reconcile')),
     'webhooks_deferred', (select count(*) from payment.webhook_events where result = 'deferred'),
     'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved')
   ))

@@ -22,6 +22,7 @@ FIT = {
     "PRIVACY_HMAC_SECRET": "k4f8e2" * 8,
     "PUBLIC_URL": "https://ops.ecotrips.africa",
     "STORAGE_URL": "s3://ecotrips",
+    "STRIPE_PAYOUT_ACCOUNT": "acct_k4f8e2",
     "STRIPE_SECRET_KEY": "sk_live_k4f8e2",
     "STRIPE_WEBHOOK_SECRET": "whsec_k4f8e2",
     "HBX_API_KEY": "k4f8e2",
