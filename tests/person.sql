@@ -53,3 +53,14 @@ begin
   perform public.generate_invoice('invoice', v_payment);
 end;
 $$;
+with made as (
+  insert into "group".groups (name) values ('A trek of others') returning id
+), joined as (
+  insert into "group".members (group_id, user_id) select id, pg_temp.person() from made returning id
+), escrow as (
+  insert into "group".escrows (group_id, currency, target_cents, min_members, deadline)
+  select id, 'USD', 100000, 2, now() + interval '1 hour' from made returning id
+)
+insert into "group".contributions (escrow_id, member_id, amount_cents, currency, payment_id, live)
+select escrow.id, joined.id, 700, 'USD', (payment.ensure_payment_record(null, 700, 'USD', gen_random_uuid()::text)).id, false
+from escrow, joined;

@@ -37,13 +37,19 @@ def mine(table: asyncpg.Record, person: Person) -> str:
     return str(table["mine"]).replace("$1", f"'{person.user_id}'::uuid")
 
 
+def quoted(table: str) -> str:
+    """A schema and a table as SQL reads them, reserved words included."""
+    schema, name = table.split(".")
+    return f'"{schema}"."{name}"'
+
+
 async def rows_of(admin: asyncpg.Connection, person: Person) -> dict[str, list[str]]:
     """Every row that the map leads to the person, by table."""
     return {
         table["name"]: [
             row["text"]
             for row in await admin.fetch(
-                f"select target::text as text from {table['name']} target where {mine(table, person)} order by 1"
+                f"select target::text as text from {quoted(table['name'])} target where {mine(table, person)} order by 1"
             )
         ]
         for table in await admin.fetch(TABLES)
