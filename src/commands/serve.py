@@ -121,11 +121,16 @@ def run(settings: Settings, workers: int, host: str, announce: Callable[[], None
         respawn_failed_workers=True,
         workers_kill_timeout=30,
     )
-    threading.Thread(target=_when_ready, args=(host, settings.port, announce), daemon=True).start()
+    # Server processes are forks: an import lock that a thread holds meanwhile stays locked in them for good, and the
+    # first request that needs the module stops its whole process. So the thread only begins when all are there.
+    arguments = (lambda: len(server.wrks) == server.workers, host, settings.port, announce)
+    threading.Thread(target=_when_ready, args=arguments, daemon=True).start()
     server.serve()
 
 
-def _when_ready(host: str, port: int, announce: Callable[[], None]) -> None:
+def _when_ready(forked: Callable[[], bool], host: str, port: int, announce: Callable[[], None]) -> None:
+    while not forked():
+        time.sleep(0.02)
     for _ in range(600):
         try:
             with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=1) as answer:

@@ -1,0 +1,201 @@
+"""kill -9 of the server between the intent of a payment or a refund and its outcome: nothing is lost or made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from src.settings import OFFLINE_SWITCHES
+from tests.conftest import ITINERARY, Api
+from tests.fakes.stripe import FakeStripe, signed
+from tests.fakes.wire import Reply, Request, listening
+from tests.postgres import JWT_SECRET
+from tests.processes import ROOT, ServerProcess, environment, server
+
+SECRET = "whsec_crash"
+PATIENCE = 20
+CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+# Where the server dies: the provider has not begun; it has done the work but not answered; its answer has come but is
+# not committed.
+UNREACHED, UNANSWERED, UNRECORDED = "before the provider", "before its answer", "before our commit"
+POINTS = [UNREACHED, UNANSWERED, UNRECORDED]
+
+
+@dataclass
+class Door:
+    """The fake behind a door: while it is shut, calls come as far as the door and no further."""
+
+    stripe: FakeStripe = field(default_factory=FakeStripe)
+    shut: bool = False
+    knocked: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: Request) -> Reply:
+        if not self.shut:
+            return await self.stripe(request)
+        self.knocked.set()
+        await self.opened.wait()
+        return Reply(0, None, hang_up=True)
+
+
+@dataclass
+class World:
+    """A database, the provider, and a server that may die."""
+
+    database: str
+    admin: asyncpg.Connection
+    folder: Path
+    door: Door
+    address: str
+
+    @property
+    def live(self) -> dict[str, str]:
+        return {
+            "STRIPE_MOCK_MODE": "0",
+            "STRIPE_SECRET_KEY": "sk_test",
+            "STRIPE_API_BASE": self.address,
+            "STRIPE_WEBHOOK_SECRET": SECRET,
+        }
+
+    def serving(self) -> AbstractContextManager[ServerProcess]:
+        return server(self.database, self.folder, **self.live)
+
+    async def sweep(self) -> None:
+        """A minute and more goes by; then the worker takes one turn."""
+        for table in ("payment.payments", "payment.refunds"):
+            await self.admin.execute(f"update {table} set next_attempt_at = now() where next_attempt_at is not null")
+        await self.admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 second'")
+        given = {**OFFLINE_SWITCHES, "DATABASE_URL": self.database, "JWT_SECRET": JWT_SECRET, **self.live}
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "src.cli", "worker", "--once"),
+            cwd=ROOT,
+            env=environment(**given),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(worker.communicate(), PATIENCE)
+        assert worker.returncode == 0, output.decode()
+
+    async def die(self, running: ServerProcess, at: str, request: Awaitable[httpx.Response]) -> None:
+        """Send the request and kill the server at the point."""
+        stripe = self.door.stripe
+        self.door.shut = at == UNREACHED
+        stripe.reached.clear()
+        stripe.held = asyncio.Event()
+        asking = asyncio.ensure_future(request)
+        await asyncio.wait_for((self.door.knocked if self.door.shut else stripe.reached).wait(), PATIENCE)
+        if at == UNRECORDED:
+            async with self.admin.transaction():
+                await self.admin.execute("select from payment.payments for update")
+                stripe.held.set()
+                session = await asyncio.wait_for(self._blocked(), PATIENCE)
+                running.kill()
+                assert await self.admin.fetchval("select pg_terminate_backend($1, 5000)", session)
+        else:
+            running.kill()
+        with pytest.raises(httpx.TransportError):
+            await asking
+        self.door.opened.set()
+        stripe.held.set()
+        stripe.held, self.door.shut = None, False
+
+    async def _blocked(self) -> int:
+        """The database session that waits for the administrator's lock."""
+        query = "select pid from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
+        while (found := await self.admin.fetchval(query)) is None:
+            await asyncio.sleep(0.01)
+        return int(found)
+
+    async def facts(self) -> list[str]:
+        return [row["entry_type"] for row in await self.admin.fetch("select entry_type from fin.ledger order by seq")]
+
+    async def sums(self) -> tuple[int, int, int]:
+        row = await self.admin.fetchrow(
+            "select captured_cents, refunded_cents, refund_pending_cents from payment.payments"
+        )
+        assert row is not None
+        return row[0], row[1], row[2]
+
+
+@pytest.fixture
+async def world(database: str, admin: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[World]:
+    door = Door()
+    async with listening(door) as address:
+        yield World(database, admin, tmp_path, door, address)
+
+
+def post(running: ServerProcess, name: str, headers: dict[str, str], **body: object) -> Awaitable[httpx.Response]:
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
+            return await client.post(f"/functions/v1/{name}", json=body, headers=headers)
+
+    return send()
+
+
+async def tell(running: ServerProcess, stripe: FakeStripe) -> None:
+    """Every event of the provider, also those that it sent before."""
+    async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
+        for event in stripe.events:
+            answer = await client.post("/functions/v1/stripe-webhook", **signed(event, SECRET))
+            assert (answer.status_code, answer.json()["result"] in ("applied", "duplicate")) == (200, True), answer.text
+
+
+def quick(point: str) -> Callable[[Any], Any]:
+    """All points, of which only one in the quick suite."""
+    marked = [pytest.param(each, marks=[] if each == point else pytest.mark.heavy) for each in POINTS]
+    return pytest.mark.parametrize("at", marked)
+
+
+@quick(UNRECORDED)
+async def test_a_server_that_dies_in_a_checkout_leaves_one_intent(world: World, at: str) -> None:
+    stripe = world.door.stripe
+    with world.serving() as running:
+        await world.die(running, at, post(running, "bff-checkout", Api.anonymous, **CHECKOUT))
+    assert len(stripe.intents) == (at != UNREACHED)
+    assert await world.admin.fetchval("select intent_id is null from payment.payments where status = 'processing'")
+    with world.serving() as running:
+        await world.sweep()
+        (intent,) = stripe.intents
+        assert await world.admin.fetchval("select intent_id from payment.payments") == intent
+        answer = (await post(running, "bff-checkout", Api.anonymous, **CHECKOUT)).json()
+        assert (answer["payment_intent"], answer["client_secret"]) == (intent, stripe.intents[intent]["client_secret"])
+        stripe.confirm(intent)
+        await tell(running, stripe)
+    assert list(stripe.intents) == [intent]
+    assert await world.facts() == ["intent_created", "capture_succeeded"]
+    assert await world.sums() == (stripe.intents[intent]["amount_received"], 0, 0)
+    assert await world.admin.fetch("select * from fin.verify_ledger()") == []
+
+
+@quick(UNANSWERED)
+async def test_a_server_that_dies_in_a_refund_leaves_one_refund(world: World, at: str) -> None:
+    stripe = world.door.stripe
+    with world.serving() as running:
+        payment = (await post(running, "bff-checkout", Api.anonymous, **CHECKOUT)).json()
+        stripe.confirm(payment["payment_intent"])
+        await tell(running, stripe)
+        asked = {"payment_id": payment["payment_id"], "amount_cents": 5000}
+        headers = Api.service | {"idempotency-key": "refund-once"}
+        await world.die(running, at, post(running, "payments-refund", headers, **asked))
+    assert len(stripe.refunds) == (at != UNREACHED)
+    assert await world.sums() == (25000, 0, 5000)
+    with world.serving() as running:
+        await world.sweep()
+        (refund,) = stripe.refunds.values()
+        assert await world.sums() == (25000, 5000, 0)
+        again = (await post(running, "payments-refund", headers, **asked)).json()
+        assert (again["refund_id"], again["status"]) == (refund["metadata"]["refund_id"], "refunded")
+        await tell(running, stripe)
+    assert list(stripe.refunds) == [refund["id"]]
+    assert await world.facts() == ["intent_created", "capture_succeeded", "refund_requested", "refund_succeeded"]
+    assert await world.sums() == (25000, stripe.refunded(payment["payment_intent"]), 0)
+    assert await world.admin.fetch("select * from fin.verify_ledger()") == []
