@@ -49,7 +49,8 @@ async def rows_of(admin: asyncpg.Connection, person: Person) -> dict[str, list[s
         table["name"]: [
             row["text"]
             for row in await admin.fetch(
-                f"select target::text as text from {quoted(table['name'])} target where {mine(table, person)} order by 1"
+                f"select target::text as text from {quoted(table['name'])} target"
+                f" where {mine(table, person)} order by 1"
             )
         ]
         for table in await admin.fetch(TABLES)
