@@ -27,6 +27,7 @@ import httpx
 from tests.fakes.wire import Reply, Request, listening
 
 KEPT_SECONDS = 24 * 3600
+DECLINED = 402
 Json = dict[str, Any]
 
 
@@ -51,6 +52,7 @@ class FakeStripe:
     """`plan` says what happens to the next calls that are not replays, one entry a call:
 
     a status (fails before it works), "hang_up" (the answer is lost after the work), "hang_up_before", or "ok".
+    The next `lost_answers` answers, also of replays, are lost after the work.
     """
 
     clock: Callable[[], float] = time.time
@@ -63,10 +65,18 @@ class FakeStripe:
     calls: list[tuple[str, str]] = field(default_factory=list)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Event | None = None
+    lost_answers: int = 0
 
     async def __call__(self, request: Request) -> Reply:
         if request.path.startswith("/_ctl/"):
             return await self._control(request)
+        reply = await self._answered(request)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return Reply(0, None, hang_up=True)
+        return reply
+
+    async def _answered(self, request: Request) -> Reply:
         self.calls.append((request.method, request.path))
         if not request.headers.get("authorization", "").removeprefix("Bearer ").startswith("sk_"):
             return Reply(401, {"error": {"type": "invalid_request_error", "message": "No API key"}})
@@ -82,7 +92,9 @@ class FakeStripe:
         if isinstance(planned, int) or planned == "hang_up_before":
             self.keys.pop(key or "", None)
             return Reply(
-                planned if isinstance(planned, int) else 0, error("api_error"), hang_up=isinstance(planned, str)
+                planned if isinstance(planned, int) else 0,
+                error("card_error", "card_declined") if planned == DECLINED else error("api_error"),
+                hang_up=isinstance(planned, str),
             )
         if self.delay:
             await asyncio.sleep(self.delay)
