@@ -1,0 +1,44 @@
+"""The transcripts of sql/examples run as they stand, one after the other, on a fresh database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from itertools import pairwise
+
+from src.adapters.postgres.apply import SQL_FOLDER
+from src.adapters.postgres.embedded import binaries
+
+EXPECTED = {
+    "checkout": ["payment mock processing", "same_payment|t", "first|applied", "again|duplicate", "succeeded|25000|0"],
+    "partial_refund": [
+        "refund pending",
+        "same_refund|t",
+        "5000|0",
+        "settled|refunded",
+        "refunded|0|5000",
+        "refused with PT400 amount exceeds original payment",
+        "4|refund_succeeded|5000|USD",
+    ],
+    "reconciliation": ["stream_id|seq|problem|(0 rows)", "USD|25000|25000|5000|5000|t", "sealed|true"],
+}
+
+
+def replayed(database: str, name: str) -> str:
+    """What psql prints, a value of one column behind its name."""
+    psql = binaries(os.environ.get("POSTGRES_BIN")) / "psql"
+    script = SQL_FOLDER / "examples" / f"{name}.sql"
+    command = [str(psql), database, "-X", "-A", "-v", "ON_ERROR_STOP=1", "-f", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def test_every_example_works_as_it_stands(database: str) -> None:
+    assert {path.stem for path in (SQL_FOLDER / "examples").glob("*.sql")} == set(EXPECTED)
+    for name, lines in EXPECTED.items():
+        written = replayed(database, name).splitlines()
+        found = written + [f"{head}|{value}" for head, value in pairwise(written)]
+        assert [line for line in lines if line not in found] == [], (name, written)
+        if name != "reconciliation":
+            assert "problems|0" in found
