@@ -18,6 +18,7 @@ from tests.processes import free_port, server
 
 pytestmark = pytest.mark.heavy
 DOCUMENTED = {200, 503}
+PATIENCE = 120  # seconds: two thousand requests of one client take their time on a small machine
 PAYMENTS = "select count(*) from payment.payments where intent_id is not null"
 OPENED = "select count(*) from fin.entries where entry_type = 'intent_created'"
 FAULTY = "select count(*) from fin.verify_ledger()"
@@ -32,7 +33,7 @@ def pair() -> Iterator[Cluster]:
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=2000, max_keepalive_connections=2000)
-    async with httpx.AsyncClient(base_url=address, headers={"apikey": ANON_KEY}, limits=limits, timeout=60) as made:
+    async with httpx.AsyncClient(base_url=address, headers={"apikey": ANON_KEY}, limits=limits, timeout=PATIENCE) as made:
         yield made
 
 
@@ -53,7 +54,7 @@ async def until_done(http: httpx.AsyncClient, numbers: range, allowed: set[int])
     """Every checkout repeated until it succeeds, as a client does; how often each status was seen."""
     seen: Counter[int] = Counter()
     left = set(numbers)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(2 * PATIENCE):
         while left:
             tried = sorted(left)
             statuses = await asyncio.gather(*(checkout(http, number) for number in tried))
@@ -65,6 +66,12 @@ async def until_done(http: httpx.AsyncClient, numbers: range, allowed: set[int])
     return seen
 
 
+async def is_alive(address: str) -> bool:
+    """Asked by a process of its own: this one is too busy with the storm to measure anybody's patience."""
+    asked = await asyncio.create_subprocess_exec("curl", "--silent", "--fail", "--max-time", "30", f"{address}/healthz")
+    return await asked.wait() == 0
+
+
 async def require_sound(dsn: str, payments: int) -> None:
     assert [await execute(dsn, question) for question in (PAYMENTS, OPENED, FAULTY)] == [payments, payments, 0]
 
@@ -74,8 +81,8 @@ async def test_two_thousand_requests_at_once(database: str, admin: asyncpg.Conne
         async with client(running.address) as http:
             storm = asyncio.create_task(until_done(http, range(2000), DOCUMENTED))
             await asyncio.sleep(0.5)
-            async with httpx.AsyncClient() as other:
-                assert (await other.get(f"{running.address}/healthz", timeout=10)).status_code == 200
+            assert await is_alive(running.address)
+            assert not storm.done(), "the storm was over before anybody asked"
             await storm
     await require_sound(database, 2000)
     assert await admin.fetchval("select count(*) from audit.events where what = 'payment.created'") == 2000
