@@ -14,7 +14,7 @@ from obstore.store import MemoryStore
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports
-from src.app import compose
+from src.composition import compose
 from src.domain.context import SERVICE, Context
 from src.domain.privacy_erasure import dry_run, execute
 from src.domain.privacy_export import export

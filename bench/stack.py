@@ -18,8 +18,8 @@ from bench.proc import processor_seconds, resident_megabytes, tree
 from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo, seed_volume
-from src.app import role_password
 from src.commands.local import OPS_USER, token
+from src.logins import role_password
 from src.settings import Settings
 from tests.postgres import settings as settings_of
 from tests.processes import ServerProcess, server

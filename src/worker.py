@@ -26,7 +26,7 @@ from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.telemetry.audit import StandardOutput
-from src.app import Composed, compose
+from src.composition import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
 from src.domain.invoices import render_due

@@ -15,8 +15,9 @@ import jwt
 import pytest
 from litestar import Litestar
 
-from src.app import create, login_dsn
+from src.app import create
 from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
+from src.logins import login_dsn
 from tests import postgres
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"

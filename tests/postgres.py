@@ -18,7 +18,7 @@ import asyncpg
 from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo
-from src.app import role_password
+from src.logins import role_password
 from src.settings import OFFLINE_SWITCHES, Settings
 
 JWT_SECRET = "a-secret-of-tests-that-is-long-enough-for-hs256"

@@ -33,9 +33,9 @@ from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.introspection import Exposure, read_catalog
 from src.adapters.postgres.rest.preparation import Preparation
-from src.app import login_dsn, role_password
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Request
+from src.logins import login_dsn, role_password
 from src.ports.rest import Identity
 
 PORT = 8977

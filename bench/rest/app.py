@@ -12,10 +12,10 @@ from litestar import Litestar, Response, asgi, get
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.rest.service import service_engine
-from src.app import login_dsn
 from src.domain.rest.request import Configuration
 from src.http.auth import Authenticator
 from src.http.rest.service import service_application
+from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES, Settings
 
 SECRET = "a-secret-of-measurements-long-enough-for-hs256"  # noqa: S105 - of nothing

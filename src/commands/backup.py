@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 
 from src.adapters.postgres import apply
-from src.app import role_password
 from src.commands import local
+from src.logins import role_password
 
 
 class BackupError(ValueError):

@@ -15,9 +15,9 @@ import msgspec
 from src import production
 from src.adapters.postgres import apply
 from src.adapters.postgres.database import LOGIN_ROLES
-from src.app import login_dsn
 from src.commands import local
 from src.commands.arguments import Commands
+from src.logins import login_dsn
 from src.settings import LIVE_SWITCHES, Settings, SettingsError
 
 OLDEST_POSTGRES = 15

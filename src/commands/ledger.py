@@ -58,7 +58,7 @@ async def _verify(dsn: str) -> int:
 
 
 async def _differences(settings: Settings, since: datetime) -> list[Difference]:
-    from src.app import compose  # noqa: PLC0415 - the service's imports would slow every other command
+    from src.composition import compose  # noqa: PLC0415 - the service's imports would slow every other command
 
     composed = compose(settings)
     try:

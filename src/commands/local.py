@@ -16,7 +16,7 @@ import jwt
 
 from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
-from src.app import role_password
+from src.logins import role_password
 from src.settings import Settings, from_environment
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"

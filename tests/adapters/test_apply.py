@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from src.adapters.postgres import apply
-from src.app import role_password
 from src.domain.context import Role
+from src.logins import role_password
 from tests.conftest import as_role
 from tests.postgres import Server, settings
 

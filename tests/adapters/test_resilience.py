@@ -17,7 +17,7 @@ from src.adapters.resilience.cache import Caching
 from src.adapters.resilience.circuit import Circuit
 from src.adapters.resilience.flights import SingleFlight
 from src.adapters.resilience.retry import Retrying
-from src.app import compose
+from src.composition import compose
 from src.domain.errors import (
     CircuitOpen,
     Conflict,

@@ -12,7 +12,7 @@ import pytest
 from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.exceptions import PostgresExceptions
-from src.app import compose
+from src.composition import compose
 from src.domain.bookings import BookingsQuery
 from src.domain.exceptions import ExceptionsQuery
 from src.domain.paging import Page

@@ -10,7 +10,7 @@ import pytest
 
 from src.adapters.fixtures.search import FixtureSearch
 from src.adapters.postgres.search import PostgresSearch
-from src.app import compose
+from src.composition import compose
 from src.domain.search import PlacesQuery
 from src.ports.search import SearchIndex
 from tests.conftest import ANONYMOUS_CONTEXT

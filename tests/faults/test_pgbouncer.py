@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from src.app import compose
+from src.composition import compose
 from src.domain.context import ANONYMOUS, Context
 from src.domain.errors import NotAllowed
 from tests.cluster import MEMORY, execute, server

@@ -18,8 +18,8 @@ from obstore.store import MemoryStore
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports
-from src.app import compose
 from src.commands.privacy import finds
+from src.composition import compose
 from src.domain.context import Context
 from src.domain.errors import Conflict, Unavailable
 from src.domain.privacy import Standing

@@ -12,7 +12,7 @@ import pytest
 
 from src.adapters.postgres import standby as standbys
 from src.adapters.postgres.database import Database
-from src.app import compose
+from src.composition import compose
 from src.domain.errors import NotAllowed
 from tests.cluster import Cluster, cluster, execute
 from tests.conftest import SERVICE_CONTEXT, SERVICE_KEY, user_context

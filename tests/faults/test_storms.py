@@ -33,7 +33,9 @@ def pair() -> Iterator[Cluster]:
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=2000, max_keepalive_connections=2000)
-    async with httpx.AsyncClient(base_url=address, headers={"apikey": ANON_KEY}, limits=limits, timeout=PATIENCE) as made:
+    async with httpx.AsyncClient(
+        base_url=address, headers={"apikey": ANON_KEY}, limits=limits, timeout=PATIENCE
+    ) as made:
         yield made
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import asyncpg
 
 from src.adapters.postgres.sweeps import PostgresSlots
-from src.app import Composed, compose
+from src.composition import Composed, compose
 from src.domain.context import Context
 from src.domain.errors import ProviderFailed
 from src.domain.sweeps import Sweep

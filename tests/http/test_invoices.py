@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from src.app import compose
+from src.composition import compose
 from src.domain.errors import Unavailable
 from src.worker import sweeps
 from tests.conftest import ITINERARY, OPS_USER, SERVICE_CONTEXT, Api, serving

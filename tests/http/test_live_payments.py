@@ -14,7 +14,7 @@ import pytest
 
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.refunds import PostgresRefunds
-from src.app import compose
+from src.composition import compose
 from src.domain.payments import finish_due
 from src.domain.refunds import settle_due
 from src.settings import OFFLINE_SWITCHES

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.app import compose
+from src.composition import compose
 from src.domain.messaging import send_due
 from tests.conftest import OPS_USER, SERVICE_CONTEXT, Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp

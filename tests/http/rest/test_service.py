@@ -11,10 +11,10 @@ import pytest
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.rest.service import service_engine
-from src.app import login_dsn
 from src.domain.rest.request import Configuration
 from src.http.auth import Authenticator
 from src.http.rest.service import service_application
+from src.logins import login_dsn
 from tests import postgres
 from tests.conftest import ITINERARY, OPS_USER, Api
 

@@ -1,0 +1,149 @@
+"""The composition root: settings to the adapters that the server, the worker and the commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+
+from src.adapters.files.documents import TypstRenderer
+from src.adapters.files.links import SignedLinks
+from src.adapters.files.store import FileStore, store_at
+from src.adapters.hbx.client import HbxClient, HbxSettings
+from src.adapters.hbx.supplier import HbxSupplier
+from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.database import LOGIN_ROLES, Database
+from src.adapters.postgres.inventory import PostgresCircuit
+from src.adapters.postgres.invoices import PostgresInvoices
+from src.adapters.postgres.messaging import PostgresMessages
+from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.standby import Standby
+from src.adapters.postgres.switches import PostgresSwitches
+from src.adapters.resilience.circuit import Circuit
+from src.adapters.resilience.retry import Retrying
+from src.adapters.stripe.live import LiveStripe
+from src.adapters.stripe.mock import MockStripe
+from src.adapters.telemetry.metrics import Metrics
+from src.adapters.telemetry.observer import Observer
+from src.adapters.telemetry.otlp_metrics import OtlpMetrics
+from src.adapters.telemetry.traces import SERVICE_NAME, Traces
+from src.adapters.whatsapp.graph import GraphWhatsApp
+from src.adapters.whatsapp.mock import MockWhatsApp
+from src.domain.context import Role
+from src.logins import login_dsn
+from src.ports.messaging import Sender
+from src.settings import Settings
+
+PROVIDER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What every way into the service shares: the database, its notifications, the switches and the documents."""
+
+    settings: Settings
+    pools: Mapping[Role, Connections]
+    database: Database
+    notifications: Notifications
+    switches: PostgresSwitches
+    storage: FileStore
+    links: SignedLinks
+    invoices: PostgresInvoices
+    documents: TypstRenderer
+    messages: PostgresMessages
+    senders: Mapping[str, Sender]
+    client: httpx.AsyncClient
+    metrics: Metrics
+    observer: Observer
+    hbx: HbxClient
+    circuit: Circuit
+    mock_stripe: MockStripe
+    live_stripe: LiveStripe
+
+    @property
+    def stripe(self) -> Mapping[str, MockStripe | LiveStripe]:
+        """The payment provider of each mode."""
+        return {"mock": self.mock_stripe, "live": self.live_stripe}
+
+    async def close(self) -> None:
+        """Let go of everything that was opened."""
+        await self.notifications.stop()
+        await self.hbx.close()
+        await self.database.close()
+        await self.client.aclose()
+        await self.observer.close()
+        await self.live_stripe.close()
+
+
+def compose(settings: Settings) -> Composed:
+    """Make the shared parts; nothing connects before it is used."""
+    pools = _pools(settings, settings.database_url)
+    replicas = _pools(settings, settings.database_replica_url) if settings.database_replica_url else {}
+    standbys = {role: Standby(pools[role], replica) for role, replica in replicas.items()}
+    metrics = Metrics()
+    for role, pool in pools.items():
+        metrics.gauge("ecotrips_pool_busy", "Connections in use", partial(getattr, pool, "busy"), role=role.value)
+        metrics.gauge("ecotrips_pool_waiting", "Callers that wait", partial(getattr, pool, "waiting"), role=role.value)
+    for role, standby in standbys.items():
+        resting = partial(getattr, standby, "resting")
+        metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
+    observer = Observer(metrics, *((Traces(), OtlpMetrics(metrics.registry, SERVICE_NAME)) if settings.traced else ()))
+    database = Database(pools, settings.switches_json, observer, standbys)
+    switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
+    listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
+    notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})
+    client = httpx.AsyncClient(timeout=PROVIDER_SECONDS)
+    storage = store_at(settings.storage_url, settings.data_dir / "storage")
+    hbx = HbxClient(_hbx_settings(settings))
+    circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
+    notifications.add("ecotrips_circuit", circuit.refresh)
+    return Composed(
+        settings=settings,
+        pools=pools,
+        database=database,
+        notifications=notifications,
+        switches=switches,
+        storage=storage,
+        links=SignedLinks(settings.link_keys),
+        invoices=PostgresInvoices(database, settings.business_timezone, facturx=settings.invoice_facturx),
+        documents=TypstRenderer(),
+        messages=PostgresMessages(database, settings.wa_link_template),
+        senders={
+            "mock": MockWhatsApp(),
+            "live": GraphWhatsApp(
+                client,
+                f"{settings.wa_graph_base.rstrip('/')}/{settings.wa_graph_version}",
+                settings.wa_phone_id,
+                settings.wa_access_token,
+            ),
+        },
+        client=client,
+        metrics=metrics,
+        observer=observer,
+        hbx=hbx,
+        circuit=circuit,
+        mock_stripe=MockStripe(),
+        live_stripe=LiveStripe(
+            settings.stripe_secret_key, settings.stripe_api_base, payout_account=settings.stripe_payout_account
+        ),
+    )
+
+
+def _hbx_settings(settings: Settings) -> HbxSettings:
+    return HbxSettings(
+        api_key=settings.hbx_api_key,
+        secret=settings.hbx_api_secret,
+        base_url=settings.hbx_base_url,
+        client_cert=settings.hbx_client_cert,
+        client_key=settings.hbx_client_key,
+    )
+
+
+def _pools(settings: Settings, address: str) -> dict[Role, Connections]:
+    pooled = settings.database_pooler == "transaction"
+    return {
+        role: Connections(login_dsn(settings, login, address), settings.pool_size, pooler=pooled)
+        for role, login in LOGIN_ROLES.items()
+    }
