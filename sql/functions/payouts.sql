@@ -121,7 +121,8 @@ language plpgsql volatile security definer set search_path = pg_catalog
 as $$
 declare
   c_lease constant interval := interval '2 minutes';
-  -- The provider forgets a key after 24 hours: from then on the same key might pay again.
+  -- The provider forgets a key after 24 hours: from then on the same key might pay again. Once ops ask for it, the payout
+  -- is looked for at the provider before it is made.
   c_key_lives constant interval := interval '23 hours';
   v_paused boolean := p_escrow_id is null and ops.flag('PAYOUTS_PAUSED') = '1';
   v_escrow "group".escrows;
@@ -143,10 +144,11 @@ begin
     if v_payout.status is distinct from 'processing' or coalesce(v_payout.next_attempt_at > now(), true)
       or v_payout.locked_until > now() then
       continue;
-    elsif v_payout.claim > 0 and v_payout.generation_at < now() - c_key_lives and v_payout.mode = 'live' then
+    elsif v_payout.claim > 0 and v_payout.generation_at < now() - c_key_lives and v_payout.mode = 'live'
+      and not v_payout.requested then
       update "group".payouts set status = 'needs_reconcile', next_attempt_at = null, locked_until = null where id = v_payout.id;
       perform ops.open_exception(
-        'payout', v_payout.id::text, 'a day later nobody knows whether the provider paid: see there, then decide_payout', 'STRIPE'
+        'payout', v_payout.id::text, 'a day later nobody knows whether the provider paid: try again, or decide_payout', 'STRIPE'
       );
       continue;
     end if;
@@ -156,7 +158,7 @@ begin
     v_claims := v_claims || json_build_object(
       'payout_id', v_payout.id, 'escrow_id', v_escrow.id, 'total_cents', v_payout.total_cents,
       'currency', v_payout.currency, 'mode', v_payout.mode, 'claim', v_payout.claim,
-      'provider_key', "group".payout_key(v_payout)
+      'provider_key', "group".payout_key(v_payout), 'asked_at', v_payout.generation_at
     );
   end loop;
   return to_json(v_claims);

@@ -50,13 +50,19 @@ create or replace function "group".retry_payout(p_cause text) returns boolean
 language plpgsql volatile
 as $$
 begin
-  update "group".payouts set next_attempt_at = now(), requested = true
-  where id::text = p_cause and status in ('processing', 'failed') and last_error is distinct from 'expired_no_payout';
+  update "group".payouts
+  set status = case status when 'needs_reconcile' then 'processing' else status end, next_attempt_at = now(), requested = true
+  where id::text = p_cause and status <> 'succeeded' and last_error is distinct from 'expired_no_payout';
+  if not found then
+    return false;
+  end if;
   perform pg_notify('ecotrips_payouts', '');
-  return found;
+  return true;
 end;
 $$;
-comment on function "group".retry_payout(text) is 'Queues an unfinished payout again, named by its id; false when there is none.';
+comment on function "group".retry_payout(text) is
+'Queues an unfinished payout again, named by its id; false when there is none. One that needs_reconcile is looked for at the '
+'provider, and made if it is not there.';
 
 create or replace function public.group_payouts_counts(p_from date, p_to date)
 returns table (status text, currency text, count bigint, total_cents bigint)

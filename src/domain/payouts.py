@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
@@ -24,7 +24,7 @@ MOST_BATCHES = 100
 class ClaimedPayout:
     """A payout leased to us, in minor units. `claim` is the lease's number, `mode` is mock or live.
 
-    The provider makes it once for its key, however often it is asked.
+    The provider makes it once for its key, however often it is asked; it was first asked under that key at `asked_at`.
     """
 
     payout_id: UUID
@@ -34,6 +34,7 @@ class ClaimedPayout:
     mode: str
     claim: int
     provider_key: str
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from src.adapters.stripe.live import LiveStripe
 from src.adapters.stripe.mock import MockStripe
 from src.domain.errors import CardDeclined, ProviderFailed, ProviderUnknown
 from src.domain.payments import Payment
+from src.domain.payouts import ClaimedPayout
 from src.domain.refunds import Refund
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.wire import listening
@@ -23,14 +24,15 @@ from tests.fakes.wire import listening
 class Live:
     stripe: LiveStripe
     fake: FakeStripe
+    address: str
 
 
 @pytest.fixture
 async def live() -> AsyncIterator[Live]:
     fake = FakeStripe()
     async with listening(fake) as address:
-        stripe = LiveStripe("sk_test", address, timeout=5)
-        yield Live(stripe, fake)
+        stripe = LiveStripe("sk_test", address, timeout=5, payout_account="acct_operator")
+        yield Live(stripe, fake, address)
         await stripe.close()
 
 
@@ -58,6 +60,12 @@ def refund_of(asked: Payment, cents: int = 5000, age: timedelta = timedelta()) -
     return Refund(uuid4(), asked.payment_id, cents, 0, "USD", "pending", "live", intent, when, reason="why")
 
 
+def payout(currency: str = "USD", age: timedelta = timedelta()) -> ClaimedPayout:
+    escrow = uuid4()
+    when = datetime.now(UTC) - age
+    return ClaimedPayout(uuid4(), escrow, 50000, currency, "live", 1, f"payout:{escrow}:1", when)
+
+
 async def test_a_payment_has_one_intent_however_often_it_is_asked_for(provider: MockStripe | LiveStripe) -> None:
     asked = payment()
     made = [await provider.create_intent(asked) for _ in range(2)]
@@ -74,11 +82,19 @@ async def test_a_refund_is_made_once_however_often_it_is_asked_for(
     assert outcomes[0].status == "succeeded"
 
 
-async def test_five_at_once_under_one_key_make_one_refund(live: Live) -> None:
-    asked = refund_of(await paid(live))
+async def test_a_payout_is_made_once_however_often_it_is_asked_for(provider: MockStripe | LiveStripe) -> None:
+    asked = payout()
+    made = [await provider.transfer(asked) for _ in range(2)]
+    assert made[0] == made[1]
+    assert await provider.transfer(payout()) != made[0]
+
+
+async def test_five_at_once_under_one_key_make_one_refund_and_one_payout(live: Live) -> None:
+    refund, transfer = refund_of(await paid(live)), payout()
     live.fake.delay = 0.05
-    outcomes = await asyncio.gather(*(live.stripe.refund(asked) for _ in range(5)), return_exceptions=True)
-    assert len(live.fake.refunds) == 1
+    asked = [*(live.stripe.refund(refund) for _ in range(5)), *(live.stripe.transfer(transfer) for _ in range(5))]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert (len(live.fake.refunds), len(live.fake.transfers)) == (1, 1)
     assert {type(outcome) for outcome in outcomes if isinstance(outcome, Exception)} <= {ProviderUnknown}
 
 
@@ -87,6 +103,11 @@ async def test_what_stripe_gets_is_what_it_must_know_and_no_more(live: Live) -> 
     intent = live.fake.intents[(await live.stripe.create_intent(asked)).intent_id]
     assert (intent["amount"], intent["currency"]) == (25000, "rwf")
     assert intent["metadata"] == {"payment_id": str(asked.payment_id)}
+    paying = payout("RWF")
+    transfer = live.fake.transfers[await live.stripe.transfer(paying)]
+    assert (transfer["amount"], transfer["currency"], transfer["destination"]) == (50000, "rwf", "acct_operator")
+    assert transfer["transfer_group"] == f"escrow:{paying.escrow_id}"
+    assert transfer["metadata"] == {"escrow_id": str(paying.escrow_id), "payout_id": str(paying.payout_id)}
 
 
 async def test_an_answer_that_is_lost_after_the_work_is_found_by_the_sdks_own_try(live: Live) -> None:
@@ -94,13 +115,18 @@ async def test_an_answer_that_is_lost_after_the_work_is_found_by_the_sdks_own_tr
     asked = payment()
     intent = await live.stripe.create_intent(asked)
     assert list(live.fake.intents) == [intent.intent_id]
+    live.fake.plan.append("hang_up")
+    transfer = await live.stripe.transfer(payout())
+    assert list(live.fake.transfers) == [transfer]
 
 
 @pytest.mark.parametrize("planned", [500, 503, 429, "hang_up_before"])
 async def test_nobody_knows_is_not_a_refusal(live: Live, planned: int | str) -> None:
-    live.fake.plan.extend([planned] * 3)
-    with pytest.raises(ProviderUnknown):
-        await live.stripe.create_intent(payment())
+    for asking in (live.stripe.create_intent(payment()), live.stripe.transfer(payout())):
+        live.fake.plan.extend([planned] * 3)
+        with pytest.raises(ProviderUnknown):
+            await asking
+        live.fake.plan.clear()
 
 
 async def test_a_refusal_is_definite_and_names_the_code(live: Live) -> None:
@@ -111,6 +137,17 @@ async def test_a_refusal_is_definite_and_names_the_code(live: Live) -> None:
     assert failure.value.code == "amount_too_large"
 
 
+async def test_a_payout_without_a_destination_or_to_an_unknown_one_is_refused(live: Live) -> None:
+    for account, code in (("", "payout_account_missing"), ("nobody", "account_invalid")):
+        stripe = LiveStripe("sk_test", live.address, timeout=5, payout_account=account)
+        with pytest.raises(ProviderFailed) as failure:
+            await stripe.transfer(payout())
+        await stripe.close()
+        assert not isinstance(failure.value, ProviderUnknown)
+        assert failure.value.code == code
+    assert live.fake.transfers == {}
+
+
 async def test_a_declined_card_is_told_apart(live: Live) -> None:
     live.fake.plan.append(402)
     with pytest.raises(ProviderFailed) as failure:
@@ -119,12 +156,12 @@ async def test_a_declined_card_is_told_apart(live: Live) -> None:
     assert CardDeclined.__mro__[1] is ProviderFailed
 
 
-async def test_after_a_day_a_refund_is_looked_for_before_it_is_made_again(live: Live) -> None:
-    asked = refund_of(await paid(live), age=timedelta(hours=25))
-    made = await live.stripe.refund(asked)
+async def test_after_a_day_a_refund_or_a_payout_is_looked_for_before_it_is_made_again(live: Live) -> None:
+    refund, paying = refund_of(await paid(live), age=timedelta(hours=25)), payout(age=timedelta(hours=25))
+    made = await live.stripe.refund(refund), await live.stripe.transfer(paying)
     live.fake.keys.clear()
-    assert await live.stripe.refund(asked) == made
-    assert len(live.fake.refunds) == 1
+    assert (await live.stripe.refund(refund), await live.stripe.transfer(paying)) == made
+    assert (len(live.fake.refunds), len(live.fake.transfers)) == (1, 1)
 
 
 async def test_a_refund_pending_at_the_provider_is_asked_after(live: Live) -> None:

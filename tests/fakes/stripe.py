@@ -60,6 +60,7 @@ class FakeStripe:
     plan: deque[int | str] = field(default_factory=deque)
     intents: dict[str, Json] = field(default_factory=dict)
     refunds: dict[str, Json] = field(default_factory=dict)
+    transfers: dict[str, Json] = field(default_factory=dict)
     events: list[Json] = field(default_factory=list)
     keys: dict[str, Kept] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -118,8 +119,16 @@ class FakeStripe:
 
     def _work(self, request: Request, given: Json) -> Json:
         path = request.path.removeprefix("/v1/")
-        if request.method == "POST" and path == "payment_intents":
-            return self._create_intent(given)
+        made = {
+            "payment_intents": self._create_intent,
+            "refunds": self._create_refund,
+            "transfers": self._create_transfer,
+        }
+        listed = {"refunds": (self.refunds, "payment_intent"), "transfers": (self.transfers, "transfer_group")}
+        if request.method == "POST" and path in made:
+            return made[path](given)
+        if path in listed:
+            return self._listed(request, *listed[path])
         if found := re.fullmatch(r"payment_intents/(pi_\w+)(?:/(confirm|cancel))?", path):
             intent = self._found(self.intents, found[1])
             match found[2]:
@@ -129,11 +138,6 @@ class FakeStripe:
                     intent["status"] = "canceled"
                     self._happened("payment_intent.canceled", intent)
             return intent
-        if path == "refunds" and request.method == "POST":
-            return self._create_refund(given)
-        if path == "refunds":
-            mine = [r for r in self.refunds.values() if r["payment_intent"] == request.query.get("payment_intent")]
-            return {"object": "list", "data": mine, "has_more": False, "url": "/v1/refunds"}
         if found := re.fullmatch(r"refunds/(re_\w+)", path):
             return self._found(self.refunds, found[1])
         raise Refused(404, "invalid_request_error", "resource_missing")
@@ -188,6 +192,16 @@ class FakeStripe:
         self._happened("refund.created", refund)
         return refund
 
+    def _create_transfer(self, given: Json) -> Json:
+        amount, destination = int(given.get("amount", "0")), given.get("destination", "")
+        if amount < 1:
+            raise Refused(400, "invalid_request_error", "parameter_invalid_integer")
+        if not destination.startswith("acct_"):
+            raise Refused(400, "invalid_request_error", "account_invalid")
+        made = {"metadata": {}, **given, "id": new_id("tr"), "object": "transfer", "amount": amount, "reversed": False}
+        self.transfers[made["id"]] = made
+        return made
+
     def refund_in_dashboard(self, intent_id: str, amount: int) -> Json:
         return self._create_refund({"payment_intent": intent_id, "amount": str(amount)})
 
@@ -227,6 +241,11 @@ class FakeStripe:
                 "data": {"object": json.loads(json.dumps(subject))},
             }
         )
+
+    @staticmethod
+    def _listed(request: Request, table: dict[str, Json], by: str) -> Json:
+        mine = [one for one in table.values() if one[by] == request.query.get(by)]
+        return {"object": "list", "data": mine, "has_more": False, "url": request.path}
 
     @staticmethod
     def _found(table: dict[str, Json], identity: str) -> Json:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from src.domain.errors import CardDeclined, ProviderFailed, ProviderUnknown
 from src.domain.payments import Intent, Payment
@@ -16,7 +17,7 @@ from src.domain.refunds import Outcome, Refund
 if TYPE_CHECKING:
     import stripe
 
-# Stripe forgets idempotency keys after a day; a little before that a refund is looked for before it is made again.
+# Stripe forgets idempotency keys after a day; from a little before that on, it is asked first what it has made already.
 KEY_LIFETIME = timedelta(hours=23)
 FAILED = frozenset({"failed", "canceled"})
 CONFLICT, TOO_MANY, SERVER_FAULT = 409, 429, 500
@@ -61,10 +62,10 @@ class LiveStripe:
         with translated():
             if refund.provider_refund_id is not None:
                 return _outcome(await client.v1.refunds.retrieve_async(refund.provider_refund_id))
-            if datetime.now(UTC) - refund.requested_at > KEY_LIFETIME:
-                made = [found async for found in self._refunds_of(client, refund.payment_intent) if _is(found, refund)]
-                if made:
-                    return _outcome(made[0])
+            if _is_old(refund.requested_at):
+                async for found in self._refunds_of(client, refund.payment_intent):
+                    if _names(found, "refund_id", refund.refund_id):
+                        return _outcome(found)
             reason = {"reason": refund.reason} if refund.reason else {}
             return _outcome(
                 await client.v1.refunds.create_async(
@@ -86,14 +87,19 @@ class LiveStripe:
         if not self._payout_account:
             message = "No account is set to pay out to"
             raise ProviderFailed(message, "payout_account_missing")
-        client = self._connected()
+        client, group = self._connected(), f"escrow:{payout.escrow_id}"
         with translated():
+            if _is_old(payout.asked_at):
+                page = await client.v1.transfers.list_async({"transfer_group": group, "limit": 100})
+                async for found in page.auto_paging_iter():
+                    if _names(found, "payout_id", payout.payout_id):
+                        return found.id
             made = await client.v1.transfers.create_async(
                 {
                     "amount": payout.total_cents,
                     "currency": payout.currency.lower(),
                     "destination": self._payout_account,
-                    "transfer_group": f"escrow:{payout.escrow_id}",
+                    "transfer_group": group,
                     "metadata": {"escrow_id": str(payout.escrow_id), "payout_id": str(payout.payout_id)},
                 },
                 {"idempotency_key": payout.provider_key},
@@ -138,8 +144,13 @@ class LiveStripe:
         return self._client
 
 
-def _is(found: stripe.Refund, refund: Refund) -> bool:
-    return bool(found.metadata) and getattr(found.metadata, "refund_id", None) == str(refund.refund_id)
+def _is_old(asked_at: datetime) -> bool:
+    return datetime.now(UTC) - asked_at > KEY_LIFETIME
+
+
+def _names(found: stripe.Refund | stripe.Transfer, name: str, identity: UUID) -> bool:
+    """Whether what we gave it as metadata holds this id of ours."""
+    return bool(found.metadata) and getattr(found.metadata, name, None) == str(identity)
 
 
 def _outcome(found: stripe.Refund) -> Outcome:
