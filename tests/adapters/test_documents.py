@@ -8,13 +8,11 @@ import json
 import subprocess
 import sys
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 from pypdf import PdfReader
 
 from src.adapters.files.documents import TypstRenderer, printable
-from src.adapters.files.facturx import NAMESPACES
 
 INVOICE: dict[str, Any] = {
     "kind": "invoice",
@@ -91,18 +89,6 @@ def test_amounts_are_shown_in_their_currency(renderer: TypstRenderer, minor: int
     assert shown in text_of(renderer.rendered(INVOICE | {"total_cents": minor}))
 
 
-def test_a_document_is_archivable_and_carries_its_fonts(renderer: TypstRenderer) -> None:
-    document = renderer.rendered(INVOICE)
-    reader = PdfReader(io.BytesIO(document))
-    metadata = reader.xmp_metadata
-    assert metadata is not None
-    assert (b"<pdfaid:part>3</pdfaid:part>" in document, b"<pdfaid:conformance>B<" in document) == (True, True)
-    fonts = reader.pages[0]["/Resources"]["/Font"]  # type: ignore[index]  # a page's resources are a dictionary
-    for font in fonts.values():
-        descendant = font.get_object()["/DescendantFonts"][0].get_object()
-        assert {"/FontFile2", "/FontFile3"} & set(descendant["/FontDescriptor"])
-
-
 def test_another_process_renders_the_same_bytes(renderer: TypstRenderer) -> None:
     program = (
         "import hashlib, json, sys; from src.adapters.files.documents import TypstRenderer;"
@@ -142,22 +128,3 @@ def test_a_long_invoice_runs_over_pages_with_its_head_repeated(renderer: TypstRe
     pages = [page.extract_text() for page in PdfReader(io.BytesIO(document)).pages]
     assert len(pages) > 2
     assert all("DESCRIPTION" in page for page in pages[:-1])
-
-
-@pytest.mark.parametrize(
-    ("content", "code", "total"), [(INVOICE, "380", "1234567.89"), (CREDIT_NOTE, "381", "1250000")]
-)
-def test_a_document_carries_its_data_as_factur_x_when_asked(
-    renderer: TypstRenderer, content: dict[str, Any], code: str, total: str
-) -> None:
-    assert not PdfReader(io.BytesIO(renderer.rendered(content))).attachments
-    document = renderer.rendered(
-        content | {"facturx": True, "buyer": {"name": "Zo\u00eb & <Li \u674e>", "reference": "r"}}
-    )
-    [attached] = PdfReader(io.BytesIO(document)).attachments["factur-x.xml"]
-    names = {name.partition(":")[2]: space for name, space in NAMESPACES.items()}
-    root = ET.fromstring(attached)  # noqa: S314 - our own
-    assert root.findtext(".//rsm:ExchangedDocument/ram:TypeCode", namespaces=names) == code
-    assert root.findtext(".//rsm:ExchangedDocument/ram:ID", namespaces=names) == content["number"]
-    assert root.findtext(".//ram:GrandTotalAmount", namespaces=names) == total
-    assert root.findtext(".//ram:BuyerTradeParty/ram:Name", namespaces=names) == "Zo\u00eb & <Li \u674e>"

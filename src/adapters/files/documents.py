@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.adapters.files.facturx import facturx
+from src.adapters.files.xmp import with_facturx
 
 if TYPE_CHECKING:
     import typst
@@ -46,14 +47,15 @@ class TypstRenderer:
             import typst  # noqa: PLC0415 - 80 MB that only the first document needs
 
             self._compiler = typst.Compiler(TEMPLATE, ignore_system_fonts=True)
+        structured = bool(content["facturx"])
         document = self._compiler.compile(
             format="pdf",
             sys_inputs={
                 "data": printable(json.dumps(content, ensure_ascii=False)),
-                "xml": facturx(content) if content["facturx"] else "",
+                "xml": facturx(content) if structured else "",
             },
             pdf_standards=["a-3b"],
             timestamp=datetime.fromisoformat(str(content["issued_at"])),
         )
         assert isinstance(document, bytes)  # noqa: S101 - a PDF is one file
-        return document
+        return with_facturx(document) if structured else document

@@ -1,5 +1,6 @@
 """A document's data as Factur-X XML, profile MINIMUM (UN/CEFACT Cross Industry Invoice D16B)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
@@ -12,6 +13,8 @@ NAMESPACES = {
 PROFILE = "urn:factur-x.eu:1p0:minimum"
 TYPE_CODES = {"invoice": "380", "credit_note": "381"}
 YEAR_MONTH_DAY = "102"
+# A database's text may hold what no XML document can (XML 1.0, section 2.2).
+NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def facturx(content: Mapping[str, Any]) -> str:
@@ -35,8 +38,13 @@ def _agreement(parent: Element, content: Mapping[str, Any]) -> None:
     _put(parent, "ram:BuyerReference", buyer["reference"])
     party = SubElement(parent, "ram:SellerTradeParty")
     _put(party, "ram:Name", seller["name"])
+    # EN 16931 knows VAT numbers by their country's prefix (BR-CO-09); any other number is the registration's.
+    is_vat_number = seller["tax_id"].startswith(seller["country"])
+    if not is_vat_number:
+        _put(party, "ram:SpecifiedLegalOrganization/ram:ID", seller["tax_id"])
     _put(party, "ram:PostalTradeAddress/ram:CountryID", seller["country"])
-    _put(party, "ram:SpecifiedTaxRegistration/ram:ID", seller["tax_id"], schemeID="VA")
+    if is_vat_number:
+        _put(party, "ram:SpecifiedTaxRegistration/ram:ID", seller["tax_id"], schemeID="VA")
     _put(parent, "ram:BuyerTradeParty/ram:Name", buyer.get("name", buyer["reference"]))
 
 
@@ -55,7 +63,7 @@ def _put(parent: Element, path: str, text: str, **attributes: str) -> None:
     *outer, last = path.split("/")
     for name in outer:
         parent = SubElement(parent, name)
-    SubElement(parent, last, attributes).text = text
+    SubElement(parent, last, attributes).text = NOT_IN_XML.sub("\ufffd", text)
 
 
 def _amount(minor: int, currency: str) -> str:
