@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-15 test-faults check bench soak format lock clean
+.PHONY: help run test test-15 test-docker test-faults check bench soak format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## Run every test
 
 test-15: $(VENV)/.dev ## Run the tests of the SQL on another PostgreSQL (POSTGRES_BIN)
 	@$(BIN)/python -m pytest -n 2 tests/sql tests/contracts tests/house
+
+test-docker: $(VENV)/.dev ## Run the tests nearest to the SQL through testcontainers, on a Docker engine of their own (root)
+	@$(BIN)/python -m tests.engine $(BIN)/python -m pytest -n 2 tests/contracts tests/sql/test_access.py tests/sql/test_ledger.py
 
 test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers; afterwards the books must be right
 	@$(BIN)/python -m pytest -m "heavy or not heavy" tests/faults

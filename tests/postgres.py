@@ -94,8 +94,25 @@ def _container() -> Iterator[str]:
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only where it is asked for
 
     image = os.environ.get("ECOTRIPS_TEST_POSTGRES_IMAGE", "postgres:18")
-    with PostgresContainer(image, username="postgres", driver=None).with_command("postgres -c fsync=off") as container:
-        yield container.get_connection_url()
+    server = PostgresContainer(image, username="postgres", dbname="postgres", driver=None)
+    server.with_command("postgres -c fsync=off")
+    if _engine_has_network():
+        with server:
+            yield server.get_connection_url()
+        return
+    with tempfile.TemporaryDirectory(prefix="ecotrips-test-") as folder:
+        Path(folder).chmod(0o777)
+        server.with_volume_mapping(folder, "/var/run/postgresql", "rw").with_kwargs(network_mode="none")
+        server.with_tmpfs_mount("/var/lib/postgresql/data")
+        with server:
+            yield f"postgresql://postgres@/postgres?host={folder}"
+
+
+def _engine_has_network() -> bool:
+    """False for an engine without a bridge (tests/engine.py): a server of it is reached by a socket in a folder."""
+    import docker  # noqa: PLC0415 - only where it is asked for
+
+    return bool(docker.from_env().networks.list(names=["bridge"]))
 
 
 def settings(dsn: str, **changes: object) -> Settings:
