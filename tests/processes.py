@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.process
 import os
 import re
 import signal
@@ -14,10 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.settings import OFFLINE_SWITCHES
+from src import worker
+from src.settings import OFFLINE_SWITCHES, Settings
 from tests.postgres import JWT_SECRET
 
 ROOT = Path(__file__).parents[1]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["src.worker", "stripe"])
 
 
 @dataclass
@@ -88,6 +93,20 @@ def server(dsn: str, folder: Path, *arguments: str, **changes: str) -> Iterator[
     )
     with command(folder, "serve", *arguments, ready="serving http", env=env) as started:
         yield started
+
+
+def worker_turn(settings: Settings) -> multiprocessing.process.BaseProcess:
+    """A process that takes one turn of everything as `ecotrips worker --once` does, begun.
+
+    Forked from one that has loaded the code, because a test needs many.
+    """
+    process = FORKS.Process(target=_take_turn, args=(settings,))
+    process.start()
+    return process
+
+
+def _take_turn(settings: Settings) -> None:
+    sys.exit(worker.main(settings, once=True))
 
 
 def _wait_for(text: str, started: ServerProcess, patience: float = 30) -> None:

@@ -128,38 +128,44 @@ declare
   v_escrow "group".escrows;
   v_payout "group".payouts;
   v_claims json[] := '{}'::json[];
+  v_found boolean := true;
 begin
-  for v_escrow in
-    select e.* from "group".escrows e left join "group".payouts p on p.escrow_id = e.id
-    where e.status = 'met' and (e.id = p_escrow_id or p_escrow_id is null and (p.requested or not v_paused))
-      and case
-        when p.id is null then e.payable_cents >= e.target_cents and "group".is_payable(e)
-        else p.next_attempt_at <= now() and coalesce(p.locked_until <= now(), true)
-          and (p.status = 'processing' or "group".is_payable(e))
-      end
-    order by e.created_at, e.id limit p_limit for update of e skip locked
-  loop
-    -- Read after the lock: what the search saw may be what another worker has just done.
-    v_payout := "group".plan_payout(v_escrow);
-    if v_payout.status is distinct from 'processing' or coalesce(v_payout.next_attempt_at > now(), true)
-      or v_payout.locked_until > now() then
-      continue;
-    elsif v_payout.claim > 0 and v_payout.generation_at < now() - c_key_lives and v_payout.mode = 'live'
-      and not v_payout.requested then
-      update "group".payouts set status = 'needs_reconcile', next_attempt_at = null, locked_until = null where id = v_payout.id;
-      perform ops.open_exception(
-        'payout', v_payout.id::text, 'a day later nobody knows whether the provider paid: try again, or decide_payout', 'STRIPE'
+  -- Once more when all that was found has just been claimed by others: an empty answer means that nothing is left.
+  while v_found and cardinality(v_claims) = 0 loop
+    v_found := false;
+    for v_escrow in
+      select e.* from "group".escrows e left join "group".payouts p on p.escrow_id = e.id
+      where e.status = 'met' and (e.id = p_escrow_id or p_escrow_id is null and (p.requested or not v_paused))
+        and case
+          when p.id is null then e.payable_cents >= e.target_cents and "group".is_payable(e)
+          else p.next_attempt_at <= now() and coalesce(p.locked_until <= now(), true)
+            and (p.status = 'processing' or "group".is_payable(e))
+        end
+      order by e.created_at, e.id limit p_limit for update of e skip locked
+    loop
+      v_found := true;
+      -- Read after the lock: what the search saw may be what another worker has just done.
+      v_payout := "group".plan_payout(v_escrow);
+      if v_payout.status is distinct from 'processing' or coalesce(v_payout.next_attempt_at > now(), true)
+        or v_payout.locked_until > now() then
+        continue;
+      elsif v_payout.claim > 0 and v_payout.generation_at < now() - c_key_lives and v_payout.mode = 'live'
+        and not v_payout.requested then
+        update "group".payouts set status = 'needs_reconcile', next_attempt_at = null, locked_until = null where id = v_payout.id;
+        perform ops.open_exception(
+          'payout', v_payout.id::text, 'a day later nobody knows whether the provider paid: try again, or decide_payout', 'STRIPE'
+        );
+        continue;
+      end if;
+      update "group".payouts set attempts = attempts + 1, claim = claim + 1, locked_until = now() + c_lease
+      where id = v_payout.id
+      returning * into v_payout;
+      v_claims := v_claims || json_build_object(
+        'payout_id', v_payout.id, 'escrow_id', v_escrow.id, 'total_cents', v_payout.total_cents,
+        'currency', v_payout.currency, 'mode', v_payout.mode, 'claim', v_payout.claim,
+        'provider_key', "group".payout_key(v_payout), 'asked_at', v_payout.generation_at
       );
-      continue;
-    end if;
-    update "group".payouts set attempts = attempts + 1, claim = claim + 1, locked_until = now() + c_lease
-    where id = v_payout.id
-    returning * into v_payout;
-    v_claims := v_claims || json_build_object(
-      'payout_id', v_payout.id, 'escrow_id', v_escrow.id, 'total_cents', v_payout.total_cents,
-      'currency', v_payout.currency, 'mode', v_payout.mode, 'claim', v_payout.claim,
-      'provider_key', "group".payout_key(v_payout), 'asked_at', v_payout.generation_at
-    );
+    end loop;
   end loop;
   return to_json(v_claims);
 end;
