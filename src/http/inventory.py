@@ -12,6 +12,7 @@ from src.domain.inventory import (
     HoldRequest,
     HotelSearch,
     Pax,
+    Question,
     RateQuery,
     Reply,
     Stay,
@@ -127,6 +128,24 @@ class HoldAnswer(msgspec.Struct, frozen=True):
     currency: str
 
 
+class Audited:
+    """A supplier that leaves in the AUDIT line what it said and what its circuit is, on failures too."""
+
+    def __init__(self, supplier: Supplier, circuit: Callable[[], str], call: Call, source: str) -> None:
+        self._supplier = supplier
+        self._circuit = circuit
+        self._call = call
+        call.note(source=source, circuit=circuit(), cache_hit=False, stale=False)
+
+    async def ask(self, question: Question) -> Reply:
+        try:
+            reply = await self._supplier.ask(question)
+        finally:
+            self._call.note(circuit=self._circuit())
+        self._call.note(source=reply.source, cache_hit=reply.cached, stale=reply.stale)
+        return reply
+
+
 def endpoints(
     suppliers: Mapping[str, Supplier],
     circuit: Callable[[], str],
@@ -137,21 +156,9 @@ def endpoints(
 ) -> list[Endpoint]:
     """`suppliers` by the value of INVENTORY_OFFLINE."""
 
-    async def chosen(call: Call) -> Supplier:
+    async def chosen(call: Call) -> Audited:
         offline = await switches.value("INVENTORY_OFFLINE")
-        # What a failure leaves in the AUDIT line; success says more.
-        source = "fixtures" if offline == "1" else "HBX"
-        call.note(source=source, circuit=circuit(), cache_hit=False, stale=False)
-        return suppliers[offline]
-
-    async def asked(call: Call, question: HotelSearch | RateQuery) -> Reply:
-        supplier = await chosen(call)
-        try:
-            reply = await supplier.ask(question)
-        finally:
-            call.note(circuit=circuit())
-        call.note(source=reply.source, cache_hit=reply.cached, stale=reply.stale)
-        return reply
+        return Audited(suppliers[offline], circuit, call, "fixtures" if offline == "1" else "HBX")
 
     async def located(call: Call, city: str) -> Place | None:
         try:
@@ -161,36 +168,34 @@ def endpoints(
 
     async def search(call: Call) -> Answer:
         """Hotels of a city with their cheapest price for the whole stay. An unknown city has none."""
+        supplier = await chosen(call)
         given = from_body(HotelsInput, call.body)
         stay = given.stay
         place = await located(call, given.city)
         if place is None:
-            await chosen(call)
             reply = Reply(str(call.facts["source"]))
         else:
-            reply = await asked(call, HotelSearch(place, stay))
+            reply = await supplier.ask(HotelSearch(place, stay))
         call.note(results=len(reply.hotels))
         return Answer(msgspec.json.encode({**_facts(call, reply, circuit()), "items": reply.hotels}))
 
     async def quote(call: Call) -> Answer:
         """The price of a plan of a hotel for each night; without a plan, of the cheapest one."""
+        supplier = await chosen(call)
         given = from_body(QuoteInput, call.body)
-        reply = await asked(call, RateQuery(given.supplier_hotel_id, given.plan_id, given.stay))
+        reply = await supplier.ask(RateQuery(given.supplier_hotel_id, given.plan_id, given.stay))
         return Answer(msgspec.json.encode({**_facts(call, reply, circuit()), "quote": _quote(reply)}))
 
     async def hold(call: Call) -> Answer:
         """Keep a plan's price for 15 minutes. It is not a booking. The same idempotency key gives the same hold."""
+        supplier = await chosen(call)
         given = from_body(HoldInput, call.body)
         wanted = HoldRequest(given.supplier_hotel_id, given.plan_id, given.stay, given.idempotency_key)
         user_id = call.context.caller.user_id
         if user_id is None:
             message = "A hold is a user's: send a user's token"
             raise InputInvalid(message)
-        supplier = await chosen(call)
-        try:
-            held = await hold_rate(call.context, user_id, wanted, supplier, holds)
-        finally:
-            call.note(circuit=circuit())
+        held = await hold_rate(call.context, user_id, wanted, supplier, holds)
         call.note(source=held.source, hold=held.hold_ref)
         return Answer(held.body)
 

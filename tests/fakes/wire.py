@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
@@ -21,45 +26,52 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """`hang_up` closes the connection instead."""
+    """A body of bytes goes out as it is, anything else as JSON.
+
+    `hang_up` resets the connection instead; `trickle` is how many seconds pass between two bytes of the body.
+    """
 
     status: int
     body: object
     headers: tuple[tuple[str, str], ...] = ()
     hang_up: bool = False
+    trickle: float = 0
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
 
 
 @asynccontextmanager
-async def listening(handler: Handler, port: int = 0) -> AsyncIterator[str]:
+async def listening(handler: Handler, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """The address of a server on the loopback that answers with `handler`."""
-    open_connections: set[asyncio.StreamWriter] = set()
+    open_connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_connections.add(writer)
         try:
             while (request := await _read(reader)) is not None:
                 reply = await handler(request)
                 if reply.hang_up:
+                    _reset(writer)
                     break
-                writer.write(_written(reply))
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+                await _write(writer, reply)
+        except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            open_connections.discard(writer)
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        open_connections.add(task)
+        task.add_done_callback(open_connections.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        for writer in list(open_connections):
-            writer.transport.abort()
-        await asyncio.sleep(0)
+        for task in open_connections:
+            task.cancel()
+        await asyncio.gather(*open_connections, return_exceptions=True)
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:
@@ -76,8 +88,22 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, parts.path, dict(parse_qsl(parts.query)), headers, body)
 
 
-def _written(reply: Reply) -> bytes:
-    body = json.dumps(reply.body).encode()
-    headers = [("content-type", "application/json"), ("content-length", str(len(body))), *reply.headers]
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"HTTP/1.1 {reply.status} X\r\n{head}\r\n".encode() + body
+async def _write(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **dict(reply.headers)}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    writer.write(f"HTTP/1.1 {reply.status} X\r\n{head}\r\n".encode())
+    if reply.trickle:
+        for byte in body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(reply.trickle)
+    else:
+        writer.write(body)
+        await writer.drain()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """A peer that is gone sends RST, where an orderly end would send FIN."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    writer.transport.abort()

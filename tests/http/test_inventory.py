@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -13,6 +12,7 @@ import pytest
 from src.settings import LIVE_SWITCHES
 from tests.conftest import OTHER_TRAVELLER, Api, serving
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
+from tests.processes import free_port
 
 STAY = {"check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
 SEARCH = {"city": "Kigali", **STAY}
@@ -115,23 +115,67 @@ async def test_live_answers_are_kept_and_an_old_quote_is_not_bookable(
     assert await admin.fetchval("select count(*) from inventory.holds") == 0
 
 
-async def test_failures_are_documented_answers_and_their_audit_lines_name_source_and_circuit(
+async def test_each_bad_day_is_a_documented_answer_and_its_audit_line_names_source_and_circuit(
+    live: Api, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Or the fifth failure would spare the others their call.
+    await admin.execute("select force_circuit('hbx', 'closed')")
+    statuses = {
+        "9403": 504,  # credentials refused
+        "9409": 409,  # sold out meanwhile
+        "9429": 429,  # too many calls
+        "9503": 504,  # overloaded
+        "9500": 504,  # broken
+        "9600": 429,  # a day's quota, said in XML
+        "9601": 504,  # silence
+        "9602": 504,  # connections reset
+        "9603": 504,  # truncated gzip
+        "9604": 504,  # no JSON
+        "9605": 504,  # a trickling body
+    }
+    codes = {409: "DATA_CONFLICT", 429: "RATE_LIMITED", 504: "SUPPLIER_TIMEOUT"}
+    calls = [live.post("inventory-quote", {"supplier_hotel_id": hotel, **STAY}) for hotel in statuses]
+    answers = dict(zip(statuses, await asyncio.gather(*calls), strict=True))
+    assert {hotel: answer.status_code for hotel, answer in answers.items()} == statuses
+    for answer in answers.values():
+        assert answer.json()["code"] == codes[answer.status_code]
+        assert ("retry-after" in answer.headers) == (answer.status_code == 429)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("AUDIT inventory.quote ")]
+    assert len(lines) == len(statuses)
+    for line in lines:
+        assert " source=HBX circuit=closed cache_hit=False stale=False code=" in line
+
+
+async def test_a_supplier_that_is_not_there_is_a_documented_answer(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": f"http://127.0.0.1:{free_port()}"}
+    async with serving(database, switches=LIVE_SWITCHES, **nowhere) as api:
+        refused = await api.post("inventory-search", SEARCH)
+    assert (refused.status_code, refused.json()["code"]) == (504, "SUPPLIER_TIMEOUT")
+    assert " source=HBX circuit=closed cache_hit=False stale=False " in capsys.readouterr().out.splitlines()[-1]
+
+
+async def test_a_spent_day_opens_the_circuit_and_both_are_told(
     live: Api, fake: FakeHbx, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number, mode in enumerate(("slow", "truncated", "nonsense", "quota")):
-        fake.behaviour = Behaviour(mode)
-        began = time.monotonic()
-        answer = await live.post("inventory-search", {**SEARCH, "pax": {"adults": number + 1}})
-        assert time.monotonic() - began < 8
-        assert answer.status_code in {429, 503, 504}, mode
+    fake.behaviour = Behaviour("quota", retry_after="38452")
+    first = await live.post("inventory-search", SEARCH)
+    assert (first.status_code, first.json()["code"]) == (429, "RATE_LIMITED")
+    assert " source=HBX circuit=open " in capsys.readouterr().out.splitlines()[-1]
+    spared = await live.post("inventory-search", {**SEARCH, "pax": {"adults": 9}})
+    assert (spared.status_code, spared.json()["code"]) == (503, "SUPPLIER_TIMEOUT")
+    for answer in (first, spared):
+        assert 38_000 < int(answer.headers["retry-after"]) <= 38_452
+    assert " source=HBX circuit=open " in capsys.readouterr().out.splitlines()[-1]
+    assert len(fake.calls) == 1
+
+
+async def test_a_refused_input_is_audited_with_source_and_circuit(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    for function in ("inventory-search", "inventory-quote", "inventory-hold"):
+        assert (await api.post(function, {}, api.user())).status_code == 400
         line = capsys.readouterr().out.splitlines()[-1]
-        assert line.startswith("AUDIT inventory.search ")
-        assert " source=HBX " in line
-        assert f" circuit={'open' if mode == 'quota' else 'closed'} " in line
-        assert " cache_hit=False stale=False " in line
-    opened = await live.post("inventory-search", {**SEARCH, "pax": {"adults": 9}})
-    assert (opened.status_code, opened.json()["code"]) == (503, "SUPPLIER_TIMEOUT")
-    assert int(opened.headers["retry-after"]) > 38_000
+        assert " source=fixtures circuit=closed cache_hit=False stale=False code=INPUT_INVALID status=400" in line
 
 
 async def test_a_live_hold_keeps_a_price_and_is_no_booking(live: Api, admin: asyncpg.Connection) -> None:

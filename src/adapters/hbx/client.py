@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,18 +11,17 @@ from dataclasses import dataclass, field
 import httpx
 import msgspec
 
-from src.domain.errors import Conflict, CredentialsRefused, NotFound, QuotaSpent, SupplierFailed
+from src.domain.errors import Conflict, CredentialsRefused, InputInvalid, NotFound, QuotaSpent, SupplierFailed
 from src.domain.resilience import TryAgain
 
 log = logging.getLogger(__name__)
 
-OVERLOADED = (502, 503, 504)
 DAY = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class HbxSettings:
-    """How to reach Hotelbeds. The certificate and key are files, for mutual TLS."""
+    """How to reach Hotelbeds. Certificate and key are PEM files for mutual TLS; one file may hold both."""
 
     api_key: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
@@ -46,7 +44,7 @@ class HbxClient:
         self._http: httpx.AsyncClient | None = None
 
     async def post(self, path: str, body: object, timeout: float) -> Mapping[str, object]:  # noqa: ASYNC109 - Hotelbeds names one for each call
-        """Raises TryAgain, QuotaSpent, CredentialsRefused, NotFound, Conflict, SupplierFailed."""
+        """`timeout` is seconds. Raises what failure() makes of a refusal; TryAgain, SupplierFailed without one."""
         seconds = int(self._clock())
         headers = {
             "api-key": self._settings.api_key,
@@ -76,12 +74,17 @@ class HbxClient:
             await self._http.aclose()
 
     def _client(self) -> httpx.AsyncClient:
+        """Raises CredentialsRefused when a certificate or its key cannot be read."""
         if self._http is None:
-            verify: ssl.SSLContext | bool = True
-            if self._settings.client_cert:
-                verify = ssl.create_default_context()
-                verify.load_cert_chain(self._settings.client_cert, self._settings.client_key or None)
-            self._http = httpx.AsyncClient(base_url=self._settings.base_url, verify=verify, trust_env=False)
+            try:
+                trust = httpx.create_ssl_context()
+                if self._settings.client_cert:
+                    trust.load_cert_chain(self._settings.client_cert, self._settings.client_key or None)
+            except OSError as error:
+                log.error("HBX_CLIENT_CERT, HBX_CLIENT_KEY or SSL_CERT_FILE: %s", error.strerror)  # noqa: TRY400 - a setting
+                message = "This service has no certificate for the supplier"
+                raise CredentialsRefused(message) from None
+            self._http = httpx.AsyncClient(base_url=self._settings.base_url, verify=trust, trust_env=False)
         return self._http
 
 
@@ -97,14 +100,16 @@ def failure(answer: httpx.Response) -> Exception:  # noqa: PLR0911 - a table, on
         return QuotaSpent("The supplier's quota is used up", round(wish or DAY))
     if status == httpx.codes.TOO_MANY_REQUESTS or mashery.endswith("OVER_QPS"):
         return TryAgain("The supplier has too many calls", limited=True, wish=wish)
-    if status in OVERLOADED:
+    if status == httpx.codes.SERVICE_UNAVAILABLE:
         return TryAgain("The supplier is overloaded", wish=wish)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         log.error("HBX refuses our credentials (HTTP %s): look at HBX_API_KEY, HBX_API_SECRET and the clock", status)
         return CredentialsRefused("The supplier refuses this service")
     if code == "PRODUCT_ERROR" or status in (httpx.codes.CONFLICT, httpx.codes.GONE):
         return Conflict("The rate is no longer available")
-    if status in (httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND):
+    if status == httpx.codes.BAD_REQUEST:
+        return InputInvalid("The supplier does not take this question")
+    if status == httpx.codes.NOT_FOUND:
         return NotFound("The supplier does not know this hotel or rate")
     return SupplierFailed("The supplier failed")
 
@@ -125,4 +130,4 @@ def _code(answer: httpx.Response) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdigit() else None
+    return min(float(text), DAY) if text is not None and text.isdecimal() else None

@@ -59,7 +59,7 @@ class HbxSupplier:
             )
 
     async def _quote(self, question: RateQuery) -> Quote:
-        if not question.supplier_hotel_id.isdigit():
+        if not (question.supplier_hotel_id.isascii() and question.supplier_hotel_id.isdigit()):
             message = "Hotel not found"
             raise NotFound(message)
         where = {"hotels": {"hotel": [int(question.supplier_hotel_id)]}}
