@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from src.adapters.whatsapp.mock import MockWhatsApp
 from src.domain.messaging import Message, Outcome, Result, Template
 from src.ports.messaging import Sender
 from tests.fakes.whatsapp import FakeWhatsApp
-from tests.fakes.whatsapp.server import running
+from tests.fakes.wire import listening
 
 TEXT = Message(uuid4(), 1, "live", "text", "250788120001", "text", text="Murakaza neza 🌿 à bientôt")
 LINK = replace(TEXT, type="link_notice", text="Your\n invoice", url="https://ecotrips.example/i?token=t")
@@ -34,8 +34,8 @@ def fake() -> FakeWhatsApp:
 
 
 @pytest.fixture
-def address(fake: FakeWhatsApp) -> Iterator[str]:
-    with running(fake) as address:
+async def address(fake: FakeWhatsApp) -> AsyncIterator[str]:
+    async with listening(fake) as address:
         yield address
 
 

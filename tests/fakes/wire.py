@@ -9,7 +9,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -39,6 +39,27 @@ class Reply:
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
+
+
+@dataclass
+class Door:
+    """A fake behind a door. `shut`: calls come as far as the door. `held`: the work is done, the answer does not leave.
+
+    Whoever comes to it knocks, and waits until it is opened.
+    """
+
+    handler: Handler
+    shut: bool = False
+    held: bool = False
+    knocked: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, request: Request) -> Reply:
+        reply = Reply(0, None, hang_up=True) if self.shut else await self.handler(request)
+        if self.shut or self.held:
+            self.knocked.set()
+            await self.opened.wait()
+        return reply
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import ITINERARY, Api
 from tests.fakes.stripe import FakeStripe, signed
-from tests.fakes.wire import Reply, Request, listening
+from tests.fakes.wire import Door, listening
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, ServerProcess, environment, server
 
@@ -31,29 +31,13 @@ POINTS = [UNREACHED, UNANSWERED, UNRECORDED]
 
 
 @dataclass
-class Door:
-    """The fake behind a door: while it is shut, calls come as far as the door and no further."""
-
-    stripe: FakeStripe = field(default_factory=FakeStripe)
-    shut: bool = False
-    knocked: asyncio.Event = field(default_factory=asyncio.Event)
-    opened: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, request: Request) -> Reply:
-        if not self.shut:
-            return await self.stripe(request)
-        self.knocked.set()
-        await self.opened.wait()
-        return Reply(0, None, hang_up=True)
-
-
-@dataclass
 class World:
     """A database, the provider, and a server that may die."""
 
     database: str
     admin: asyncpg.Connection
     folder: Path
+    stripe: FakeStripe
     door: Door
     address: str
 
@@ -87,7 +71,7 @@ class World:
 
     async def die(self, running: ServerProcess, at: str, request: Awaitable[httpx.Response]) -> None:
         """Send the request and kill the server at the point."""
-        stripe = self.door.stripe
+        stripe = self.stripe
         self.door.shut = at == UNREACHED
         stripe.reached.clear()
         stripe.held = asyncio.Event()
@@ -128,9 +112,10 @@ class World:
 
 @pytest.fixture
 async def world(database: str, admin: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[World]:
-    door = Door()
+    stripe = FakeStripe()
+    door = Door(stripe)
     async with listening(door) as address:
-        yield World(database, admin, tmp_path, door, address)
+        yield World(database, admin, tmp_path, stripe, door, address)
 
 
 def post(running: ServerProcess, name: str, headers: dict[str, str], **body: object) -> Awaitable[httpx.Response]:
@@ -157,7 +142,7 @@ def quick(point: str) -> Callable[[Any], Any]:
 
 @quick(UNRECORDED)
 async def test_a_server_that_dies_in_a_checkout_leaves_one_intent(world: World, at: str) -> None:
-    stripe = world.door.stripe
+    stripe = world.stripe
     with world.serving() as running:
         await world.die(running, at, post(running, "bff-checkout", Api.anonymous, **CHECKOUT))
     assert len(stripe.intents) == (at != UNREACHED)
@@ -178,7 +163,7 @@ async def test_a_server_that_dies_in_a_checkout_leaves_one_intent(world: World, 
 
 @quick(UNANSWERED)
 async def test_a_server_that_dies_in_a_refund_leaves_one_refund(world: World, at: str) -> None:
-    stripe = world.door.stripe
+    stripe = world.stripe
     with world.serving() as running:
         payment = (await post(running, "bff-checkout", Api.anonymous, **CHECKOUT)).json()
         stripe.confirm(payment["payment_intent"])

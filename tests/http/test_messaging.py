@@ -16,7 +16,7 @@ from src.composition import compose
 from src.domain.messaging import send_due
 from tests.conftest import OPS_USER, SERVICE_CONTEXT, Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
-from tests.fakes.whatsapp.server import running
+from tests.fakes.wire import listening
 from tests.postgres import settings
 
 NUMBER = "250788120001"
@@ -44,9 +44,8 @@ def live_settings(fake: FakeWhatsApp, address: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def live(database: str, fake: FakeWhatsApp) -> AsyncIterator[Api]:
-    with running(fake) as address:
-        async with serving(database, **live_settings(fake, address)) as api:
-            yield api
+    async with listening(fake) as address, serving(database, **live_settings(fake, address)) as api:
+        yield api
 
 
 async def sent(api: Api, **changes: object) -> dict[str, Any]:
@@ -105,7 +104,7 @@ async def test_within_24_hours_of_the_travellers_message_a_link_is_free_text(liv
 async def test_a_retryable_failure_is_queued_and_the_worker_sends_it(
     database: str, fake: FakeWhatsApp, admin: asyncpg.Connection
 ) -> None:
-    with running(fake) as address:
+    async with listening(fake) as address:
         async with serving(database, **live_settings(fake, address)) as api:
             answer = await sent(api, to="250788120429")
         assert (answer["http"], answer["status"], answer["error_code"]) == (202, "queued", 130429)
@@ -129,14 +128,13 @@ async def test_a_permanent_failure_is_a_502_and_shown_to_ops(live: Api, admin: a
 async def test_a_lost_answer_is_told_settled_by_the_report_and_never_sent_twice(
     database: str, fake: FakeWhatsApp, admin: asyncpg.Connection
 ) -> None:
-    with running(fake) as address:
-        async with serving(database, **live_settings(fake, address)) as api:
-            answer = await sent(api, to="250788120408")
-            assert (answer["http"], answer["status"]) == (202, "unknown")
-            await work(database, fake, address)
-            assert len(fake.taken) == 1
-            for body in fake.reports():
-                await events(api, body, fake.signature(body))
+    async with listening(fake) as address, serving(database, **live_settings(fake, address)) as api:
+        answer = await sent(api, to="250788120408")
+        assert (answer["http"], answer["status"]) == (202, "unknown")
+        await work(database, fake, address)
+        assert len(fake.taken) == 1
+        for body in fake.reports():
+            await events(api, body, fake.signature(body))
     assert await admin.fetchval("select status from wa.messages") == "read"
     assert await admin.fetchval("select provider_message_id from wa.messages") == fake.taken[0]["id"]
 

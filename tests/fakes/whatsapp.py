@@ -12,21 +12,29 @@ The last four digits of a number:
     0504  a gateway's page in place of an answer
     else  taken, sent, delivered and read
 
-Reports come signed, twice each and shuffled, as they may from Meta.
+Reports come signed, twice each and shuffled, as they may from Meta. By hand, with the service's webhook as the second
+argument:
+
+python -m tests.fakes.whatsapp 8430 http://127.0.0.1:8000/functions/v1/wa-webhook
+curl -d '{"from":"250788120001","text":"Muraho"}' 127.0.0.1:8430/_ctl/inbound     # a traveller writes to us
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import random
+import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from itertools import count
-from threading import Lock
 from typing import Any
+
+import httpx
+
+from tests.fakes.wire import Reply, Request, listening
 
 TEMPLATES = {"link_notice": 2, "invoice_ready": 1, "greeting": 0}
 """Approved templates and how many variables each has."""
@@ -43,59 +51,60 @@ FAILURES: dict[str, tuple[int, int, int]] = {
 REPORTED_FAILURES = {"0026": 131026, "0047": 131047}
 
 
-@dataclass
-class Reply:
-    """What the server sends; no status means that it hangs up."""
-
-    status: int | None
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-
 class FakeWhatsApp:
-    """The server's memory: everything that it took, and the reports of it that are still to be sent."""
+    """The server's memory: everything that it took, and the reports of it that are still to be sent.
+
+    With a `webhook` it sends them itself, after each answer.
+    """
 
     token = "token"
     app_secret = "app-secret"
     phone_id = "1000"
 
-    def __init__(self) -> None:
+    def __init__(self, webhook: str = "") -> None:
         self.taken: list[dict[str, Any]] = []
+        self.webhook = webhook
         self._refused: Counter[str] = Counter()
         self._reports: list[dict[str, Any]] = []
         self._numbers = count(1)
-        self._lock = Lock()
+        self._telling: set[asyncio.Task[None]] = set()
 
-    def post(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
-        """Answer one request."""
-        if headers.get("authorization") != f"Bearer {self.token}":
+    async def __call__(self, request: Request) -> Reply:
+        if request.path == "/_ctl/inbound":
+            written = json.loads(request.body)
+            await self._tell([self.inbound(written["from"], written["text"])])
+            return Reply(200, {})
+        reply = self._answered(request)
+        if self.webhook:
+            telling = asyncio.create_task(self._tell(self.reports()))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+        return reply
+
+    def _answered(self, request: Request) -> Reply:
+        if request.headers.get("authorization") != f"Bearer {self.token}":
             return _error(190, 401)
-        if not path.endswith(f"/{self.phone_id}/messages"):
+        if not request.path.endswith(f"/{self.phone_id}/messages"):
             return _error(100, 400)
-        message = json.loads(body)
+        message = json.loads(request.body)
         if fault := _fault(message):
             return _error(fault, 400)
-        with self._lock:
-            return self._take(message)
-
-    def _take(self, message: dict[str, Any]) -> Reply:
         number = message["to"][-4:]
         code, status, times = FAILURES.get(number, (0, 0, 0))
         if self._refused[message["to"]] < times:
             self._refused[message["to"]] += 1
             return _error(code, status)
         if number == "0504":
-            return Reply(504, b"<html>Gateway Timeout</html>")
+            return Reply(504, "<html>Gateway Timeout</html>")
         wamid = f"wamid.HBg{next(self._numbers):08d}"
         self.taken.append({**message, "id": wamid})
         failure = REPORTED_FAILURES.get(number) if message["type"] == "text" or number == "0026" else None
         for status_name in ("sent", "failed") if failure else ("sent", "delivered", "read"):
             self._reports.append(self._report(message, wamid, status_name, failure))
-        if number == "0408":
-            return Reply(None)
         contact = {"input": message["to"], "wa_id": message["to"]}
         accepted = {"id": wamid, "message_status": "accepted"}
-        return _json(200, {"messaging_product": "whatsapp", "contacts": [contact], "messages": [accepted]})
+        body = {"messaging_product": "whatsapp", "contacts": [contact], "messages": [accepted]}
+        return Reply(200, body, hang_up=number == "0408")
 
     def _report(self, message: dict[str, Any], wamid: str, status: str, code: int | None) -> dict[str, Any]:
         report: dict[str, Any] = {
@@ -111,8 +120,7 @@ class FakeWhatsApp:
 
     def reports(self, chance: random.Random | None = None) -> list[bytes]:
         """The bodies of all reports that are due, each one twice, in any order."""
-        with self._lock:
-            due, self._reports = self._reports * 2, []
+        due, self._reports = self._reports * 2, []
         (chance or random.Random()).shuffle(due)
         return [self.event(statuses=[report]) for report in due]
 
@@ -137,6 +145,16 @@ class FakeWhatsApp:
     def signature(self, body: bytes) -> str:
         return "sha256=" + hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
 
+    async def _tell(self, events: list[bytes]) -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            for body in events:
+                headers = {"content-type": "application/json", "x-hub-signature-256": self.signature(body)}
+                try:
+                    answer = await client.post(self.webhook, content=body, headers=headers)
+                    print(f"webhook: {answer.status_code}", flush=True)
+                except httpx.HTTPError as error:
+                    print(f"webhook: {type(error).__name__}", flush=True)
+
 
 def _fault(message: dict[str, Any]) -> int | None:
     if message.get("messaging_product") != "whatsapp" or not str(message.get("to", "")).isdigit():
@@ -153,8 +171,20 @@ def _fault(message: dict[str, Any]) -> int | None:
 
 
 def _error(code: int, status: int) -> Reply:
-    return _json(status, {"error": {"message": f"(#{code}) No", "type": "OAuthException", "code": code}})
+    return Reply(status, {"error": {"message": f"(#{code}) No", "type": "OAuthException", "code": code}})
 
 
-def _json(status: int, body: object) -> Reply:
-    return Reply(status, json.dumps(body).encode(), {"content-type": "application/json"})
+async def main(port: int, webhook: str) -> None:
+    """Serve until the process is ended."""
+    fake = FakeWhatsApp(webhook)
+    async with listening(fake, port) as address:
+        print(
+            f"WA_OFFLINE=0 WA_GRAPH_BASE={address} WA_PHONE_ID={fake.phone_id} WA_ACCESS_TOKEN={fake.token}"
+            f" WA_APP_SECRET={fake.app_secret}",
+            flush=True,
+        )
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8430, sys.argv[2] if len(sys.argv) > 2 else ""))
