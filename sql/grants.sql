@@ -117,12 +117,12 @@ grant execute on function
   ops.purge_idempotency_keys(int), ops.purge_rate_limits(int), ops.reopen_stalled_exceptions(int)
 to service_role;
 
--- Invoices: ops read them and say who issues them, the service issues them.
+-- Documents: ops read invoices and say who issues them, the service issues and stores.
 grant select on fin.invoices, fin.seller to authenticated, service_role;
 grant execute on function fin.set_seller(text, text, text, text, text, text, int) to authenticated, service_role;
 grant execute on function
   public.generate_invoice(text, uuid, uuid, text, boolean), public.record_invoice_document(uuid, text),
-  fin.claim_invoices_to_render(int)
+  fin.claim_invoices_to_render(int), public.record_storage_change(text, text)
 to service_role;
 
 -- Places: any key reads and searches, the service fills.

@@ -37,6 +37,7 @@ from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.rest.service import service_engine
 from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
+from src.adapters.postgres.storage import PostgresStorageTrail
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.resilience.cache import Caching
 from src.adapters.resilience.flights import SingleFlight
@@ -121,7 +122,13 @@ def create(settings: Settings | None = None) -> Litestar:
     loopback.application = application = Litestar(
         route_handlers=[
             *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
-            _mounted("/storage/v1", StorageRoutes(composed.storage, composed.links, authenticator, audit), composed),
+            _mounted(
+                "/storage/v1",
+                StorageRoutes(
+                    composed.storage, composed.links, PostgresStorageTrail(composed.database), authenticator, audit
+                ),
+                composed,
+            ),
             _mounted("/rest/v1", cast("Application", rest), composed),
             _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
             *health.routes([e.name for e in declared], readiness),

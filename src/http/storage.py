@@ -25,7 +25,7 @@ from src.http.edge import log_bug, seen_by
 from src.http.endpoint import Call
 from src.http.problems import MethodNotAllowed
 from src.ports.audit import AuditTrail
-from src.ports.storage import Links, Storage
+from src.ports.storage import Links, Storage, StorageTrail
 
 PREFIX = "/storage/v1/object/"
 LONGEST_LIFETIME = 366 * 24 * 3600
@@ -54,6 +54,7 @@ class StorageRoutes:
 
     storage: Storage
     links: Links
+    trail: StorageTrail
     authenticator: Authenticator
     audit: AuditTrail
 
@@ -118,11 +119,14 @@ class StorageRoutes:
                 return download(self.storage, await self.storage.head(name), call.headers, name.file_name)
             case "PUT":
                 name = _noted(call, path)
-                await self.storage.put(name, await wire.read_body(call.headers, receive), replace=True)
+                content = await wire.read_body(call.headers, receive)
+                await self.trail.record(call.context, "put", name)
+                await self.storage.put(name, content, replace=True)
                 return _json(msgspec.json.encode({"Key": str(name)}))
             case "DELETE":
                 name = _noted(call, path)
                 await self.storage.head(name)
+                await self.trail.record(call.context, "delete", name)
                 await self.storage.delete(name)
                 return _json(msgspec.json.encode({"message": "Successfully deleted"}))
             case _:

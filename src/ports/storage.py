@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Protocol
 
+from src.domain.context import Context
 from src.domain.storage import Link, ObjectName, StoredObject
 
 
@@ -22,6 +23,13 @@ class Storage(Protocol):
 
     async def listed(self, bucket: str, folder: str = "") -> list[StoredObject]:
         """All objects of a bucket, or of one folder in it, by path."""
+
+
+class StorageTrail(Protocol):
+    """Remembers which objects clients changed."""
+
+    async def record(self, context: Context, action: str, name: ObjectName) -> None:
+        """An object is about to be `put` or to be `delete`d. No change lacks its row; a row may lack its change."""
 
 
 class Links(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
+import asyncpg
 import httpx
 import jwt
 import pytest
@@ -85,6 +87,23 @@ async def test_a_link_opens_its_object_for_anybody(store: Api) -> None:
     assert answer.headers["cache-control"] == "private, no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_what_the_service_changes_by_hand_leaves_a_row_without_its_path(
+    store: Api, admin: asyncpg.Connection
+) -> None:
+    await put(store)
+    assert (await store.http.delete(OBJECT, headers=store.service)).status_code == 200
+    assert (await store.http.delete(OBJECT, headers=store.service)).status_code == 404
+    assert (await store.http.put(OBJECT, content=b"x", headers=store.ops)).status_code == 403
+    rows = await admin.fetch(
+        "select what, who, payload from audit.events where what like 'storage.%' and request_id <> '' order by id"
+    )
+    expected = {"bucket": "invoices", "object_sha256": hashlib.sha256(b"invoices/2026/INV-1.pdf").hexdigest()}
+    assert [(row["what"], row["who"], json.loads(row["payload"])) for row in rows] == [
+        ("storage.put", "service-role", expected),
+        ("storage.delete", "service-role", expected),
+    ]
 
 
 async def test_head_says_what_get_sends(store: Api) -> None:

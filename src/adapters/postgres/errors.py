@@ -46,6 +46,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "invoice_fixed": Conflict,
     "invoice_itinerary": Conflict,
     "invoice_kind": InputInvalid,
+    "storage_change": InputInvalid,
     "itinerary_known": NotFound,
     "itinerary_paid": NotFound,
     "ledger_by_hand": Conflict,
