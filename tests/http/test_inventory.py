@@ -82,10 +82,8 @@ async def test_a_hold_is_placed_once_for_each_user_and_key(api: Api, admin: asyn
     assert (await api.post("inventory-hold", unknown, api.user())).status_code == 404
 
 
-async def test_what_fixtures_said_is_never_served_live(live: Api, fake: FakeHbx, admin: asyncpg.Connection) -> None:
-    await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '1')")
-    assert (await live.post("inventory-search", SEARCH)).json()["source"] == "fixtures"
-    await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '0')")
+async def test_what_fixtures_said_is_never_served_live(api: Api, live: Api, fake: FakeHbx) -> None:
+    assert (await api.post("inventory-search", SEARCH)).json()["source"] == "fixtures"
     fake.behaviour = Behaviour("broken")
     refused = await live.post("inventory-search", SEARCH)
     assert (refused.status_code, refused.json()["code"]) == (504, "SUPPLIER_TIMEOUT")
