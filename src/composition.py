@@ -99,6 +99,7 @@ def compose(settings: Settings) -> Composed:
     hbx = HbxClient(_hbx_settings(settings))
     circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
     notifications.add("ecotrips_circuit", circuit.refresh)
+    metrics.gauge("ecotrips_circuit_open", "1 while hotels are not asked for", lambda: float(circuit.state != "closed"))
     return Composed(
         settings=settings,
         pools=pools,

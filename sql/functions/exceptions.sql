@@ -70,6 +70,7 @@ begin
     when 'payout' then "group".retry_payout(v_exception.cause)
     when 'message' then wa.retry_message(v_exception.cause)
     when 'sweep' then ops.retry_sweep(v_exception.cause)
+    when 'circuit' then inventory.retry_circuit(v_exception.cause)
     else false
   end;
   perform audit.record('exception.retried', jsonb_build_object(

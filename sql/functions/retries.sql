@@ -50,3 +50,17 @@ begin
 end;
 $$;
 comment on function ops.retry_sweep(text) is 'A sweep of the worker, named by itself: its back-off ends.';
+
+create or replace function inventory.retry_circuit(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  update inventory.circuit set cooldown_until = clock_timestamp(), version = version + 1, updated_at = clock_timestamp()
+  where name = p_cause and state = 'open' and forced is null;
+  if found then
+    perform pg_notify('ecotrips_circuit', p_cause);
+  end if;
+  return found;
+end;
+$$;
+comment on function inventory.retry_circuit(text) is 'An open circuit, named by itself: its rest ends, and the next call is its probe.';

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
-import re
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import httpx
 import pytest
 
 from src.adapters.hbx.client import signature
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.processes import ROOT, free_port
 
 STAY = {"checkIn": "2030-06-03", "checkOut": "2030-06-05"}
 OCCUPANCY = {"rooms": 1, "adults": 2, "children": 0}
@@ -186,21 +179,10 @@ def _signed(fake: FakeHbx) -> Mapping[str, str]:
     return {"api-key": fake.key, "x-signature": signature(fake.key, fake.secret, int(fake.clock()))}
 
 
-def test_it_runs_by_hand_and_is_told_what_to_do_wrong() -> None:
-    port = str(free_port())
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.hbx", port], cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            told: dict[str, Any] = dict(re.findall(r"(HBX_\w+)=(\S+)", process.stdout.readline()))
-            assert told["HBX_BASE_URL"] == f"http://127.0.0.1:{port}"
-            control = f"{told['HBX_BASE_URL']}/control"
-            assert httpx.put(control, json={"mode": "overloaded", "times": 1}).json()["mode"] == "overloaded"
-            assert httpx.put(control, json={"mode": "bored"}).status_code == 400
-            signed = signature(told["HBX_API_KEY"], told["HBX_API_SECRET"], int(time.time()))
-            headers = {"api-key": told["HBX_API_KEY"], "x-signature": signed}
-            status = f"{told['HBX_BASE_URL']}/hotel-api/1.0/status"
-            assert [httpx.get(status, headers=headers).status_code for _ in range(2)] == [503, 200]
-        finally:
-            process.kill()
+async def test_it_is_told_what_to_do_wrong(hotelbeds: Client) -> None:
+    told = await hotelbeds.http.put("/control", json={"mode": "overloaded", "times": 1})
+    assert told.json()["mode"] == "overloaded"
+    assert (await hotelbeds.http.put("/control", json={"mode": "bored"})).status_code == 400
+    assert (await hotelbeds.http.put("/control", json={"moood": "well"})).json()["unknown"] == ["moood"]
+    assert [(await hotelbeds.call("GET", "status")).status_code for _ in range(2)] == [503, 200]
+    assert (await hotelbeds.http.get("/control")).json()["calls"] == 2

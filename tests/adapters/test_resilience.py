@@ -101,6 +101,19 @@ async def test_a_spent_day_opens_the_circuit_without_another_call(
         )
 
 
+async def test_retrying_the_circuits_exception_lets_the_next_call_probe(
+    database: str, fake: FakeHbx, admin: asyncpg.Connection
+) -> None:
+    fake.behaviour = Behaviour("quota")
+    async with processes(database, fake, 1) as (one,):
+        with pytest.raises(QuotaSpent):
+            await one.supplier.ask(SEARCH)
+        fake.behaviour = Behaviour()
+        await admin.execute("select retry_exception(id, null) from ops.exceptions where kind = 'circuit'")
+        assert len((await one.supplier.ask(SEARCH)).hotels) == 3
+        assert await admin.fetchval("select status from ops.exceptions where kind = 'circuit'") == "resolved"
+
+
 async def test_failures_in_one_process_make_the_other_serve_stale_without_calling(
     database: str, fake: FakeHbx, admin: asyncpg.Connection
 ) -> None:

@@ -19,6 +19,7 @@ def blocks(kind: str) -> str:
 
 def test_every_command_of_the_operators_guide_works(tmp_path: Path) -> None:
     env = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"))
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     with command(tmp_path, "demo", ready="Try it in another terminal", env=env):
         shell = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", blocks("sh")],  # noqa: S607 - whichever bash the operator has
