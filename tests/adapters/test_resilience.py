@@ -109,9 +109,9 @@ async def test_retrying_the_circuits_exception_lets_the_next_call_probe(
         with pytest.raises(QuotaSpent):
             await one.supplier.ask(SEARCH)
         fake.behaviour = Behaviour()
-        await admin.execute("select retry_exception(id, null) from ops.exceptions where kind = 'circuit'")
+        await admin.execute("select retry_exception(id, null) from ops.exceptions where cause = 'hbx'")
         assert len((await one.supplier.ask(SEARCH)).hotels) == 3
-        assert await admin.fetchval("select status from ops.exceptions where kind = 'circuit'") == "resolved"
+        assert await admin.fetchval("select status from ops.exceptions where cause = 'hbx'") == "resolved"
 
 
 async def test_failures_in_one_process_make_the_other_serve_stale_without_calling(
