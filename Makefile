@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-15 test-docker test-faults check bench soak format lock clean
+.PHONY: help run test test-15 test-docker test-faults fuzz check bench soak format lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-docker: $(VENV)/.dev ## Run the tests nearest to the SQL through testcontai
 
 test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers; afterwards the books must be right
 	@$(BIN)/python -m pytest -m "heavy or not heavy" tests/faults
+
+fuzz: $(VENV)/.dev ## Ten thousand requests made up from the OpenAPI document
+	@FUZZ_REQUESTS=100 $(BIN)/python -m pytest -s tests/http/test_generated_requests.py
 
 check: $(VENV)/.dev ## Lint, types, architecture contracts, SQL checks
 	@$(BIN)/ruff check .

@@ -32,16 +32,16 @@ class BookingsInput(msgspec.Struct, frozen=True):
     page_size: PageSize = 20
 
 
-class Booking(msgspec.Struct, frozen=True):
+class Booking(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     itinerary_id: str
-    supplier: str | None
-    primary_supplier: str | None
-    start_date: date | None
-    end_date: date | None
-    traveler: str | None
+    supplier: str | msgspec.UnsetType = msgspec.UNSET
+    primary_supplier: str | msgspec.UnsetType = msgspec.UNSET
+    start_date: date | msgspec.UnsetType = msgspec.UNSET
+    end_date: date | msgspec.UnsetType = msgspec.UNSET
+    traveler: str | msgspec.UnsetType = msgspec.UNSET
     status: str
-    inventory_note: str | None
+    inventory_note: str | msgspec.UnsetType = msgspec.UNSET
     total_cents: int
     currency: str
     has_items: bool

@@ -73,7 +73,8 @@ class Endpoint:
     the structs that document it. `audit` names its AUDIT line, `per_minute` its limit for one caller. A POST honours
     Idempotency-Key; `atomic` says that one SQL call is its whole effect and answer, so that the first answer is kept in
     that call's own transaction. Others rest on the natural keys of their steps. `get` answers GET on the path of a
-    POST, for a provider that checks the address first; `largest_body` is in bytes.
+    POST, for a provider that checks the address first; `largest_body` is in bytes. `statuses` are those that come with
+    `answer`, `errors` the failures beyond those that any endpoint may give.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Endpoint:
     method: str = "POST"
     per_minute: int | None = None
     atomic: bool = False
+    statuses: tuple[int, ...] = (200,)
     errors: tuple[int, ...] = ()
     get: Run | None = None
     largest_body: int = wire.LARGEST_BODY

@@ -30,12 +30,12 @@ class ExceptionsInput(msgspec.Struct, frozen=True):
     page_size: PageSize = 20
 
 
-class OpsException(msgspec.Struct, frozen=True):
+class OpsException(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     type: str
     kind: str
     status: str
-    supplier: str | None
+    supplier: str | msgspec.UnsetType = msgspec.UNSET
     last_error: str
     occurred_at: str
     attempts: int

@@ -20,7 +20,7 @@ AmountCents = Annotated[
 Currency = Annotated[
     str,
     Meta(
-        pattern="^(USD|EUR|RWF)$",
+        pattern="^([Uu][Ss][Dd]|[Ee][Uu][Rr]|[Rr][Ww][Ff])$",
         description="ISO 4217 code, any letter case; RWF has no minor unit",
         examples=["USD"],
         extra={"normalise": str.upper, "message": "{name} must be USD|EUR|RWF"},

@@ -13,7 +13,7 @@ from src.domain.errors import InputInvalid, NotAllowed
 from src.domain.messaging import MessageRequest, Template, send_message
 from src.http.decode import from_body, from_query
 from src.http.endpoint import Access, Answer, Call, Endpoint
-from src.http.messaging_events import EventInput, events_of
+from src.http.messaging_events import WhatsAppEventInput, events_of
 from src.ports.messaging import Messages, Sender
 from src.ports.switches import Switches
 
@@ -137,13 +137,14 @@ def endpoints(
             MessageAnswer,
             access=Access.SERVICE,
             per_minute=60,
+            statuses=(200, 202),
             errors=(409, 502),
         ),
         Endpoint(
             "wa-webhook",
             "wa.webhook",
             receive,
-            EventInput,
+            WhatsAppEventInput,
             EventAnswer,
             access=Access.OPEN,
             get=challenge,

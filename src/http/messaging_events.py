@@ -42,30 +42,30 @@ class _Status(msgspec.Struct):
     errors: list[_Failure] = []
 
 
-class _Value(msgspec.Struct):
+class WhatsAppValue(msgspec.Struct):
     messages: list[msgspec.Raw] = []
     statuses: list[msgspec.Raw] = []
 
 
-class _Change(msgspec.Struct):
-    value: _Value = msgspec.field(default_factory=_Value)
+class WhatsAppChange(msgspec.Struct):
+    value: WhatsAppValue = msgspec.field(default_factory=WhatsAppValue)
 
 
-class _Entry(msgspec.Struct):
-    changes: list[_Change] = []
+class WhatsAppEntry(msgspec.Struct):
+    changes: list[WhatsAppChange] = []
 
 
-class EventInput(msgspec.Struct):
+class WhatsAppEventInput(msgspec.Struct):
     """Meta's envelope: `entry[].changes[].value` holds `messages` and `statuses`."""
 
-    entry: list[_Entry]
+    entry: list[WhatsAppEntry]
     object: str = "whatsapp_business_account"
 
 
 def events_of(body: bytes) -> tuple[list[Inbound], list[Report]]:
     """Inbound messages and reports. What cannot be understood is left out. Raises InputInvalid for no envelope."""
     try:
-        envelope = msgspec.json.decode(body, type=EventInput)
+        envelope = msgspec.json.decode(body, type=WhatsAppEventInput)
     except msgspec.DecodeError:
         message = "The body is not an event of WhatsApp"
         raise InputInvalid(message) from None

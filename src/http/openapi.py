@@ -1,36 +1,115 @@
-"""The OpenAPI 3.1 document of /functions/v1, made once at start from the endpoints' declarations."""
+"""The OpenAPI 3.1 document, made once at start from the endpoints' declarations.
+
+examples.json holds calls as they were really made (`python -m tests.examples` makes it again), neighbours.json what is
+no function: storage, the caller, health. `/rest/v1` describes itself, at its root, from the database's catalog.
+"""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
 from src.http.endpoint import Access, Endpoint
+from src.http.me import User
 from src.http.problems import TABLE, Problem
+from src.http.storage import SignInput
+from src.http.storage_problems import StorageProblem
 
 OTHER_CODES = dict.fromkeys((405, 408, 413, 415), "INPUT_INVALID")
-ALWAYS_POSSIBLE = (400, 401, 403, 405, 408, 413, 415, 429, 500, 503)
+OF_EVERY_METHOD = (400, 405, 429, 500, 503)
+OF_KNOWN_CALLERS = (401, 403)
+OF_BODIES = (408, 409, 413, 415)
+MEANINGS = {
+    400: "The input is at fault; `errors` lists every fault",
+    401: "No valid key or token",
+    402: "The card was declined",
+    403: "The caller has no right to this",
+    404: "No such thing, or not the caller's",
+    405: "Another method is wanted; see `Allow`",
+    408: "The body came too slowly",
+    409: "Not possible in this state, or an Idempotency-Key used for something else",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    429: "Too many calls; wait `Retry-After` seconds",
+    500: "A fault of ours",
+    502: "The provider failed or refused",
+    503: "Try again after `Retry-After` seconds",
+    504: "The supplier did not answer in time",
+}
+REQUEST_ID_EXAMPLE = "7c0a0f5e-5f0e-4f3c-9f3c-0d1f8f6f2a11"
+FOLDER = Path(__file__).parent
+SCHEMAS = "#/components/schemas/{name}"
+JSON = "application/json"
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """Path items, and the responses that they refer to."""
+
+    paths: dict[str, object]
+    responses: dict[str, object]
+
+
+class Example(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that was really made: query or body, and its answer."""
+
+    answer: dict[str, object]
+    query: dict[str, str] = {}
+    body: dict[str, object] | None = None
 
 
 def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, object]:
     """The whole document as JSON-ready objects."""
     listed = list(endpoints)
-    structs = [kind for e in listed for kind in (e.input, e.answer) if kind is not None]
-    _, components = msgspec.json.schema_components([*structs, Problem], ref_template="#/components/schemas/{name}")
+    bodies = [e.input for e in listed if e.input is not None and e.method != "GET"]
+    structs = [*bodies, *(e.answer for e in listed)]
+    _, schemas = msgspec.json.schema_components(
+        [*structs, Problem, StorageProblem, SignInput, User], ref_template=SCHEMAS
+    )
+    examples = msgspec.json.decode((FOLDER / "examples.json").read_bytes(), type=dict[str, Example])
+    neighbours = msgspec.json.decode((FOLDER / "neighbours.json").read_bytes(), type=Neighbours)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "ecoTrips Ops",
             "version": version,
-            "description": "Backend of a tour operator's ops console. Amounts are minor units; times are ISO 8601 UTC.",
+            "summary": "Backend of a tour operator's ops console",
+            "description": "Amounts are minor units of their currency; times are ISO 8601 UTC. Body fields may also be "
+            "spelled in camelCase. Every call leaves one AUDIT line with the answer's `request_id`. The tables, views "
+            "and functions of /rest/v1 are described at /rest/v1/.",
+            "contact": {"name": "ecoTrips Ops"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "security": [{"apikey": []}, {"bearer": []}],
-        "tags": [{"name": "functions"}],
-        "paths": {f"/functions/v1/{e.name}": {e.method.lower(): _operation(e)} for e in listed},
+        "tags": [
+            {"name": "functions", "description": "What operators and clients do"},
+            {"name": "storage", "description": "Stored documents and their signed links"},
+            {"name": "service", "description": "Who is calling, and whether the service is well"},
+        ],
+        "paths": {
+            **{f"/functions/v1/{e.name}": _path_item(e, examples.get(e.name)) for e in listed},
+            **neighbours.paths,
+        },
         "components": {
-            "schemas": components,
+            "schemas": schemas,
+            "responses": {
+                **{f"Problem{status}": _problem(status) for status in MEANINGS},
+                **neighbours.responses,
+            },
+            "headers": {
+                "RequestId": {"description": "This call's id, in its AUDIT line too", "schema": {"type": "string"}},
+                "RetryAfter": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}},
+            },
+            "parameters": {
+                "IdempotencyKey": {
+                    "name": "Idempotency-Key",
+                    "in": "header",
+                    "description": "The first answer for this key is given again for 24 hours",
+                    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+                    "example": "order-4711",
+                }
+            },
             "securitySchemes": {
                 "apikey": {
                     "type": "apiKey",
@@ -44,39 +123,65 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, object]:
     }
 
 
-def _operation(endpoint: Endpoint) -> dict[str, object]:
-    text = inspect.getdoc(endpoint.run) or endpoint.name
-    summary, _, rest = text.partition("\n")
-    who = endpoint.access.value if isinstance(endpoint.access, Access) else "decided by the switches in force"
-    operation: dict[str, object] = {
-        "operationId": endpoint.name,
-        "tags": ["functions"],
-        "summary": summary.rstrip("."),
-        "description": f"{rest.strip()}\n\nCaller: {who}.".strip(),
-        "responses": {
-            "200": {
-                "description": "Done",
-                "headers": {"x-request-id": {"schema": {"type": "string"}}},
-                "content": {"application/json": {"schema": _reference(endpoint.answer)}},
+def _path_item(endpoint: Endpoint, example: Example | None) -> dict[str, object]:
+    item: dict[str, object] = {endpoint.method.lower(): _operation(endpoint, example)}
+    if endpoint.get is not None:
+        text = inspect.getdoc(endpoint.get) or endpoint.name
+        item["get"] = {
+            **_described(f"{endpoint.name}-challenge", text, "functions"),
+            "security": [],
+            "parameters": [
+                {"name": f"hub.{name}", "in": "query", "schema": {"type": "string"}}
+                for name in ("mode", "verify_token", "challenge")
+            ],
+            "responses": {
+                "200": {"description": "The challenge", "content": {"text/plain": {"schema": {"type": "string"}}}},
+                **_problems(*OF_EVERY_METHOD, 403),
             },
-            **{str(status): _failure(status) for status in sorted({*ALWAYS_POSSIBLE, *endpoint.errors})},
-        },
-    }
+        }
+    return item
+
+
+def _operation(endpoint: Endpoint, example: Example | None) -> dict[str, object]:
+    text = inspect.getdoc(endpoint.run) or endpoint.name
+    who = endpoint.access.value if isinstance(endpoint.access, Access) else "decided by the switches in force"
+    operation = _described(endpoint.name, f"{text}\n\nCaller: {who}.", "functions")
+    possible = {*OF_EVERY_METHOD, *endpoint.errors}
     if endpoint.access is Access.OPEN:
         operation["security"] = []
-    if endpoint.input is None:
-        return operation
-    if endpoint.method == "GET":
-        operation["parameters"] = _parameters(endpoint.input)
     else:
-        operation["parameters"] = [
-            {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}
-        ]
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _reference(endpoint.input)}},
+        possible.update(OF_KNOWN_CALLERS)
+    if endpoint.method == "GET":
+        if endpoint.input is not None:
+            operation["parameters"] = _parameters(endpoint.input)
+    else:
+        possible.update(OF_BODIES)
+        operation["parameters"] = [{"$ref": "#/components/parameters/IdempotencyKey"}]
+        if endpoint.input is not None:
+            shown = {} if example is None or example.body is None else {"example": example.body}
+            content = {JSON: {"schema": _reference(endpoint.input), **shown}}
+            operation["requestBody"] = {"required": True, "content": content}
+    shown = {} if example is None else {"example": example.answer}
+    answers: dict[str, object] = {
+        str(status): {
+            "description": "Done" if status == endpoint.statuses[0] else MEANINGS.get(status, "Taken, not yet done"),
+            "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
+            "content": {JSON: {"schema": _answer_schema(endpoint.answer, status), **shown}},
         }
+        for status in endpoint.statuses
+    }
+    operation["responses"] = {**_problems(*possible), **answers}
     return operation
+
+
+def _answer_schema(kind: type[msgspec.Struct], status: int) -> Mapping[str, object]:
+    schema = _reference(kind)
+    return {"anyOf": [schema, _reference(Problem)]} if status in MEANINGS else schema
+
+
+def _described(name: str, text: str, tag: str) -> dict[str, object]:
+    summary, _, rest = text.partition("\n")
+    return {"operationId": name, "tags": [tag], "summary": summary.rstrip("."), "description": rest.strip() or summary}
 
 
 def _parameters(kind: type[msgspec.Struct]) -> list[dict[str, object]]:
@@ -88,13 +193,23 @@ def _parameters(kind: type[msgspec.Struct]) -> list[dict[str, object]]:
     ]
 
 
-def _reference(kind: type[msgspec.Struct]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+def _reference(kind: type[msgspec.Struct]) -> dict[str, object]:
+    return {"$ref": SCHEMAS.format(name=kind.__name__)}
 
 
-def _failure(status: int) -> dict[str, object]:
-    codes = {code for _, of_code, code in TABLE if of_code == status} or {OTHER_CODES.get(status, "UNKNOWN")}
+def _problems(*statuses: int) -> dict[str, object]:
+    return {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(set(statuses))}
+
+
+def _problem(status: int) -> dict[str, object]:
+    codes = sorted({code for _, of_code, code in TABLE if of_code == status} or {OTHER_CODES.get(status, "UNKNOWN")})
+    message = MEANINGS[status]
+    example = Problem(code=codes[0], error=message, errors=[message], request_id=REQUEST_ID_EXAMPLE)
+    headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+    if status in (429, 503):
+        headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
     return {
-        "description": "|".join(sorted(codes)),
-        "content": {"application/json": {"schema": _reference(Problem)}},
+        "description": f"{message} ({' or '.join(codes)})",
+        "headers": headers,
+        "content": {JSON: {"schema": _reference(Problem), "example": msgspec.to_builtins(example)}},
     }

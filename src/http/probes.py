@@ -56,7 +56,16 @@ def endpoints(functions: Sequence[str], ask: Ask) -> list[Endpoint]:
         return Answer(msgspec.json.encode(answer), status=503 if failed else 200)
 
     return [
-        Endpoint("synthetics-probe", "synthetics.probe", probe, None, ProbeAnswer, access=Access.SERVICE, method="GET")
+        Endpoint(
+            "synthetics-probe",
+            "synthetics.probe",
+            probe,
+            None,
+            ProbeAnswer,
+            access=Access.SERVICE,
+            method="GET",
+            statuses=(200, 503),
+        )
     ]
 
 

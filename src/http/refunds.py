@@ -43,7 +43,10 @@ class RefundAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     currency: str
     status: str
     mode: str
+    requested_at: str
+    payment_intent: str | msgspec.UnsetType = msgspec.UNSET
     provider_ref: str | msgspec.UnsetType = msgspec.UNSET
+    provider_refund_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class OpsRefundAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,7 +56,15 @@ class OpsRefundAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str
     payment_id: str | msgspec.UnsetType = msgspec.UNSET
     refund_id: str | msgspec.UnsetType = msgspec.UNSET
+    amount_cents: int | msgspec.UnsetType = msgspec.UNSET
+    refunded_cents: int | msgspec.UnsetType = msgspec.UNSET
+    currency: str | msgspec.UnsetType = msgspec.UNSET
     status: str | msgspec.UnsetType = msgspec.UNSET
+    mode: str | msgspec.UnsetType = msgspec.UNSET
+    requested_at: str | msgspec.UnsetType = msgspec.UNSET
+    payment_intent: str | msgspec.UnsetType = msgspec.UNSET
+    provider_ref: str | msgspec.UnsetType = msgspec.UNSET
+    provider_refund_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class MockAnswer(msgspec.Struct, frozen=True):
@@ -104,6 +115,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
             RefundAnswer,
             access=Access.SERVICE,
             per_minute=3,
+            statuses=(200, 202),
             errors=(404, 409, 502),
         ),
         Endpoint(
@@ -114,6 +126,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
             OpsRefundAnswer,
             access=ops_unless(switches, "OPS_REFUND_MODE", "mock"),
             per_minute=3,
+            statuses=(200, 202),
             errors=(404, 409, 502),
         ),
     ]

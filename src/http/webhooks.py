@@ -35,7 +35,7 @@ KEPT = (
 KEPT_METADATA = ("payment_id", "refund_id")
 
 
-class EventInput(msgspec.Struct, frozen=True):
+class StripeEventInput(msgspec.Struct, frozen=True):
     """`data` holds Stripe's `object`, or in mock mode the runbook's `payment_id` and `payment_intent`."""
 
     type: Annotated[str, Meta(min_length=1, max_length=255, examples=["payment_intent.succeeded"])]
@@ -44,10 +44,11 @@ class EventInput(msgspec.Struct, frozen=True):
     created: Annotated[int, Meta(ge=0, le=LAST_SECOND)] | None = None
 
 
-class WebhookAnswer(msgspec.Struct, frozen=True):
+class WebhookAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     ok: bool
     request_id: str
     result: str
+    payment_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) -> list[Endpoint]:
@@ -65,7 +66,7 @@ def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) ->
                 raise InputInvalid(INVALID)
         elif await switches.value("STRIPE_MOCK_MODE") != "1":
             raise InputInvalid(INVALID)
-        event = _event(from_body(EventInput, call.body), signed=signatures.required)
+        event = _event(from_body(StripeEventInput, call.body), signed=signatures.required)
         call.note(type=event.type)
         applied = await webhooks.apply(call.context.as_service(), event)
         call.note(
@@ -83,7 +84,7 @@ def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) ->
             "stripe-webhook",
             "stripe.webhook",
             receive,
-            EventInput,
+            StripeEventInput,
             WebhookAnswer,
             access=access,
             per_minute=20 * 60,
@@ -91,7 +92,7 @@ def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) ->
     ]
 
 
-def _event(given: EventInput, *, signed: bool) -> PaymentEvent:
+def _event(given: StripeEventInput, *, signed: bool) -> PaymentEvent:
     found = given.data.get("object")
     if isinstance(found, dict):
         if given.id is None:
@@ -118,7 +119,7 @@ def _event(given: EventInput, *, signed: bool) -> PaymentEvent:
     )
 
 
-def _stripe_event(given: EventInput, identity: str, found: Mapping[str, object], *, signed: bool) -> PaymentEvent:
+def _stripe_event(given: StripeEventInput, identity: str, found: Mapping[str, object], *, signed: bool) -> PaymentEvent:
     metadata = found.get("metadata")
     ours = {name: metadata[name] for name in KEPT_METADATA if name in metadata} if isinstance(metadata, dict) else {}
     kept: dict[str, object] = {name: found[name] for name in KEPT if isinstance(found.get(name), str | int)}
@@ -146,7 +147,7 @@ def _stripe_event(given: EventInput, identity: str, found: Mapping[str, object],
     )
 
 
-def _time(given: EventInput) -> datetime | None:
+def _time(given: StripeEventInput) -> datetime | None:
     return None if given.created is None else datetime.fromtimestamp(given.created, UTC)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,40 +14,15 @@ from postgrest import APIError, CountMethod, SyncPostgrestClient
 
 from tests.conftest import ANON_KEY, ITINERARY, OPS_USER, OTHER_TRAVELLER, SERVICE_KEY, TRAVELLER, token
 from tests.http.rest.test_standalone import bearer, standalone
+from tests.npm import installed
 from tests.processes import server
 
 CLIENTS = Path(__file__).with_name("clients")
 LEAST_CALLS = 60
 
 
-def installed() -> Path:
-    """A folder with the npm packages of clients/package.json, kept between runs under a name of its contents."""
-    manifest = CLIENTS / "package.json"
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ecotrips-clients"
-    folder = cache / hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
-    if (folder / "complete").exists():
-        return folder
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        return _missing("node and npm are not installed")
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(manifest, folder)
-    install = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode:
-        return _missing(f"npm install failed: {done.stderr}")
-    (folder / "complete").touch()
-    return folder
-
-
-def _missing(reason: str) -> Path:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(f"THE JAVASCRIPT CLIENTS WERE NOT TRIED: {reason}")
-
-
 def test_javascript_clients(database: str, world_database: str, tmp_path: Path) -> None:
-    folder = installed()
+    folder = installed(CLIENTS / "package.json")
     with server(database, tmp_path) as ours, standalone(world_database, tmp_path) as foreign:
         suite = {
             "service": ours.address,

@@ -1,0 +1,41 @@
+"""Programs from npm that tests run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 240  # seconds
+
+
+def installed(manifest: Path) -> Path:
+    """A folder with the packages of a package.json, kept between runs under a name of its contents.
+
+    Skips, or fails in CI, where there is no node or the packages cannot be had.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ecotrips-npm"
+    folder = cache / hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
+    if (folder / "complete").exists():
+        return folder
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        return _missing("node and npm are not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(manifest, folder)
+    install = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    if done.returncode:
+        return _missing(f"npm install failed: {done.stderr}")
+    (folder / "complete").touch()
+    return folder
+
+
+def _missing(reason: str) -> Path:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(f"WHAT NEEDS NPM WAS NOT TRIED: {reason}")
