@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -173,6 +174,24 @@ async def test_a_refund_made_in_the_providers_dashboard_is_adopted(live: Live) -
     assert await live.sums() == (25000, 7000, 0)
     too_much = await live.refund(payment, 18001)
     assert (too_much.status_code, len(live.stripe.refunds)) == (400, 1)
+
+
+async def test_32_refunds_at_once_give_back_what_was_captured_at_most(live: Live) -> None:
+    payment = await live.paid()
+    chance = random.Random(11)
+    amounts = [chance.randint(100, 3000) for _ in range(32)]
+    # Some fail in transit, some answers are lost after the work.
+    live.stripe.plan.extend(chance.choices(["ok", 503, "hang_up", "hang_up_before"], [4, 1, 1, 1], k=40))
+    answers = await asyncio.gather(*(live.refund(payment, cents) for cents in amounts))
+    assert {200, 400} <= {answer.status_code for answer in answers} <= {200, 202, 400}
+    live.stripe.plan.clear()
+    await live.sweep()
+    given_back = sum(answer.json()["amount_cents"] for answer in answers if answer.status_code != 400)
+    assert await live.sums() == (25000, given_back, 0)
+    assert live.stripe.refunded(payment["payment_intent"]) == given_back <= 25000 < sum(amounts)
+    assert {refund["metadata"]["refund_id"] for refund in live.stripe.refunds.values()} == {
+        answer.json()["refund_id"] for answer in answers if answer.status_code != 400
+    }
 
 
 @pytest.mark.parametrize("secrets", [(OLD,), (NEW,), ("whsec_other", NEW)])
