@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import jwt
 import pytest
+from hypothesis import settings
 from litestar import Litestar
 
 from src.app import create
@@ -24,6 +25,8 @@ OPS_USER = "22222222-2222-4222-8222-222222222222"
 TRAVELLER = "33333333-3333-4333-8333-333333333333"
 OTHER_TRAVELLER = "44444444-4444-4444-8444-444444444444"
 ITINERARY = "11111111-1111-4111-8111-111111111111"
+
+settings.register_profile("thorough", max_examples=1000)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 import httpx
 
@@ -60,6 +61,7 @@ class FakeStripe:
     plan: deque[int | str] = field(default_factory=deque)
     intents: dict[str, Json] = field(default_factory=dict)
     refunds: dict[str, Json] = field(default_factory=dict)
+    disputes: dict[str, Json] = field(default_factory=dict)
     transfers: dict[str, Json] = field(default_factory=dict)
     events: list[Json] = field(default_factory=list)
     keys: dict[str, Kept] = field(default_factory=dict)
@@ -135,8 +137,7 @@ class FakeStripe:
                 case "confirm":
                     return self.confirm(intent["id"], given.get("payment_method", "pm_card_visa"))
                 case "cancel":
-                    intent["status"] = "canceled"
-                    self._happened("payment_intent.canceled", intent)
+                    return self.cancel(intent["id"])
             return intent
         if found := re.fullmatch(r"refunds/(re_\w+)", path):
             return self._found(self.refunds, found[1])
@@ -171,10 +172,21 @@ class FakeStripe:
         self._happened("payment_intent.succeeded", intent)
         return intent
 
+    def cancel(self, intent_id: str) -> Json:
+        """Nobody pays any more."""
+        intent = self.intents[intent_id]
+        if intent["status"] in ("succeeded", "canceled"):
+            raise Refused(400, "invalid_request_error", "payment_intent_unexpected_state")
+        intent["status"] = "canceled"
+        self._happened("payment_intent.canceled", intent)
+        return intent
+
     def _create_refund(self, given: Json) -> Json:
         intent = self._found(self.intents, given.get("payment_intent", ""))
         left = intent["amount_received"] - self.refunded(intent["id"])
         amount = int(given.get("amount", left))
+        if any(d["payment_intent"] == intent["id"] and d["status"] != "won" for d in self.disputes.values()):
+            raise Refused(400, "invalid_request_error", "charge_disputed")
         if left == 0:
             raise Refused(400, "invalid_request_error", "charge_already_refunded")
         if not 0 < amount <= left:
@@ -189,6 +201,12 @@ class FakeStripe:
             "metadata": given.get("metadata", {}),
         }
         self.refunds[refund["id"]] = refund
+        charge = {"id": f"ch{intent['id'][2:]}", "object": "charge", "amount": intent["amount_received"]}
+        shared = {name: intent[name] for name in ("currency", "metadata")}
+        self._happened(
+            "charge.refunded",
+            charge | shared | {"payment_intent": intent["id"], "amount_refunded": self.refunded(intent["id"])},
+        )
         self._happened("refund.created", refund)
         return refund
 
@@ -222,6 +240,7 @@ class FakeStripe:
             "payment_intent": intent_id,
             "status": status,
         }
+        self.disputes[found["id"]] = found
         self._happened("charge.dispute.closed" if identity else "charge.dispute.created", found)
         return found
 
@@ -291,7 +310,7 @@ def error(kind: str, code: str = "") -> Json:
 
 
 def new_id(kind: str) -> str:
-    return f"{kind}_{random.getrandbits(80):020x}"
+    return f"{kind}_{uuid4().hex[:20]}"
 
 
 async def main(port: int) -> None:
