@@ -59,6 +59,20 @@ async def test_a_changed_function_is_applied_again_with_its_grants(empty: str, s
     assert await run(empty, sql) == ["functions/audit.sql", "policies.sql", "grants.sql"]
 
 
+async def test_a_function_with_a_new_parameter_replaces_the_one_without(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    changed = sql / "functions" / "permits.sql"
+    text = changed.read_text()
+    assert "permits.one_line(p_text text)" in text
+    text = text.replace("permits.one_line(p_text text)", "permits.one_line(p_text text, p_most int default 500)")
+    changed.write_text(text.replace("permits.one_line(text)", "permits.one_line(text, int)"))
+    await run(empty, sql)
+    connection = await asyncpg.connect(empty)
+    found = await connection.fetch("select oid::regprocedure::text from pg_proc where proname = 'one_line'")
+    assert [row[0] for row in found] == ["permits.one_line(text,integer)"]
+    await connection.close()
+
+
 async def test_a_failing_file_leaves_nothing_of_itself_and_is_named(empty: str, sql: Path) -> None:
     (sql / "migrations" / "9999_broken.sql").write_text("create table meta.half (id int); select 1 / 0;")
     with pytest.raises(apply.ApplyError, match=r"migrations/9999_broken\.sql: division by zero"):

@@ -1,7 +1,7 @@
 """Brings a database to the SQL this code ships: migrations once, functions, views, policies and grants when changed.
 
 The roles come first, as often as anything changes. Each file runs in its own transaction, exactly as `psql -f` would
-run it; `meta.applied` remembers the digests.
+run it; `meta.applied` remembers the digests. Overloads of one function stand in one file.
 """
 
 from __future__ import annotations
@@ -141,6 +141,8 @@ async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, or
             if file.name != SCHEMAS_FILE:
                 await connection.execute("set local role ecotrips_owner")
             await connection.execute(file.text)
+            if not _is_migration(file):
+                await _drop_former_signatures(connection)
             await connection.execute("reset role")
             await connection.execute(
                 "insert into meta.applied (file, digest, ordinal) values ($1, $2, $3)"
@@ -153,6 +155,21 @@ async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, or
     except asyncpg.PostgresError as error:
         message = f"{file.name}: {error}"
         raise ApplyError(message) from error
+
+
+FORMER_SIGNATURES = """
+select format('drop function %s', p.oid::regprocedure) from pg_proc p
+where p.xmin <> pg_current_xact_id()::xid and exists (
+  select from pg_proc made
+  where made.pronamespace = p.pronamespace and made.proname = p.proname and made.xmin = pg_current_xact_id()::xid
+)
+"""
+
+
+async def _drop_former_signatures(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """A function with a new parameter replaces the one without: two of them would make every call ambiguous."""
+    for row in await connection.fetch(FORMER_SIGNATURES):
+        await connection.execute(row[0])
 
 
 async def _set_passwords(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
