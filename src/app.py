@@ -74,16 +74,21 @@ from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
+from src.http.front import Front
 from src.http.loopback import Loopback
 from src.http.me import CurrentUser
 from src.http.observe import Application, observed
+from src.http.rest.application import Asgi
+from src.http.rest.cors import Cors
 from src.http.rest.service import service_application
 from src.http.storage import StorageRoutes
 from src.ports.inventory import Supplier
 from src.settings import Settings, from_environment
 
+REST = "/rest/v1"
 
-def create(settings: Settings | None = None) -> Litestar:
+
+def create(settings: Settings | None = None) -> Front:
     """The application, ready to serve. Without settings it reads the environment (what the server does)."""
     if settings is None:
         settings = from_environment()
@@ -119,7 +124,7 @@ def create(settings: Settings | None = None) -> Litestar:
         finally:
             await composed.close()
 
-    loopback.application = application = Litestar(
+    application = Litestar(
         route_handlers=[
             *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
             _mounted(
@@ -129,7 +134,6 @@ def create(settings: Settings | None = None) -> Litestar:
                 ),
                 composed,
             ),
-            _mounted("/rest/v1", cast("Application", rest), composed),
             _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
             *health.routes([e.name for e in declared], readiness),
             metrics_route.route(composed.metrics, PostgresServiceLevels(composed.database), settings.metrics_token),
@@ -141,7 +145,10 @@ def create(settings: Settings | None = None) -> Litestar:
         exception_handlers={HTTPException: _unknown_path},
         logging_config=None,
     )
-    return application
+    origins = tuple(origin.encode() for origin in settings.cors_origins)
+    mounted = observed(cast("Application", Cors(rest, origins) if origins else rest), REST, composed.observer)
+    loopback.application = front = Front(application, REST, cast("Asgi", mounted))
+    return front
 
 
 def _mounted(path: str, application: Application, composed: Composed, *, mount: bool = True) -> ASGIRouteHandler:

@@ -18,6 +18,7 @@ from litestar import Litestar
 
 from src.app import create
 from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
+from src.http.front import Front
 from src.logins import login_dsn
 from tests import postgres
 
@@ -93,7 +94,7 @@ class Api:
     """A client of the composed application, with the headers of each kind of caller."""
 
     http: httpx.AsyncClient
-    app: Litestar
+    app: Front
 
     anonymous: ClassVar = {"apikey": ANON_KEY}
     service: ClassVar = {"apikey": SERVICE_KEY, "authorization": f"Bearer {SERVICE_KEY}"}
@@ -140,7 +141,7 @@ async def serving(dsn: str, **changes: object) -> AsyncIterator[Api]:
     """The composed application on a database; `changes` are settings."""
     app = create(postgres.settings(dsn, **changes))
     async with (
-        lifespan(app),
+        lifespan(app.application),
         httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://testserver") as client,
     ):
         yield Api(client, app)

@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 import httpx
-from litestar.types import ASGIApp
+
+from src.http.rest.application import Asgi
 
 # What an inner request takes over from the outer one; the rest describes a body that it does not have.
 KEPT = frozenset({b"apikey", b"authorization"})
@@ -12,7 +13,7 @@ KEPT = frozenset({b"apikey", b"authorization"})
 class Loopback:
     """Asks `application`, which is set once it is made."""
 
-    application: ASGIApp | None = None
+    application: Asgi | None = None
 
     async def __call__(self, path: str, headers: dict[bytes, bytes]) -> int:
         """The status that a GET of `path` gets."""

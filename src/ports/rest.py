@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,14 +41,17 @@ class RestEngine(Protocol):
     def routine(self, job: Job) -> Routine:
         """The function a request calls. Raises RestError PGRST202 or PGRST203."""
 
+    def recall(self, request: Request) -> tuple[Job, Prepared] | None:
+        """What reading and preparing a request would give, where that is known already."""
+
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request. Raises RestError for what the catalog does not have."""
 
-    async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
+    def run(self, job: Job, prepared: Prepared, identity: Identity) -> Awaitable[ResultSet]:
         """Run it in one transaction as the caller. Raises RestError for whatever the database refuses."""
 
     def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
         """The rows of a read as NDJSON, in pieces, with memory that does not grow with them."""
 
-    async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
+    def visible(self, request: Request, schema: str, identity: Identity) -> Awaitable[Visible]:
         """What of a schema the caller may use."""

@@ -93,11 +93,16 @@ Path = tuple[str, ...]
 
 
 class Window(NamedTuple):
-    """LIMIT and OFFSET of one level as positions of values; -1 where there is none. The root's path is ()."""
+    """LIMIT and OFFSET of one level as positions of values; -1 where there is none. The root's path is ().
+
+    `rows` is a limit that is part of the plan: a page of a usual size. Postgres plans a statement anew at every call
+    when it does not know how few rows are wanted.
+    """
 
     path: Path
     limit: int = -1
     offset: int = -1
+    rows: int | None = None
 
 
 class Plan(NamedTuple):

@@ -18,16 +18,21 @@ Pair = tuple[str, str | None]
 RESERVED = frozenset({"select", "columns", "on_conflict"})
 ALL_COLUMNS = (SelectField(Field("*")),)
 EVERYTHING = Range()
+# Larger limits are values like any other: few shapes of a request have them.
+LARGEST_PLANNED_PAGE = 1000
 PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
 class Query(NamedTuple):
-    """`values` are what the plan's positions refer to; `arguments` are the parameters that are no filters (RPC)."""
+    """`values` are what the plan's positions refer to; `arguments` are the parameters that are no filters (RPC).
+
+    `location` is the query string as Content-Location gives it: sorted by name.
+    """
 
     plan: Plan
     values: tuple[str | int, ...]
     arguments: tuple[tuple[str, str], ...]
-    pairs: tuple[Pair, ...]
+    location: str
     range: Range
     filter_names: frozenset[str]
     has_logic: bool
@@ -58,11 +63,11 @@ def pairs_of(raw: bytes) -> list[Pair]:
 def _pair(part: str, *, encoded: bool) -> Pair:
     key, equals, value = part.partition("=")
     if encoded:
-        key, value = _decoded(key), _decoded(value)
+        key, value = decoded(key), decoded(value)
     return key, value if equals else None
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
     if "+" in text:
         text = text.replace("+", " ")
     return unquote_to_bytes(text).decode() if "%" in text else text
@@ -120,7 +125,7 @@ class _Reader:
             plan,
             tuple(self._values),
             tuple(self._arguments),
-            tuple(pairs),
+            _canonical(pairs),
             window,
             frozenset(self._names),
             self._has_logic,
@@ -163,14 +168,18 @@ class _Reader:
     def _root_window(self, window: Range) -> list[Window]:
         if window.everything:
             return []
-        return [Window((), self._position(window.limit), self._position(window.offset or None))]
+        return [self._window((), window.limit, window.offset or None)]
 
     def _windows(self) -> list[Window]:
         windows = []
         for head, bounds in self._bounds.items():
             limit, offset = number(bounds.get("limit", "")), number(bounds.get("offset", ""))
-            windows.append(Window(_path(head), self._position(limit), self._position(offset)))
+            windows.append(self._window(_path(head), limit, offset))
         return windows
+
+    def _window(self, path: Path, limit: int | None, offset: int | None) -> Window:
+        rows = limit if limit is not None and 0 <= limit <= LARGEST_PLANNED_PAGE else None
+        return Window(path, self._position(limit if rows is None else None), self._position(offset), rows)
 
     def _position(self, value: int | None) -> int:
         if value is None:
@@ -186,8 +195,7 @@ def _path(head: str) -> Path:
     return (*path, field.name)
 
 
-def canonical(pairs: tuple[Pair, ...]) -> str:
-    """The parameters sorted by name, as Content-Location gives them."""
+def _canonical(pairs: list[Pair]) -> str:
     grouped: dict[str, list[str]] = {}
     for key, value in sorted(pairs, key=_by_name):
         grouped.setdefault(key, []).append(quoted(value or ""))

@@ -82,9 +82,9 @@ class Configuration:
 
 
 class Request:
-    """`path` is decoded and below the mount; names of `headers` are in lower case and may repeat."""
+    """`path` is decoded and below the mount; names of `headers` are in lower case; `first` has the first of each."""
 
-    __slots__ = ("_first", "body", "headers", "method", "path", "raw_query")
+    __slots__ = ("body", "first", "headers", "method", "path", "raw_query")
 
     def __init__(
         self,
@@ -99,15 +99,15 @@ class Request:
         self.raw_query = raw_query
         self.headers = headers
         self.body = body
-        self._first = dict(reversed(headers))
+        self.first = dict(reversed(headers))
 
     def header(self, name: bytes) -> str | None:
         """The first of this name."""
-        value = self._first.get(name)
+        value = self.first.get(name)
         return None if value is None else text_of(value)
 
     def all(self, name: bytes) -> list[str]:
-        return [text_of(value) for key, value in self.headers if key == name] if name in self._first else []
+        return [text_of(value) for key, value in self.headers if key == name] if name in self.first else []
 
 
 def text_of(raw: bytes) -> str:

@@ -9,13 +9,14 @@ from typing import NamedTuple
 from src.domain.rest.catalog import Returns
 from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
 from src.domain.rest.media import Kind as Media
-from src.domain.rest.preferences import applied
+from src.domain.rest.preferences import NO_PREFERENCES, applied
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.query import canonical, quoted
+from src.domain.rest.query import quoted
 from src.domain.rest.ranges import content_range, status_of
 from src.domain.rest.request import Job, Kind
 
 CACHEABLE = (200, 206)
+VARY = ("Vary", "Accept, Prefer, Range")
 WARNING = (
     "Embedded resource was referenced by relation name even though it has an alias. "
     "This is deprecated and will stop working in a future release. Update {} in query string filters, orders or limits."
@@ -39,11 +40,16 @@ def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
     if prepared.warnings:
         change = ", ".join(f"`{name}` to `{alias}`" for name, alias in prepared.warnings)
         headers.append(("Warning", f'299 PostgREST "{WARNING.format(change)}"'))
-    status, headers = _overridden(status, headers, result)
-    names = {name.lower() for name, _ in headers}
-    if "vary" not in names:
-        headers.append(("Vary", "Accept, Prefer, Range"))
-    if job.action.by_get and body and status in CACHEABLE and "etag" not in names:
+    tagged = job.action.by_get and bool(body)
+    if result.guc_status is None and result.guc_headers is None:
+        headers.append(VARY)
+    else:
+        status, headers = _overridden(status, headers, result)
+        names = {name.lower() for name, _ in headers}
+        if "vary" not in names:
+            headers.append(VARY)
+        tagged = tagged and "etag" not in names
+    if tagged and status in CACHEABLE:
         return _conditional(job, Response(status, headers, body))
     return Response(status, headers, body)
 
@@ -68,8 +74,8 @@ def _read(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     last = first + result.page_total - 1
     status = status_of(first, last, result.total)
     location = f"/{quoted(job.action.name.name)}"
-    if job.query.pairs:
-        location += f"?{canonical(job.query.pairs)}"
+    if job.query.location:
+        location += f"?{job.query.location}"
     headers: Headers = [("Content-Range", content_range(first, last, result.total)), ("Content-Location", location)]
     body = _page_body(job, result, status)
     if not job.action.head:
@@ -169,6 +175,8 @@ def _content_type(job: Job, prepared: Prepared) -> Headers:
 
 
 def _applied(job: Job, *names: str) -> Headers:
+    if job.preferences is NO_PREFERENCES:
+        return []
     value = applied(job.preferences, *names)
     return [("Preference-Applied", value)] if value else []
 

@@ -13,7 +13,7 @@ from src.domain.rest.media import Kind as Media
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Job, Request
 from src.domain.rest.response import Response, respond
-from src.http.rest.information import Information
+from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
 from src.ports.rest import Identity, RestEngine
 
@@ -43,7 +43,7 @@ class RestApplication:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request. Every failure becomes an answer in PostgREST's form."""
-        watch = Stopwatch()
+        watch = Stopwatch() if self.server_timing else None
         head = scope["method"] == "HEAD"
         try:
             answer = await self._answer(scope, receive, watch)
@@ -59,34 +59,33 @@ class RestApplication:
                 send, self._refused(RestError(500, "PGRSTX00", "An internal error occurred")), watch, head=head
             )
 
-    async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch) -> Response | _Stream:
-        identity = self.identify(dict(reversed(scope["headers"])))
-        watch.lap("jwt")
-        request = Request(
-            scope["method"],
-            _path(scope),
-            scope.get("query_string", b""),
-            scope["headers"],
-            await self._body(scope, receive),
-        )
-        job = read(self.configuration, request)
-        watch.lap("parse")
-        informed = await self.information.answer(job, identity)
-        if informed is not None:
-            return informed
-        prepared = self.engine.prepare(job)
-        watch.lap("plan")
+    async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch | None) -> Response | _Stream:
+        request = Request(scope["method"], _path(scope), scope.get("query_string", b""), scope["headers"])
+        identity = self.identify(request.first)
+        if watch is not None:
+            watch.lap("jwt")
+        if request.method not in WITHOUT_BODY:
+            request.body = await self._body(receive)
+        recalled = self.engine.recall(request)
+        job = read(self.configuration, request) if recalled is None else recalled[0]
+        if watch is not None:
+            watch.lap("parse")
+        if job.action.kind in INFORMATION:
+            return await self.information.answer(job, identity)
+        prepared = self.engine.prepare(job) if recalled is None else recalled[1]
+        if watch is not None:
+            watch.lap("plan")
         if prepared.media.kind is Media.NDJSON:
             return await _Stream.started(self.engine.stream(job, prepared, identity), job, prepared.media.content_type)
         result = await self.engine.run(job, prepared, identity)
-        watch.lap("transaction")
+        if watch is not None:
+            watch.lap("transaction")
         response = respond(job, prepared, result)
-        watch.lap("response")
+        if watch is not None:
+            watch.lap("response")
         return response
 
-    async def _body(self, scope: Message, receive: Receive) -> bytes:
-        if scope["method"] in WITHOUT_BODY:
-            return b""
+    async def _body(self, receive: Receive) -> bytes:
         chunks = []
         size = 0
         while True:
@@ -109,9 +108,9 @@ class RestApplication:
         ]
         return Response(error.status, headers, body, error.reason)
 
-    async def _send(self, send: Send, response: Response, watch: Stopwatch, *, head: bool = False) -> None:
-        headers = list(response.headers)
-        if self.server_timing:
+    async def _send(self, send: Send, response: Response, watch: Stopwatch | None, *, head: bool = False) -> None:
+        headers = response.headers
+        if watch is not None:
             headers.append(("Server-Timing", watch.header()))
         status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})

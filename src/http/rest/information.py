@@ -12,6 +12,7 @@ from src.domain.rest.request import Configuration, Job, Kind
 from src.domain.rest.response import Response, allowed
 from src.ports.rest import Identity, RestEngine, Visible
 
+INFORMATION = frozenset({Kind.ROOT, Kind.ROOT_INFO, Kind.RELATION_INFO, Kind.ROUTINE_INFO})
 DOCUMENT_KINDS = frozenset({Media.OPENAPI, Media.JSON, Media.ANY})
 
 
@@ -24,8 +25,8 @@ class Information:
         self._server = configuration.openapi_server_uri or server
         self._version = version("ecotrips-ops")
 
-    async def answer(self, job: Job, identity: Identity) -> Response | None:
-        """The answer to OPTIONS or to the root; None for everything else. Raises RestError."""
+    async def answer(self, job: Job, identity: Identity) -> Response:
+        """The answer to a request of one of the kinds INFORMATION. Raises RestError."""
         match job.action.kind:
             case Kind.ROOT_INFO:
                 return allowed("OPTIONS", "GET", "HEAD")
@@ -34,10 +35,8 @@ class Information:
             case Kind.ROUTINE_INFO:
                 volatile = self._engine.routine(job).volatility == "v"
                 return allowed("OPTIONS", *([] if volatile else ["GET", "HEAD"]), "POST")
-            case Kind.ROOT:
-                return await self._document(job, identity)
             case _:
-                return None
+                return await self._document(job, identity)
 
     def _relation(self, job: Job) -> Response:
         table = self._engine.table(job.action.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,19 +17,22 @@ import httpx
 import jwt
 import pytest
 
+from bench.proc import processor_seconds
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, environment, free_port
 
-READY_SECONDS = 2
+# What it is made of, without which no server of it could start.
+PARTS = "import asyncpg, granian.server, jwt, sqlglot, uvloop"
 
 
 @dataclass(frozen=True)
 class Standalone:
-    """A running server: a client of it, the address of its administration port, what it logs."""
+    """A running server: a client of it, the address of its administration port, what it logs, its process."""
 
     http: httpx.Client
     admin: str
     output: Path
+    pid: int
 
     def wait(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 10
@@ -62,7 +66,7 @@ def standalone(dsn: str, folder: Path, **changes: str) -> Iterator[Standalone]:
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
-            served = Standalone(http, f"http://127.0.0.1:{admin}", output)
+            served = Standalone(http, f"http://127.0.0.1:{admin}", output, process.pid)
             served.wait(lambda: "serving http" in output.read_text() and _answers(served.admin))
             yield served
     finally:
@@ -94,11 +98,14 @@ def served(world_database: str, tmp_path: Path) -> Iterator[Standalone]:
         yield served
 
 
-def test_it_is_ready_within_two_seconds(world_database: str, tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_being_ready_costs_little_more_than_loading_its_parts(world_database: str, tmp_path: Path) -> None:
+    """Seconds depend on the machine: bench/rest measures them."""
+    began = processor_seconds(os.getpid())
+    subprocess.run([sys.executable, "-c", PARTS], cwd=ROOT, env=environment(), check=True)
+    parts = processor_seconds(os.getpid()) - began
     with standalone(world_database, tmp_path) as served:
         assert served.http.get("/countries?select=id&id=eq.1").json() == [{"id": 1}]
-        assert time.monotonic() - began < READY_SECONDS
+        assert processor_seconds(served.pid) < 4 * parts
 
 
 def test_roles_come_from_tokens(served: Standalone) -> None:

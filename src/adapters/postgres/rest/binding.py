@@ -45,16 +45,10 @@ class Binder:
             case "switches":
                 found = self._switches
             case "capped":
-                found = self._capped(job.query.values[index] if index >= 0 else None)
-            case "estimate":
-                found = (self._max_rows or 0) + 1
+                found = min(int(job.query.values[index]), self._max_rows or 0)
             case _:
                 found = self._of_body(kind, index, job)
         return found
-
-    def _capped(self, asked: str | int | None) -> int:
-        largest = self._max_rows or 0
-        return largest if asked is None else min(int(asked), largest)
 
     def _of_body(self, kind: str, index: int, job: Job) -> object:
         payload = job.payload

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Hashable
+from typing import TypeVar
 
 from src.adapters.postgres.rest.calling import find_routine
 from src.adapters.postgres.rest.lookups import find_table
@@ -12,9 +13,11 @@ from src.adapters.postgres.rest.runners import Runner
 from src.domain.rest.catalog import Catalog, Name, Routine, Table
 from src.domain.rest.errors import no_catalog
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.request import Configuration, Job, Request
+from src.domain.rest.request import Configuration, Job, Kind, Request
+from src.domain.rest.shapes import Shape, outline, shape_of
 from src.ports.rest import Identity, Visible
 
+Kept = TypeVar("Kept")
 # A client can mint shapes, so what is kept of them is bounded.
 KEPT_SHAPES = 1024
 
@@ -27,6 +30,7 @@ class Engine:
         self._runner = runner
         self._preparation: Preparation | None = None
         self._shapes: OrderedDict[Hashable, Prepared] = OrderedDict()
+        self._recalled: OrderedDict[Hashable, tuple[Shape, Prepared]] = OrderedDict()
 
     @property
     def catalog(self) -> Catalog | None:
@@ -36,6 +40,7 @@ class Engine:
         """Serve by this catalog from now on."""
         self._preparation = Preparation(catalog, self.configuration)
         self._shapes.clear()
+        self._recalled.clear()
 
     def table(self, name: Name) -> Table:
         return find_table(self._known, name)
@@ -49,8 +54,22 @@ class Engine:
             raise no_catalog()
         return self._preparation.catalog
 
+    def recall(self, request: Request) -> tuple[Job, Prepared] | None:
+        """A read with its SQL, without reading it, when one of its outline was prepared before."""
+        found = outline(request)
+        known = self._recalled.get(found.key) if found is not None else None
+        return (known[0].job(request, found.texts), known[1]) if found is not None and known is not None else None
+
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request, from the cache when its shape is known. Raises RestError."""
+        prepared = self._prepared(job)
+        found = outline(job.request) if job.action.kind is Kind.READ else None
+        shape = shape_of(self.configuration, job.request, found) if found is not None else None
+        if found is not None and shape is not None:
+            _keep(self._recalled, found.key, (shape, prepared))
+        return prepared
+
+    def _prepared(self, job: Job) -> Prepared:
         if self._preparation is None:
             raise no_catalog()
         shape = _shape(job)
@@ -58,19 +77,23 @@ class Engine:
         if prepared is not None:
             return prepared
         prepared = self._preparation.prepare(job)
-        self._shapes[shape] = prepared
-        if len(self._shapes) > KEPT_SHAPES:
-            self._shapes.popitem(last=False)
+        _keep(self._shapes, shape, prepared)
         return prepared
 
-    async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
-        return await self._runner.run(job, prepared, identity)
+    def run(self, job: Job, prepared: Prepared, identity: Identity) -> Awaitable[ResultSet]:
+        return self._runner.run(job, prepared, identity)
 
     def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
         return self._runner.stream(job, prepared, identity)
 
-    async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
-        return await self._runner.visible(request, schema, identity)
+    def visible(self, request: Request, schema: str, identity: Identity) -> Awaitable[Visible]:
+        return self._runner.visible(request, schema, identity)
+
+
+def _keep(cache: OrderedDict[Hashable, Kept], key: Hashable, value: Kept) -> None:
+    cache[key] = value
+    if len(cache) > KEPT_SHAPES:
+        cache.popitem(last=False)
 
 
 def _shape(job: Job) -> Hashable:

@@ -74,9 +74,9 @@ class Preparation:
         )
         job.preferences.refuse_unknown()
         parameters = Parameters()
-        limited = self._configuration.max_rows is not None
+        largest = self._configuration.max_rows
         if handler.kind is Media.NDJSON:
-            query = rows_as_json(ReadWriter(parameters, limited=limited).query(root))
+            query = rows_as_json(ReadWriter(parameters, largest).query(root))
             return Prepared(sql.text_of(query), parameters.slots, media, table, warnings=tuple(planner.warnings))
         count = job.preferences.count
         statement = read_statement(
@@ -84,7 +84,7 @@ class Preparation:
             Handler(None) if job.action.head else handler,
             parameters,
             counts=job.preferences.counts,
-            limited=limited,
+            largest=largest,
             estimated=count == "estimated",
         )
         explain_parameters = Parameters()
@@ -190,9 +190,9 @@ class Preparation:
         parameters = Parameters()
         computed = {r.name: r for r in level_references(root) if columns is not None and r.name not in {*columns, "*"}}
         source = call(routine, job, parameters, computed.values())
-        limited = self._configuration.max_rows is not None
-        writer = ReadWriter(parameters, limited=limited)
-        windowed = limited or root.window is not None
+        largest = self._configuration.max_rows
+        writer = ReadWriter(parameters, largest)
+        windowed = largest is not None or root.window is not None
         counts = job.preferences.counts
         silent = job.action.head or routine.returns is Returns.VOID
         statement = answer(

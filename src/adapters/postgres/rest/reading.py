@@ -20,6 +20,7 @@ from src.adapters.postgres.rest.resolved import (
 )
 from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
 from src.domain.rest.catalog import JSON, JSONB, TEXT, Junction, TypeName
+from src.domain.rest.plan import Window
 
 REGCONFIG = TypeName("pg_catalog", "regconfig")
 TSVECTOR = TypeName("pg_catalog", "tsvector")
@@ -31,14 +32,15 @@ TO_QUERY = {
 }
 PATTERNS = frozenset({"like", "ilike", "match", "imatch"})
 JSON_TYPES = frozenset({JSON, JSONB})
+NO_WINDOW = Window(())
 
 
 class ReadWriter:
-    """Writes levels into statements that share `parameters`. `limited` caps every window at the largest page."""
+    """Writes levels into statements that share `parameters`. `largest` caps the rows of every window."""
 
-    def __init__(self, parameters: Parameters, *, limited: bool = False) -> None:
+    def __init__(self, parameters: Parameters, largest: int | None = None) -> None:
         self._parameters = parameters
-        self._limited = limited
+        self._largest = largest
 
     def query(self, level: Level, embed: Embed | None = None) -> Query:
         """The SELECT of a level; `embed` is how it hangs on its parent."""
@@ -196,15 +198,13 @@ class ReadWriter:
         return sql.ordered(self._ordered_by(level, order), order.direction, order.nulls)
 
     def _window(self, level: Level) -> tuple[Node | None, Node | None]:
-        window = level.window
-        limit = window.limit if window is not None else -1
-        offset = window.offset if window is not None else -1
-        limited = limit >= 0 or self._limited
-        kind = "capped" if self._limited else "value"
-        return (
-            self._parameters.raw(Slot(kind, limit)) if limited else None,
-            self._parameters.raw(Slot("value", offset)) if offset >= 0 else None,
-        )
+        window = level.window or NO_WINDOW
+        offset = self._parameters.raw(Slot("value", window.offset)) if window.offset >= 0 else None
+        if window.limit >= 0:
+            kind = "value" if self._largest is None else "capped"
+            return self._parameters.raw(Slot(kind, window.limit)), offset
+        rows = [bound for bound in (window.rows, self._largest) if bound is not None]
+        return sql.number(min(rows)) if rows else None, offset
 
     def condition(self, level: Level, condition: Condition) -> Node:
         if isinstance(condition, Tree):

@@ -171,15 +171,14 @@ def _settings(job: Job, prepared: Prepared) -> Settings:
 def _result(row: asyncpg.Record | None) -> ResultSet:
     if row is None:
         return ResultSet()
-    body = row["body"]
-    inserted = row["inserted"]
+    total, page_total, body, headers, status, location, inserted = row
     return ResultSet(
         body.encode() if isinstance(body, str) else body or b"",
-        row["page_total"],
-        row["total"],
-        row["headers"],
-        row["status"],
-        tuple(row["location"] or ()),
+        page_total,
+        total,
+        headers,
+        status,
+        tuple(location) if location else (),
         None if inserted is None else int(inserted),
     )
 

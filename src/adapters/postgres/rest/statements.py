@@ -136,15 +136,15 @@ def _geojson() -> Node:
 
 
 def read_statement(
-    root: Level, handler: Handler, parameters: Parameters, *, counts: bool, limited: bool, estimated: bool
+    root: Level, handler: Handler, parameters: Parameters, *, counts: bool, largest: int | None, estimated: bool
 ) -> Query:
     """The statement that answers a GET on a relation."""
-    writer = ReadWriter(parameters, limited=limited)
+    writer = ReadWriter(parameters, largest)
     source = writer.query(root)
-    windowed = limited or root.window is not None
+    windowed = largest is not None or root.window is not None
     counted = writer.total(root) if counts and windowed else None
-    if counted is not None and estimated and limited:
-        counted.set("limit", sql.limit(parameters.raw(Slot("estimate"))))
+    if counted is not None and estimated and largest is not None:
+        counted.set("limit", sql.limit(sql.number(largest + 1)))
     rows = sql.select([sql.star()], sql.table(SOURCE))
     return answer(source, rows, handler, counted=counted, total=page_total() if counts else None)
 
