@@ -146,7 +146,8 @@ grant execute on function
   public.find_erased_subject(uuid, text), public.find_erased_subject_in_text(uuid, text, text)
 to authenticated, service_role;
 grant execute on function
-  public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text), public.sweep_privacy_retention(int)
+  public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text), public.sweep_privacy_retention(int),
+  public.remind_privacy_deadlines(int)
 to service_role;
 
 -- Messages: ops read them, the service sends and receives them.

@@ -21,7 +21,7 @@ from src.adapters.postgres.inventory import PostgresCache
 from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.payouts import PostgresPayouts
-from src.adapters.postgres.privacy import PostgresPrivacyErasures
+from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyRequests
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
@@ -80,6 +80,7 @@ def sweeps(composed: Composed) -> list[Sweep]:
         Sweep("purges", MINUTE, lambda context: purge_due(context, erasures, storage)),
         Sweep("inventory", HOUR, PostgresCache(database).purge),
         Sweep("retention", HOUR, erasures.sweep_retention),
+        Sweep("deadlines", HOUR, PostgresPrivacyRequests(database).remind),
     ]
 
 

@@ -26,3 +26,9 @@ async def raced(
         while not late.done() and not await first.fetchval(blocked, second.get_server_pid()):
             pass
     return (await asyncio.gather(late, return_exceptions=True))[0]
+
+
+def rule_of(outcome: object) -> object:
+    """The name of the rule that a statement broke."""
+    assert isinstance(outcome, asyncpg.PostgresError), outcome
+    return outcome.as_dict()["constraint_name"]

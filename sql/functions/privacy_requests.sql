@@ -20,6 +20,21 @@ comment on function privacy.guard_transition() is 'Trigger: only legal moves, an
 
 create or replace trigger guard_transition before update on privacy.requests
 for each row execute function privacy.guard_transition();
+create or replace function privacy.end_reminder() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if new.due_at <> old.due_at or new.status in ('completed', 'rejected') then
+    new.reminded_at := null;
+    perform ops.resolve_exception('deadline', new.id::text);
+  end if;
+  return new;
+end;
+$$;
+comment on function privacy.end_reminder() is 'Trigger: a request that ended, or got more time, is no longer shown as due.';
+
+create or replace trigger end_reminder before update of status, due_at on privacy.requests
+for each row execute function privacy.end_reminder();
 create or replace trigger refuse_change before update or delete or truncate on privacy.certificates
 for each statement execute function audit.refuse_change();
 
@@ -144,6 +159,35 @@ end;
 $$;
 comment on function public.extend_privacy_request(uuid, int, text) is
 'Ops: puts the end off by one or two months from the first one (GDPR article 12(3)); the person is to be told the reason.';
+
+create or replace function public.remind_privacy_deadlines(p_limit int default 500) returns int
+language plpgsql volatile security definer set search_path = pg_catalog
+as $$
+declare
+  c_ahead constant interval := interval '7 days';
+  v_request privacy.requests;
+  v_reminded int := 0;
+begin
+  -- Once when a week is left, and once more when the time is over.
+  for v_request in
+    select * from privacy.requests
+    where status not in ('completed', 'rejected') and due_at < now() + c_ahead
+      and (reminded_at is null or (due_at < now() and reminded_at < due_at))
+    order by due_at limit p_limit for update skip locked
+  loop
+    update privacy.requests set reminded_at = now() where id = v_request.id;
+    perform ops.open_exception('deadline', v_request.id::text, format(
+      'the answer to a request for %s %s %s', v_request.kind, case when v_request.due_at < now() then 'was due on' else 'is due on' end,
+      to_char(v_request.due_at at time zone 'UTC', 'YYYY-MM-DD')
+    ));
+    perform audit.record('privacy.reminded', jsonb_build_object('privacy_request_id', v_request.id));
+    v_reminded := v_reminded + 1;
+  end loop;
+  return v_reminded;
+end;
+$$;
+comment on function public.remind_privacy_deadlines(int) is
+'Service: shows ops the open requests that are due within a week, and again those that are overdue; says how many.';
 
 create or replace function public.privacy_get_request(p_request_id uuid) returns setof privacy.requests
 language plpgsql stable security definer set search_path = pg_catalog

@@ -21,6 +21,7 @@ from src.settings import Settings
 PIECE = 200_000
 # No identifier is longer, so none is missed between two pieces.
 OVERLAP = 400
+UNREADABLE = "a document that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def add(commands: Commands) -> None:
 
 
 def _verify(request_id: UUID) -> int:
-    """Print every find; 0 when all are kept by law, else 1. PDF documents are not read, only their names are."""
+    """Print every find; 0 when all are kept by law, else 1. Of PDF documents the text is read, not their pictures."""
     with local.database(os.environ) as settings:
         found = asyncio.run(finds(settings, request_id))
     for find in found:
@@ -94,7 +95,10 @@ async def _in_files(
     }
     for bucket in BUCKETS:
         for stored in await storage.listed(bucket):
-            for text in [str(stored.name), *_texts(stored, await _content(storage, stored))]:
+            for text in [str(stored.name), *_texts(stored.name.path, await _content(storage, stored))]:
+                if text is None:
+                    yield Find(str(stored.name), UNREADABLE, 1, bucket in kept)
+                    continue
                 kinds = await connection.fetchval(
                     "select public.find_erased_subject_in_text($1, $2, $3)", request_id, text, secret
                 )
@@ -106,19 +110,38 @@ async def _content(storage: FileStore, stored: StoredObject) -> bytes:
     return b"".join([chunk async for chunk in storage.read(stored)])
 
 
-def _texts(stored: StoredObject, content: bytes) -> Iterator[str]:
-    """The text of a file, or of each file in an archive, in pieces."""
-    if stored.name.path.endswith(".pdf"):
-        return
-    if zipfile.is_zipfile(io.BytesIO(content)):
+def _texts(name: str, content: bytes) -> Iterator[str | None]:
+    """The text of a file, or of each file in an archive, in pieces; None for a document that cannot be read."""
+    if name.endswith(".pdf"):
+        yield from _pdf_texts(content)
+    elif zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.namelist():
-                yield from _pieces(archive.read(member))
+                yield member
+                yield from _texts(member, archive.read(member))
     else:
-        yield from _pieces(content)
+        yield from _pieces(content.decode(errors="replace"))
 
 
-def _pieces(content: bytes) -> Iterator[str]:
-    text = content.decode(errors="replace").replace("\0", " ")
+def _pdf_texts(content: bytes) -> Iterator[str | None]:
+    """What is on the pages, said of the document and attached to it."""
+    import pypdf  # noqa: PLC0415 - only for this command
+
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(content))
+        shown = [page.extract_text() for page in reader.pages]
+        described = [str(value) for value in (reader.metadata or {}).values()]
+        attached = [(name, part) for name, parts in reader.attachments.items() for part in parts]
+    except (pypdf.errors.PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        yield None
+        return
+    yield from _pieces("\n".join([*shown, *described]))
+    for name, part in attached:
+        yield name
+        yield from _texts(name, part)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    text = text.replace("\0", " ")
     for start in range(0, len(text), PIECE):
         yield text[start : start + PIECE + OVERLAP]

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from obstore.store import MemoryStore
 
+from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports
@@ -22,10 +23,12 @@ from src.commands.privacy import finds
 from src.composition import compose
 from src.domain.context import Context
 from src.domain.errors import Conflict, Unavailable
+from src.domain.invoices import render_due
 from src.domain.privacy import Standing
 from src.domain.privacy_erasure import dry_run, execute, purge_due
 from src.domain.privacy_export import Export, export
 from src.domain.storage import ObjectName, StoredObject
+from tests.adapters.test_documents import INVOICE
 from tests.conftest import SERVICE_CONTEXT
 from tests.persons import SECRET, Person, approved, everything, make_person, rows_of
 from tests.postgres import settings
@@ -205,15 +208,37 @@ async def test_a_killed_execution_has_done_nothing(world: World, admin: asyncpg.
     assert done.status == "completed"
 
 
-async def test_verify_reads_columns_and_files(
+async def test_verify_reads_columns_files_and_documents(
     world: World, admin: asyncpg.Connection, database: str, tmp_path: Path
 ) -> None:
     given = replace(settings(database), privacy_hmac_secret=SECRET, storage_url="", data_dir=tmp_path)
-    storage = compose(given).storage
+    composed = compose(given)
+    storage = composed.storage
     await storage.put(ObjectName("travellers", f"{world.person.user_id}/passport.txt"), b"-")
+    await admin.execute("update fin.invoices set next_render_at = now()")
+    assert await render_due(SERVICE_CONTEXT, composed.invoices, composed.documents, storage) > 0
     target = UUID(await approved(admin, world.person))
     await dry_run(SERVICE_CONTEXT, target, world.erasures, storage, LINKS)
     await execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, storage)
-    assert [find for find in await finds(given, target) if not find.kept] == []
-    await storage.put(ObjectName("travellers", "notes.txt"), f"{world.person.word}@mail.example".encode())
-    assert [str(f) for f in await finds(given, target) if not f.kept] == ["FOUND  travellers/notes.txt: email (1)"]
+    found = await finds(given, target)
+    assert [find for find in found if not find.kept] == []
+    # The invoice's page names its buyer, and the law keeps it.
+    assert {(find.place.split("/")[0], find.kind) for find in found if find.place.endswith(".pdf")} == {
+        ("invoices", "name")
+    }
+    page = TypstRenderer().rendered(
+        INVOICE | {"facturx": True, "buyer": {"name": "A", "reference": world.person.user_id}}
+    )
+    for name, content in {
+        "notes.txt": f"{world.person.word}@mail.example".encode(),
+        "letter.pdf": page,
+        "broken.pdf": b"%PDF-1.7 and no more",
+    }.items():
+        await storage.put(ObjectName("travellers", name), content)
+    left = {f"{find.place}: {find.kind}" for find in await finds(given, target) if not find.kept}
+    assert left == {
+        "travellers/notes.txt: email",
+        "travellers/letter.pdf: id",
+        "travellers/broken.pdf: a document that cannot be read",
+    }
+    await composed.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -84,6 +85,24 @@ async def test_execution_leaves_nothing_of_the_person_and_all_of_the_others(admi
     # All that names somebody is gone from the database, but for what stands in kept ids and in documents.
     left = {name for name, rows in (await everything(admin)).items() if any(person.word in row for row in rows)}
     assert left <= {"fin.invoices"}
+
+
+async def test_a_payment_into_other_peoples_trip_is_of_who_paid(admin: asyncpg.Connection) -> None:
+    payer, owner = await make_person(admin), await make_person(admin)
+    paid = await admin.fetchval(
+        "with trip as (select id from booking.itineraries where user_id = $2), paid as ("
+        "  insert into payment.payments (itinerary_id, amount_cents, currency, status, mode, idempotency_key)"
+        "  select id, 700, 'USD', 'processing', 'mock', gen_random_uuid()::text from trip returning id"
+        ') insert into "group".contributions (escrow_id, member_id, amount_cents, currency, payment_id, live)'
+        " select c.escrow_id, c.member_id, 700, 'USD', paid.id, false from paid, \"group\".contributions c"
+        ' join "group".members m on m.id = c.member_id where m.user_id = $1 returning payment_id::text',
+        UUID(payer.user_id),
+        UUID(owner.user_id),
+    )
+    owners = {person: (await rows_of(admin, person))["payment.payments"] for person in (payer, owner)}
+    assert [person for person, payments in owners.items() if any(paid in row for row in payments)] == [payer]
+    # Each also has the payment of their own trip, and the payer that of the first contribution.
+    assert {person: len(payments) for person, payments in owners.items()} == {payer: 3, owner: 2}
 
 
 async def test_the_scan_finds_what_was_left(admin: asyncpg.Connection) -> None:

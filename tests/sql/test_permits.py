@@ -10,7 +10,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import OPS_USER, OTHER_TRAVELLER, TRAVELLER, as_role
-from tests.races import raced
+from tests.races import raced, rule_of
 
 DAY = date.today() + timedelta(days=60)  # noqa: DTZ011 - far enough for any zone
 
@@ -20,11 +20,6 @@ async def requested(
 ) -> str:
     body = await connection.fetchval("select create_permit_request($1, $2, $3, $4)", park, DAY, pax_count, note)
     return str(json.loads(body)["request_id"])
-
-
-def rule_of(outcome: object) -> object:
-    assert isinstance(outcome, asyncpg.PostgresError), outcome
-    return outcome.as_dict()["constraint_name"]
 
 
 async def test_travellers_see_their_own_requests_and_ops_see_all(database: str) -> None:

@@ -24,6 +24,10 @@ class PostgresPrivacyRequests:
         body = await self._database.call(context, "public.review_privacy_request", **parameters(review))
         return answered(Standing, body)
 
+    async def remind(self, context: Context) -> int:
+        """Show ops which requests are due within a week, or overdue; returns how many that were."""
+        return int(await self._database.call(context, "public.remind_privacy_deadlines"))
+
 
 class PostgresPrivacyExports:
     """What privacy.data_map says is a person's."""
