@@ -1,12 +1,18 @@
-"""Races that always happen: the second caller comes while the first one's transaction is still open."""
+"""Races and crashes that always happen: the second caller comes, or the server dies, while a transaction is open."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import asyncpg
+import httpx
+import pytest
+
+from tests.processes import ServerProcess
+
+PATIENCE = 30
 
 
 async def raced(
@@ -32,3 +38,27 @@ def rule_of(outcome: object) -> object:
     """The name of the rule that a statement broke."""
     assert isinstance(outcome, asyncpg.PostgresError), outcome
     return outcome.as_dict()["constraint_name"]
+
+
+async def blocked(admin: asyncpg.Connection) -> int:
+    """The database session that waits for the administrator's lock."""
+    query = "select pid from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
+    while (found := await admin.fetchval(query)) is None:
+        await asyncio.sleep(0.01)
+    return int(found)
+
+
+async def killed(running: ServerProcess, admin: asyncpg.Connection, request: Awaitable[httpx.Response]) -> None:
+    """kill -9 the server once its session waits for the administrator, whose lock outlives it: it commits nothing."""
+    asking = asyncio.ensure_future(request)
+    session = await asyncio.wait_for(blocked(admin), PATIENCE)
+    running.kill()
+    assert await admin.fetchval("select pg_terminate_backend($1, 5000)", session)
+    with pytest.raises(httpx.TransportError):
+        await asking
+
+
+async def post(running: ServerProcess, function: str, headers: dict[str, str], **body: object) -> httpx.Response:
+    """One request to a server that may die under it."""
+    async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
+        return await client.post(f"/functions/v1/{function}", json=body, headers=headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +16,14 @@ from tests.conftest import Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Reply, Request, listening
 from tests.http.test_messaging import NUMBER, events, live_settings, work
-from tests.processes import ServerProcess, server
+from tests.processes import server
+from tests.races import PATIENCE, killed, post
 from tests.sql.test_invoices import captured
 
-PATIENCE = 30
 NOTICE = {"type": "link_notice", "to": NUMBER, "text": "Your invoice", "url": "https://ecotrips.example/i"}
 # Where the server dies: WhatsApp has not been reached; it has the message but has not answered; its answer has come but
 # is not committed.
 UNREACHED, UNANSWERED, UNRECORDED = "before WhatsApp", "before its answer", "before our commit"
-
-
-async def post(running: ServerProcess, name: str, body: object) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
-        return await client.post(f"/functions/v1/{name}", json=body, headers=Api.service)
-
-
-async def blocked(admin: asyncpg.Connection) -> int:
-    """The database session that waits for the administrator's lock."""
-    query = "select pid from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
-    while (found := await admin.fetchval(query)) is None:
-        await asyncio.sleep(0.01)
-    return int(found)
-
-
-async def killed(running: ServerProcess, admin: asyncpg.Connection, request: Awaitable[httpx.Response]) -> None:
-    """Kill the server once its session waits for the administrator; the session ends with nothing done."""
-    session = await asyncio.wait_for(blocked(admin), PATIENCE)
-    running.kill()
-    assert await admin.fetchval("select pg_terminate_backend($1, 5000)", session)
-    with pytest.raises(httpx.TransportError):
-        await request
 
 
 @pytest.fixture
@@ -81,7 +59,7 @@ async def test_a_message_whose_sender_died_is_shown_as_unknown_and_not_sent_agai
     }
     gate.shut, gate.held = at == UNREACHED, at != UNREACHED
     with server(database, tmp_path, **live) as running:
-        asking = asyncio.ensure_future(post(running, "wa-send", NOTICE))
+        asking = asyncio.ensure_future(post(running, "wa-send", Api.service, **NOTICE))
         await asyncio.wait_for(gate.knocked.wait(), PATIENCE)
         if at == UNRECORDED:
             async with admin.transaction():
@@ -138,7 +116,7 @@ async def test_a_number_whose_document_was_never_rendered_keeps_it(
             "AWS_SECRET_ACCESS_KEY": "x",
         }
         with server(database, tmp_path, **away) as running:
-            asking = asyncio.ensure_future(post(running, "fin-invoice-generate", asked))
+            asking = asyncio.ensure_future(post(running, "fin-invoice-generate", Api.service, **asked))
             await asyncio.wait_for(store.knocked.wait(), PATIENCE)
             running.kill()
             with pytest.raises(httpx.TransportError):
@@ -170,7 +148,7 @@ async def test_a_document_that_was_stored_and_not_recorded_is_recorded_as_it_is(
     with server(database, tmp_path, STORAGE_URL=f"file://{storage}") as running:
         async with admin.transaction():
             await admin.execute("select pg_advisory_xact_lock(1)")
-            await killed(running, admin, asyncio.ensure_future(post(running, "fin-invoice-generate", asked)))
+            await killed(running, admin, post(running, "fin-invoice-generate", Api.service, **asked))
     [stored] = storage.rglob("*.pdf")
     before = stored.read_bytes()
     assert await admin.fetchval("select sha256 from fin.invoices") is None

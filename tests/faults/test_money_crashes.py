@@ -20,9 +20,9 @@ from tests.fakes.stripe import FakeStripe, signed
 from tests.fakes.wire import Door, listening
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, ServerProcess, environment, server
+from tests.races import PATIENCE, killed, post
 
 SECRET = "whsec_crash"
-PATIENCE = 20
 CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 # Where the server dies: the provider has not begun; it has done the work but not answered; its answer has come but is
 # not committed.
@@ -81,23 +81,14 @@ class World:
             async with self.admin.transaction():
                 await self.admin.execute("select from payment.payments for update")
                 stripe.held.set()
-                session = await asyncio.wait_for(self._blocked(), PATIENCE)
-                running.kill()
-                assert await self.admin.fetchval("select pg_terminate_backend($1, 5000)", session)
+                await killed(running, self.admin, asking)
         else:
             running.kill()
-        with pytest.raises(httpx.TransportError):
-            await asking
+            with pytest.raises(httpx.TransportError):
+                await asking
         self.door.opened.set()
         stripe.held.set()
         stripe.held, self.door.shut = None, False
-
-    async def _blocked(self) -> int:
-        """The database session that waits for the administrator's lock."""
-        query = "select pid from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
-        while (found := await self.admin.fetchval(query)) is None:
-            await asyncio.sleep(0.01)
-        return int(found)
 
     async def facts(self) -> list[str]:
         return [row["entry_type"] for row in await self.admin.fetch("select entry_type from fin.ledger order by seq")]
@@ -116,14 +107,6 @@ async def world(database: str, admin: asyncpg.Connection, tmp_path: Path) -> Asy
     door = Door(stripe)
     async with listening(door) as address:
         yield World(database, admin, tmp_path, stripe, door, address)
-
-
-def post(running: ServerProcess, name: str, headers: dict[str, str], **body: object) -> Awaitable[httpx.Response]:
-    async def send() -> httpx.Response:
-        async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
-            return await client.post(f"/functions/v1/{name}", json=body, headers=headers)
-
-    return send()
 
 
 async def tell(running: ServerProcess, stripe: FakeStripe) -> None:

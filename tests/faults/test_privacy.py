@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import zipfile
@@ -29,9 +28,11 @@ from src.domain.privacy_erasure import dry_run, execute, purge_due
 from src.domain.privacy_export import Export, export
 from src.domain.storage import ObjectName, StoredObject
 from tests.adapters.test_documents import INVOICE
-from tests.conftest import SERVICE_CONTEXT
+from tests.conftest import SERVICE_CONTEXT, Api, serving
 from tests.persons import SECRET, Person, approved, everything, make_person, rows_of
 from tests.postgres import settings
+from tests.processes import server
+from tests.races import killed, post
 
 LINKS = SignedLinks({"k": "a secret of links that is long enough"})
 
@@ -187,25 +188,24 @@ async def test_an_export_that_an_erasure_overtakes_is_not_kept(world: World, adm
     assert await world.storage.listed("privacy_exports") == []
 
 
-async def test_a_killed_execution_has_done_nothing(world: World, admin: asyncpg.Connection) -> None:
+async def test_an_execution_whose_server_is_killed_has_done_nothing(
+    world: World, database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
     target = UUID(await approved(admin, world.person))
-    await dry_run(SERVICE_CONTEXT, target, world.erasures, world.storage, LINKS)
+    await dry_run(SERVICE_CONTEXT, target, world.erasures, FileStore(MemoryStore()), LINKS)
     before = await everything(admin)
-    # The certificates are held, so that the execution stops after its last change, and there its process is killed.
-    async with admin.transaction():
-        await admin.execute("lock table privacy.certificates in exclusive mode")
-        running = asyncio.create_task(execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, world.storage))
-        victim = None
-        while victim is None:
-            victim = await admin.fetchval(
-                "select pid from pg_stat_activity where pg_backend_pid() = any (pg_blocking_pids(pid))"
-            )
-        await admin.execute("select pg_terminate_backend($1)", victim)
-        with pytest.raises(Unavailable):
-            await running
+    asked = {"request_id": str(target), "confirm": "ERASE"}
+    with server(database, tmp_path, PRIVACY_HMAC_SECRET=SECRET, STORAGE_URL=f"file://{tmp_path}/storage") as running:
+        # The certificates are held, so that the execution stops after its last change, and there its process is killed.
+        async with admin.transaction():
+            await admin.execute("lock table privacy.certificates in exclusive mode")
+            await killed(running, admin, post(running, "privacy-erasure-execute", Api.service, **asked))
     assert await everything(admin) == before
-    done = await execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, world.storage)
-    assert done.status == "completed"
+    async with serving(database, privacy_hmac_secret=SECRET) as api:
+        done = (await api.post("privacy-erasure-execute", asked, api.service)).json()
+    assert done["status"] == "completed"
+    assert (await rows_of(admin, world.person))["core.profiles"] == []
+    assert await admin.fetchval("select count(*) from privacy.certificates") == 1
 
 
 async def test_verify_reads_columns_files_and_documents(

@@ -98,6 +98,22 @@ async def test_dry_run_then_execute(api: Api, admin: asyncpg.Connection) -> None
     assert again == done
 
 
+async def test_a_row_between_dry_run_and_execution_stops_it_and_changes_nothing(
+    api: Api, admin: asyncpg.Connection
+) -> None:
+    target = await approved(api, "erasure")
+    await api.post("privacy-erasure-dryrun", {"request_id": target}, api.ops)
+    permit = {"park": "Akagera", "visit_date": "2099-01-01", "pax_count": 1}
+    assert (await api.post("permits-request", permit, api.user())).status_code == 200
+    body = {"request_id": target, "confirm": "ERASE"}
+    stale = await api.post("privacy-erasure-execute", body, api.ops)
+    assert (stale.status_code, stale.json()["code"]) == (409, "DATA_CONFLICT")
+    assert stale.json()["error"].startswith("plan_stale")
+    assert await admin.fetchval("select full_name from core.profiles where auth_user_id = $1", TRAVELLER)
+    await api.post("privacy-erasure-dryrun", {"request_id": target}, api.ops)
+    assert (await api.post("privacy-erasure-execute", body, api.ops)).json()["status"] == "completed"
+
+
 async def test_execution_needs_the_word_and_a_plan(api: Api) -> None:
     target = await approved(api, "erasure")
     wrong = await api.post("privacy-erasure-execute", {"request_id": target, "confirm": "erase"}, api.ops)
