@@ -8,7 +8,8 @@ RUN python3 -m venv .venv && .venv/bin/pip install --no-cache-dir --require-hash
 COPY src src
 COPY sql sql
 COPY fixtures fixtures
-RUN .venv/bin/pip install --no-cache-dir --no-build-isolation --no-deps -e . && .venv/bin/python -m compileall -q src
+RUN .venv/bin/pip install --no-cache-dir --no-build-isolation --no-deps -e . && .venv/bin/python -m compileall -q src \
+    && .venv/bin/pip uninstall -q -y setuptools pip
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home ecotrips && install -d -o ecotrips /data

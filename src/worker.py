@@ -25,6 +25,7 @@ from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPriva
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
+from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
 from src.composition import Composed, compose
 from src.domain.context import SERVICE, Context
@@ -176,6 +177,7 @@ def main(settings: Settings, *, once: bool = False, parent: int | None = None) -
 
     `parent` is the process that this one must not outlive.
     """
+    logs.configure(settings.log_level)
     return asyncio.run(_main(settings, once=once, parent=parent))
 
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 
 import asyncpg
+import msgspec
 
 from src.commands import local
 from src.commands.arguments import Commands, group
 
 SHOW = "select inventory.read_circuit('hbx')"
 FORCE = "select public.force_circuit('hbx', $1)"
+
+
+class Circuit(msgspec.Struct, frozen=True):
+    """What inventory.read_circuit() answers."""
+
+    state: str
+    forced: bool
+    failures: int
+    retry_after: int
+
+    def __str__(self) -> str:
+        held = " (forced)" if self.forced else ""
+        rest = f", {self.retry_after} s to rest" if self.state == "open" and not held else ""
+        return f"hbx: {self.state}{held}, {self.failures} failures in a row{rest}"
 
 
 def add(commands: Commands) -> None:
@@ -33,12 +47,9 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _asked(dsn: str, statement: str, forced: list[str | None]) -> str:
+async def _asked(dsn: str, statement: str, forced: list[str | None]) -> Circuit:
     connection = await asyncpg.connect(dsn)
     try:
-        circuit = json.loads(await connection.fetchval(statement, *forced))
+        return msgspec.json.decode(await connection.fetchval(statement, *forced), type=Circuit)
     finally:
         await connection.close()
-    held = " (forced)" if circuit["forced"] else ""
-    rest = f", {circuit['retry_after']} s to rest" if circuit["state"] == "open" and not held else ""
-    return f"hbx: {circuit['state']}{held}, {circuit['failures']} failures in a row{rest}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from src.settings import LIVE_SWITCHES, SettingsError, from_environment
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SettingsError, from_environment
+from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, Server
 from tests.processes import environment, free_port
 
@@ -84,18 +86,55 @@ async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: P
 async def test_check_says_what_is_well_and_what_is_not(
     database: str, admin: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    well = ecotrips(tmp_path, "check", DATABASE_URL=database)
+    well = ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES)
     assert well.returncode == 0, well.stdout
     assert [line.split()[:2] for line in well.stdout.splitlines()] == [
         ["ok", "settings"],
         ["ok", "keys"],
+        ["ok", "storage"],
         ["ok", "database"],
         ["ok", "clock"],
         ["ok", "sql"],
         ["ok", "service"],
+        ["ok", "backlog"],
+        ["-", "worker"],
+        ["ok", "circuit"],
         ["ok", "roles"],
+        ["-", "stripe"],
+        ["-", "hotelbeds"],
+        ["-", "whatsapp"],
+        ["all", "well"],
     ]
-    await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'")
-    ill = ecotrips(tmp_path, "check", DATABASE_URL=database)
+    await admin.execute("select ops.fail_sweep('payouts', 'Unavailable') from ops.claim_sweep('payouts', 5)")
+    await admin.execute(
+        "update inventory.circuit set state = 'open', cooldown_until = now() + interval '1 minute' where name = 'hbx'"
+    )
+    await admin.execute(
+        "insert into payment.webhook_events (id, type, signed, occurred_at, body)"
+        " values ('evt_1', 'x', false, now() - interval '1 minute', '{}')"
+    )
+    ill = ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES)
     assert ill.returncode == 1
-    assert "BAD  sql" in ill.stdout
+    assert ill.stdout.splitlines()[-1] == "not well: service levels, worker, circuit"
+    await admin.execute("update ops.sweeps set failures = 0, finished_at = now() - interval '1 hour'")
+    alone = ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES)
+    assert alone.stdout.splitlines()[-1] == "not well: service levels, backlog, circuit"
+    await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'")
+    assert "BAD  sql" in ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES).stdout
+
+
+async def test_check_asks_the_providers_that_are_live(database: str, tmp_path: Path) -> None:
+    async def answer(request: Request) -> Reply:
+        return Reply({"/v1/balance": 200, "/hotel-api/1.0/status": 403}.get(request.path, 503), {})
+
+    async with listening(answer) as address:
+        providers = {"STRIPE_API_BASE": address, "HBX_BASE_URL": address, "WA_GRAPH_BASE": address}
+        live = {"STRIPE_SECRET_KEY": "k", "HBX_API_KEY": "k", "HBX_API_SECRET": "s", "WA_ACCESS_TOKEN": "k"}
+        found = await asyncio.to_thread(ecotrips, tmp_path, "check", DATABASE_URL=database, **providers, **live)
+    assert found.returncode == 1
+    assert "ok   stripe         answers HTTP 200" in found.stdout
+    assert "BAD  hotelbeds      refuses our key (HTTP 403" in found.stdout
+    assert "BAD  whatsapp       answers HTTP 503" in found.stdout
+    gone = ecotrips(tmp_path, "check", DATABASE_URL=database, **providers, STRIPE_SECRET_KEY="k")
+    assert "BAD  stripe         does not answer: ConnectError" in gone.stdout
+    assert "BAD  hotelbeds      HBX_API_KEY is not set" in gone.stdout

@@ -1,0 +1,103 @@
+"""What the database says of itself, of the work that waits in it and of the hotel supplier's circuit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+
+import asyncpg
+import msgspec
+
+from src.adapters.postgres import apply
+from src.adapters.postgres.database import LOGIN_ROLES
+from src.commands import circuit
+from src.commands.verdict import Verdict
+from src.logins import login_dsn
+from src.settings import Settings
+
+OLDEST_POSTGRES = 15
+LARGEST_SKEW_SECONDS = 2
+# The service levels promised, by the names of ops.service_levels(); a level without data is not judged.
+AT_LEAST = {"checkout_success_ratio_last_hour": 0.96}
+AT_MOST = {"webhook_lag_p95_seconds_last_hour": 3.0, "refund_lag_p95_seconds_last_hour": 900.0}
+WAITING = ("refunds_pending", "messages_queued", "payouts_pending", "webhooks_deferred", "exceptions_open")
+# For what waits there must be a worker; exceptions wait for people.
+FOR_WORKERS = WAITING[:-1]
+LONGEST_SILENCE_SECONDS = 300
+WORKERS = """
+select extract(epoch from now() - max(finished_at))::float8 as silence,
+  coalesce(array_agg(name order by name) filter (where failures > 0), '{}') as failing
+from ops.sweeps
+"""
+
+
+async def verdicts(connection: asyncpg.Connection) -> AsyncIterator[Verdict]:
+    """Stops at the first that makes the others meaningless: without our SQL there is nothing more to ask."""
+    version = connection.get_server_version()
+    yield Verdict(
+        "database", well=version.major >= OLDEST_POSTGRES, detail=f"PostgreSQL {version.major}.{version.minor}"
+    )
+    before = time.time()
+    database_time = float(await connection.fetchval("select extract(epoch from clock_timestamp())"))
+    skew = database_time - (before + time.time()) / 2
+    yield Verdict("clock", well=abs(skew) <= LARGEST_SKEW_SECONDS, detail=f"database is {skew:+.3f} s from here")
+    if not await connection.fetchval("select to_regclass('meta.applied') is not null"):
+        yield Verdict("sql", well=False, detail="nothing applied: run ecotrips db apply")
+        return
+    same = await connection.fetchval(apply.DIGEST_OF_DATABASE) == apply.digest(apply.shipped())
+    yield Verdict("sql", well=same, detail="as shipped" if same else "differs: run ecotrips db apply")
+    if not same:
+        return
+    levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
+    yield _levels(levels)
+    ((silence, failing),) = await connection.fetch(WORKERS)
+    yield _backlog(levels, silence)
+    yield _worker(silence, failing)
+    yield _circuit(await connection.fetchval(circuit.SHOW))
+
+
+async def roles(settings: Settings) -> Verdict:
+    """Whether each kind of caller's login role can connect."""
+    for role in LOGIN_ROLES.values():
+        try:
+            connection = await asyncpg.connect(login_dsn(settings, role), timeout=5)
+        except (OSError, asyncpg.PostgresError) as error:
+            return Verdict("roles", well=False, detail=f"{role} cannot log in: {type(error).__name__}")
+        await connection.close()
+    return Verdict("roles", well=True, detail=f"{', '.join(LOGIN_ROLES.values())} log in")
+
+
+def _levels(levels: Mapping[str, float]) -> Verdict:
+    missed = [
+        f"{name}={levels[name]:g} (at least {least:g})"
+        for name, least in AT_LEAST.items()
+        if levels.get(name, least) < least
+    ]
+    missed += [
+        f"{name}={levels[name]:g} (at most {most:g})" for name, most in AT_MOST.items() if levels.get(name, most) > most
+    ]
+    shown = [f"{name}={value:g}" for name, value in levels.items() if name not in WAITING]
+    return Verdict("service levels", well=not missed, detail=", ".join(missed or shown))
+
+
+def _backlog(levels: Mapping[str, float], silence: float | None) -> Verdict:
+    counts = ", ".join(f"{name}={levels.get(name, 0):g}" for name in WAITING)
+    unattended = any(levels.get(name) for name in FOR_WORKERS) and not _works(silence)
+    return Verdict("backlog", well=not unattended, detail=counts + (" and no worker" if unattended else ""))
+
+
+def _worker(silence: float | None, failing: list[str]) -> Verdict:
+    if failing:
+        return Verdict("worker", well=False, detail=f"failing: {', '.join(failing)}; see ops.sweeps")
+    if silence is None:
+        return Verdict("worker", well=None, detail="none has run yet")
+    return Verdict("worker", well=_works(silence) or None, detail=f"its last turn ended {silence:.0f} s ago")
+
+
+def _works(silence: float | None) -> bool:
+    return silence is not None and silence <= LONGEST_SILENCE_SECONDS
+
+
+def _circuit(found: str) -> Verdict:
+    state = msgspec.json.decode(found, type=circuit.Circuit)
+    return Verdict("circuit", well=state.state != "open", detail=str(state))
