@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from uuid import UUID
 
 from src.domain.context import Context
@@ -69,26 +69,24 @@ async def export(
 ) -> Link:
     """Store the archive anew and sign a link to it; links to an earlier one die.
 
-    Memory does not grow with the number of rows. Raises NotFound, Conflict (not approved; the person was erased
-    meanwhile), Unavailable.
+    Memory grows neither with the rows nor with the files. Raises NotFound, Conflict (not approved; the person was
+    erased meanwhile), Unavailable.
     """
     contents = await exports.begin(context, request_id)
     name = ObjectName(BUCKET, f"{request_id}/export.zip")
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
         with zipfile.ZipFile(file, "w") as archive:
-            _member(archive, "README.txt", README.encode())
+            await _member(archive, "README.txt", _once(README.encode()))
             for table in contents.tables:
-                with archive.open(_info(f"{table.schema}.{table.table}.json"), "w", force_zip64=True) as member:
-                    async for part in _document(context, request_id, table, exports):
-                        member.write(part)
+                document = _document(context, request_id, table, exports)
+                await _member(archive, f"{table.schema}.{table.table}.json", document)
             async for stored in _files(contents, storage):
-                content = b"".join([chunk async for chunk in storage.read(stored)])
-                _member(archive, f"files/{stored.name}", content)
+                await _member(archive, f"files/{stored.name}", storage.read(stored))
+        sha256 = _sha256(file)
         file.seek(0)
-        content = file.read()
-    stored = await storage.put(name, content, replace=True)
+        stored = await storage.put_file(name, file)
     link = links.sign(stored, LINK_LIFETIME)
-    done = Export(request_id, name.path, hashlib.sha256(content).hexdigest(), link.expires_at)
+    done = Export(request_id, name.path, sha256, link.expires_at)
     try:
         await exports.record(context, done)
     except Conflict:
@@ -121,12 +119,22 @@ async def _files(contents: Contents, storage: "Storage") -> AsyncIterator[Stored
                 yield await storage.head(ObjectName(folder.bucket, folder.path))
 
 
-def _info(name: str) -> zipfile.ZipInfo:
-    """The same moment for every member: the same data makes the same bytes."""
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _member(archive: zipfile.ZipFile, name: str, parts: AsyncIterator[bytes]) -> None:
+    # The same moment for every member: the same data makes the same bytes.
     info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
-    return info
+    with archive.open(info, "w", force_zip64=True) as member:
+        async for part in parts:
+            member.write(part)
 
 
-def _member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    archive.writestr(_info(name), content)
+def _sha256(file: IO[bytes]) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while part := file.read(IN_MEMORY):
+        digest.update(part)
+    return digest.hexdigest()

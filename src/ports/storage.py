@@ -1,6 +1,6 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Protocol
+from typing import IO, Protocol
 
 from src.domain.context import Context
 from src.domain.storage import Link, ObjectName, StoredObject
@@ -11,6 +11,9 @@ class Storage(Protocol):
 
     async def put(self, name: ObjectName, content: bytes, *, replace: bool = False) -> StoredObject:
         """Store the whole object at once. Raises Conflict when it exists, unless it may be replaced."""
+
+    async def put_file(self, name: ObjectName, file: IO[bytes]) -> StoredObject:
+        """Store what is left to read in a file, of any size and piece by piece, in place of what was there."""
 
     async def head(self, name: ObjectName) -> StoredObject:
         """The object without its content. Raises NotFound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from collections.abc import Iterator
@@ -111,6 +112,16 @@ async def test_an_object_of_many_pieces_comes_whole(store: FileStore) -> None:
     await store.put(NAME, whole)
     assert await content(store, NAME) == whole
     assert await content(store, NAME, 1024 * 1024, 2 * 1024 * 1024) == whole[1024 * 1024 : 2 * 1024 * 1024]
+
+
+async def test_a_file_of_many_pieces_takes_the_place_of_what_was_there(store: FileStore) -> None:
+    whole = os.urandom(11 * 1024 * 1024)
+    first = await store.put(NAME, b"first")
+    stored = await store.put_file(NAME, io.BytesIO(whole))
+    assert (stored.size, stored.version != first.version) == (len(whole), True)
+    assert await content(store, NAME) == whole
+    assert await store.put_file(NAME, io.BytesIO()) == await store.head(NAME)
+    assert await content(store, NAME) == b""
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -73,6 +73,11 @@ class FileStore:
             await obstore.put_async(
                 self._store, str(name), content, mode="overwrite" if replace else "create", use_multipart=False
             )
+        return await self.head(name)
+
+    async def put_file(self, name: ObjectName, file: IO[bytes]) -> StoredObject:
+        with _translated():
+            await obstore.put_async(self._store, str(name), file, mode="overwrite")
         return await self.head(name)
 
     async def head(self, name: ObjectName) -> StoredObject:
