@@ -11,7 +11,7 @@ from msgspec import Meta
 from src.domain.context import Context
 from src.domain.permits import Decision, Permit, PermitRequest
 from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.endpoint import Access, Answer, Call, Endpoint, Run
 from src.ports.permits import Permits
 
 MOST_VISITORS = 10_000
@@ -80,40 +80,24 @@ def endpoints(permits: Permits) -> list[Endpoint]:
             atomic=True,
             errors=(409,),
         ),
-        Endpoint(
-            "permits-ops-approve",
-            "permits.approve",
-            approve,
-            DecisionInput,
-            PermitAnswer,
-            access=Access.OPS,
-            per_minute=3,
-            atomic=True,
-            errors=(404, 409),
-        ),
-        Endpoint(
-            "permits-ops-reject",
-            "permits.reject",
-            reject,
-            DecisionInput,
-            PermitAnswer,
-            access=Access.OPS,
-            per_minute=3,
-            atomic=True,
-            errors=(404, 409),
-        ),
-        Endpoint(
-            "permits-cancel",
-            "permits.cancel",
-            cancel,
-            DecisionInput,
-            PermitAnswer,
-            access=Access.USER,
-            per_minute=5,
-            atomic=True,
-            errors=(404, 409),
-        ),
+        _decision("permits-ops-approve", "permits.approve", approve, Access.OPS, 3),
+        _decision("permits-ops-reject", "permits.reject", reject, Access.OPS, 3),
+        _decision("permits-cancel", "permits.cancel", cancel, Access.USER, 5),
     ]
+
+
+def _decision(name: str, audit: str, run: Run, access: Access, per_minute: int) -> Endpoint:
+    return Endpoint(
+        name,
+        audit,
+        run,
+        DecisionInput,
+        PermitAnswer,
+        access=access,
+        per_minute=per_minute,
+        atomic=True,
+        errors=(404, 409),
+    )
 
 
 async def _decided(call: Call, decide: Callable[[Context, Decision], Awaitable[Permit]]) -> Answer:
