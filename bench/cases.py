@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench import flow
+from bench import flow, rest
 from bench.harness import Case
 from bench.load import Pgbench, Wrk
-from bench.sql import DEFINES, four_trips, one_statement, read_in_four_trips
+from bench.rest import BARE, FOUR_TRIPS
+from bench.sql import DEFINES, four_trips, one_statement
 from bench.stack import Stack
 
-BARE = "bare route"
 ONE_STATEMENT = "pgbench, 8 clients"
-FOUR_TRIPS = "pgbench, four trips, 32 clients"
 
 PAGE = {"p_start_from": "date '2025-10-01'", "p_start_to": "date '2025-10-15'", "p_supplier": "null", "p_page": "1"}
 BOOKINGS = "/functions/v1/ops-bookings?from=2025-10-01&to=2025-10-15"
@@ -22,7 +21,7 @@ PERMIT = {"p_park": "'Akagera'", "p_visit_date": "date '2030-07-01'", "p_pax_cou
 
 def all_cases(stack: Stack) -> list[Case]:
     """Every case, in the order of the table."""
-    return [*rest(stack), *lists(stack), *functions(stack), *latencies(stack), *growth(stack)]
+    return [*rest.cases(stack), *lists(stack), *functions(stack), *latencies(stack), *growth(stack)]
 
 
 def lists(stack: Stack) -> list[Case]:
@@ -45,36 +44,6 @@ def lists(stack: Stack) -> list[Case]:
             },
             {ONE_STATEMENT: 0.28, FOUR_TRIPS: 0.9},
             switches={"USE_FIXTURES": "0"},
-        ),
-    ]
-
-
-def rest(stack: Stack) -> list[Case]:
-    """`/rest/v1`: one row by key, and 20 rows by filter, order and limit."""
-    key = str(stack.execute("select meta.made_id('itinerary', 4711)"))
-    relation, ops = "/rest/v1/ops.v_bookings", stack.user()
-    return [
-        Case(
-            "rest, one row by key",
-            Wrk(f"{relation}?id=eq.{key}", ops),
-            {
-                BARE: Wrk("/healthz"),
-                FOUR_TRIPS: Pgbench(read_in_four_trips(f"select * from ops.v_bookings where id = '{key}'"), DEFINES),
-            },
-            {BARE: 0.38, FOUR_TRIPS: 1.0},
-        ),
-        Case(
-            "rest, 20 rows",
-            Wrk(f"{relation}?supplier=eq.SUP-007&order=start_date,id&limit=20", ops),
-            {
-                FOUR_TRIPS: Pgbench(
-                    read_in_four_trips(
-                        "select * from ops.v_bookings where supplier = 'SUP-007' order by start_date, id limit 20"
-                    ),
-                    DEFINES,
-                )
-            },
-            {FOUR_TRIPS: 0.9},
         ),
     ]
 

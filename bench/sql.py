@@ -13,6 +13,11 @@ from src.settings import OFFLINE_SWITCHES
 CLAIMS = json.dumps({"role": "authenticated", "sub": OPS_USER})
 DEFINES: Mapping[str, str] = {"claims": CLAIMS, "request": "bench", "switches": json.dumps(OFFLINE_SWITCHES)}
 
+SETTINGS = (
+    "select set_config('request.jwt.claims', :claims, true), set_config('request.id', :request, true),"
+    " set_config('request.switches', :switches, true)"
+)
+
 
 def one_statement(function: str, **arguments: str) -> str:
     """`function` in the one statement the service sends; `arguments` are SQL expressions by parameter name."""
@@ -24,22 +29,17 @@ def one_statement(function: str, **arguments: str) -> str:
 def four_trips(function: str, **arguments: str) -> str:
     """The same as PostgREST sends it: BEGIN, the settings, the query, COMMIT."""
     given = ", ".join(f"{name} => {value}" for name, value in arguments.items())
-    return _in_transaction(f"select {function}({given})::text")
+    return in_transaction(f"select {function}({given})::text")
 
 
-def read_in_four_trips(query: str) -> str:
-    """A query's rows as one JSON array, likewise."""
-    return _in_transaction(f"select coalesce(json_agg(t), '[]')::text from ({query}) t")
+def in_transaction(query: str) -> str:
+    """A query in four trips."""
+    return f"begin;\n{SETTINGS};\n{query};\ncommit;\n"
 
 
-def _in_transaction(query: str) -> str:
-    return (
-        "begin;\n"
-        "select set_config('request.jwt.claims', :claims, true), set_config('request.id', :request, true),"
-        " set_config('request.switches', :switches, true);\n"
-        f"{query};\n"
-        "commit;\n"
-    )
+def pipelined(query: str) -> str:
+    """The settings and the query sent together."""
+    return f"\\startpipeline\nbegin;\n{SETTINGS};\n{query};\ncommit;\n\\endpipeline\n"
 
 
 def call_of(function: str, kept: str, **arguments: str) -> str:

@@ -119,6 +119,8 @@ def create(settings: Settings | None = None) -> Front:
         # What start-up made lives as long as the process: the collector need not walk it again.
         gc.collect()
         gc.freeze()
+        # And what requests leave behind is rarely a cycle: looking often only lengthens the slowest answers.
+        gc.set_threshold(50_000, 50, 50)
         try:
             yield
         finally:
