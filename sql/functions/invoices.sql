@@ -71,9 +71,13 @@ as $$
   -- The items are what was paid for only if they add up to it; a deposit or a share is one line.
   select case
     when bool_and(same_currency) and sum(price_cents) = p_payment.captured_cents then jsonb_agg(line order by start_at, id)
-    else jsonb_build_array(
-      jsonb_build_object('description', 'Travel services as booked', 'amount_cents', p_payment.captured_cents)
-    )
+    else jsonb_build_array(jsonb_build_object(
+      'description', case
+        when exists (select from "group".contributions c where c.payment_id = p_payment.id) then 'Share of a group''s travel services'
+        else 'Travel services as booked'
+      end,
+      'amount_cents', p_payment.captured_cents
+    ))
   end
   from items
 $$;
@@ -102,7 +106,11 @@ as $$
     'seller', jsonb_build_object(
       'name', s.name, 'address', s.address, 'tax_id', s.tax_id, 'email', s.email, 'country', s.country
     ),
-    'buyer', jsonb_strip_nulls(jsonb_build_object('name', i.traveler, 'reference', p_payment.itinerary_id)),
+    'buyer', jsonb_strip_nulls(jsonb_build_object(
+      -- Who contributes to a group pays for themself, whosever trip it is.
+      'name', case when c.id is null then i.traveler else r.full_name end,
+      'reference', coalesce(p_payment.itinerary_id, p_payment.id)
+    )),
     'currency', p_payment.currency,
     'lines', p_lines,
     'tax', fin.tax_within(p_total_cents, jsonb_build_object('name', s.tax_name, 'rate_bp', s.tax_rate_bp)),
@@ -112,6 +120,9 @@ as $$
   )
   from fin.seller s
   left join booking.itineraries i on i.id = p_payment.itinerary_id
+  left join "group".contributions c on c.payment_id = p_payment.id
+  left join "group".members m on m.id = c.member_id
+  left join core.profiles r on r.auth_user_id = m.user_id
 $$;
 comment on function fin.invoice_content(payment.payments, jsonb, bigint, timestamptz, date, boolean) is
 'What a document says, beside its number: seller, buyer, lines, tax within the total, payment.';
@@ -218,7 +229,7 @@ begin
   select * into v_payment from payment.payments where id = p_payment_id for update;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'payment_known', message = 'Payment not found';
-  elsif p_itinerary_id is not null and p_itinerary_id <> v_payment.itinerary_id then
+  elsif p_itinerary_id is not null and p_itinerary_id is distinct from v_payment.itinerary_id then
     raise exception using
       errcode = 'PT409', constraint = 'invoice_itinerary', message = 'The payment belongs to another itinerary';
   end if;

@@ -15,6 +15,8 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import ITINERARY, OPS_USER, as_role
+from tests.persons import make_person
+from tests.races import rule_of
 
 ISSUE = "select public.generate_invoice($1, $2)"
 CAPTURED = """
@@ -29,10 +31,14 @@ with payments as (
 
 
 async def captured(
-    admin: asyncpg.Connection, many: int = 1, cents: int = 25000, currency: str = "USD", itinerary: str = ITINERARY
+    admin: asyncpg.Connection,
+    many: int = 1,
+    cents: int = 25000,
+    currency: str = "USD",
+    itinerary: str | None = ITINERARY,
 ) -> list[UUID]:
     """Payments whose money has come in."""
-    rows = await admin.fetch(CAPTURED, UUID(itinerary), cents, currency, many)
+    rows = await admin.fetch(CAPTURED, itinerary, cents, currency, many)
     return [row["id"] for row in rows]
 
 
@@ -232,6 +238,26 @@ async def test_items_are_lines_when_they_add_up_and_one_line_otherwise(admin: as
     assert (await issued(admin, deposit))["content"]["lines"] == [
         {"description": "Travel services as booked", "amount_cents": 100}
     ]
+
+
+@pytest.mark.parametrize("itinerary", [None, ITINERARY])
+async def test_a_contribution_is_invoiced_to_who_paid_it(admin: asyncpg.Connection, itinerary: str | None) -> None:
+    payer = await make_person(admin)
+    [payment] = await captured(admin, cents=700, itinerary=itinerary)
+    await admin.execute(
+        'insert into "group".contributions (escrow_id, member_id, amount_cents, currency, payment_id, live)'
+        " select c.escrow_id, c.member_id, 700, 'USD', $2, false from \"group\".contributions c"
+        ' join "group".members m on m.id = c.member_id where m.user_id = $1',
+        UUID(payer.user_id),
+        payment,
+    )
+    content = (await issued(admin, payment))["content"]
+    # The trip's traveller, Amina Uwase, is somebody else.
+    assert content["buyer"] == {"name": f"Zuri {payer.word}", "reference": itinerary or str(payment)}
+    assert content["lines"] == [{"description": "Share of a group's travel services", "amount_cents": 700}]
+    with pytest.raises(asyncpg.PostgresError) as error:
+        await admin.execute("select public.generate_invoice('invoice', $1, $2)", payment, UUID(payer.user_id))
+    assert rule_of(error.value) == "invoice_itinerary"
 
 
 async def test_only_the_service_issues_and_only_ops_read(database: str, admin: asyncpg.Connection) -> None:
