@@ -89,10 +89,19 @@ async def store_document(
 
 
 async def render_due(context: Context, invoices: "Invoices", renderer: "Renderer", storage: "Storage") -> int:
-    """Render what was issued and never became a document; returns how many that were."""
+    """Render what was issued and never became a document; returns how many that were.
+
+    One that cannot be made does not keep the others from it; its error is raised after them.
+    """
     due = await invoices.claim_to_render(context, BATCH)
+    failures: list[Exception] = []
     for invoice in due:
-        await store_document(context, invoice, invoices, renderer, storage)
+        try:
+            await store_document(context, invoice, invoices, renderer, storage)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return len(due)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,7 @@ import pytest
 
 from src.composition import compose
 from src.domain.errors import Unavailable
+from src.domain.invoices import render_due
 from src.worker import sweeps
 from tests.conftest import ITINERARY, OPS_USER, SERVICE_CONTEXT, Api, serving
 from tests.postgres import settings
@@ -115,6 +116,29 @@ async def test_what_a_crash_left_without_document_is_rendered_by_the_worker(
     assert len(documents(tmp_path)) == 3
     assert await admin.fetchval("select count(*) from fin.invoices where sha256 is null") == 0
     await composed.database.close()
+
+
+async def test_a_document_that_cannot_be_made_does_not_hold_up_the_others(
+    database: str, admin: asyncpg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for payment in await captured(admin, 3):
+        await admin.execute("select public.generate_invoice('invoice', $1)", payment)
+    await admin.execute("update fin.invoices set next_render_at = now()")
+    composed = compose(settings(database, storage_url=f"file://{tmp_path}"))
+    broken = await admin.fetchval("select number from fin.invoices order by number limit 1")
+    rendered = composed.documents.rendered
+
+    def fragile(content: Mapping[str, object]) -> bytes:
+        if content["number"] == broken:
+            message = "no glyph"
+            raise RuntimeError(message)
+        return rendered(content)
+
+    monkeypatch.setattr(composed.documents, "rendered", fragile)
+    with pytest.raises(RuntimeError, match="no glyph"):
+        await render_due(SERVICE_CONTEXT, composed.invoices, composed.documents, composed.storage)
+    assert await admin.fetchval("select number from fin.invoices where sha256 is null") == broken
+    await composed.close()
 
 
 async def test_a_number_is_kept_while_the_store_is_away(
