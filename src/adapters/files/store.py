@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 CHUNK = 256 * 1024
+PIECES_AT_ONCE = 2  # of 5 MiB each, so that a large file does not take a server's memory
 # A caller waits, so a store that is away is reported after seconds, not after the library's three minutes.
 CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=3),
@@ -77,7 +78,7 @@ class FileStore:
 
     async def put_file(self, name: ObjectName, file: IO[bytes]) -> StoredObject:
         with _translated():
-            await obstore.put_async(self._store, str(name), file, mode="overwrite")
+            await obstore.put_async(self._store, str(name), file, mode="overwrite", max_concurrency=PIECES_AT_ONCE)
         return await self.head(name)
 
     async def head(self, name: ObjectName) -> StoredObject:
