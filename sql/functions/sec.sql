@@ -54,11 +54,6 @@ $$;
 comment on function sec.ops_only() is
 'True for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In policies and views always (select sec.ops_only()), and never beside another policy for the same rows.';
 
-create or replace function sec.is_user() returns boolean
-language sql stable
-as $$ select auth.uid() is not null $$;
-comment on function sec.is_user() is 'Whether a signed-in user is calling.';
-
 create or replace function sec.actor() returns text
 language sql stable
 as $$
