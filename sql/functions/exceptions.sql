@@ -62,13 +62,15 @@ begin
   end if;
   update ops.exceptions set status = 'retrying', retry_note = coalesce(p_note, retry_note), updated_at = now()
   where id = p_exception_id;
-  -- What queues the work behind each kind again; the others are only marked.
+  -- What queues the work behind each kind again. The others (a deadline that is near, books that disagree) are for people:
+  -- they are only marked, and open again after a while.
   v_queued := case v_exception.kind
     when 'payment' then payment.retry_intent(v_exception.cause)
     when 'webhook' then payment.retry_event(v_exception.cause)
     when 'refund' then "group".retry_refund(v_exception.cause) or payment.retry_refund(v_exception.cause)
     when 'payout' then "group".retry_payout(v_exception.cause)
     when 'message' then wa.retry_message(v_exception.cause)
+    when 'erasure' then privacy.retry_purges(v_exception.cause)
     when 'sweep' then ops.retry_sweep(v_exception.cause)
     when 'circuit' then inventory.retry_circuit(v_exception.cause)
     else false

@@ -64,3 +64,23 @@ begin
 end;
 $$;
 comment on function inventory.retry_circuit(text) is 'An open circuit, named by itself: its rest ends, and the next call is its probe.';
+
+create or replace function privacy.retry_purges(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+declare
+  v_request privacy.requests;
+begin
+  update privacy.requests r set status = 'approved'
+  where r.id::text = p_cause and status = 'failed' and exists (select from privacy.certificates where request_id = r.id)
+  returning * into v_request;
+  if v_request.id is null then
+    return false;
+  end if;
+  perform privacy.purge_again(v_request);
+  perform pg_notify('ecotrips_purges', '');
+  return true;
+end;
+$$;
+comment on function privacy.retry_purges(text) is
+'The files of an erasure that could not be deleted, named by its request: as approving and executing it again does.';

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # Batches in one sweep; what is left then is for the next.
 MOST_BATCHES = 100
+# How long a provider is asked, in seconds: less than the two minutes of a claim. After them another worker may ask, and
+# after a refusal under another key.
+ASKING_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,10 @@ async def _pay(
 ) -> tuple[Payout, str | None]:
     """The payout after one try at the provider, and the error's code if there was one."""
     try:
-        outcome = Outcome("succeeded", await providers[claimed.mode].transfer(claimed))
+        async with asyncio.timeout(ASKING_SECONDS):
+            outcome = Outcome("succeeded", await providers[claimed.mode].transfer(claimed))
+    except TimeoutError:
+        outcome = Outcome("unknown", error="no_answer")
     except ProviderUnknown as unknown:
         outcome = Outcome("unknown", error=unknown.code)
     except ProviderFailed as failure:

@@ -17,6 +17,7 @@ import pytest
 
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import Api, serving
+from tests.escrows import met_escrows
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, settings
@@ -27,23 +28,6 @@ pytestmark = pytest.mark.heavy
 PATIENCE = 60
 BATCH = 20
 KILLS = 20
-# Live escrows of $5.00 that one captured contribution each has met.
-MET = """
-do $$
-declare
-  v_group uuid := public.create_group('Trek', p_user_id => gen_random_uuid()) ->> 'group_id';
-  v_member uuid := (select id from "group".members where group_id = v_group);
-  v_escrow uuid;
-  v_payment payment.payments;
-begin
-  for n in 1..{count} loop
-    v_escrow := public.create_escrow(v_group, 500, now() + interval '1 day', p_min_members => 1) ->> 'escrow_id';
-    v_payment := payment.locked((public.contribute(v_escrow, 500, p_member_id => v_member) ->> 'payment_id')::uuid);
-    perform payment.capture(payment.set_intent(v_payment, 'pi_' || n));
-  end loop;
-end;
-$$
-"""
 
 
 @dataclass
@@ -116,7 +100,7 @@ async def world(database: str, admin: asyncpg.Connection) -> AsyncIterator[World
 
 async def test_two_workers_and_payout_now_make_a_thousand_payouts_once_each(world: World, tmp_path: Path) -> None:
     count = 1000
-    await world.admin.execute(MET.format(count=count))
+    await met_escrows(world.admin, count)
     escrows = [row[0] for row in await world.admin.fetch('select id::text from "group".escrows order by random()')]
     stripe = world.provider.stripe
     stripe.held = asyncio.Event()
@@ -155,7 +139,7 @@ async def test_workers_killed_between_the_provider_and_the_commit_pay_once_each(
     world.provider.slowness = 0.05
     # What all of them can finish before they die, and what the others hold: there is work for each.
     count = KILLS * longest + abreast * BATCH
-    await world.admin.execute(MET.format(count=count))
+    await met_escrows(world.admin, count)
     places = asyncio.Semaphore(abreast)
 
     async def live_and_die(number: str) -> None:

@@ -141,8 +141,9 @@ async def test_storage_that_fails_twice_is_purged_by_the_worker(world: World, ad
     assert json.loads(again.body)["certificate"] == json.loads(done.body)["certificate"]
 
 
+@pytest.mark.parametrize("way", ["approved and executed again", "its exception retried"])
 async def test_a_folder_that_cannot_be_emptied_ends_as_an_exception_and_can_be_tried_again(
-    world: World, admin: asyncpg.Connection
+    world: World, admin: asyncpg.Connection, way: str
 ) -> None:
     target = UUID(await approved(admin, world.person))
     await dry_run(SERVICE_CONTEXT, target, world.erasures, world.storage, LINKS)
@@ -156,9 +157,13 @@ async def test_a_folder_that_cannot_be_emptied_ends_as_an_exception_and_can_be_t
     assert await admin.fetchval(state, target) == "failed"
     assert await admin.fetchval(opened, str(target)) == "open"
     world.storage.failures = 0
-    await admin.execute("select review_privacy_request($1, 'approve')", target)
-    done = await execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, world.storage)
-    assert done.status == "completed"
+    if way == "its exception retried":
+        await admin.execute("select retry_exception(id) from ops.exceptions where cause = $1", str(target))
+        await purge_due(SERVICE_CONTEXT, world.erasures, world.storage)
+    else:
+        await admin.execute("select review_privacy_request($1, 'approve')", target)
+        await execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, world.storage)
+    assert await admin.fetchval(state, target) == "completed"
     assert await admin.fetchval(opened, str(target)) == "resolved"
 
 
