@@ -9,7 +9,7 @@ import sys
 import asyncpg
 
 from src.adapters.postgres.apply import ApplyError
-from src.adapters.postgres.embedded import EmbeddedPostgresError
+from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
 from src.domain.errors import DomainError
 from src.settings import SettingsError

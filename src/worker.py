@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import signal
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import uuid4
 
+from src import orphans
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.exceptions import PostgresExceptions
 from src.adapters.postgres.groups import PostgresEscrows
@@ -194,21 +194,14 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
             composed.notifications.add(sweep.channel, partial(worker.wake, sweep.name))
         await composed.notifications.start()
         await composed.observer.start()
-        watching = asyncio.create_task(_stop_without(parent, worker)) if parent else None
+        if parent:
+            orphans.stop_with(parent)
         print(f"worker started: {', '.join(sweep.name for sweep in given)}", flush=True)
         await worker.run()
-        if watching:
-            watching.cancel()
         print("worker stopped", flush=True)
         return 0
     finally:
         await composed.close()
-
-
-async def _stop_without(parent: int, worker: Worker) -> None:
-    while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody that a parent died
-        await asyncio.sleep(1)
-    worker.stop()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> bool:

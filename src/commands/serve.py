@@ -14,16 +14,21 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import asyncpg
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.server import Server
 
+from src import orphans
 from src.adapters.postgres import apply
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
+
+if TYPE_CHECKING:
+    from src.http.front import Front
 
 
 class PortBusyError(OSError):
@@ -103,9 +108,17 @@ def require_free_port(host: str, port: int) -> None:
             raise PortBusyError(message) from None
 
 
+def application() -> Front:
+    """What a server process serves; it ends with the process that started it, even if that is killed."""
+    orphans.stop_with(os.getppid())
+    from src.app import create  # noqa: PLC0415 - only for who serves, not for who starts and watches it
+
+    return create()
+
+
 def run(settings: Settings, workers: int, host: str, announce: Callable[[], None]) -> None:
     server = Server(
-        "src.app:create",
+        "src.commands.serve:application",
         factory=True,
         address=host,
         port=settings.port,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError, binaries, running
+from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from tests.processes import ROOT, environment, free_port
 
 STARTER = """

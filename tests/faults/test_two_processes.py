@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import httpx
 
 from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, token
-from tests.processes import server
+from tests.processes import command, environment, free_port, server
 
 ROUNDS = 10
+PATIENCE = 60
 
 
 def bookings(address: str, bearer: str) -> httpx.Response:
@@ -50,3 +53,29 @@ async def test_a_stopped_server_finishes_what_it_began(
                 await asyncio.sleep(0.3)
             assert (await request).status_code == 200
         assert running.process.wait(timeout=20) == 0
+
+
+def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
+    env = environment(PORT=str(free_port()))
+    with command(tmp_path, "demo", ready="is ready on", env=env) as running:
+        pids = [int(pid) for pid in _descendants(running.process.pid)]
+        assert len(pids) >= 3, "a server process, a worker and PostgreSQL"
+        running.process.kill()
+        running.process.wait()
+        deadline = time.monotonic() + PATIENCE
+        while alive := [pid for pid in pids if _lives(pid)]:
+            assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in alive]
+            time.sleep(0.1)
+
+
+def _descendants(pid: int) -> Iterator[str]:
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield child
+        yield from _descendants(int(child))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

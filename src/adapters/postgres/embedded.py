@@ -4,14 +4,12 @@ Works for root (PostgreSQL refuses uid 0) and for ordinary users, and never outl
 started detached. Standard library only, so that `ecotrips db` works before anything else does.
 """
 
-import ctypes
 import hashlib
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-NOBODY = 65534
+from src.adapters.postgres.unprivileged import EmbeddedPostgresError, Runner, unprivileged
+
 LONGEST_SOCKET_PATH = 107 - len("/.s.PGSQL.5432.lock")
-CLONE_NEWUSER = 0x10000000
-PR_SET_PDEATHSIG = 1
 BUILTIN_LOCALE_SINCE = 17
-
-
-class EmbeddedPostgresError(Exception):
-    """The server could not be made to run; the message is one line for the person at the terminal."""
 
 
 def binaries(configured: str | None = None) -> Path:
@@ -93,7 +86,7 @@ class EmbeddedPostgres:
             self._wait_until_ready(None)
             return False
         self._prepare_folders()
-        runner = _runner(self.bin, self.folder)
+        runner = unprivileged(self.bin, self.folder)
         if not (self.data / "PG_VERSION").exists():
             self._initialise(runner)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -152,7 +145,7 @@ class EmbeddedPostgres:
             message = f"cannot write to {self.folder}: {error.strerror}; set DATA_DIR to a folder you own"
             raise EmbeddedPostgresError(message) from None
 
-    def _initialise(self, runner: "_Runner") -> None:
+    def _initialise(self, runner: Runner) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(mode=0o700)
         runner.own(self.folder, self.data, self.socket_folder)
@@ -201,93 +194,6 @@ class EmbeddedPostgres:
     def _running_socket_folder(self) -> str:
         lines = self._pid_file()
         return lines[4].strip() if len(lines) > 4 and lines[4].strip() else str(self.socket_folder)  # noqa: PLR2004
-
-
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """How the server's processes shed root, and where they find their binaries."""
-
-    bin: Path
-    namespaced: bool = False
-    demoted: bool = False
-
-    def prepare(self, parent: int | None) -> Callable[[], None]:
-        libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-        def in_child() -> None:
-            if self.namespaced:
-                _enter_user_namespace(libc)
-            elif self.demoted:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            if parent is not None and libc is not None:
-                libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-                if os.getppid() != parent:
-                    os._exit(1)
-
-        return in_child
-
-    def own(self, *paths: Path) -> None:
-        if self.demoted:
-            for path in paths:
-                os.chown(path, NOBODY, NOBODY)
-
-
-def _runner(folder_of_binaries: Path, folder: Path) -> _Runner:
-    if os.getuid() != 0:
-        return _Runner(folder_of_binaries)
-    if _namespaces_allowed():
-        return _Runner(folder_of_binaries, namespaced=True)
-    reachable = folder_of_binaries
-    if not _nobody_can_run(folder_of_binaries / "postgres"):
-        reachable = Path(tempfile.gettempdir()) / "ecotrips-postgres" / "pginstall" / "bin"
-        if not reachable.exists():
-            shutil.copytree(folder_of_binaries.parent.parent, reachable.parent.parent, dirs_exist_ok=True)
-            reachable.parent.parent.chmod(0o755)
-    closed = [parent for parent in folder.resolve().parents if not parent.stat().st_mode & 0o001]
-    if closed:
-        message = f"PostgreSQL cannot run as root, and user nobody cannot enter {closed[-1]}; set DATA_DIR elsewhere"
-        raise EmbeddedPostgresError(message)
-    return _Runner(reachable, demoted=True)
-
-
-def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
-    uid, gid = os.getuid(), os.getgid()
-    if libc is None or libc.unshare(CLONE_NEWUSER):
-        os._exit(126)
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{NOBODY} {uid} 1"),
-        ("gid_map", f"{NOBODY} {gid} 1"),
-    ):
-        Path(f"/proc/self/{name}").write_text(text)
-
-
-def _namespaces_allowed() -> bool:
-    if sys.platform != "linux":
-        return False
-    return _exit_status(_Runner(Path(), namespaced=True).prepare(os.getpid())) == 0
-
-
-def _nobody_can_run(program: Path) -> bool:
-    demote = _Runner(Path(), demoted=True).prepare(os.getpid())
-
-    def attempt() -> None:
-        demote()
-        if not os.access(program, os.X_OK):
-            os._exit(1)
-
-    return _exit_status(attempt) == 0
-
-
-def _exit_status(attempt: Callable[[], None]) -> int:
-    return subprocess.run(
-        [sys.executable, "-SIc", ""],
-        preexec_fn=attempt,
-        check=False,
-        stderr=subprocess.DEVNULL,
-    ).returncode
 
 
 def _serves(pid: int, data: Path) -> bool:

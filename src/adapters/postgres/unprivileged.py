@@ -1,0 +1,113 @@
+"""PostgreSQL refuses uid 0: how root runs it all the same, and where others find its binaries."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+NOBODY = 65534
+CLONE_NEWUSER = 0x10000000
+PR_SET_PDEATHSIG = 1
+# Beside many others that start at once, a child was seen to be refused its first program. That says nothing.
+ATTEMPTS = 3
+
+
+class EmbeddedPostgresError(Exception):
+    """The server could not be made to run; the message is one line for the person at the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """How the server's processes shed root, and where they find their binaries."""
+
+    bin: Path
+    namespaced: bool = False
+    demoted: bool = False
+
+    def prepare(self, parent: int | None) -> Callable[[], None]:
+        """What a child does before it becomes the server; it ends with `parent`, if there is one."""
+        libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+        def in_child() -> None:
+            if self.namespaced:
+                _enter_user_namespace(libc)
+            elif self.demoted:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            if parent is not None and libc is not None:
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+                if os.getppid() != parent:
+                    os._exit(1)
+
+        return in_child
+
+    def own(self, *paths: Path) -> None:
+        """Give the server's user what it has to write."""
+        if self.demoted:
+            for path in paths:
+                os.chown(path, NOBODY, NOBODY)
+
+
+def unprivileged(folder_of_binaries: Path, folder: Path) -> Runner:
+    """How this user runs the binaries on data in `folder`. Raises EmbeddedPostgresError when it cannot be done."""
+    if os.getuid() != 0:
+        return Runner(folder_of_binaries)
+    if _namespaces_allowed():
+        return Runner(folder_of_binaries, namespaced=True)
+    reachable = folder_of_binaries
+    if not _nobody_can_run(folder_of_binaries / "postgres"):
+        reachable = Path(tempfile.gettempdir()) / "ecotrips-postgres" / "pginstall" / "bin"
+        if not reachable.exists():
+            shutil.copytree(folder_of_binaries.parent.parent, reachable.parent.parent, dirs_exist_ok=True)
+            reachable.parent.parent.chmod(0o755)
+    closed = [parent for parent in folder.resolve().parents if not parent.stat().st_mode & 0o001]
+    if closed:
+        message = f"PostgreSQL cannot run as root, and user nobody cannot enter {closed[-1]}; set DATA_DIR elsewhere"
+        raise EmbeddedPostgresError(message)
+    return Runner(reachable, demoted=True)
+
+
+def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    if libc is None or libc.unshare(CLONE_NEWUSER):
+        os._exit(126)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{NOBODY} {uid} 1"),
+        ("gid_map", f"{NOBODY} {gid} 1"),
+    ):
+        Path(f"/proc/self/{name}").write_text(text)
+
+
+def _namespaces_allowed() -> bool:
+    if sys.platform != "linux":
+        return False
+    return _exit_status(Runner(Path(), namespaced=True).prepare(os.getpid())) == 0
+
+
+def _nobody_can_run(program: Path) -> bool:
+    demote = Runner(Path(), demoted=True).prepare(os.getpid())
+
+    def attempt() -> None:
+        demote()
+        if not os.access(program, os.X_OK):
+            os._exit(1)
+
+    return _exit_status(attempt) == 0
+
+
+def _exit_status(attempt: Callable[[], None]) -> int:
+    for _ in range(ATTEMPTS):
+        with suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(
+                [sys.executable, "-SIc", ""], preexec_fn=attempt, check=False, stderr=subprocess.DEVNULL
+            ).returncode
+    return 1
