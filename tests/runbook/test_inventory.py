@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import asyncpg
 import pytest
 
@@ -37,6 +38,9 @@ async def test_triage(database: str, admin: asyncpg.Connection, capsys: pytest.C
                 assert "source=cache-stale circuit=open cache_hit=True stale=True" in audit()
             # Fixtures: the next request obeys, and the cache keeps filling.
             await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '1')")
+            async with asyncio.timeout(30):  # until the notification is here
+                while (await api.http.get("/readyz")).json()["switches"]["INVENTORY_OFFLINE"] != "1":
+                    await asyncio.sleep(0.01)
             fixtures = (await api.post("inventory-search", SEARCH)).json()
             assert fixtures["source"] == "fixtures"
             assert "source=fixtures" in audit()

@@ -75,4 +75,5 @@ class Notifications:
 
     async def _refresh(self, channel: str) -> None:
         await self._channels[channel]()
-        self.connected = True
+        # Another channel's refresh may still be under way: the last one says that all is known again.
+        self.connected = len(self._refreshing) == 1
