@@ -25,8 +25,13 @@ class Notifications:
         self._channels = dict(channels)
         self._pulse = pulse
         self._task: asyncio.Task[None] | None = None
+        self._listening = False
         self._refreshing: set[asyncio.Task[None]] = set()
-        self.connected = False
+
+    @property
+    def connected(self) -> bool:
+        # Until a refresh has ended the old knowledge is wrong.
+        return self._listening and not self._refreshing
 
     def add(self, channel: str, refresh: Refresh) -> None:
         """Hear one more channel, from the next connection on: call it before start()."""
@@ -49,7 +54,7 @@ class Notifications:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("notifications are away: %s", type(error).__name__)
             finally:
-                self.connected = False
+                self._listening = False
             await asyncio.sleep(patience)
 
     async def _listen(self) -> None:
@@ -59,7 +64,7 @@ class Notifications:
                 await connection.add_listener(channel, self._notified)
             for refresh in self._channels.values():
                 await refresh()
-            self.connected = True
+            self._listening = True
             while not connection.is_closed():
                 await asyncio.sleep(self._pulse)
                 await connection.execute("select 1", timeout=5)
@@ -67,13 +72,14 @@ class Notifications:
             connection.terminate()
 
     def _notified(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
-        # Until the refresh has ended the old knowledge is wrong, so it counts as not connected.
-        self.connected = False
         task = asyncio.create_task(self._refresh(channel))
         self._refreshing.add(task)
         task.add_done_callback(self._refreshing.discard)
 
     async def _refresh(self, channel: str) -> None:
-        await self._channels[channel]()
-        # Another channel's refresh may still be under way: the last one says that all is known again.
-        self.connected = len(self._refreshing) == 1
+        try:
+            await self._channels[channel]()
+        except BaseException:
+            # What could not be learnt counts as missed, until the next connection learns all of it.
+            self._listening = False
+            raise
