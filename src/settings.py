@@ -11,8 +11,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from src import production
+from src.production import SHORTEST_SECRET
 
-SHORTEST_SECRET = 32
 # What /rest/v1 shows, the default first; grants and policies decide who sees what of it.
 DEFAULT_SCHEMAS = (
     *("public", "core", "booking", "payment", "fin", "group", "permits", "privacy", "audit", "catalog", "inventory"),

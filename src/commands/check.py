@@ -12,9 +12,8 @@ from src import production
 from src.commands import check_database, check_providers, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
+from src.production import SHORTEST_SECRET
 from src.settings import LIVE_SWITCHES, Settings, SettingsError
-
-SHORTEST_SECRET = 32
 
 
 def add(commands: Commands) -> None:
@@ -37,7 +36,7 @@ def _check(_arguments: argparse.Namespace) -> int:
 
 
 async def _verdicts(settings: Settings) -> list[Verdict]:
-    # The file store first: its library's threads abort the process when they still wind up as the interpreter ends.
+    # The file store first, so that its library's threads have ended long before the interpreter does.
     found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
     switches = dict(settings.switches)
     try:

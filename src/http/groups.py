@@ -34,16 +34,7 @@ class GroupAnswer(msgspec.Struct, frozen=True):
 
 class EscrowInput(msgspec.Struct, frozen=True):
     group_id: GroupId
-    target_cents: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1_000_000_000_000,
-            description="Minor units of the currency; RWF has none, so whole francs",
-            examples=[50000],
-            extra={"message": "target_cents must be a positive integer"},
-        ),
-    ]
+    target_cents: AmountCents
     deadline: Annotated[
         datetime, Meta(tz=True, description="In the future, with a zone", examples=["2030-12-31T23:00:00Z"])
     ]

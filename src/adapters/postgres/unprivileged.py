@@ -15,7 +15,7 @@ from pathlib import Path
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
-# Beside many others that start at once, a child was seen to be refused its first program. That says nothing.
+# Beside many others that start at once, one refusal of a child's first program need not mean that all are refused.
 ATTEMPTS = 3
 
 
