@@ -1,10 +1,11 @@
-"""Ranking without a database, by the tiers of sql/functions/search.sql.
+"""Ranking without a database, by the ranks of sql/functions/search.sql.
 
-7 exact title, 6 exact keyword, 5 a name begins so, 4 every word found, 3 one typo in a whole name, 2 one typo in a
-beginning or in single words, 1 two typos. Only what folds to ASCII is searched with typos, as in SQL.
+A rank is a tier and then the popularity, in thousandths: 7 exact title, 6 exact keyword, 5 a name begins so, 4 every
+word found, 2 one typo (with a bonus for what is likelier), 1 two typos. Only what folds to ASCII is searched with
+typos, as in SQL.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from src.domain.search import Found, Place, PlacesQuery
@@ -12,6 +13,10 @@ from src.domain.search_folding import fold
 
 ONE_TYPO_FROM = 5
 TWO_TYPOS_FROM = 9
+SHORTEST_WITH_TWO_TYPOS = 7
+EXACT_TITLE, EXACT_KEYWORD, BEGINS, WORDS, ONE_TYPO, TWO_TYPOS = 7000, 6000, 5000, 4000, 2000, 1000
+SAME_FIRST_LETTER, WHOLE_NAME, NAME = 300, 200, 100
+"""As popularity: few mistype the first letter, a whole name is nearer than a beginning, a name than a word of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,106 +25,140 @@ class _Entry:
     title: str
     keywords: tuple[str, ...]
     words: frozenset[str]
-    subtitle_words: frozenset[str]
-
-    @property
-    def names(self) -> Iterator[str]:
-        yield self.title
-        yield from self.keywords
+    all_words: frozenset[str]
 
 
 class Ranking:
-    """A catalogue in memory: every query looks at every place, so it is for hundreds of them."""
+    """A catalogue in memory: every query looks at every name, so it is for hundreds of places."""
 
     def __init__(self, places: Iterable[Place]) -> None:
         self._entries = [_entry(place) for place in places]
-        self._vocabulary = frozenset(word for entry in self._entries for word in entry.words)
+        self._popular = sorted(
+            (entry.place for entry in self._entries), key=lambda place: (-place.popularity, place.slug)
+        )
+        # Where each term stands: the entries that have it as a name, and as a word of one.
+        self._named = _holders((entry.title, *entry.keywords) for entry in self._entries)
+        self._worded = _holders(entry.words for entry in self._entries)
+        self._vocabulary = [term for term in {*self._named, *self._worded} if term.isascii()]
 
     def search(self, query: PlacesQuery) -> Found:
         """The best places, else (found False) the most popular ones."""
         typed = fold(query.query)
-        tiers = self._tiers(typed, query.limit) if typed else {}
-        found = [_scored(self._entries[number].place, tier) for number, tier in tiers.items()]
-        chosen = found or [_scored(entry.place, 0) for entry in self._entries]
-        return Found(bool(found), sorted(chosen, key=lambda place: (-place.score, place.slug))[: query.limit])
+        ranks = self._ranks(typed, query.limit) if typed else {}
+        if not ranks:
+            return Found(found=False, places=[_scored(place, 0) for place in self._popular[: query.limit]])
+        found = [_scored(self._entries[number].place, rank) for number, rank in ranks.items()]
+        return Found(found=True, places=sorted(found, key=lambda place: (-place.score, place.slug))[: query.limit])
 
     def named(self, name: str) -> Place | None:
         """The place of this very name or keyword, if it is known where it lies."""
         typed = fold(name)
         hits = [
-            _scored(entry.place, tier)
-            for entry in self._entries
-            if (tier := _tier_as_typed(entry, typed, [])) >= 6 and "latitude" in entry.place.metadata  # noqa: PLR2004 - a tier
+            _scored(entry.place, EXACT_TITLE if entry.title == typed else EXACT_KEYWORD)
+            for entry in (self._entries[number] for number in self._named.get(typed, ()))
+            if "latitude" in entry.place.metadata
         ]
         return min(hits, key=lambda place: (-place.score, place.slug), default=None)
 
-    def _tiers(self, typed: str, limit: int) -> dict[int, int]:
-        """The tier of each matching entry. A worse kind of match is looked for only while places are left to fill."""
-        split = typed.split(" ")
-        tiers = self._where(_tier_as_typed(entry, typed, split) for entry in self._entries)
-        if len(typed) >= ONE_TYPO_FROM and len(tiers) < limit:
-            meant = [self._meant(word, last=place == len(split)) for place, word in enumerate(split, start=1)]
-            with_typo = self._where(_tier_with_typo(entry, typed, meant) for entry in self._entries)
-            tiers = {**with_typo, **tiers}
-        if len(typed) >= TWO_TYPOS_FROM and not tiers:
-            tiers = self._where(
-                int(any(edits(typed, term) <= 2 for term in {*entry.names, *entry.words} if len(term) >= 7))  # noqa: PLR2004 - two typos; as in SQL
-                for entry in self._entries
-            )
-        return tiers
+    def _ranks(self, typed: str, limit: int) -> Mapping[int, int]:
+        """The rank of each matching entry. A looser kind of match is looked for only while places are left to fill."""
+        words = typed.split(" ")
+        ranks = _found(_rank_as_typed(entry, typed) for entry in self._entries)
+        if len(words) > 1 and len(ranks) < limit:
+            ranks = {**self._holding([frozenset({word}) for word in words], WORDS), **ranks}
+        if len(typed) < ONE_TYPO_FROM:
+            return ranks
+        # Who typed a whole name made no typo.
+        if len(ranks) < limit and max(ranks.values(), default=0) < EXACT_KEYWORD:
+            ranks = {**self._with_typo(typed), **ranks}
+        if len(words) > 1 and not ranks:
+            meant = [self._meant(word, last=place == len(words)) for place, word in enumerate(words, start=1)]
+            ranks = self._holding(meant, ONE_TYPO)
+        if len(typed) >= TWO_TYPOS_FROM and not ranks:
+            ranks = self._with_two_typos(typed)
+        return ranks
 
-    @staticmethod
-    def _where(tiers: Iterable[int]) -> dict[int, int]:
-        return {number: tier for number, tier in enumerate(tiers) if tier}
+    def _with_typo(self, typed: str) -> dict[int, int]:
+        ranks: dict[int, int] = {}
+        for term in self._vocabulary:
+            tier = typo_tier(typed, term)
+            if tier:
+                first = SAME_FIRST_LETTER if term[0] == typed[0] else 0
+                for number in self._worded.get(term, ()):
+                    ranks[number] = max(ranks.get(number, 0), ONE_TYPO + first)
+                name = NAME + (WHOLE_NAME if tier == _WHOLE else 0)
+                for number in self._named.get(term, ()):
+                    ranks[number] = max(ranks.get(number, 0), ONE_TYPO + first + name)
+        return ranks
+
+    def _with_two_typos(self, typed: str) -> dict[int, int]:
+        near = (
+            term
+            for term in {*self._named, *self._worded}
+            if len(term) >= SHORTEST_WITH_TWO_TYPOS and abs(len(term) - len(typed)) <= 2 and edits(typed, term) <= 2  # noqa: PLR2004 - two
+        )
+        return {
+            number: TWO_TYPOS for term in near for number in (*self._named.get(term, ()), *self._worded.get(term, ()))
+        }
+
+    def _holding(self, meant: Sequence[frozenset[str]], rank: int) -> dict[int, int]:
+        return _found(rank if _holds(entry, meant) else 0 for entry in self._entries)
 
     def _meant(self, word: str, *, last: bool) -> frozenset[str]:
         """The words of the vocabulary that a typed word can mean, itself included."""
-        if len(word) < ONE_TYPO_FROM or not word.isascii():
-            return frozenset({word})
-        wanted = (2, 3) if last else (3,)
-        return frozenset({word, *(known for known in self._vocabulary if typo_tier(word, known) in wanted)})
+        wanted = (_BEGINNING, _WHOLE) if last else (_WHOLE,)
+        return frozenset({word, *(known for known in self._worded if typo_tier(word, known) in wanted)})
 
 
 def _entry(place: Place) -> _Entry:
     title, *keywords = (fold(name) for name in (place.title, *place.keywords))
     words = frozenset(word for name in (title, *keywords) for word in name.split())
-    return _Entry(place, title, tuple(keywords), words, frozenset(fold(place.subtitle or "").split()))
+    return _Entry(place, title, tuple(keywords), words, words | frozenset(fold(place.subtitle or "").split()))
 
 
-def _scored(place: Place, tier: int) -> Place:
-    return replace(place, score=(tier * 1000 + place.popularity) / 1000)
+def _holders(terms: Iterable[Iterable[str]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for number, held in enumerate(terms):
+        for term in held:
+            found.setdefault(term, []).append(number)
+    return found
 
 
-def _tier_as_typed(entry: _Entry, typed: str, split: list[str]) -> int:
+def _found(ranks: Iterable[int]) -> dict[int, int]:
+    return {number: rank for number, rank in enumerate(ranks) if rank}
+
+
+def _scored(place: Place, rank: int) -> Place:
+    return replace(place, score=(rank + place.popularity) / 1000)
+
+
+def _rank_as_typed(entry: _Entry, typed: str) -> int:
     if typed == entry.title:
-        return 7
+        return EXACT_TITLE
     if typed in entry.keywords:
-        return 6
-    if any(name.startswith(typed) for name in entry.names):
-        return 5
-    if any(word.startswith(typed) for word in entry.words):
-        return 4
-    return 4 if len(split) > 1 and _holds(entry, [frozenset({word}) for word in split]) else 0
+        return EXACT_KEYWORD
+    if entry.title.startswith(typed) or any(name.startswith(typed) for name in entry.keywords):
+        return BEGINS
+    return WORDS if any(word.startswith(typed) for word in entry.words) else 0
 
 
-def _tier_with_typo(entry: _Entry, typed: str, meant: list[frozenset[str]]) -> int:
-    tier = max((typo_tier(typed, name) for name in entry.names), default=0)
-    if not tier and any(typo_tier(typed, word) for word in entry.words):
-        tier = 2
-    return tier or (2 if len(meant) > 1 and _holds(entry, meant) else 0)
-
-
-def _holds(entry: _Entry, meant: list[frozenset[str]]) -> bool:
+def _holds(entry: _Entry, meant: Sequence[frozenset[str]]) -> bool:
     """Whether every typed word is a word of the place, the last one the beginning of one."""
-    words = entry.words | entry.subtitle_words
-    return all(not words.isdisjoint(options) for options in meant[:-1]) and any(
-        word.startswith(option) for word in words for option in meant[-1]
+    return all(not entry.all_words.isdisjoint(options) for options in meant[:-1]) and any(
+        word.startswith(tuple(meant[-1])) for word in entry.all_words
     )
+
+
+_WHOLE, _BEGINNING = 3, 2
 
 
 def typo_tier(typed: str, term: str) -> int:
     """3 when at most one typo parts the typed text from the term, 2 from the term's beginning, else 0."""
-    if not (typed.isascii() and term.isascii() and len(typed) >= ONE_TYPO_FROM and len(term) >= ONE_TYPO_FROM - 1):
+    if len(typed) > len(term) + 1 or len(typed) < ONE_TYPO_FROM or len(term) < ONE_TYPO_FROM - 1:
+        return 0
+    if typed[0] != term[0] and typed[1] not in term[:2] and typed[0] != term[1]:
+        return 0
+    if not (typed.isascii() and term.isascii()):
         return 0
     same = 0
     while same < min(len(typed), len(term)) and typed[same] == term[same]:

@@ -11,9 +11,10 @@ import pytest
 from src.adapters.fixtures.search import FixtureSearch
 from src.adapters.postgres.search import PostgresSearch
 from src.composition import compose
-from src.domain.search import PlacesQuery
+from src.domain.search import Place, PlacesQuery
+from src.domain.search_ranking import Ranking
 from src.ports.search import SearchIndex
-from tests.conftest import ANONYMOUS_CONTEXT
+from tests.conftest import ANONYMOUS_CONTEXT, SERVICE_CONTEXT
 from tests.postgres import settings
 
 
@@ -150,6 +151,23 @@ async def test_both_sources_give_the_same_places_scores_and_order(database: str)
             )
             assert [(p.slug, p.score) for p in here.places] == [(p.slug, p.score) for p in there.places], typed
             assert here.found == there.found
+    await composed.database.close()
+
+
+async def test_a_whole_name_has_no_typo_and_the_first_letter_is_seldom_one(
+    admin: asyncpg.Connection, database: str
+) -> None:
+    made = [
+        Place(name, "city", name, name.title(), popularity=popularity)
+        for name, popularity in (("xanadu", 10), ("xanadi", 20), ("zanado", 90))
+    ]
+    composed = compose(settings(database))
+    catalog, fixtures = PostgresSearch(composed.database), Ranking(made)
+    await admin.execute("delete from catalog.search_index")
+    await catalog.populate(SERVICE_CONTEXT, made)
+    for typed, expected in (("xanadu", ["xanadu"]), ("xanado", ["xanadi", "xanadu", "zanado"])):
+        assert [place.slug for place in fixtures.search(PlacesQuery(typed)).places] == expected
+        assert await slugs(catalog, typed) == expected
     await composed.database.close()
 
 

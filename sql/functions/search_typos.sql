@@ -1,0 +1,180 @@
+-- Places by what was typed with a typo or two: ranks below 4 (sql/functions/search.sql).
+
+create or replace function catalog.typo_lookups(p_typed text) returns bigint[]
+language plpgsql immutable
+as $$
+declare
+  v_eight text := left(p_typed, 8);
+  v_nine text := left(p_typed, 9);
+  v_keys bigint[] := array[]::bigint[];
+begin
+  for gone in 1 .. length(v_eight) loop
+    v_keys := v_keys
+      -- one letter wrong, or swapped with the one before it
+      || hashtextextended(left(v_eight, gone - 1) || substr(v_eight, gone + 1), gone)
+      || hashtextextended(left(v_eight, gone - 1) || substr(v_eight, gone + 1), gone - 1)
+      -- one letter missing
+      || hashtextextended(left(p_typed, 7), gone);
+  end loop;
+  for gone in 1 .. length(v_nine) loop
+    -- one letter too many
+    v_keys := v_keys || hashtextextended(left(v_nine, gone - 1) || substr(v_nine, gone + 1), 0);
+  end loop;
+  -- one letter missing at the end of a short text; a typo that comes later in a long one
+  return v_keys || hashtextextended(left(p_typed, 7), length(p_typed) + 1) || hashtextextended(v_eight, 0);
+end;
+$$;
+comment on function catalog.typo_lookups(text) is 'The keys of catalog.typo_keys() that one typo away from the typed text can have.';
+
+create or replace function catalog.typo_tier(p_typed text, p_term text) returns smallint
+language plpgsql immutable
+as $$
+declare
+  v_same int := 0;
+  v_typed text;
+  v_term text;
+begin
+  while v_same < length(p_typed) and substr(p_typed, v_same + 1, 1) = substr(p_term, v_same + 1, 1) loop
+    v_same := v_same + 1;
+  end loop;
+  -- The first letters that differ are where the one typo must be.
+  v_typed := substr(p_typed, v_same + 1);
+  v_term := substr(p_term, v_same + 1);
+  return case
+    when v_typed = v_term or substr(v_typed, 2) in (v_term, substr(v_term, 2)) or v_typed = substr(v_term, 2)
+      or (v_typed = reverse(left(v_term, 2)) || substr(v_term, 3)) then 3
+    when v_typed = '' or starts_with(v_term, substr(v_typed, 2)) or starts_with(substr(v_term, 2), substr(v_typed, 2))
+      or starts_with(substr(v_term, 2), v_typed)
+      or (left(v_typed, 2) = reverse(left(v_term, 2)) and starts_with(substr(v_term, 3), substr(v_typed, 3))) then 2
+  end;
+end;
+$$;
+comment on function catalog.typo_tier(text, text) is
+'3 when at most one typo parts the typed text from the term, 2 when it parts it from the term''s beginning, else null.';
+
+create or replace function catalog.edits(p_one text, p_other text) returns int
+language plpgsql immutable
+as $$
+declare
+  v_before int[];
+  v_last int[];
+  v_row int[] := array(select generate_series(0, length(p_other)));
+begin
+  for i in 1 .. length(p_one) loop
+    v_before := v_last;
+    v_last := v_row;
+    v_row := array[i];
+    for j in 1 .. length(p_other) loop
+      v_row[j + 1] := least(
+        v_last[j + 1] + 1, v_row[j] + 1,
+        v_last[j] + (substr(p_one, i, 1) <> substr(p_other, j, 1))::int,
+        case when i > 1 and j > 1 and substr(p_one, i, 1) = substr(p_other, j - 1, 1)
+          and substr(p_one, i - 1, 1) = substr(p_other, j, 1) then v_before[j - 1] + 1 end
+      );
+    end loop;
+  end loop;
+  return v_row[length(p_other) + 1];
+end;
+$$;
+comment on function catalog.edits(text, text) is 'How many letters to change, add, leave out or swap with a neighbour to get from one to the other.';
+
+create or replace function catalog.typo_bonus(p_typed text, p_term text, p_tier smallint) returns int
+language sql immutable
+as $$
+  select case when left(p_term, 1) = left(p_typed, 1) then 300 else 0 end + case when p_tier = 3 then 200 else 0 end
+$$;
+comment on function catalog.typo_bonus(text, text, smallint) is
+'How much likelier a term was meant: few mistype the first letter, and a whole name is nearer than a beginning. As popularity.';
+
+create or replace function catalog.terms_with_typo(p_typed text, p_most int) returns table (id int, term text, tier smallint)
+language sql stable
+as $$
+  with typed as materialized (
+    -- What follows the eighth letter, in two halves: one typo leaves one of them whole.
+    select length(p_typed) as size, substr(p_typed, 9, greatest(length(p_typed) - 7, 0) / 2) as near,
+      substr(p_typed, 9 + greatest(length(p_typed) - 7, 0) / 2) as far
+  ),
+  alike as materialized (
+    select t.id, t.term, t.popularity, size
+    from typed
+    cross join catalog.terms t
+    where p_typed ~ '^[ -~]{5,}$' and catalog.typo_keys(t.term) && catalog.typo_lookups(p_typed)
+      and (size <= 8 or starts_with(substr(t.term, 9), near) or strpos(substr(t.term, 8 + length(near)), far) > 0)
+  )
+  select alike.id, alike.term, judged.tier
+  from alike
+  cross join lateral (
+    -- Up to eight letters the keys themselves have judged all but whether the term ends there.
+    select case
+      when size > 8 or length(alike.term) between size - 1 and size + 1 then catalog.typo_tier(p_typed, alike.term)
+      else 2::smallint
+    end as tier
+  ) judged
+  where judged.tier is not null
+  order by popularity + catalog.typo_bonus(p_typed, alike.term, judged.tier) desc
+  limit p_most
+$$;
+comment on function catalog.terms_with_typo(text, int) is
+'The terms, or beginnings of terms, that one typo parts from the typed text; the likeliest first.';
+
+create or replace function catalog.hits_with_typo(p_typed text, p_most int) returns setof catalog.hit
+language sql stable
+as $$
+  select p.place_id, 2::smallint, (p.popularity + catalog.typo_bonus(
+    p_typed, t.term, case p.kind when 2 then 2 else t.tier end::smallint
+  ) + case p.kind when 2 then 0 else 100 end)::smallint
+  from catalog.terms_with_typo(p_typed, 60) t
+  cross join generate_series(0, 2) as k (kind)
+  cross join lateral (
+    select * from catalog.postings p where p.term_id = t.id and p.kind = k.kind order by p.popularity desc limit p_most
+  ) p
+$$;
+comment on function catalog.hits_with_typo(text, int) is
+'Places with a name that what was typed is but for one typo, or begins; a single word of a name counts 100 less.';
+
+create or replace function catalog.hits_of_words_with_typo(p_words text[], p_most int) returns setof catalog.hit
+language plpgsql stable
+as $$
+declare
+  v_words tsquery;
+begin
+  select string_agg(
+    format('(''%s''%s%s)', word, case when place = cardinality(p_words) then ':*' end, (
+      select string_agg(format('|''%s''', term), '') from catalog.terms_with_typo(word, 60)
+      where length(word) >= 5 and strpos(term, ' ') = 0 and (tier = 3 or place = cardinality(p_words))
+    )), '&'
+  )::tsquery into v_words
+  from unnest(p_words) with ordinality as words (word, place);
+  return query
+  with found as materialized (select id, popularity from catalog.search_index where words @@ v_words limit 2000)
+  select id, 2::smallint, popularity from found order by popularity desc limit p_most;
+end;
+$$;
+comment on function catalog.hits_of_words_with_typo(text[], int) is
+'Places that hold every word, in any order, each word of five letters and more perhaps with a typo.';
+
+create or replace function catalog.hits_with_two_typos(p_typed text, p_most int) returns setof catalog.hit
+language plpgsql volatile
+as $$
+begin
+  if to_regclass('catalog.terms_by_trigram') is null then
+    return;
+  end if;
+  perform set_config('pg_trgm.similarity_threshold', '0.2', true);
+  return query
+  with alike as materialized (
+    select id, term, popularity from catalog.terms
+    where length(term) >= 7 and term operator(catalog.%) p_typed
+      and length(term) between length(p_typed) - 2 and length(p_typed) + 2
+    order by catalog.similarity(term, p_typed) desc, popularity desc
+    limit 30
+  )
+  select p.place_id, 1::smallint, p.popularity
+  from alike a
+  join catalog.postings p on p.term_id = a.id
+  where catalog.edits(p_typed, a.term) <= 2
+  order by p.popularity desc
+  limit p_most;
+end;
+$$;
+comment on function catalog.hits_with_two_typos(text, int) is 'Places with a name or word that two typos part from what was typed: tier 1.';
