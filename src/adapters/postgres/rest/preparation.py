@@ -183,8 +183,14 @@ class Preparation:
         columns = dict(routine.columns) if composite and routine.columns is not None else None
         planner = self._planner()
         root = planner.resolve(Level(relation, relation.name, columns, source=SOURCE), job.query.plan)
+        silent = job.action.head or routine.returns is Returns.VOID
         handler, media = negotiate(
-            self.catalog, relation, job.accept, all_columns=_whole_rows(job), plans=self._configuration.plans
+            self.catalog,
+            relation,
+            job.accept,
+            all_columns=_whole_rows(job),
+            plans=self._configuration.plans,
+            streams=not silent,
         )
         job.preferences.refuse_unknown()
         parameters = Parameters()
@@ -193,8 +199,11 @@ class Preparation:
         largest = self._configuration.max_rows
         writer = ReadWriter(parameters, largest)
         windowed = largest is not None or root.window is not None
+        read_only = job.action.by_get or routine.volatility != "v"
+        if handler.kind is Media.NDJSON:
+            query = rows_as_json(writer.query(root), source, routine.returns)
+            return Prepared(sql.text_of(query), parameters.slots, media, routine=routine, read_only=read_only)
         counts = job.preferences.counts
-        silent = job.action.head or routine.returns is Returns.VOID
         statement = answer(
             source,
             writer.query(root),
@@ -203,7 +212,6 @@ class Preparation:
             total=page_total(routine.returns) if counts else None,
             returns=routine.returns,
         )
-        read_only = job.action.by_get or routine.volatility != "v"
         simple = media.kind is not Media.PLAN and not routine.settings and routine.isolation is None
         text = _text(statement, media)
         slots = parameters.slots

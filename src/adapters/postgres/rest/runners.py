@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -119,9 +120,7 @@ class Runner:
                     explain_arguments = self._binder.arguments(prepared.explain_slots, job, identity)
                     guess = await connection.fetchval(prepared.explain, *explain_arguments)
                     result = result._replace(total=self._total(result.total, guess))
-                if self._rolls_back(job):
-                    await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                    raise RollBack  # noqa: TRY301 - the transaction is left by it
+                await self._undo(job, connection)
         except RollBack:
             pass
         return result
@@ -134,19 +133,22 @@ class Runner:
         largest = self._configuration.max_rows
         return max(counted, guess) if largest is None or counted > largest else counted
 
-    def _rolls_back(self, job: Job) -> bool:
-        chosen = job.preferences.transaction or self._configuration.transaction_end
-        return chosen == "rollback"
+    async def _undo(self, job: Job, connection: Connection) -> None:
+        """Raise RollBack where nothing of the transaction is to be kept; what it defers to its end is still checked."""
+        if (job.preferences.transaction or self._configuration.transaction_end) == "rollback":
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            raise RollBack
 
     async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
         """Rows by a cursor, a few hundred at a time."""
         arguments = self._binder.arguments(prepared.slots, job, identity)
         settings = _settings(job, prepared)
-        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
+        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)), contextlib.suppress(RollBack):
             async with self._sessions.transaction(job.request, identity, settings) as connection:
                 cursor = await connection.cursor(prepared.statement, *arguments)
                 while rows := await cursor.fetch(STREAMED_AT_ONCE):
                     yield "".join(f"{row[0]}\n" for row in rows).encode()
+                await self._undo(job, connection)
 
     async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
         """The relations and functions of a schema that the caller has any right to."""

@@ -149,9 +149,11 @@ def read_statement(
     return answer(source, rows, handler, counted=counted, total=page_total() if counts else None)
 
 
-def rows_as_json(query: Query) -> Query:
-    """Each row as one JSON text, for a stream."""
-    return sql.select([sql.as_text(sql.call("row_to_json", sql.bare(ROWS)))], sql.subquery(query, ROWS))
+def rows_as_json(query: Query, source: Query | Node | None = None, returns: Returns | None = None) -> Query:
+    """Each row as one JSON text, for a stream. `source` is the call that `query` selects from, if it is of one."""
+    row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.bare(ROWS)
+    rows = sql.select([sql.as_text(sql.call("to_json", row))], sql.subquery(query, ROWS))
+    return rows if source is None else sql.with_tables(rows, [(SOURCE, source)])
 
 
 def with_settings(statement: Query, parameters: Parameters, *, read_only: bool, of_request: bool) -> Query:
