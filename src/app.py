@@ -106,7 +106,9 @@ def create(settings: Settings | None = None) -> Front:
         limited=settings.rate_limits,
         public_url=settings.public_url,
     )
-    engine, keeper = service_engine(composed.pools, settings.switches_json, Configuration(schemas=settings.schemas))
+    engine, keeper = service_engine(
+        composed.pools, composed.standbys, settings.switches_json, Configuration(schemas=settings.schemas)
+    )
     composed.notifications.add("pgrst", keeper.refresh)
     rest = service_application(engine, engine.configuration, authenticator)
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))

@@ -45,6 +45,7 @@ class Composed:
 
     settings: Settings
     pools: Mapping[Role, Connections]
+    standbys: Mapping[Role, Standby]
     database: Database
     notifications: Notifications
     switches: PostgresSwitches
@@ -103,6 +104,7 @@ def compose(settings: Settings) -> Composed:
     return Composed(
         settings=settings,
         pools=pools,
+        standbys=standbys,
         database=database,
         notifications=notifications,
         switches=switches,

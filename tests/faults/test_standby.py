@@ -1,4 +1,4 @@
-"""Lists from a hot standby: whoever wrote, through whichever process, reads the write."""
+"""Lists and `/rest/v1` from a hot standby: whoever wrote, through whichever process, reads the write."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ from tests.conftest import SERVICE_CONTEXT, SERVICE_KEY, user_context
 from tests.postgres import settings
 from tests.processes import server
 
-# Says which server ran it.
-WHERE = "create function public.where_read() returns json language sql stable as 'select to_json(pg_is_in_recovery())'"
-GRANT = "grant execute on function public.where_read() to service_role"
+# Say which server ran them.
+MADE = (
+    "create function public.where_read() returns json language sql stable as 'select to_json(pg_is_in_recovery())'",
+    "grant execute on function public.where_read() to service_role",
+    "create view ops.where_read as select pg_is_in_recovery() as on_standby",
+    "grant select on ops.where_read to service_role",
+)
+WHERE_READ = "/rest/v1/ops.where_read"
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Cluster]:
     with cluster() as made:
-        for statement in (WHERE, GRANT):
+        for statement in MADE:
             asyncio.run(execute(made.primary_dsn, statement))
         yield made
 
@@ -91,21 +96,25 @@ async def test_without_a_standby_that_answers_the_primary_is_read(pair: Cluster,
             assert b"data" in await listed(database)
 
 
-async def test_what_one_process_writes_the_other_lists(pair: Cluster, tmp_path: Path) -> None:
+async def test_what_one_process_writes_the_other_reads(pair: Cluster, tmp_path: Path) -> None:
     live = {"DATABASE_REPLICA_URL": pair.standby_dsn, "USE_FIXTURES": "0"}
     key = {"apikey": SERVICE_KEY}
     with server(pair.primary_dsn, tmp_path, **live) as one, server(pair.primary_dsn, tmp_path, **live) as two:
         async with (
             httpx.AsyncClient(base_url=f"{one.address}/functions/v1", headers=key) as writing,
-            httpx.AsyncClient(base_url=f"{two.address}/functions/v1", headers=key) as listing,
+            httpx.AsyncClient(base_url=two.address, headers=key) as reading,
         ):
+            assert (await reading.get(WHERE_READ)).json() == [{"on_standby": True}]
             for number in range(30):
                 if number == 20:
                     await execute(pair.standby_dsn, "select pg_wal_replay_pause()")
                 data = {"object": {"id": f"pi_lost_{number}"}}
                 event = {"id": f"evt_lost_{number}", "type": "payment_intent.succeeded", "data": data}
                 assert (await writing.post("stripe-webhook", json=event)).json()["result"] == "deferred"
-                newest = (await listing.get("ops-exceptions", params={"page_size": "1"})).json()
+                newest = (await reading.get("/functions/v1/ops-exceptions", params={"page_size": "1"})).json()
                 opened = await execute(pair.primary_dsn, f"select id from ops.exceptions where cause = '{event['id']}'")
                 assert newest["data"][0]["id"] == str(opened)
+                row = f"/rest/v1/ops.exceptions?select=id&cause=eq.{event['id']}"
+                assert (await reading.get(row)).json() == [{"id": str(opened)}]
+            assert (await reading.get(WHERE_READ)).json() == [{"on_standby": False}]
         assert "the standby is behind" in two.text()

@@ -65,9 +65,9 @@ class Database:
         if standby is not None:
             statement = call_statement(function, tuple(arguments))
             with translated(), self._telemetry.step(function, **{"db.system.name": "postgresql"}):
-                text = await standby.value(statement, *self._settings(context), *arguments.values())
-            if text is not None:
-                return str(text).encode()
+                row = await standby.row(statement, *self._settings(context), *arguments.values())
+            if row is not None:
+                return str(row[0]).encode()
         return await self.call(context, function, **arguments)
 
     async def value(self, context: Context, statement: str, /, *arguments: object) -> object:

@@ -49,8 +49,8 @@ class Standby:
         """Whether it was behind or away a moment ago and is not asked."""
         return self._clock() < self._rests_until
 
-    async def value(self, statement: str, *arguments: object) -> object | None:
-        """The statement's single value, or None when the standby cannot be asked: then the primary must be."""
+    async def row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        """The statement's single row, or None when the standby cannot be asked: then the primary must be."""
         if self.resting:
             return None
         async with self._primary.acquire() as connection:
@@ -58,8 +58,7 @@ class Standby:
         try:
             async with self._connections.acquire() as connection:
                 if await _has_replayed(connection, position):
-                    value: object = await connection.fetchval(statement, *arguments)
-                    return value
+                    return await connection.fetchrow(statement, *arguments)
             reason = "is behind"
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Unavailable) as error:
             if isinstance(error, asyncpg.PostgresError) and not _is_of_the_standby(error):

@@ -60,6 +60,9 @@ class Sessions(Protocol):
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
         """The one row of a statement that carries the caller's settings itself."""
 
+    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+        """The same of a statement that reads tables and views only: on a standby if there is one."""
+
     def transaction(
         self, request: Request, identity: Identity, settings: Settings
     ) -> AbstractAsyncContextManager[Connection]:
@@ -83,7 +86,8 @@ class Runner:
         try:
             if prepared.single and self._sessions.in_one_statement and self._simple(job):
                 arguments = self._binder.arguments(prepared.single_slots, job, identity)
-                result = _result(await self._sessions.row(identity, prepared.single, arguments))
+                ask = self._sessions.read if job.action.kind is Kind.READ else self._sessions.row
+                result = _result(await ask(identity, prepared.single, arguments))
                 _check(job, prepared, result)
                 return result
             return await self._in_transaction(job, prepared, identity)

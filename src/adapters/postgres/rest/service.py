@@ -12,19 +12,25 @@ from src.adapters.postgres.rest.introspection import Exposure
 from src.adapters.postgres.rest.keeper import CatalogKeeper
 from src.adapters.postgres.rest.runners import Runner
 from src.adapters.postgres.rest.sessions import RoleSessions
+from src.adapters.postgres.standby import Standby
 from src.domain.context import Role
 from src.domain.rest.request import Configuration
 
 
 def service_engine(
-    pools: Mapping[Role, Connections], switches: str, configuration: Configuration
+    pools: Mapping[Role, Connections], standbys: Mapping[Role, Standby], switches: str, configuration: Configuration
 ) -> tuple[Engine, CatalogKeeper]:
     """The engine, and the keeper whose `refresh` is to run at start and after each notification on channel pgrst.
 
-    `switches` is this process's request.switches as JSON.
+    `standbys` is where reads go if there is one; `switches` is this process's request.switches as JSON.
     """
     configuration = replace(configuration, dotted_names=True, anonymous_role=Role.ANONYMOUS.value)
-    sessions = RoleSessions({role.value: pool for role, pool in pools.items()}, switches, Role.ANONYMOUS.value)
+    sessions = RoleSessions(
+        {role.value: pool for role, pool in pools.items()},
+        {role.value: standby for role, standby in standbys.items()},
+        switches,
+        Role.ANONYMOUS.value,
+    )
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
     exposure = Exposure(configuration.schemas, configuration.extra_search_path)
     return engine, CatalogKeeper(pools[Role.SERVICE], exposure, engine.use)

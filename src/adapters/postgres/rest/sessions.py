@@ -13,6 +13,7 @@ from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.rest.binding import of_request
 from src.adapters.postgres.rest.failures import BROKEN
 from src.adapters.postgres.rest.runners import Settings
+from src.adapters.postgres.standby import Standby
 from src.domain.rest.catalog import Catalog, Name
 from src.domain.rest.request import Configuration, Request
 from src.ports.rest import Identity
@@ -23,12 +24,18 @@ ISOLATION = "default_transaction_isolation"
 
 
 class RoleSessions:
-    """A pool for each role, whose connections are that role from the start. `switches` is request.switches as JSON."""
+    """A pool for each role, whose connections are that role from the start. `switches` is request.switches as JSON.
+
+    `standbys` is where reads go if there is one.
+    """
 
     in_one_statement = True
 
-    def __init__(self, pools: Mapping[str, Connections], switches: str, anonymous_role: str) -> None:
+    def __init__(
+        self, pools: Mapping[str, Connections], standbys: Mapping[str, Standby], switches: str, anonymous_role: str
+    ) -> None:
         self._pools = pools
+        self._standbys = standbys
         self._switches = switches
         self._anonymous_role = anonymous_role
 
@@ -45,6 +52,11 @@ class RoleSessions:
             raise
         finally:
             pool.give_back(connection)
+
+    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+        standby = self._standbys.get(identity.role)
+        row = await standby.row(statement, *arguments) if standby is not None else None
+        return row if row is not None else await self.row(identity, statement, arguments)
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
@@ -83,6 +95,8 @@ class AuthenticatorSessions:
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
         """Never asked for: the role is only set inside a transaction."""
         raise AssertionError(identity.role, statement, arguments)
+
+    read = row
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
