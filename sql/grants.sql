@@ -70,11 +70,11 @@ to authenticated, service_role;
 grant execute on function
   public.record_payment_intent(uuid, text, text, text), public.record_intent_failure(uuid, text, boolean),
   public.claim_due_intents(int),
-  public.apply_payment_event(text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text),
+  public.apply_payment_event(text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint),
   public.retry_webhook_events(int),
   public.request_refund(uuid, bigint, text, text), public.record_refund(uuid, text, text, text),
   public.claim_due_refunds(int),
-  public.append_ledger_entry(uuid, text, bigint, text, text, timestamptz, text), public.live_books(timestamptz)
+  public.append_ledger_entry(uuid, text, bigint, text, text, timestamptz, text), public.live_books(timestamptz, text[])
 to service_role;
 
 -- Counters and suppliers.

@@ -29,7 +29,8 @@ def main() -> None:
     arguments.others = others
     if others and not getattr(arguments, "passes_on", False):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    # Libraries tell at INFO of every request that they send.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
         sys.exit(arguments.run(arguments))
     except MENDABLE as error:

@@ -16,7 +16,7 @@ from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.stripe.live import LiveStripe
 from src.composition import compose
-from src.domain.errors import ProviderFailed, ProviderUnknown
+from src.domain.errors import ProviderUnknown
 from src.domain.payments import Intent, Payment
 from src.domain.refunds import Outcome, Refund
 from src.settings import OFFLINE_SWITCHES
@@ -41,6 +41,7 @@ class Fateful:
     """Stripe's adapter, whose next call may not go well."""
 
     live: LiveStripe
+    stripe: FakeStripe
     fate: str = "works"
 
     async def create_intent(self, payment: Payment) -> Intent:
@@ -55,8 +56,12 @@ class Fateful:
     async def _met(self, work: Callable[[], Awaitable[T]]) -> T:
         (what, _, when), self.fate = self.fate.partition(" "), "works"
         if what == "refused":
-            raise ProviderFailed(what, what)
-        answer = await work() if when != "before" else None
+            # By Stripe, which does not refuse what it has done under the same key.
+            self.stripe.plan.append(400)
+        try:
+            answer = await work() if when != "before" else None
+        finally:
+            self.stripe.plan.clear()
         if what == "lost":
             raise ProviderUnknown(what, what)
         if what == "death" or answer is None:
@@ -112,7 +117,7 @@ def world(server: postgres.Server, template: str) -> Iterator[World]:
             admin,
             await life.enter_async_context(serving(dsn, **changes)),
             fake,
-            Fateful(composed.live_stripe),
+            Fateful(composed.live_stripe, fake),
             PostgresPayments(database),
             PostgresRefunds(database),
             PostgresWebhooks(database),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import multiprocessing.process
 import os
@@ -59,6 +60,19 @@ def environment(**changes: str) -> dict[str, str]:
     ours = re.compile("(PG|DATABASE_|JWT_|STRIPE_|WA_|HBX_)")
     kept = {name: value for name, value in os.environ.items() if not ours.match(name)}
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
+
+
+async def ended(*arguments: str, **settings: str) -> tuple[int, str]:
+    """`ecotrips ARGUMENTS`, offline unless the settings say otherwise, to its end: exit status and all it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "src.cli", *arguments),
+        cwd=ROOT,
+        env=environment(**{**OFFLINE_SWITCHES, "JWT_SECRET": JWT_SECRET, **settings}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, output.decode()
 
 
 @contextmanager

@@ -20,16 +20,18 @@ begin
   select * into v_entry from fin.entries
   where stream_id = p_payment_id and entry_type = p_entry_type and provider_ref = p_provider_ref;
   if v_entry.id is null then
-    if upper(p_currency) <> v_payment.currency then
+    if p_entry_type <> 'fee_charged' and upper(p_currency) <> v_payment.currency then
       raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'currency differs from the payment';
     elsif p_entry_type in ('intent_created', 'capture_succeeded', 'capture_failed') and (
-      p_amount_cents <> v_payment.amount_cents or p_provider_ref <> coalesce(v_payment.intent_id, p_provider_ref)
+      p_amount_cents <> v_payment.amount_cents and (p_entry_type <> 'capture_succeeded' or p_amount_cents > v_payment.amount_cents)
+      or p_provider_ref <> coalesce(v_payment.intent_id, p_provider_ref)
     ) then
       raise exception using
         errcode = 'PT409', constraint = 'event_terms_match', message = 'amount or intent differs from the payment';
     end if;
     v_event.object_id := p_provider_ref;
     v_event.amount_cents := p_amount_cents;
+    v_event.captured_cents := p_amount_cents;
     v_event.occurred_at := coalesce(p_occurred_at, now());
     case
       when p_entry_type = 'intent_created' then
@@ -49,6 +51,8 @@ begin
         v_event.type := case p_entry_type when 'dispute_opened' then 'charge.dispute.created' else 'charge.dispute.closed' end;
         v_event.object_status := case p_entry_type when 'dispute_opened' then 'needs_response' else coalesce(p_note, 'won') end;
         perform payment.apply_dispute_event(v_payment, v_event);
+      when p_entry_type = 'fee_charged' then
+        perform payment.book_fee(v_payment, p_amount_cents, coalesce(upper(p_currency), v_payment.currency), p_provider_ref, p_occurred_at);
       else
         raise exception using
           errcode = 'PT409', constraint = 'ledger_by_hand', message = format('%s is recorded by its own workflow only', p_entry_type);
@@ -84,7 +88,7 @@ comment on function public.append_ledger_entry(uuid, text, bigint, text, text, t
 'Service: records a fact of a payment by hand, with the effect that the provider''s event would have had. The same fact again '
 'gives the first row, a differing one raises ledger_conflict; requests of refunds and payouts have workflows of their own.';
 
-create or replace function public.live_books(p_since timestamptz default '-infinity') returns json
+create or replace function public.live_books(p_since timestamptz default '-infinity', p_intent_ids text[] default '{}') returns json
 language sql stable security definer set search_path = pg_catalog
 as $$
   select coalesce(json_agg(json_build_object(
@@ -93,7 +97,9 @@ as $$
     'captured_cents', captured_cents,
     'given_back_cents', refunded_cents + refund_pending_cents
   ) order by created_at), '[]')
-  from payment.payments where mode = 'live' and intent_id is not null and updated_at >= p_since
+  from payment.payments
+  where mode = 'live' and intent_id is not null and (updated_at >= p_since or intent_id = any(p_intent_ids))
 $$;
-comment on function public.live_books(timestamptz) is
-'Service: what the books say of each live payment that changed since then, for the comparison with the provider.';
+comment on function public.live_books(timestamptz, text[]) is
+'Service: what the books say of each live payment that changed since then or has one of these intents, for the comparison with '
+'the provider.';

@@ -84,7 +84,8 @@ as $$
     (c.prev_hash is distinct from c.before, 'prev_hash is not the hash before'),
     (c.place <> c.seq, 'a number is missing before this row'),
     (coalesce(c.total, 0) <> 0, 'the postings do not balance'),
-    (c.unposted and c.entry_type in ('capture_succeeded', 'refund_requested', 'refund_succeeded', 'refund_failed'), 'the postings are missing'),
+    (c.unposted and c.entry_type in ('capture_succeeded', 'refund_requested', 'refund_succeeded', 'refund_failed', 'fee_charged'),
+      'the postings are missing'),
     (not exists (select from fin.sequences s where s.previous = c.previous and s.next = c.entry_type), 'the sequence is not legal')
   ) v (broken, problem) where v.broken
   union all

@@ -122,7 +122,22 @@ $$;
 comment on function payment.set_intent(payment.payments, text) is
 'Gives a locked payment its intent and opens its ledger; the same intent again changes nothing, another raises payment_intent_fixed.';
 
-create or replace function payment.capture(p_payment payment.payments, p_occurred_at timestamptz default null) returns payment.payments
+create or replace function payment.book_fee(
+  p_payment payment.payments, p_amount_cents bigint, p_currency text, p_provider_ref text, p_occurred_at timestamptz default null
+) returns fin.entries
+language sql volatile
+as $$
+  select * from fin.post(
+    p_payment.id, 'fee_charged', p_amount_cents, p_currency, p_provider_ref,
+    fin.transfer('fees:' || p_currency, 'provider_clearing:' || p_currency, p_amount_cents), p_payment.itinerary_id, p_occurred_at
+  )
+$$;
+comment on function payment.book_fee(payment.payments, bigint, text, text, timestamptz) is
+'Books what the provider charged for a locked payment, in the currency that it settles in; p_provider_ref is its own record of it.';
+
+create or replace function payment.capture(
+  p_payment payment.payments, p_occurred_at timestamptz default null, p_captured_cents bigint default null
+) returns payment.payments
 language plpgsql volatile
 as $$
 begin
@@ -130,16 +145,17 @@ begin
     return p_payment;
   end if;
   update payment.payments
-  set status = 'succeeded', captured_cents = amount_cents, provider_ref = intent_id, next_attempt_at = null, last_error = null
+  set status = 'succeeded', captured_cents = coalesce(p_captured_cents, amount_cents), provider_ref = intent_id, next_attempt_at = null, last_error = null
   where id = p_payment.id
   returning * into p_payment;
   perform fin.append_entry(
-    p_payment, 'capture_succeeded', p_payment.amount_cents, p_payment.intent_id, 'provider_clearing', 'payment', p_occurred_at
+    p_payment, 'capture_succeeded', p_payment.captured_cents, p_payment.intent_id, 'provider_clearing', 'payment', p_occurred_at
   );
-  perform audit.record('payment.captured', jsonb_build_object('payment_id', p_payment.id, 'amount_cents', p_payment.amount_cents));
+  perform audit.record('payment.captured', jsonb_build_object('payment_id', p_payment.id, 'amount_cents', p_payment.captured_cents));
   perform ops.resolve_exception('payment', p_payment.id::text);
   return p_payment;
 end;
 $$;
-comment on function payment.capture(payment.payments, timestamptz) is
-'Books that a locked payment''s money was taken: status, captured_cents, ledger, audit; again changes nothing.';
+comment on function payment.capture(payment.payments, timestamptz, bigint) is
+'Books that a locked payment''s money was taken, all of it or p_captured_cents: status, captured_cents, ledger, audit; again '
+'changes nothing.';

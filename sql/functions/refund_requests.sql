@@ -82,11 +82,29 @@ comment on function public.record_refund(uuid, text, text, text) is
 'Service: what the provider said of a refund: succeeded, failed, or pending (with p_error: its answer is not known).';
 
 create or replace function public.claim_due_refunds(p_limit int default 20) returns json
-language sql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog
 as $$
+declare
+  -- A good half day for an outcome that is not known, five days for one that is pending at the provider.
+  c_tries constant int := 20;
+  v_refund payment.refunds;
+  v_due json;
+begin
+  for v_refund in
+    update payment.refunds set next_attempt_at = null
+    where id in (
+      select id from payment.refunds where next_attempt_at <= now() and attempts >= c_tries limit p_limit for update skip locked
+    )
+    returning *
+  loop
+    perform ops.open_exception(
+      'refund', v_refund.id::text, format('no outcome after %s tries: %s', c_tries, coalesce(v_refund.last_error, 'pending there')), 'STRIPE'
+    );
+    perform audit.record('refund.given_up', jsonb_build_object('refund_id', v_refund.id, 'payment_id', v_refund.payment_id));
+  end loop;
   with due as (
     select id from payment.refunds
-    where next_attempt_at <= now()
+    where next_attempt_at <= now() and attempts < c_tries
     order by next_attempt_at limit p_limit for update skip locked
   ), claimed as (
     update payment.refunds r
@@ -94,7 +112,10 @@ as $$
     from due where r.id = due.id
     returning r.requested_at, payment.refund_answer(r) as answer
   )
-  select coalesce(json_agg(answer order by requested_at), '[]') from claimed
+  select coalesce(json_agg(answer order by requested_at), '[]') into v_due from claimed;
+  return v_due;
+end;
 $$;
 comment on function public.claim_due_refunds(int) is
-'Service: pending refunds whose next try has come, leased until the one after; skips what another worker holds.';
+'Service: pending refunds whose next try has come, leased until the one after; skips what another worker holds. After the last '
+'try a refund stays pending, its money set aside, until its event comes or ops try again.';

@@ -138,9 +138,9 @@ begin
     provider_refund_id = coalesce(provider_refund_id, p_provider_refund_id),
     last_error = p_error,
     processed_at = case when p_status <> 'pending' then now() end,
-    -- Pending at the provider: its event will tell, or we ask in an hour. Not known: as the claim has set it.
+    -- Pending at the provider: its event will tell, or we ask in some hours. Not known: as the claim has set it.
     next_attempt_at = case when p_status = 'pending' then
-      case when p_provider_refund_id is null then next_attempt_at else now() + interval '1 hour' end
+      case when p_provider_refund_id is null then next_attempt_at else now() + interval '6 hours' end
     end
   where id = p_refund_id
   returning * into v_refund;

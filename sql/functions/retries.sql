@@ -30,7 +30,7 @@ declare
 begin
   select * into v_refund from payment.refunds where id::text = p_cause;
   if v_refund.status = 'pending' then
-    update payment.refunds set next_attempt_at = now() where id = v_refund.id and status = 'pending';
+    update payment.refunds set next_attempt_at = now(), attempts = 0 where id = v_refund.id and status = 'pending';
   elsif v_refund.status = 'failed' then
     -- What failed for good is asked for anew; the new refund has an exception of its own should it fail too.
     perform payment.request_refund(v_refund.payment_id, v_refund.amount_cents, v_refund.reason, v_refund.origin);

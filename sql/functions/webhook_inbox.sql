@@ -96,7 +96,8 @@ create or replace function public.apply_payment_event(
   p_refund_id uuid default null,
   p_amount_cents bigint default null,
   p_currency text default null,
-  p_object_status text default null
+  p_object_status text default null,
+  p_captured_cents bigint default null
 ) returns json
 language plpgsql volatile security definer set search_path = pg_catalog
 as $$
@@ -110,10 +111,10 @@ declare
 begin
   insert into payment.webhook_events (
     id, type, signed, object_id, intent_id, metadata_payment_id, metadata_refund_id, amount_cents, currency, object_status,
-    occurred_at, body, result
+    captured_cents, occurred_at, body, result
   ) values (
     p_event_id, p_type, p_signed, p_object_id, p_intent_id, p_payment_id, p_refund_id, p_amount_cents, p_currency,
-    p_object_status, coalesce(p_occurred_at, now()), p_body, case when v_known then 'deferred' else 'ignored' end
+    p_object_status, p_captured_cents, coalesce(p_occurred_at, now()), p_body, case when v_known then 'deferred' else 'ignored' end
   )
   on conflict do nothing
   returning * into v_event;
@@ -130,7 +131,7 @@ begin
 end;
 $$;
 comment on function public.apply_payment_event(
-  text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text
+  text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint
 ) is
 'Service: stores a provider''s event once and applies it; answers applied, duplicate, ignored or deferred (API.md section 3).';
 

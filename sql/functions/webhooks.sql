@@ -53,7 +53,10 @@ begin
   if p_payment.captured_cents > 0 then
     return;
   elsif v_status = 'succeeded' then
-    perform payment.capture(p_payment, p_event.occurred_at);
+    if p_event.captured_cents not between 1 and p_payment.amount_cents then
+      raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'what was taken is not a part of the amount';
+    end if;
+    perform payment.capture(p_payment, p_event.occurred_at, p_event.captured_cents);
     return;
   elsif p_payment.status = 'voided' then
     return;

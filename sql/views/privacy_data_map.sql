@@ -91,7 +91,7 @@ from (values
   ('payment.refunds', 'payment', null, 'id payment_id amount_cents currency status origin requested_at processed_at'),
   ('payment.refunds', 'free_text', 'null', 'reason'),
   ('payment.refunds', 'technical', null, 'idempotency_key provider_refund_id attempts next_attempt_at last_error'),
-  ('payment.webhook_events', 'payment', null, 'id type payment_id amount_cents currency object_status occurred_at result'),
+  ('payment.webhook_events', 'payment', null, 'id type payment_id amount_cents captured_cents currency object_status occurred_at result'),
   ('payment.webhook_events', 'payment', 'redact', 'body'),
   ('payment.webhook_events', 'technical', null, 'object_id intent_id metadata_payment_id metadata_refund_id signed received_at attempts next_attempt_at last_error'),
   ('fin.entries', 'payment', null, 'id payment_id seq occurred_at itinerary_id entry_type amount_cents currency provider_ref note'),

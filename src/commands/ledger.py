@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     proof = books.add_parser("verify", help="prove every chain, balance and sum")
     proof.set_defaults(run=lambda _arguments: verify())
     compared = books.add_parser("reconcile", help="list what the payment provider and the books disagree on")
-    compared.add_argument("--days", type=int, default=7, help="payments that changed in so many days")
+    compared.add_argument("--days", type=int, default=7, help="what changed in so many days")
     compared.set_defaults(run=lambda arguments: compare(arguments.days))
 
 
@@ -32,7 +32,7 @@ def verify() -> int:
 
 
 def compare(days: int) -> int:
-    """0 when the provider agrees on every live payment that changed in these days; else 1 with a line for each."""
+    """0 when the provider and the books agree on all that changed in these days; else 1 with a line for each."""
     with local.database(os.environ) as settings:
         differences = asyncio.run(_differences(settings, datetime.now(UTC) - timedelta(days=days)))
     for difference in differences:
@@ -70,9 +70,12 @@ async def _differences(settings: Settings, since: datetime) -> list[Difference]:
 
 def _line(difference: Difference) -> str:
     books = difference.books
-    ours = f"books: taken {books.captured_cents}, given back {books.given_back_cents}"
+    payment, ours = "unknown", "books: nothing"
+    if books is not None:
+        payment = str(books.payment_id)
+        ours = f"books: taken {books.captured_cents}, given back {books.given_back_cents}"
     if difference.error is not None:
         theirs = f"no answer ({difference.error})"
     else:
         theirs = f"taken {difference.taken_cents}, given back {difference.given_back_cents}"
-    return f"payment {books.payment_id} intent {books.intent_id}: {ours}; provider: {theirs}"
+    return f"payment {payment} intent {difference.intent_id}: {ours}; provider: {theirs}"

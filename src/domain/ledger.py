@@ -46,9 +46,13 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A payment on which the provider and the books disagree; no totals: the provider does not answer for it."""
+    """An intent on which the provider and the books disagree.
 
-    books: Books
+    No books: they know nothing of it. No totals: the provider does not answer for it.
+    """
+
+    intent_id: str
+    books: Books | None = None
     taken_cents: int | None = None
     given_back_cents: int | None = None
     error: str | None = None
@@ -57,14 +61,20 @@ class Difference:
 async def reconcile(
     context: Context, since: datetime, ledger: "Ledger", provider: "ProviderTotals"
 ) -> list[Difference]:
-    """Compare every live payment that changed since then with the provider."""
+    """Compare every live payment that changed since then, in the books or at the provider, with the provider.
+
+    Raises ProviderFailed, ProviderUnknown when the provider cannot tell what changed there.
+    """
+    changed = await provider.changed(since)
+    known = {books.intent_id: books for books in await ledger.live_books(context, since, changed)}
     differences = []
-    for books in await ledger.live_books(context, since):
+    for intent_id in sorted({*known, *changed}):
+        books = known.get(intent_id)
         try:
-            taken, given_back = await provider.totals(books.intent_id)
+            taken, given_back = await provider.totals(intent_id)
         except ProviderFailed as failure:
-            differences.append(Difference(books, error=failure.code))
+            differences.append(Difference(intent_id, books, error=failure.code))
             continue
-        if (taken, given_back) != (books.captured_cents, books.given_back_cents):
-            differences.append(Difference(books, taken, given_back))
+        if (taken, given_back) != ((books.captured_cents, books.given_back_cents) if books else (0, 0)):
+            differences.append(Difference(intent_id, books, taken, given_back))
     return differences

@@ -95,6 +95,9 @@ async def settle(context: Context, refund: Refund, refunds: "Refunds", provider:
     except ProviderUnknown as unknown:
         return await refunds.record(context, refund.refund_id, Outcome("pending", error=unknown.code))
     except ProviderFailed as failure:
+        if refund.provider_refund_id is not None:
+            # It is made there; that we are not told how it stands does not end it.
+            return await refunds.record(context, refund.refund_id, Outcome("pending", error=failure.code))
         await refunds.record(context, refund.refund_id, Outcome("failed", error=failure.code))
         raise
     settled = await refunds.record(context, refund.refund_id, outcome)

@@ -10,7 +10,8 @@ class PaymentEvent:
     """One event of a provider. `body` is its JSON without what names people; amounts are minor units, times UTC.
 
     `signed`: a signature proves where it comes from; what has none may only move mock payments. `payment_id` and
-    `refund_id` are ours, from the metadata of the object that it speaks of.
+    `refund_id` are ours, from the metadata of the object that it speaks of. `captured_cents` is what was taken of the
+    amount.
     """
 
     event_id: str
@@ -25,6 +26,7 @@ class PaymentEvent:
     amount_cents: int | None = None
     currency: str | None = None
     object_status: str | None = None
+    captured_cents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

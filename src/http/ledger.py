@@ -26,6 +26,7 @@ class FactInput(msgspec.Struct, frozen=True):
             "refund_failed",
             "dispute_opened",
             "dispute_closed",
+            "fee_charged",
         ],
         Meta(description="What happened at the provider"),
     ]

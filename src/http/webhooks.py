@@ -141,14 +141,19 @@ def _stripe_event(given: StripeEventInput, identity: str, found: Mapping[str, ob
         payment_id=_uuid(ours.get("payment_id")),
         intent_id=_id(found.get("id" if about_intent else "payment_intent")),
         refund_id=_uuid(ours.get("refund_id")),
-        amount_cents=amount if type(amount) is int and abs(amount) <= BIGGEST_INTEGER else None,
+        amount_cents=_cents(amount),
         currency=_id(found.get("currency")),
         object_status=_id(found.get("status")),
+        captured_cents=_cents(found.get("amount_received")) if given.type == "payment_intent.succeeded" else None,
     )
 
 
 def _time(given: StripeEventInput) -> datetime | None:
     return None if given.created is None else datetime.fromtimestamp(given.created, UTC)
+
+
+def _cents(value: object) -> int | None:
+    return value if type(value) is int and abs(value) <= BIGGEST_INTEGER else None
 
 
 def _text(body: Mapping[str, object]) -> str:

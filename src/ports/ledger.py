@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -11,12 +12,15 @@ class Ledger(Protocol):
     async def append(self, context: Context, fact: Fact) -> Recorded:
         """Record a fact with its effect; the same again gives the first. Raises NotFound, Conflict, InputInvalid."""
 
-    async def live_books(self, context: Context, since: datetime) -> list[Books]:
-        """What the books say of live payments that changed since then."""
+    async def live_books(self, context: Context, since: datetime, intent_ids: Collection[str]) -> list[Books]:
+        """What the books say of live payments that changed since then, and of these intents."""
 
 
 class ProviderTotals(Protocol):
-    """What the provider says of an intent."""
+    """What the provider says of intents. Every method raises ProviderFailed, ProviderUnknown."""
+
+    async def changed(self, since: datetime) -> set[str]:
+        """The ids of intents that were made or refunded since then."""
 
     async def totals(self, intent_id: str) -> tuple[int, int]:
-        """What was taken and what was given back, in minor units. Raises ProviderFailed, ProviderUnknown."""
+        """What was taken and what was given back, in minor units."""

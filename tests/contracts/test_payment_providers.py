@@ -120,7 +120,7 @@ async def test_an_answer_that_is_lost_after_the_work_is_found_by_the_sdks_own_tr
     assert list(live.fake.transfers) == [transfer]
 
 
-@pytest.mark.parametrize("planned", [500, 503, 429, "hang_up_before"])
+@pytest.mark.parametrize("planned", [500, 503, 429, 401, 403, "hang_up_before"])
 async def test_nobody_knows_is_not_a_refusal(live: Live, planned: int | str) -> None:
     for asking in (live.stripe.create_intent(payment()), live.stripe.transfer(payout())):
         live.fake.plan.extend([planned] * 3)
@@ -176,5 +176,5 @@ async def test_a_refund_pending_at_the_provider_is_asked_after(live: Live) -> No
 
 
 async def test_without_a_key_nothing_is_asked_and_nothing_is_mocked() -> None:
-    with pytest.raises(ProviderFailed):
+    with pytest.raises(ProviderUnknown):
         await LiveStripe("").create_intent(payment())

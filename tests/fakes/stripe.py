@@ -126,11 +126,11 @@ class FakeStripe:
             "refunds": self._create_refund,
             "transfers": self._create_transfer,
         }
-        listed = {"refunds": (self.refunds, "payment_intent"), "transfers": (self.transfers, "transfer_group")}
+        listed = {"payment_intents": self.intents, "refunds": self.refunds, "transfers": self.transfers}
         if request.method == "POST" and path in made:
             return made[path](given)
         if path in listed:
-            return self._listed(request, *listed[path])
+            return self._listed(request, listed[path])
         if found := re.fullmatch(r"payment_intents/(pi_\w+)(?:/(confirm|cancel))?", path):
             intent = self._found(self.intents, found[1])
             match found[2]:
@@ -151,6 +151,7 @@ class FakeStripe:
         self.intents[identity] = {
             "id": identity,
             "object": "payment_intent",
+            "created": int(self.clock()),
             "amount": amount,
             "amount_received": 0,
             "currency": currency,
@@ -160,15 +161,15 @@ class FakeStripe:
         }
         return self.intents[identity]
 
-    def confirm(self, intent_id: str, method: str = "pm_card_visa") -> Json:
-        """The customer pays."""
+    def confirm(self, intent_id: str, method: str = "pm_card_visa", received: int | None = None) -> Json:
+        """The customer pays; we are given it all, or `received` of it."""
         intent = self.intents[intent_id]
         if intent["status"] in ("succeeded", "canceled"):
             raise Refused(400, "invalid_request_error", "payment_intent_unexpected_state")
         if method == "pm_card_visa_chargeDeclined":
             self._happened("payment_intent.payment_failed", intent)
             raise Refused(402, "card_error", "card_declined")
-        intent |= {"status": "succeeded", "amount_received": intent["amount"], "payment_method": method}
+        intent |= {"status": "succeeded", "amount_received": received or intent["amount"], "payment_method": method}
         self._happened("payment_intent.succeeded", intent)
         return intent
 
@@ -194,6 +195,7 @@ class FakeStripe:
         refund = {
             "id": new_id("re"),
             "object": "refund",
+            "created": int(self.clock()),
             "amount": amount,
             "currency": intent["currency"],
             "payment_intent": intent["id"],
@@ -217,6 +219,7 @@ class FakeStripe:
         if not destination.startswith("acct_"):
             raise Refused(400, "invalid_request_error", "account_invalid")
         made = {"metadata": {}, **given, "id": new_id("tr"), "object": "transfer", "amount": amount, "reversed": False}
+        made["created"] = int(self.clock())
         self.transfers[made["id"]] = made
         return made
 
@@ -262,8 +265,10 @@ class FakeStripe:
         )
 
     @staticmethod
-    def _listed(request: Request, table: dict[str, Json], by: str) -> Json:
-        mine = [one for one in table.values() if one[by] == request.query.get(by)]
+    def _listed(request: Request, table: dict[str, Json]) -> Json:
+        since = int(request.query.get("created[gte]", "0"))
+        by = {name: request.query[name] for name in ("payment_intent", "transfer_group") if name in request.query}
+        mine = [one for one in table.values() if one["created"] >= since and by.items() <= one.items()]
         return {"object": "list", "data": mine, "has_more": False, "url": request.path}
 
     @staticmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,12 +13,10 @@ import asyncpg
 import httpx
 import pytest
 
-from src.settings import OFFLINE_SWITCHES
 from tests.conftest import ITINERARY, Api
 from tests.fakes.stripe import FakeStripe, signed
 from tests.fakes.wire import Door, listening
-from tests.postgres import JWT_SECRET
-from tests.processes import ROOT, ServerProcess, environment, server
+from tests.processes import ServerProcess, ended, server
 from tests.races import PATIENCE, killed, post
 
 SECRET = "whsec_crash"
@@ -58,16 +55,8 @@ class World:
         for table in ("payment.payments", "payment.refunds"):
             await self.admin.execute(f"update {table} set next_attempt_at = now() where next_attempt_at is not null")
         await self.admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 second'")
-        given = {**OFFLINE_SWITCHES, "DATABASE_URL": self.database, "JWT_SECRET": JWT_SECRET, **self.live}
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "src.cli", "worker", "--once"),
-            cwd=ROOT,
-            env=environment(**given),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await asyncio.wait_for(worker.communicate(), PATIENCE)
-        assert worker.returncode == 0, output.decode()
+        status, output = await ended("worker", "--once", DATABASE_URL=self.database, **self.live)
+        assert status == 0, output
 
     async def die(self, running: ServerProcess, at: str, request: Awaitable[httpx.Response]) -> None:
         """Send the request and kill the server at the point."""

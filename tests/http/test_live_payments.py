@@ -5,94 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
-from src.adapters.postgres.payments import PostgresPayments
-from src.adapters.postgres.refunds import PostgresRefunds
-from src.composition import compose
-from src.domain.payments import finish_due
-from src.domain.refunds import settle_due
 from src.settings import OFFLINE_SWITCHES
-from tests import postgres
-from tests.conftest import ITINERARY, SERVICE_CONTEXT, Api, serving
-from tests.fakes.stripe import FakeStripe, signed
-from tests.fakes.wire import listening
+from tests.conftest import serving
+from tests.fakes.stripe import signed
+from tests.http.conftest import CHECKOUT, NEW, OLD, Live
 
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
-OLD, NEW = "whsec_old", "whsec_new"
 # As often as the SDK sends a call that fails in transit or at the provider.
 ALL_TRIES = 3
 EVENT = {"id": "evt_1", "type": "customer.created", "created": 1, "data": {"object": {"id": "cus_1"}}}
-
-
-@dataclass
-class Live:
-    """The application in live mode with its provider."""
-
-    api: Api
-    stripe: FakeStripe
-    database: str
-    admin: asyncpg.Connection
-    changes: dict[str, object]
-
-    async def checkout(self, **changes: object) -> httpx.Response:
-        return await self.api.post("bff-checkout", CHECKOUT | changes)
-
-    async def refund(self, payment: dict[str, Any], cents: int = 5000) -> httpx.Response:
-        asked = {"payment_id": payment["payment_id"], "amount_cents": cents}
-        return await self.api.post("payments-refund", asked, Api.service)
-
-    async def tell(self, event: dict[str, Any], *secrets: str, at: float | None = None) -> httpx.Response:
-        return await self.send(**signed(event, *(secrets or (NEW,)), at=at))
-
-    async def send(self, **request: Any) -> httpx.Response:
-        return await self.api.http.post("/functions/v1/stripe-webhook", **request)
-
-    async def paid(self) -> dict[str, Any]:
-        payment: dict[str, Any] = (await self.checkout()).json()
-        self.stripe.confirm(payment["payment_intent"])
-        assert (await self.tell(self.stripe.events[-1])).json()["result"] == "applied"
-        return payment
-
-    async def sweep(self) -> tuple[int, int]:
-        """A minute goes by; then the worker's turn. How many payments and refunds it looked at."""
-        for table in ("payment.payments", "payment.refunds"):
-            await self.admin.execute(f"update {table} set next_attempt_at = now() where next_attempt_at is not null")
-        composed = compose(postgres.settings(self.database, **self.changes))
-        try:
-            return (
-                await finish_due(SERVICE_CONTEXT, PostgresPayments(composed.database), composed.stripe),
-                await settle_due(SERVICE_CONTEXT, PostgresRefunds(composed.database), composed.stripe),
-            )
-        finally:
-            await composed.close()
-
-    async def sums(self) -> tuple[int, ...]:
-        row = await self.admin.fetchrow(
-            "select captured_cents, refunded_cents, refund_pending_cents from payment.payments"
-        )
-        assert await self.admin.fetch("select * from fin.verify_ledger()") == []
-        return tuple(row or ())
-
-
-@pytest.fixture
-async def live(database: str, admin: asyncpg.Connection) -> AsyncIterator[Live]:
-    fake = FakeStripe()
-    async with listening(fake) as address:
-        changes: dict[str, object] = {
-            "switches": {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"},
-            "stripe_secret_key": "sk_test",
-            "stripe_api_base": address,
-            "stripe_webhook_secrets": (OLD, NEW),
-        }
-        async with serving(database, **changes) as api:
-            yield Live(api, fake, database, admin, changes)
 
 
 async def test_a_live_checkout_hands_on_the_providers_intent(live: Live) -> None:
@@ -155,6 +80,42 @@ async def test_a_refund_that_nobody_knows_of_is_pending_and_settled_once(live: L
         assert (await live.tell(event)).status_code == 200
     assert await live.sums() == (25000, live.stripe.refunded(payment["payment_intent"]), 0)
     assert len(live.stripe.refunds) == 1
+
+
+@pytest.mark.parametrize("planned", [401, 404, 503])
+async def test_a_refund_that_is_pending_there_stays_so_whatever_keeps_us_from_asking(live: Live, planned: int) -> None:
+    payment = (await live.checkout()).json()
+    live.stripe.confirm(payment["payment_intent"], "pm_card_pendingRefund")
+    await live.tell(live.stripe.events[-1])
+    assert (await live.refund(payment)).status_code == 202
+    live.stripe.plan.extend([planned] * ALL_TRIES)
+    assert await live.sweep() == (0, 1)
+    live.stripe.plan.clear()
+    assert await live.sums() == (25000, 0, 5000)
+    live.stripe.end_refund(next(iter(live.stripe.refunds)), "succeeded")
+    assert await live.sweep() == (0, 1)
+    assert await live.sums() == (25000, 5000, 0)
+
+
+async def test_a_refund_whose_outcome_is_never_known_is_given_up_and_shown_to_ops(live: Live) -> None:
+    payment = await live.paid()
+    live.stripe.plan.extend([503] * ALL_TRIES)
+    refund_id = (await live.refund(payment)).json()["refund_id"]
+    live.stripe.plan.clear()
+    await live.admin.execute("update payment.refunds set attempts = 20")
+    assert await live.sweep() == (0, 0)
+    shown = await live.admin.fetchrow("select id, last_error from ops.exceptions where cause = $1", refund_id)
+    assert shown is not None
+    assert shown["last_error"] == "no outcome after 20 tries: http_503"
+    # Not forgotten, and not tried again by itself: the money stays set aside.
+    assert await live.sweep() == (0, 0)
+    assert await live.sums() == (25000, 0, 5000)
+    # Ops try it again; then it is made.
+    retry = await live.api.post("ops-exceptions-retry", {"exception_id": str(shown["id"])}, live.api.ops)
+    assert retry.json()["status"] == "retrying"
+    assert await live.sweep() == (0, 1)
+    assert await live.sums() == (25000, 5000, 0)
+    assert await live.admin.fetchval("select status from ops.exceptions where id = $1", shown["id"]) == "resolved"
 
 
 async def test_a_refund_that_the_provider_refuses_fails_and_frees_its_money(live: Live) -> None:

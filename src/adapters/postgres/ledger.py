@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -17,10 +18,9 @@ class PostgresLedger:
     async def append(self, context: Context, fact: Fact) -> Recorded:
         return answered(Recorded, await self._database.call(context, "public.append_ledger_entry", **parameters(fact)))
 
-    async def live_books(self, context: Context, since: datetime) -> list[Books]:
-        return msgspec.json.decode(
-            await self._database.call(context, "public.live_books", p_since=since), type=list[Books]
-        )
+    async def live_books(self, context: Context, since: datetime, intent_ids: Collection[str]) -> list[Books]:
+        body = await self._database.call(context, "public.live_books", p_since=since, p_intent_ids=list(intent_ids))
+        return msgspec.json.decode(body, type=list[Books])
 
     async def seal(self, context: Context) -> int:
         """Seal the days that have ended; nothing is left for another batch."""

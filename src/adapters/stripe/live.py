@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 # Stripe forgets idempotency keys after a day; from a little before that on, it is asked first what it has made already.
 KEY_LIFETIME = timedelta(hours=23)
 FAILED = frozenset({"failed", "canceled"})
-CONFLICT, TOO_MANY, SERVER_FAULT = 409, 429, 500
+# What tells nothing of what was asked for: it may have been done under its key before. So does a secret not accepted.
+UNDECIDED = frozenset({401, 403, 409, 429})
+SERVER_FAULT = 500
 
 
 class LiveStripe:
@@ -106,6 +108,17 @@ class LiveStripe:
             )
         return made.id
 
+    async def changed(self, since: datetime) -> set[str]:
+        """The intents that were made or refunded since then, of which Stripe keeps the time."""
+        client, created = self._connected(), int(since.timestamp())
+        with translated():
+            intents = await client.v1.payment_intents.list_async({"created": {"gte": created}, "limit": 100})
+            refunds = await client.v1.refunds.list_async({"created": {"gte": created}, "limit": 100})
+            made = {found.id async for found in intents.auto_paging_iter()}
+            return made | {
+                _id(found.payment_intent) async for found in refunds.auto_paging_iter() if found.payment_intent
+            }
+
     async def totals(self, intent_id: str) -> tuple[int, int]:
         """What Stripe took and gave back on an intent, in minor units; refunds still pending count."""
         client = self._connected()
@@ -129,7 +142,7 @@ class LiveStripe:
     def _connected(self) -> stripe.StripeClient:
         if not self._api_key:
             message = "The payment provider is not set up"
-            raise ProviderFailed(message, "not_configured")
+            raise ProviderUnknown(message, "not_configured")
         if self._client is None:
             import stripe  # noqa: PLC0415 - see the class
 
@@ -151,6 +164,10 @@ def _is_old(asked_at: datetime) -> bool:
 def _names(found: stripe.Refund | stripe.Transfer, name: str, identity: UUID) -> bool:
     """Whether what we gave it as metadata holds this id of ours."""
     return bool(found.metadata) and getattr(found.metadata, name, None) == str(identity)
+
+
+def _id(found: str | stripe.PaymentIntent) -> str:
+    return found if isinstance(found, str) else found.id
 
 
 def _outcome(found: stripe.Refund) -> Outcome:
@@ -175,7 +192,7 @@ def translated() -> Iterator[None]:
         raise ProviderUnknown(message, "no_answer") from error
     except stripe.StripeError as error:
         status = error.http_status or SERVER_FAULT
-        if status in (CONFLICT, TOO_MANY) or status >= SERVER_FAULT:
+        if status in UNDECIDED or status >= SERVER_FAULT:
             message = "The payment provider is not available"
             raise ProviderUnknown(message, f"http_{status}") from error
         message = "The payment provider refused the request"
