@@ -17,6 +17,7 @@ PAGE = {"p_start_from": "date '2025-10-01'", "p_start_to": "date '2025-10-15'", 
 BOOKINGS = "/functions/v1/ops-bookings?from=2025-10-01&to=2025-10-15"
 SUPPLIER = "&supplier=SUP-007"
 PERMIT = {"p_park": "'Akagera'", "p_visit_date": "date '2030-07-01'", "p_pax_count": "2", "p_note": "null"}
+HOTELS = '{"city":"Kigali","check_in":"2030-12-01","check_out":"2030-12-03","pax":{"adults":2}}'
 
 
 def all_cases(stack: Stack) -> list[Case]:
@@ -49,7 +50,7 @@ def lists(stack: Stack) -> list[Case]:
 
 
 def functions(stack: Stack) -> list[Case]:
-    """What writes rows and their audit events, and the search."""
+    """What writes rows and their audit events, the search for places, and hotels from the cache."""
     return [
         Case(
             "permits-request",
@@ -68,6 +69,18 @@ def functions(stack: Stack) -> list[Case]:
             Wrk("/functions/v1/search-places", stack.key(), method="POST", body='{"query":"volcanoes national"}'),
             {BARE: Wrk("/healthz")},
             switches={"USE_FIXTURES": "1"},
+        ),
+        Case(
+            "search-places, catalogue",
+            Wrk("/functions/v1/search-places", stack.key(), method="POST", body='{"query":"volcanoes national"}'),
+            {BARE: Wrk("/healthz")},
+            switches={"USE_FIXTURES": "0"},
+        ),
+        Case(
+            "inventory-search, cached",
+            Wrk("/functions/v1/inventory-search", stack.key(), method="POST", body=HOTELS),
+            {BARE: Wrk("/healthz")},
+            switches={"INVENTORY_OFFLINE": "1"},
         ),
     ]
 
