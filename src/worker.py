@@ -7,7 +7,6 @@ import logging
 import random
 import signal
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import uuid4
@@ -134,9 +133,9 @@ class Worker:
             except Unavailable:
                 absence = min(LONGEST_ABSENCE, absence * 2 or 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
                 log.warning("sweep %s waits %.0f s for the database", sweep.name, absence)
-            except Exception as error:  # noqa: BLE001 - one sweep's bug must not end the others
+            except Exception:
                 absence = LONGEST_ABSENCE
-                _log_bug(sweep, context, error)
+                log.exception("sweep %s failed", sweep.name, extra={"request_id": context.request_id})
             woken = await self._pause(sweep, absence)
 
     async def _pause(self, sweep: Sweep, absence: float) -> bool:
@@ -160,11 +159,11 @@ class Worker:
                 handled += batch
                 if not batch or self._stopping.is_set():
                     break
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and shown to ops
+        except Exception as error:
             failures = await self._slots.fail(context, sweep.name, type(error).__name__)
             self._report(f"{line} failed={type(error).__name__} failures={failures} handled={handled}")
             if not isinstance(error, DomainError):
-                _log_bug(sweep, context, error)
+                log.exception("sweep %s failed", sweep.name, extra={"request_id": context.request_id})
             return False
         await self._slots.finish(context, sweep.name, handled)
         if handled:
@@ -215,9 +214,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> bool:
 
 def _new_context() -> Context:
     return Context(SERVICE, f"worker-{uuid4()}")
-
-
-def _log_bug(sweep: Sweep, context: Context, error: Exception) -> None:
-    # Not the message: database errors quote the values they choke on.
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("sweep %s (%s) failed: %s\n%s", sweep.name, context.request_id, type(error).__name__, frames)

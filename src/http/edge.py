@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ class Edge:
             try:
                 answer = await self._answer(endpoint, call, scope, receive)
                 status, body, extra, media_type = answer.status, answer.body, answer.headers, answer.media_type
-            except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
+            except Exception as error:
                 # An open endpoint knows nobody: there is no sign-in that would help.
                 failure = error if endpoint.access is Access.OPEN else seen_by(call.context, error)
                 status, code = problems.status_and_code(failure)
@@ -66,7 +65,7 @@ class Edge:
                 media_type = wire.JSON
                 call.note(code=code, status=status)
                 if not isinstance(error, DomainError):
-                    log_bug(endpoint.name, request_id, error)
+                    log.exception("%s failed", endpoint.name)
             # The call's own id may have been marked since (a mock's), and is the one in the body.
             self.audit.record(AuditLine(endpoint.audit, call.context.request_id, call.context.caller.actor, call.facts))
             await wire.send_answer(send, status, body, request_id, extra, media_type)
@@ -148,10 +147,3 @@ def seen_by(context: Context, error: Exception) -> Exception:
     if isinstance(error, NotAllowed) and context.caller.role is Role.ANONYMOUS:
         return CallerUnknown("Sign in to do this")
     return error
-
-
-def log_bug(name: str, request_id: str, error: Exception) -> None:
-    """Log an error that is no domain error, without anything a caller sent."""
-    # Not the message: database errors quote the values they choke on.
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s failed: %s\n%s", name, type(error).__name__, frames, extra={"request_id": request_id})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,11 +22,13 @@ from src.http import storage_problems, wire
 from src.http.auth import Authenticator
 from src.http.decode import from_body, from_query
 from src.http.downloads import Sent, download, send_download
-from src.http.edge import log_bug, seen_by
+from src.http.edge import seen_by
 from src.http.endpoint import Call
 from src.http.problems import MethodNotAllowed
 from src.ports.audit import AuditTrail
 from src.ports.storage import Links, Storage, StorageTrail
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/storage/v1/object/"
 LONGEST_LIFETIME = 366 * 24 * 3600
@@ -67,12 +70,12 @@ class StorageRoutes:
         try:
             sent = await self._answer(call, scope, receive)
             first = await anext(sent.chunks, b"")
-        except Exception as error:  # noqa: BLE001 - the one place where a failure becomes an answer
+        except Exception as error:
             status, body, extra = storage_problems.answer_of(seen_by(call.context, error))
             sent = _json(body, status, tuple(extra))
             first = await anext(sent.chunks)
             if not isinstance(error, DomainError):
-                log_bug("storage", request_id, error)
+                log.exception("storage failed")
         call.note(status=sent.status)
         self.audit.record(AuditLine("storage.object", request_id, call.context.caller.actor, call.facts))
         await send_download(send, sent, first, request_id, body=scope["method"] != "HEAD")

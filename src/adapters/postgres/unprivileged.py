@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
-# Beside many others that start at once, one refusal of a child's first program need not mean that all are refused.
+# Beside many others that start at once, one refusal of a child need not mean that all are refused.
 ATTEMPTS = 3
 
 
@@ -62,17 +61,25 @@ def unprivileged(folder_of_binaries: Path, folder: Path) -> Runner:
         return Runner(folder_of_binaries)
     if _namespaces_allowed():
         return Runner(folder_of_binaries, namespaced=True)
-    reachable = folder_of_binaries
-    if not _nobody_can_run(folder_of_binaries / "postgres"):
-        reachable = Path(tempfile.gettempdir()) / "ecotrips-postgres" / "pginstall" / "bin"
-        if not reachable.exists():
-            shutil.copytree(folder_of_binaries.parent.parent, reachable.parent.parent, dirs_exist_ok=True)
-            reachable.parent.parent.chmod(0o755)
     closed = [parent for parent in folder.resolve().parents if not parent.stat().st_mode & 0o001]
     if closed:
         message = f"PostgreSQL cannot run as root, and user nobody cannot enter {closed[-1]}; set DATA_DIR elsewhere"
         raise EmbeddedPostgresError(message)
-    return Runner(reachable, demoted=True)
+    if _nobody_can_run(folder_of_binaries / "postgres"):
+        return Runner(folder_of_binaries, demoted=True)
+    return Runner(_copied(folder_of_binaries, folder / "binaries"), demoted=True)
+
+
+def _copied(folder_of_binaries: Path, target: Path) -> Path:
+    """The installation below `target`, afresh each time; a wheel has its libraries in a folder beside the package."""
+    installation = folder_of_binaries.parent
+    package = installation.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.rmtree(target, ignore_errors=True)
+    copy = shutil.copytree(installation, target / package.name / installation.name, symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, target / libraries.name)
+    return copy / folder_of_binaries.name
 
 
 def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
@@ -98,16 +105,19 @@ def _nobody_can_run(program: Path) -> bool:
 
     def attempt() -> None:
         demote()
-        if not os.access(program, os.X_OK):
-            os._exit(1)
+        # Nobody need not be able to run this Python.
+        os._exit(0 if os.access(program, os.X_OK) else 1)
 
     return _exit_status(attempt) == 0
 
 
 def _exit_status(attempt: Callable[[], None]) -> int:
+    status = 1
     for _ in range(ATTEMPTS):
         with suppress(OSError, subprocess.SubprocessError):
-            return subprocess.run(
+            status = subprocess.run(
                 [sys.executable, "-SIc", ""], preexec_fn=attempt, check=False, stderr=subprocess.DEVNULL
             ).returncode
-    return 1
+        if status == 0:
+            break
+    return status

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 
 from opentelemetry import trace
@@ -28,8 +29,10 @@ class JsonLines(logging.Formatter):
         if span.is_valid:
             line["trace_id"] = trace.format_trace_id(span.trace_id)
         if record.exc_info and record.exc_info[0] is not None:
-            # The type only: messages of database and HTTP errors quote the values they choke on.
-            line["error"] = record.exc_info[0].__name__
+            kind, _, frames = record.exc_info
+            # Type and place only: messages of database and HTTP errors quote the values they choke on.
+            line["error"] = kind.__name__
+            line["place"] = "".join(traceback.format_tb(frames))
         return json.dumps(line)
 
 
