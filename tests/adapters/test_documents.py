@@ -128,3 +128,9 @@ def test_a_long_invoice_runs_over_pages_with_its_head_repeated(renderer: TypstRe
     pages = [page.extract_text() for page in PdfReader(io.BytesIO(document)).pages]
     assert len(pages) > 2
     assert all("DESCRIPTION" in page for page in pages[:-1])
+
+
+def test_a_word_too_long_for_its_column_goes_on_in_the_next_line(renderer: TypstRenderer) -> None:
+    text = text_of(renderer.rendered(INVOICE | {"buyer": {"name": "u" * 100, "reference": "x"}}))
+    assert max(len(word.replace("\u200b", "")) for word in text.split()) < 50
+    assert text.count("u" * 20) == 5
