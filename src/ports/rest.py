@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,7 +50,7 @@ class RestEngine(Protocol):
     def run(self, job: Job, prepared: Prepared, identity: Identity) -> Awaitable[ResultSet]:
         """Run it in one transaction as the caller. Raises RestError for whatever the database refuses."""
 
-    def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
+    def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncGenerator[bytes]:
         """The rows of a read as NDJSON, in pieces, with memory that does not grow with them."""
 
     def visible(self, request: Request, schema: str, identity: Identity) -> Awaitable[Visible]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -49,8 +51,7 @@ class RestApplication:
             answer = await self._answer(scope, receive, watch)
             if isinstance(answer, Response):
                 await self._send(send, answer, watch)
-            else:
-                await _stream(send, answer)
+                return
         except RestError as error:
             await self._send(send, self._refused(error), watch, head=head)
         except Exception:
@@ -58,6 +59,8 @@ class RestApplication:
             await self._send(
                 send, self._refused(RestError(500, "PGRSTX00", "An internal error occurred")), watch, head=head
             )
+        else:
+            await answer.send(receive, send)
 
     async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch | None) -> Response | _Stream:
         request = Request(scope["method"], _path(scope), scope.get("query_string", b""), scope["headers"])
@@ -119,6 +122,8 @@ class RestApplication:
 
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 LARGEST_STATUS = 599
+# A stream holds a transaction; a client that takes nothing for so long has lost it.
+PATIENCE_SECONDS = 15
 
 
 def _too_large() -> RestError:
@@ -130,25 +135,45 @@ class _Stream:
     """An answer sent in pieces. Its first piece is there before the status is sent, so that a refusal still counts."""
 
     first: bytes
-    rest: AsyncIterator[bytes]
+    rest: AsyncGenerator[bytes]
     headers: list[tuple[str, str]]
 
     @classmethod
-    async def started(cls, pieces: AsyncIterator[bytes], job: Job, content_type: str) -> _Stream:
+    async def started(cls, pieces: AsyncGenerator[bytes], job: Job, content_type: str) -> _Stream:
         first = await anext(pieces, b"")
         headers = [("Content-Type", content_type), ("Vary", "Accept, Prefer, Range")]
         if job.action.negotiated:
             headers.append(("Content-Profile", job.action.name.schema))
         return cls(first, pieces, headers)
 
+    async def send(self, receive: Receive, send: Send) -> None:
+        """Until the end, or until the client is gone: then nothing more is read, and what was done is undone.
 
-async def _stream(send: Send, answer: _Stream) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": _encoded(answer.headers)})
-    piece = answer.first
-    while piece:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-        piece = await anext(answer.rest, b"")
-    await send({"type": "http.response.body", "body": b""})
+        Raises what the database raises, and TimeoutError for a client that takes nothing: the connection is closed
+        without an end, so that nobody takes a part for the whole.
+        """
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            async with contextlib.aclosing(self.rest):
+                await send({"type": "http.response.start", "status": 200, "headers": _encoded(self.headers)})
+                piece = self.first
+                while piece and not gone.done():
+                    async with asyncio.timeout(PATIENCE_SECONDS):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    piece = await anext(self.rest, b"")
+            await send({"type": "http.response.body", "body": b""})
+        except (RestError, TimeoutError) as error:
+            reason = error.code if isinstance(error, RestError) else "the client took nothing"
+            log.warning("REST stream broken off: %s", reason)
+            raise
+        finally:
+            gone.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    """Until the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _path(scope: Message) -> str:

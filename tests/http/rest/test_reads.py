@@ -278,37 +278,6 @@ async def test_the_location_of_the_content_has_sorted_parameters(world: World) -
     assert answer.headers["vary"] == "Accept, Prefer, Range"
 
 
-async def test_rows_stream_one_a_line(world: World) -> None:
-    answer = await world.get("/animals?select=id&order=id", accept="application/x-ndjson")
-    assert answer.text.splitlines() == [f'{{"id":{n}}}' for n in range(1, 7)]
-    refused = await world.get("/private_notes", accept="application/x-ndjson")
-    assert refused.status_code == 401
-    assert (await world.get("/animals?id=eq.0", accept="application/x-ndjson")).text == ""
-
-
-async def test_results_of_functions_stream_too(world: World) -> None:
-    async def lines(path: str) -> list[str]:
-        answer = await world.get(path, accept="application/x-ndjson")
-        assert answer.headers["content-type"] == "application/x-ndjson; charset=utf-8", answer.text
-        return answer.text.splitlines()
-
-    assert await lines("/rpc/numbers?upto=3") == ["1", "2", "3"]
-    assert await lines("/rpc/pairs?n=gt.1&select=word&order=n.desc") == ['{"word":"three"}', '{"word":"two"}']
-    assert await lines("/rpc/animals_in?house=2&select=id,houses(name)") == ['{"id":4,"houses":{"name": "Bird House"}}']
-    assert await lines("/rpc/add?a=1&b=2") == ["3"]
-    assert (await world.get("/rpc/nothing", accept="application/x-ndjson")).status_code == 406
-
-
-async def test_a_stream_keeps_or_undoes_what_it_wrote(world: World) -> None:
-    names = {"names": ["a", "b"]}
-    streamed = {"role": "keeper", "accept": "application/x-ndjson"}
-    undone = await world.request("POST", "/rpc/visits_by", names, prefer="tx=rollback", **streamed)
-    assert len(undone.text.splitlines()) == 2
-    assert await world.rows("/visits?select=visitor") == []
-    await world.request("POST", "/rpc/visits_by", names, **streamed)
-    assert await world.rows("/visits?select=visitor") == [{"visitor": "a"}, {"visitor": "b"}]
-
-
 async def test_filters_may_come_in_the_body(world: World) -> None:
     queried = await world.request("QUERY", "/animals?select=id", "id=in.(1,2)&order=id.desc")
     assert queried.json() == [{"id": 2}, {"id": 1}]

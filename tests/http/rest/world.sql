@@ -161,6 +161,8 @@ create function zoo.summed(variadic v int[] default '{}') returns int language s
 create function zoo.nothing() returns void language sql immutable as $$ select null::void $$;
 create function zoo.one_animal(wanted int) returns zoo.animals language sql stable as $$ select * from zoo.animals where id = wanted $$;
 create function zoo.animals_in(house int) returns setof zoo.animals language sql stable as $$ select * from zoo.animals where house_id = house $$;
+create function zoo.wide(lines int) returns setof text language sql immutable as $$ select repeat('x', 10000) from generate_series(1, lines) $$;
+create function zoo.breaks_at(line int) returns setof int language sql immutable as $$ select 1 / (line - n) from generate_series(1, 10000) n $$;
 create function zoo.numbers(upto int) returns setof int language sql immutable as $$ select generate_series(1, upto) $$;
 create function zoo.pairs() returns table (n int, word text) language sql immutable as $$ values (1, 'one'), (2, 'two'), (3, 'three') $$;
 create function zoo.both(out x int, inout y text) language sql immutable as $$ select 1, y || '!' $$;

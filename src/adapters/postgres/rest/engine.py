@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Hashable
 from typing import TypeVar
 
 from src.adapters.postgres.rest.calling import find_routine
@@ -83,7 +83,7 @@ class Engine:
     def run(self, job: Job, prepared: Prepared, identity: Identity) -> Awaitable[ResultSet]:
         return self._runner.run(job, prepared, identity)
 
-    def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
+    def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncGenerator[bytes]:
         return self._runner.stream(job, prepared, identity)
 
     def visible(self, request: Request, schema: str, identity: Identity) -> Awaitable[Visible]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +22,9 @@ from src.domain.rest.request import Configuration, Job, Kind, Request
 from src.ports.rest import Identity, Visible
 
 Connection = asyncpg.Connection
-STREAMED_AT_ONCE = 500
+# Whoever sends holds a few pieces of a stream, so these bound its memory.
+PIECE_BYTES = 64 * 1024
+PIECE_ROWS = 500
 
 VISIBLE_RELATIONS = """
 select c.relname from pg_class c
@@ -143,15 +145,18 @@ class Runner:
             await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             raise RollBack
 
-    async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncIterator[bytes]:
-        """Rows by a cursor, a few hundred at a time."""
+    async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncGenerator[bytes]:
+        """Rows by a cursor, as many at a time as make a piece if they are as long as those before them."""
         arguments = self._binder.arguments(prepared.slots, job, identity)
         settings = _settings(job, prepared)
         with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)), contextlib.suppress(RollBack):
             async with self._sessions.transaction(job.request, identity, settings) as connection:
                 cursor = await connection.cursor(prepared.statement, *arguments)
-                while rows := await cursor.fetch(STREAMED_AT_ONCE):
-                    yield "".join(f"{row[0]}\n" for row in rows).encode()
+                at_once = 10
+                while rows := await cursor.fetch(at_once):
+                    piece = "".join(f"{row[0]}\n" for row in rows).encode()
+                    yield piece
+                    at_once = min(max(len(rows) * PIECE_BYTES // len(piece), 1), PIECE_ROWS)
                 await self._undo(job, connection)
 
     async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
