@@ -158,7 +158,7 @@ def endpoints(
 
     user = Access.USER
     return [
-        Endpoint("groups-create", "groups.create", create, GroupInput, GroupAnswer, user, errors=(404,)),
+        Endpoint("groups-create", "groups.create", create, GroupInput, GroupAnswer, user, atomic=True, errors=(404,)),
         Endpoint(
             "groups-create-escrow",
             "groups.escrow.create",
@@ -167,9 +167,20 @@ def endpoints(
             EscrowAnswer,
             user,
             per_minute=6,
+            atomic=True,
             errors=(404, 409),
         ),
-        Endpoint("groups-join", "groups.join", join, JoinInput, JoinAnswer, user, per_minute=10, errors=(404, 409)),
+        Endpoint(
+            "groups-join",
+            "groups.join",
+            join,
+            JoinInput,
+            JoinAnswer,
+            user,
+            per_minute=10,
+            atomic=True,
+            errors=(404, 409),
+        ),
         Endpoint(
             "groups-contribute",
             "groups.contribute",

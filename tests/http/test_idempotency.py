@@ -6,7 +6,7 @@ import asyncio
 
 import asyncpg
 
-from tests.conftest import ITINERARY, Api, serving
+from tests.conftest import ITINERARY, OTHER_TRAVELLER, TRAVELLER, Api, serving
 
 CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 
@@ -90,14 +90,23 @@ async def test_a_request_that_died_can_be_made_again_after_its_lease(api: Api, a
 
 
 async def test_an_answer_is_kept_in_the_transaction_of_its_effect(api: Api, admin: asyncpg.Connection) -> None:
-    body = {"park": "Nyungwe", "visit_date": "2099-01-01", "pax_count": 2}
-    headers = api.anonymous | {"idempotency-key": "k1"}
-    first = await api.post("permits-request", body, headers)
-    same = "select r.xmin = k.xmin from permits.requests r, ops.idempotency_keys k where k.key = 'k1'"
-    assert await admin.fetchval(same) is True
-    await admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 hour'")
-    assert (await api.post("permits-request", body, headers)).content == first.content
-    assert await admin.fetchval("select count(*) from permits.requests where visit_date = '2099-01-01'") == 1
+    group = (await api.post("groups-create", {"name": "Gorilla trek"}, api.user())).json()["group_id"]
+    escrow = {"group_id": group, "target_cents": 500, "deadline": "2099-01-01T00:00:00Z"}
+    for endpoint, body, table in (
+        ("permits-request", {"park": "Nyungwe", "visit_date": "2099-01-01", "pax_count": 2}, "permits.requests"),
+        ("groups-create", {"name": "Lake Kivu", "user_id": TRAVELLER}, '"group".groups'),
+        ("groups-create-escrow", escrow, '"group".escrows'),
+        ("groups-join", {"group_id": group, "user_id": OTHER_TRAVELLER}, '"group".members'),
+    ):
+        before = await admin.fetchval(f"select count(*) from {table}")
+        headers = api.service | {"idempotency-key": endpoint}
+        first = await api.post(endpoint, body, headers)
+        same = f"select true from {table} r join ops.idempotency_keys k on k.xmin = r.xmin where k.key = $1"
+        assert await admin.fetchval(same, endpoint) is True
+        await admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 hour'")
+        again = await api.post(endpoint, body, headers)
+        assert (again.status_code, again.content, again.headers["idempotent-replayed"]) == (200, first.content, "true")
+        assert await admin.fetchval(f"select count(*) from {table}") == before + 1
 
 
 async def test_who_comes_after_a_lease_ran_out_is_the_only_one_to_answer(admin: asyncpg.Connection) -> None:
