@@ -53,7 +53,11 @@ begin
   perform public.generate_invoice('invoice', v_payment);
 end;
 $$;
-with made as (
+with own as (
+  insert into "group".groups (name) values ('Zuri ' || pg_temp.word() || ' and friends') returning id
+), owner as (
+  insert into "group".members (group_id, user_id, role) select id, pg_temp.person(), 'owner' from own
+), made as (
   insert into "group".groups (name) values ('A trek of others') returning id
 ), joined as (
   insert into "group".members (group_id, user_id) select id, pg_temp.person() from made returning id
