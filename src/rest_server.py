@@ -33,7 +33,7 @@ from src.http.rest.cors import Cors
 from src.http.rest.edge import Edge
 from src.http.rest.information import Information
 from src.http.rest.jwt import BadSecretError, JwtIdentities, keys_of
-from src.rest_settings import OPTIONS, RestSettings, rest_settings
+from src.rest_settings import STORED, RestSettings, command_line, rest_settings
 from src.settings import SettingsError
 
 log = logging.getLogger("ecotrips.rest")
@@ -50,11 +50,9 @@ LONGEST_PAUSE_SECONDS = 32
 class Standalone:
     """The engine over one foreign database. Settings kept in that database win over those given."""
 
-    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._flags = dict(flags)
-        self._stored: dict[str, str] = {}
-        self.settings = rest_settings(environ, self._flags)
+    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
+        self._given = (environ, flags, file)
+        self.settings = rest_settings(*self._given)
         self._pool = Connections(
             self.settings.db_uri,
             self.settings.db_pool,
@@ -76,7 +74,12 @@ class Standalone:
         server = f"http://{settings.server_host}:{settings.server_port}/"
         information = Information(self.engine, configuration, server)
         application = RestApplication(
-            self.engine, configuration, self.identities, information, server_timing=settings.server_timing
+            self.engine,
+            configuration,
+            self.identities,
+            information,
+            server_timing=settings.server_timing,
+            log_query=settings.log_query,
         )
         origins = tuple(origin.encode() for origin in settings.cors_origins)
         self._application: Asgi = Edge(Cors(application, origins), settings.server_trace_header.encode())
@@ -89,10 +92,11 @@ class Standalone:
         await self.refresh()
         if self.settings.db_channel_enabled:
             await self._notifications.start()
-        if self.engine.catalog is None:
-            self._retrying = asyncio.create_task(self._retry())
+        self._behind = [asyncio.create_task(self._retry()), asyncio.create_task(self._retire())]
 
     async def stop(self) -> None:
+        for task in self._behind:
+            task.cancel()
         await self._notifications.stop()
         await self._pool.close()
 
@@ -105,14 +109,14 @@ class Standalone:
         await self.keeper.refresh()
 
     async def _refresh_settings(self) -> None:
-        if not self.settings.db_config:
+        stored = {}
+        if self.settings.db_config:
+            async with self._pool.acquire() as connection:
+                stored = await stored_settings(connection, self.settings.db_pre_config, STORED)
+        settings = rest_settings(*self._given, stored)
+        if settings == self.settings:
             return
-        async with self._pool.acquire() as connection:
-            stored = await stored_settings(connection, self.settings.db_pre_config, OPTIONS)
-        if stored == self._stored:
-            return
-        self.settings = rest_settings(self._environ, {**self._flags, **stored})
-        self._stored = stored
+        self.settings = settings
         catalog = self.engine.catalog
         self._compose()
         if catalog is not None:
@@ -124,6 +128,11 @@ class Standalone:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             await self.refresh()
+
+    async def _retire(self) -> None:
+        while True:
+            await asyncio.sleep(max(1, self.settings.db_pool_max_idletime))
+            await self._pool.retire(self.settings.db_pool_max_lifetime)
 
     def figures(self) -> dict[str, float]:
         """What /metrics of the administration port shows, by PostgREST's names."""
@@ -149,9 +158,9 @@ def _identities(settings: RestSettings) -> JwtIdentities:
     )
 
 
-def serve(environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None) -> None:
+def serve(environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
     """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 read schema and settings again. Raises SettingsError."""
-    standalone = Standalone(environ, flags or {})
+    standalone = Standalone(environ, flags, file)
     logging.basicConfig(level=LEVELS[standalone.settings.log_level], stream=sys.stderr, force=True)
     uvloop.run(_serve(standalone))
 
@@ -159,6 +168,7 @@ def serve(environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | No
 async def _serve(standalone: Standalone) -> None:
     await standalone.start()
     settings = standalone.settings
+    os.umask(0o777 & ~settings.server_unix_socket_mode)
     servers = [_server(standalone, settings.server_host, settings.server_port, settings.server_unix_socket)]
     if settings.admin_port is not None:
         admin = Admin(
@@ -196,4 +206,4 @@ def _server(application: Asgi, host: str, port: int, unix_socket: str) -> Server
 
 
 if __name__ == "__main__":
-    serve()
+    serve(os.environ, *command_line(sys.argv[1:]))

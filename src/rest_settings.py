@@ -1,31 +1,24 @@
-"""Settings of the REST engine on its own: PostgREST's names, from the environment or as flags.
+"""Settings of the REST engine on its own, by PostgREST's names.
 
 Each field says the option it is read from (https://docs.postgrest.org/en/stable/references/configuration.html):
-`db-max-rows` is PGRST_DB_MAX_ROWS in the environment and --db-max-rows on the command line.
+`db-max-rows` is PGRST_DB_MAX_ROWS in the environment, --db-max-rows on the command line, pgrst.db_max_rows in the
+database.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from src.domain.rest.catalog import Name
 from src.domain.rest.request import Configuration
+from src.rest_options import ALIASES, APP_SETTINGS, Options, of_environment, of_file
 from src.settings import SettingsError
 
-PREFIX = "PGRST_"
-APP_SETTINGS = "PGRST_APP_SETTINGS_"
-ALIASES = {
-    "db-schemas": "db-schema",
-    "db-max-rows": "max-rows",
-    "db-pre-request": "pre-request",
-    "db-root-spec": "root-spec",
-    "db-pool-max-idletime": "db-pool-timeout",
-    "jwt-role-claim-key": "role-claim-key",
-    "jwt-secret-is-base64": "secret-is-base64",
-}
 TRANSACTION_ENDS = {
     "commit": ("commit", False),
     "commit-allow-override": ("commit", True),
@@ -35,49 +28,60 @@ TRANSACTION_ENDS = {
 OPENAPI_MODES = frozenset({"follow-privileges", "ignore-privileges", "disabled"})
 LOG_LEVELS = frozenset({"crit", "error", "warn", "info", "debug"})
 CLOSED_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
-# Every option that flags, and settings kept in the database, may name.
-OPTIONS = frozenset(
+# What may be kept in the database, where it can change while the server runs.
+STORED = frozenset(
     {
-        "admin-server-host",
-        "admin-server-port",
         "client-error-verbosity",
         "db-aggregates-enabled",
         "db-anon-role",
-        "db-channel",
-        "db-channel-enabled",
-        "db-config",
         "db-extra-search-path",
         "db-hoisted-tx-settings",
         "db-max-rows",
         "db-plan-enabled",
-        "db-pool",
-        "db-pool-acquisition-timeout",
         "db-pre-config",
         "db-pre-request",
-        "db-prepared-statements",
         "db-root-spec",
         "db-schemas",
         "db-tx-end",
-        "db-uri",
         "jwt-aud",
         "jwt-cache-max-entries",
         "jwt-role-claim-key",
         "jwt-secret",
         "jwt-secret-is-base64",
-        "log-level",
         "openapi-mode",
         "openapi-security-active",
         "openapi-server-proxy-uri",
         "server-cors-allowed-origins",
-        "server-host",
-        "server-port",
         "server-timing-enabled",
         "server-trace-header",
-        "server-unix-socket",
         "url-use-legacy-target-names",
+    }
+)
+# Every option that a flag may name.
+OPTIONS = frozenset(
+    {
+        *STORED,
+        "admin-server-host",
+        "admin-server-port",
+        "db-channel",
+        "db-channel-enabled",
+        "db-config",
+        "db-pool",
+        "db-pool-acquisition-timeout",
+        "db-pool-max-idletime",
+        "db-pool-max-lifetime",
+        "db-prepared-statements",
+        "db-uri",
+        "log-level",
+        "log-query",
+        "server-host",
+        "server-port",
+        "server-unix-socket",
+        "server-unix-socket-mode",
         *ALIASES.values(),
     }
 )
+CONNECTION_WORD = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|(\S+))")
 HOISTED = "statement_timeout, plan_filter.statement_cost_limit, default_transaction_isolation"
 
 
@@ -89,6 +93,8 @@ class RestSettings:
     db_uri: str = field(repr=False)
     db_pool: int = 10
     db_pool_acquisition_timeout: int = 10
+    db_pool_max_idletime: int = 30
+    db_pool_max_lifetime: int = 1800
     db_channel: str = "pgrst"
     db_channel_enabled: bool = True
     db_prepared_statements: bool = True
@@ -103,23 +109,56 @@ class RestSettings:
     server_host: str = "0.0.0.0"  # noqa: S104 - PostgREST's default is every address
     server_port: int = 3000
     server_unix_socket: str = ""
+    server_unix_socket_mode: int = 0o660
     server_trace_header: str = ""
     server_timing: bool = False
     cors_origins: tuple[str, ...] = ()
     admin_host: str = ""
     admin_port: int | None = None
     log_level: str = "error"
+    log_query: bool = False
 
 
-def rest_settings(environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None) -> RestSettings:
-    """Read the settings; flags (option name to value) win. Raises SettingsError naming the option that is wrong."""
-    options = _Options(environ, flags or {})
-    host = options.text("server-host", "!4")
+def command_line(arguments: Iterable[str]) -> tuple[dict[str, str], Path | None]:
+    """`[FILE] [--option value | --option=value …]` as options and the file's path. Raises SettingsError."""
+    flags: dict[str, str] = {}
+    file = None
+    given = iter(arguments)
+    for argument in given:
+        name, separator, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("-") and file is None:
+            file = Path(argument)
+        elif argument.startswith("--") and name in OPTIONS:
+            flags[name] = value if separator else next(given, "")
+        else:
+            message = f"{argument} is not an option of rest"
+            raise SettingsError(message)
+    return flags, file
+
+
+def rest_settings(
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+    file: Path | None = None,
+    stored: Mapping[str, str] | None = None,
+) -> RestSettings:
+    """Read the settings: those stored in the database win over flags, environment and file, in this order.
+
+    `flags` and `stored` are by option name. Raises SettingsError naming the option that is wrong.
+    """
+    options = Options(stored or {}, flags or {}, of_environment(environ), of_file(file, environ) if file else {})
+    host, port = options.text("server-host", "!4"), options.number("server-port", 3000)
+    admin_port = options.number("admin-server-port", 0) or None
+    if admin_port == port:
+        message = "admin-server-port cannot be the same as server-port"
+        raise SettingsError(message)
     return RestSettings(
-        configuration=_configuration(options, environ),
-        db_uri=options.file_or_text("db-uri") or "postgresql://",
+        configuration=_configuration(options),
+        db_uri=_uri(options.file_or_text("db-uri") or "postgresql://"),
         db_pool=options.number("db-pool", 10),
         db_pool_acquisition_timeout=options.number("db-pool-acquisition-timeout", 10),
+        db_pool_max_idletime=options.number("db-pool-max-idletime", 30),
+        db_pool_max_lifetime=options.number("db-pool-max-lifetime", 1800),
         db_channel=options.text("db-channel", "pgrst"),
         db_channel_enabled=options.truth("db-channel-enabled", default=True),
         db_prepared_statements=options.truth("db-prepared-statements", default=True),
@@ -132,18 +171,20 @@ def rest_settings(environ: Mapping[str, str] = os.environ, flags: Mapping[str, s
         jwt_role_claim_key=options.text("jwt-role-claim-key", "$.role"),
         jwt_cache_max_entries=options.number("jwt-cache-max-entries", 1000),
         server_host=_address(host),
-        server_port=options.number("server-port", 3000),
+        server_port=port,
         server_unix_socket=options.text("server-unix-socket", ""),
+        server_unix_socket_mode=options.file_mode("server-unix-socket-mode", 0o660),
         server_trace_header=options.text("server-trace-header", "").lower(),
         server_timing=options.truth("server-timing-enabled", default=False),
         cors_origins=options.words("server-cors-allowed-origins", ""),
         admin_host=_address(options.text("admin-server-host", host)),
-        admin_port=options.number("admin-server-port", 0) or None,
+        admin_port=admin_port,
         log_level=options.one_of("log-level", "error", LOG_LEVELS),
+        log_query=options.truth("log-query", default=False),
     )
 
 
-def _configuration(options: _Options, environ: Mapping[str, str]) -> Configuration:
+def _configuration(options: Options) -> Configuration:
     schemas = options.words("db-schemas", "public")
     for schema in schemas:
         if schema in CLOSED_SCHEMAS:
@@ -167,70 +208,17 @@ def _configuration(options: _Options, environ: Mapping[str, str]) -> Configurati
         legacy_names=options.truth("url-use-legacy-target-names", default=True),
         minimal_errors=options.one_of("client-error-verbosity", "verbose", frozenset({"verbose", "minimal"}))
         == "minimal",
-        app_settings=tuple(
-            (f"app.settings.{name.removeprefix(APP_SETTINGS)}", value)
-            for name, value in environ.items()
-            if name.startswith(APP_SETTINGS)
-        ),
+        app_settings=tuple(options.beginning(APP_SETTINGS)),
         anonymous_role=options.text("db-anon-role", "") or None,
     )
 
 
-class _Options:
-    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._flags = flags
-
-    def _given(self, name: str) -> str | None:
-        for known in (name, ALIASES.get(name, name)):
-            variable = PREFIX + known.upper().replace("-", "_")
-            found = self._flags.get(known, self._environ.get(variable))
-            if found is not None:
-                return found
-        return None
-
-    def text(self, name: str, default: str) -> str:
-        return self._given(name) or default
-
-    def file_or_text(self, name: str) -> str:
-        """The value, or the content of the file that `@path` names."""
-        value = self.text(name, "")
-        if not value.startswith("@"):
-            return value
-        try:
-            return Path(value[1:]).read_text().rstrip("\n")
-        except OSError as error:
-            message = f"{name}: {error}"
-            raise SettingsError(message) from None
-
-    def words(self, name: str, default: str, *, empty: bool = False) -> tuple[str, ...]:
-        given = self._given(name)
-        value = default if given is None or (not given and not empty) else given
-        return tuple(filter(None, (word.strip() for word in value.split(","))))
-
-    def number(self, name: str, default: int) -> int:
-        return self._read(name, default, int, "a whole number")
-
-    def truth(self, name: str, *, default: bool) -> bool:
-        words = {"true": 1, "false": 0, "1": 1, "0": 0}
-        return bool(self._read(name, int(default), lambda value: words[value.strip().lower()], "true or false"))
-
-    def one_of(self, name: str, default: str, allowed: frozenset[str]) -> str:
-        value = self.text(name, default)
-        if value not in allowed:
-            message = f"{name} must be one of {', '.join(sorted(allowed))}, not {value!r}"
-            raise SettingsError(message)
-        return value
-
-    def _read(self, name: str, default: int, read: Callable[[str], int], meaning: str) -> int:
-        value = self._given(name)
-        if not value:
-            return default
-        try:
-            return read(value)
-        except (ValueError, KeyError):
-            message = f"{name} must be {meaning}, not {value!r}"
-            raise SettingsError(message) from None
+def _uri(text: str) -> str:
+    """Make libpq's other form, `host=… dbname=…`, a URI."""
+    if "://" in text:
+        return text
+    words = {name: re.sub(r"\\(.)", r"\1", quoted or bare) for name, quoted, bare in CONNECTION_WORD.findall(text)}
+    return f"postgresql://?{urlencode(words, quote_via=quote)}"
 
 
 def _name(text: str) -> Name | None:

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     worker.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process is gone")
     worker.set_defaults(run=_work)
     rest = commands.add_parser(
-        "rest", help="serve PostgREST's interface over any database, by PGRST_* settings or --db-uri …"
+        "rest", help="serve PostgREST's interface over any database, by a file, PGRST_* settings or --db-uri …"
     )
     rest.set_defaults(run=_rest, passes_on=True)
 
@@ -50,13 +50,5 @@ def _work(arguments: argparse.Namespace) -> int:
 def _rest(arguments: argparse.Namespace) -> int:
     from src import rest_server, rest_settings  # noqa: PLC0415 - only for who serves
 
-    flags: dict[str, str] = {}
-    given = iter(arguments.others)
-    for option in given:
-        name, separator, value = option.removeprefix("--").partition("=")
-        if name not in rest_settings.OPTIONS:
-            message = f"{option} is not an option of rest"
-            raise ValueError(message)
-        flags[name] = value if separator else next(given, "")
-    rest_server.serve(os.environ, flags)
+    rest_server.serve(os.environ, *rest_settings.command_line(arguments.others))
     return 0

@@ -59,6 +59,27 @@ async def test_a_connection_that_the_server_ended_is_replaced(pool: Connections,
     assert pool.busy == 0
 
 
+async def test_connections_that_nobody_uses_are_closed(pool: Connections) -> None:
+    pids = set(await asyncio.gather(*(use(pool, 0.01) for _ in range(3))))
+    await pool.retire(lifetime=1000)
+    kept = await use(pool)
+    await pool.retire(lifetime=1000)
+    again = set(await asyncio.gather(*(use(pool, 0.01) for _ in range(3))))
+    assert pids & again == {kept}
+
+
+async def test_connections_past_their_lifetime_are_closed_once_free(pool: Connections) -> None:
+    first = await pool.take()
+    await pool.retire(lifetime=0)
+    assert not first.is_closed()
+    pool.give_back(first)
+    assert first.is_closed()
+    second = await use(pool)
+    await pool.retire(lifetime=0)
+    assert await use(pool) != second
+    assert pool.busy == 0
+
+
 async def test_who_waits_too_long_is_told_so(database: str) -> None:
     pool = Connections(database, 1, patience=0.1)
     async with pool.acquire():

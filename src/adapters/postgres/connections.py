@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -31,6 +32,11 @@ class Connections:
         self._free: list[asyncpg.Connection] = []
         self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
         self._closing = False
+        self._opened_at: WeakKeyDictionary[asyncpg.Connection, float] = WeakKeyDictionary()
+        # In use, to be closed when given back.
+        self._too_old: set[asyncpg.Connection] = set()
+        # Free connections are a stack, so this many at its bottom were not used since `retire` ran last.
+        self._unused = 0
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
@@ -47,6 +53,7 @@ class Connections:
     async def take(self) -> asyncpg.Connection:
         while self._free:
             connection = self._free.pop()
+            self._unused = min(self._unused, len(self._free))
             if not connection.is_closed():
                 return connection
             self._opened -= 1
@@ -69,7 +76,8 @@ class Connections:
         return connection_or_place if connection_or_place is not None else await self._open(reserved=True)
 
     def give_back(self, connection: asyncpg.Connection) -> None:
-        if connection.is_closed() or self._closing:
+        if connection.is_closed() or self._closing or connection in self._too_old:
+            self._too_old.discard(connection)
             connection.terminate()
             self._pass_on(None)
         else:
@@ -80,6 +88,19 @@ class Connections:
         self._closing = True
         free, self._free = self._free, []
         for connection in free:
+            await connection.close(timeout=2)
+
+    async def retire(self, lifetime: float) -> None:
+        """Close what nobody used since the last call, and once free, what is older than `lifetime` seconds."""
+        now = asyncio.get_running_loop().time()
+        old = {connection for connection, opened in self._opened_at.items() if now - opened > lifetime}
+        kept = [connection for connection in self._free[self._unused :] if connection not in old]
+        closing = [connection for connection in self._free if connection not in kept]
+        self._too_old = old.difference(closing)
+        self._opened -= len(closing)
+        self._free = kept
+        self._unused = len(kept)
+        for connection in closing:
             await connection.close(timeout=2)
 
     @property
@@ -108,7 +129,7 @@ class Connections:
         if not reserved:
             self._opened += 1
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self._dsn,
                 timeout=self._patience,
                 statement_cache_size=0 if self._pooler else 1024,
@@ -117,6 +138,8 @@ class Connections:
         except BaseException:
             self._pass_on(None)
             raise
+        self._opened_at[connection] = asyncio.get_running_loop().time()
+        return connection
 
 
 def _give_up(handed: asyncio.Future[asyncpg.Connection | None]) -> None:

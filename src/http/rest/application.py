@@ -42,6 +42,7 @@ class RestApplication:
     information: Information
     largest_body: int = 64 * 1024 * 1024
     server_timing: bool = False
+    log_query: bool = False
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request. Every failure becomes an answer in PostgREST's form."""
@@ -78,6 +79,8 @@ class RestApplication:
         prepared = self.engine.prepare(job) if recalled is None else recalled[1]
         if watch is not None:
             watch.lap("plan")
+        if self.log_query:
+            scope[STATEMENT] = prepared.statement
         if prepared.media.kind is Media.NDJSON:
             return await _Stream.started(self.engine.stream(job, prepared, identity), job, prepared.media.content_type)
         result = await self.engine.run(job, prepared, identity)
@@ -120,6 +123,8 @@ class RestApplication:
         await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
+# Where in the scope the access log finds a request's statement.
+STATEMENT = "rest.statement"
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 LARGEST_STATUS = 599
 # A stream holds a transaction; a client that takes nothing for so long has lost it.

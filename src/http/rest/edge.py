@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from src.http.rest.application import Asgi, Message, Receive, Send
+from src.http.rest.application import STATEMENT, Asgi, Message, Receive, Send
 
 log = logging.getLogger("ecotrips.rest.access")
 SERVER_ERROR, CLIENT_ERROR = 500, 400
@@ -38,3 +38,5 @@ def _log(scope: Message, status: int) -> None:
         target = f"{scope['path']}?{query}" if query else scope["path"]
         # One request is one line, whatever its path holds.
         log.log(level, '"%s %s" %d', scope["method"], ascii(target)[1:-1], status)
+        if STATEMENT in scope:
+            log.log(level, "%s", scope[STATEMENT])

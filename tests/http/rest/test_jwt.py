@@ -15,8 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from src.domain.rest.errors import RestError
 from src.http.rest.claims import BadPathError, parse_claim_path
 from src.http.rest.jwt import BadSecretError, JwtIdentities, keys_of
-from src.rest_settings import rest_settings
-from src.settings import SettingsError
 from tests.postgres import JWT_SECRET
 
 SECRET = JWT_SECRET
@@ -178,36 +176,3 @@ def test_where_the_role_is(path: str, claims: dict[str, object], role: str | Non
 def test_a_path_that_does_not_parse(path: str) -> None:
     with pytest.raises(BadPathError, match="failed to parse jwt-role-claim-key value"):
         parse_claim_path(path)
-
-
-def test_settings_come_from_the_environment_and_flags_win() -> None:
-    given = {
-        "PGRST_DB_URI": "postgresql://gate@h/zoo",
-        "PGRST_DB_SCHEMA": "zoo, hidden",
-        "PGRST_DB_MAX_ROWS": "5",
-        "PGRST_APP_SETTINGS_MOTTO": "x",
-        "PGRST_DB_TX_END": "rollback-allow-override",
-    }
-    found = rest_settings(given, {"db-max-rows": "7"})
-    assert found.configuration.schemas == ("zoo", "hidden")
-    assert found.configuration.max_rows == 7
-    assert found.configuration.app_settings == (("app.settings.MOTTO", "x"),)
-    assert (found.configuration.transaction_end, found.configuration.may_end_transaction) == ("rollback", True)
-    assert "postgresql://" not in repr(found)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"PGRST_DB_POOL": "many"},
-        {"PGRST_DB_TX_END": "maybe"},
-        {"PGRST_DB_AGGREGATES_ENABLED": "perhaps"},
-        {"PGRST_DB_SCHEMAS": "pg_catalog"},
-        {"PGRST_JWT_SECRET": "@/no/such/file"},
-        {"PGRST_LOG_LEVEL": "loud"},
-    ],
-)
-def test_a_setting_that_is_wrong_is_named(wrong: dict[str, str]) -> None:
-    name = next(iter(wrong)).removeprefix("PGRST_").lower().replace("_", "-")
-    with pytest.raises(SettingsError, match=name):
-        rest_settings(wrong)

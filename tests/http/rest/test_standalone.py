@@ -91,6 +91,14 @@ async def execute(dsn: str, statement: str) -> None:
     await connection.close()
 
 
+def test_the_statement_of_a_logged_request_is_logged(world_database: str, tmp_path: Path) -> None:
+    with standalone(world_database, tmp_path, PGRST_LOG_LEVEL="warn", PGRST_LOG_QUERY="true") as served:
+        served.http.get("/houses?select=name&id=eq.1")
+        served.http.get("/houses?select=name&id=eq.one")
+        served.wait(lambda: "id=eq.one" in served.output.read_text())
+        assert served.output.read_text().count('FROM "zoo"."houses"') == 1
+
+
 @pytest.fixture
 def served(world_database: str, tmp_path: Path) -> Iterator[Standalone]:
     changes = {"PGRST_SERVER_TIMING_ENABLED": "true", "PGRST_SERVER_TRACE_HEADER": "X-Trace"}
