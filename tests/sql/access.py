@@ -1,4 +1,4 @@
-"""Writes access.txt anew from the catalog: `python -m tests.sql.access`. Review the difference like code."""
+"""Writes access.txt and the list in sql/README.md anew from the catalog. Review the difference like code."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ import asyncpg
 
 from tests import postgres
 from tests.sql.test_access import CALLERS, TABLE, granted, line
+from tests.sql.test_function_list import HEADING, README, listed
 
 HEAD = f"""\
 # Who may use what. x = execute; r, a, w, d = select, insert, update, delete; - = nothing.
@@ -18,6 +19,8 @@ HEAD = f"""\
 async def write(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
     found = await granted(connection)
+    before, _, _ = README.read_text().partition(HEADING)
+    README.write_text(before + await listed(connection))
     await connection.close()
     TABLE.write_text(HEAD + "".join(f"{line(name, rights)}\n" for name, rights in sorted(found.items())))
 
