@@ -12,8 +12,8 @@ README = SQL / "README.md"
 HEADING = "## Every function that somebody may call\n"
 INTRODUCTION = """
 By the file in `functions/` that defines them, with the comments that `\\df+` shows. In brackets who may call: *anon*
-everybody, *user* who is signed in (ops, unless the comment says more), *service* the service key. The list is written by
-`python -m tests.sql.access`.
+everybody, *user* who is signed in (ops, unless the comment says more), *service* the service key. The list is
+written by `python -m tests.sql.access`.
 """
 CALLABLE = """
 select p.oid::regproc::text as name, pg_get_function_arguments(p.oid) as arguments,
