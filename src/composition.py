@@ -27,8 +27,6 @@ from src.adapters.stripe.live import LiveStripe
 from src.adapters.stripe.mock import MockStripe
 from src.adapters.telemetry.metrics import Metrics
 from src.adapters.telemetry.observer import Observer
-from src.adapters.telemetry.otlp_metrics import OtlpMetrics
-from src.adapters.telemetry.traces import SERVICE_NAME, Traces
 from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.adapters.whatsapp.mock import MockWhatsApp
 from src.domain.context import Role
@@ -90,7 +88,7 @@ def compose(settings: Settings) -> Composed:
     for role, standby in standbys.items():
         resting = partial(getattr, standby, "resting")
         metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
-    observer = Observer(metrics, *((Traces(), OtlpMetrics(metrics.registry, SERVICE_NAME)) if settings.traced else ()))
+    observer = _exporting(metrics) if settings.traced else Observer(metrics)
     database = Database(pools, settings.switches_json, observer, standbys)
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
@@ -132,6 +130,14 @@ def compose(settings: Settings) -> Composed:
             settings.stripe_secret_key, settings.stripe_api_base, payout_account=settings.stripe_payout_account
         ),
     )
+
+
+def _exporting(metrics: Metrics) -> Observer:
+    # OpenTelemetry's exporters take 9 MB of each process: only where something is exported.
+    from src.adapters.telemetry.otlp_metrics import OtlpMetrics  # noqa: PLC0415
+    from src.adapters.telemetry.traces import SERVICE_NAME, Traces  # noqa: PLC0415
+
+    return Observer(metrics, Traces(), OtlpMetrics(metrics.registry, SERVICE_NAME))
 
 
 def _hbx_settings(settings: Settings) -> HbxSettings:

@@ -9,7 +9,7 @@ import os
 import asyncpg
 
 from src import production
-from src.commands import check_database, check_providers, local
+from src.commands import check_database, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
 from src.production import SHORTEST_SECRET
@@ -36,6 +36,8 @@ def _check(_arguments: argparse.Namespace) -> int:
 
 
 async def _verdicts(settings: Settings) -> list[Verdict]:
+    from src.commands import check_providers  # noqa: PLC0415 - its HTTP client is nothing that other commands need
+
     # The file store first, so that its library's threads have ended long before the interpreter does.
     found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
     switches = dict(settings.switches)

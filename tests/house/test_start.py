@@ -72,6 +72,13 @@ def ecotrips(tmp_path: Path, *arguments: str, **changes: str) -> subprocess.Comp
     return subprocess.run(run, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
 
+def test_a_server_process_holds_no_exporter_and_no_terminal_that_it_does_not_use() -> None:
+    heavy = {"opentelemetry.sdk", "opentelemetry.exporter", "rich", "pygments", "stripe"}
+    script = f"import sys; from src.commands import serve; serve.application(); print({heavy} & sys.modules.keys())"
+    env = environment(JWT_SECRET=JWT_SECRET, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+    assert subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True).stdout == b"set()\n"
+
+
 async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: Path) -> None:
     empty = await server.create()
     ran = ecotrips(tmp_path, "serve", DATABASE_URL=empty)

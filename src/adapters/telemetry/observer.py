@@ -7,14 +7,17 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Token
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from src.adapters.telemetry.metrics import Metrics
-from src.adapters.telemetry.otlp_metrics import OtlpMetrics
-from src.adapters.telemetry.traces import Traces
+
+if TYPE_CHECKING:
+    from src.adapters.telemetry.otlp_metrics import OtlpMetrics
+    from src.adapters.telemetry.traces import Traces
 
 NOTHING: AbstractContextManager[object] = nullcontext()
 FIRST_SERVER_ERROR = 500
