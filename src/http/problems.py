@@ -89,7 +89,13 @@ def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
 
 
 def from_status(status: int) -> errors.DomainError:
-    """What the router's own refusals mean: an unknown path or a method that it does not take."""
-    if status == 405:  # noqa: PLR2004 - the status itself
-        return errors.InputInvalid("Method not allowed")
-    return errors.NotFound("No such path")
+    """What the router's own refusals mean."""
+    match status:
+        case 401:
+            return errors.CallerUnknown("A bearer token is required")
+        case 404:
+            return errors.NotFound("No such path")
+        case 405:
+            return errors.InputInvalid("Method not allowed")
+        case _:
+            return errors.InputInvalid("The request cannot be read")
