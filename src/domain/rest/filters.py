@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from src.domain.rest.grammar import CACHED_TEXTS, delimiter, field, identifier, lexeme, parse_logic_path, quoted_value
+from src.domain.rest.grammar import CACHED_TEXTS, parse_logic_path
 from src.domain.rest.parsing import (
     Parser,
     Result,
@@ -28,6 +28,7 @@ from src.domain.rest.parsing import (
     text_of,
 )
 from src.domain.rest.plan import Condition, Field, Filter, Logic, Operator, Path
+from src.domain.rest.tokens import delimiter, field, identifier, lexeme, quoted_value
 
 SIMPLE = ("neq", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj")
 QUANTIFIED = ("eq", "gte", "gt", "lte", "lt", "like", "ilike", "match", "imatch")

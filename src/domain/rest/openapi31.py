@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 
 from src.domain.rest.catalog import Routine, Table
-from src.domain.rest.openapi import Json, Subject, arguments_schema, described, property_of
+from src.domain.rest.openapi import Subject, described
+from src.domain.rest.openapi_schemas import Json, arguments_schema, property_of
 
 MEDIA_TYPE = "application/vnd.oai.openapi+json"
 CONTENT_TYPE = f"{MEDIA_TYPE};version=3.1"

@@ -6,29 +6,15 @@ unexpected and expected there. `sequence` builds a parser from a generator: `nam
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from functools import wraps
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from src.domain.rest.syntax import Failure, Syntax, merged, quoted, syntax_error
+
 Value = TypeVar("Value")
 Other = TypeVar("Other")
 Given_co = TypeVar("Given_co", covariant=True)
-
-TAB_STOP = 8
-
-
-class Failure(NamedTuple):
-    """What went wrong at `position`: `found` is what the primitive parser met, `met` what a look-ahead rejected."""
-
-    position: int
-    found: tuple[str, ...] = ()
-    met: tuple[str, ...] = ()
-    expected: tuple[str, ...] = ()
-
-    @property
-    def silent(self) -> bool:
-        return not (self.found or self.met or self.expected)
 
 
 class Result(NamedTuple, Generic[Given_co]):
@@ -44,15 +30,6 @@ class Result(NamedTuple, Generic[Given_co]):
 Parser = Callable[[str, int], Result[Value]]
 
 
-class Syntax(Exception):
-    """Text that does not parse: `where`, and `what` was unexpected and expected there."""
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(where, what)
-        self.where = where
-        self.what = what
-
-
 def run(parser: Parser[Value], name: str, text: str) -> Value:
     """What `parser` makes of `text`. Raises Syntax with Parsec's wording; `name` says what was being parsed."""
     try:
@@ -62,50 +39,7 @@ def run(parser: Parser[Value], name: str, text: str) -> Value:
         raise Syntax(where, "nested too deeply") from None
     if result.ok:
         return result.value
-    line, column = 1, 1
-    for character in text[: result.failure.position]:
-        if character == "\n":
-            line, column = line + 1, 1
-        else:
-            column += TAB_STOP - (column - 1) % TAB_STOP if character == "\t" else 1
-    where = f'"{name}" (line {line}, column {column})'
-    raise Syntax(where, _wording(result.failure))
-
-
-def _wording(failure: Failure) -> str:
-    parts = []
-    if failure.found and not failure.met:
-        parts.append(f"unexpected {failure.found[0] or 'end of input'}")
-    if failure.met:
-        parts.append(f"unexpected {_one_of(failure.met)}")
-    if failure.expected:
-        parts.append(f"expecting {_one_of(failure.expected)}")
-    return " ".join(parts) or "unknown parse error"
-
-
-def _one_of(words: tuple[str, ...]) -> str:
-    distinct = list(dict.fromkeys(word for word in words if word))
-    return " or ".join(filter(None, (", ".join(distinct[:-1]), *distinct[-1:])))
-
-
-def _merged(first: Failure, second: Failure) -> Failure:
-    if second.silent and not first.silent:
-        return first
-    if first.silent and not second.silent:
-        return second
-    if first.position != second.position:
-        return max(first, second, key=lambda failure: failure.position)
-    return Failure(
-        first.position,
-        first.found + second.found,
-        first.met + second.met,
-        first.expected + second.expected,
-    )
-
-
-def quoted(text: str) -> str:
-    """The text in double quotes, as Parsec shows characters."""
-    return json.dumps(text, ensure_ascii=False)
+    raise syntax_error(name, text, result.failure)
 
 
 def _failed(position: int, failure: Failure, *, consumed: bool = False) -> Result[Any]:
@@ -197,7 +131,7 @@ def either(*parsers: Parser[Value]) -> Parser[Value]:
             result = parser(text, at)
             if result.consumed:
                 return result
-            failure = _merged(failure, result.failure)
+            failure = merged(failure, result.failure)
             if result.ok:
                 return result._replace(failure=failure)
         return _failed(at, failure)
@@ -306,7 +240,7 @@ def sequence(steps: Callable[[], Steps[Value]]) -> Parser[Value]:
                 returned: Value = stop.value
                 return Result(True, consumed, returned, position, failure)
             result = parser(text, position)
-            failure = result.failure if result.consumed else _merged(failure, result.failure)
+            failure = result.failure if result.consumed else merged(failure, result.failure)
             consumed = consumed or result.consumed
             if not result.ok:
                 generator.close()

@@ -10,9 +10,9 @@ from urllib.parse import quote, unquote_to_bytes
 from src.domain.rest.errors import query_error
 from src.domain.rest.filters import number_values, numbered, parse_logic, parse_operation
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
-from src.domain.rest.parsing import Syntax
 from src.domain.rest.plan import Condition, Field, OrderTerm, Path, Plan, SelectField, Window
 from src.domain.rest.ranges import Range, number, top_level
+from src.domain.rest.syntax import Syntax
 
 Pair = tuple[str, str | None]
 RESERVED = frozenset({"select", "columns", "on_conflict"})

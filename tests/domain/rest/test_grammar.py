@@ -13,11 +13,11 @@ from src.domain.rest.filters import array_literal, parse_logic, parse_operation
 from src.domain.rest.fuzzy import nearest
 from src.domain.rest.grammar import parse_order, parse_select
 from src.domain.rest.media import Kind, parse_accept, parse_media_type
-from src.domain.rest.parsing import Syntax
 from src.domain.rest.plan import Field, JsonStep, Operator, OrderTerm, SelectEmbed, SelectField
 from src.domain.rest.preferences import applied, parse_preferences
 from src.domain.rest.query import parse_query
 from src.domain.rest.ranges import Range, content_range, status_of, top_level
+from src.domain.rest.syntax import Syntax
 
 
 def column(name: str, **more: str) -> SelectField:

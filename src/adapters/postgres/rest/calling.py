@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.resolved import Reference
 from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
 from src.adapters.postgres.rest.statements import SCALAR
@@ -122,13 +122,13 @@ def call(routine: Routine, job: Job, parameters: Parameters, computed: Iterable[
     elif given and job.payload is not None and job.payload.arguments is None:
         definitions = [(parameter.name, parameter.type) for parameter in given]
         rows = record_rows(parameters, definitions, is_object=job.payload.is_object)
-        source = sql.subquery(sql.select([sql.star()], rows, limit=sql.number(1)), BODY)
+        source = sql_query.subquery(sql_query.select([sql.star()], rows, limit=sql.number(1)), BODY)
         arguments = [_named(parameter, sql.column(BODY, parameter.name)) for parameter in given]
     elif given:
         arguments = [_named(parameter, _direct(parameter, job, parameters)) for parameter in given]
     called = sql.call(routine.name, *arguments)
     if routine.returns.scalar:
-        query = sql.select([sql.alias(called, SCALAR)], None)
+        query = sql_query.select([sql.alias(called, SCALAR)], None)
         return _from(source, [sql.column(CALL, SCALAR)], query)
     fields = [sql.column(CALL, "*")]
     for reference in computed:
@@ -136,14 +136,14 @@ def call(routine: Routine, job: Job, parameters: Parameters, computed: Iterable[
             function = Name(reference.column.declared, reference.name)
             fields.append(sql.alias(sql.call(function, sql.bare(CALL)), reference.name))
     if source is None:
-        return sql.select(fields, sql.function_table(called, CALL))
-    return sql.select(fields, source, joins=[sql.join(sql.lateral_table(called, CALL), "cross")])
+        return sql_query.select(fields, sql_query.function_table(called, CALL))
+    return sql_query.select(fields, source, joins=[sql_query.join(sql_query.lateral_table(called, CALL), "cross")])
 
 
 def _from(source: Node | None, fields: list[Node], query: Query) -> Query:
     if source is None:
-        return sql.select(fields, sql.subquery(query, CALL))
-    return sql.select(fields, source, joins=[sql.join(sql.lateral(query, CALL), "cross")])
+        return sql_query.select(fields, sql_query.subquery(query, CALL))
+    return sql_query.select(fields, source, joins=[sql_query.join(sql_query.lateral(query, CALL), "cross")])
 
 
 def _named(parameter: Parameter, value: Node) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.calling import call, find_routine
 from src.adapters.postgres.rest.lookups import find_table
 from src.adapters.postgres.rest.negotiation import negotiate
@@ -117,7 +117,11 @@ class Preparation:
             self.catalog, table.name, job.accept, all_columns=_whole_rows(job), plans=self._configuration.plans
         )
         represented = job.preferences.representation == "representation"
-        rows = ReadWriter(parameters).query(root) if represented else sql.select([sql.star()], sql.table(SOURCE))
+        rows = (
+            ReadWriter(parameters).query(root)
+            if represented
+            else sql_query.select([sql.star()], sql_query.table(SOURCE))
+        )
         located = job.action.kind is Kind.CREATE and job.preferences.representation == "headers-only"
         statement = answer(
             source,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.resolved import (
     Condition,
     Embed,
@@ -52,12 +52,12 @@ class ReadWriter:
         fields += [field for child in level.embeds for field in self._embedded(child)]
         joins = [self._join(child) for child in level.embeds]
         if embed is not None and embed.relationship.junction:
-            joins.insert(0, sql.join(self._junction(embed, embed.relationship.junction), "cross"))
+            joins.insert(0, sql_query.join(self._junction(embed, embed.relationship.junction), "cross"))
         where = [self.condition(level, condition) for condition in level.conditions]
         if embed is not None:
             where += self._join_conditions(embed)
         limit, offset = self._window(level)
-        return sql.select(
+        return sql_query.select(
             fields or [sql.null()],
             self._source(level, embed),
             joins=joins,
@@ -74,7 +74,7 @@ class ReadWriter:
         if not root.distinct:
             return self.count(root)
         rows = ReadWriter(self._parameters).query(replace(root, window=None, orders=[]))
-        return sql.select([sql.number(1)], sql.subquery(rows, "pgrst_distinct"))
+        return sql_query.select([sql.number(1)], sql_query.subquery(rows, "pgrst_distinct"))
 
     def count(self, level: Level, embed: Embed | None = None) -> Query:
         """`SELECT 1` of the rows that the level has without its window; inner embeds become EXISTS."""
@@ -84,21 +84,21 @@ class ReadWriter:
         where += [sql.exists(self.count(child.level, child)) for child in level.embeds if child.inner]
         joins = []
         if embed is not None and embed.relationship.junction:
-            joins.append(sql.join(self._junction(embed, embed.relationship.junction), "cross"))
-        return sql.select([sql.number(1)], self._source(level, embed), joins=joins, where=where)
+            joins.append(sql_query.join(self._junction(embed, embed.relationship.junction), "cross"))
+        return sql_query.select([sql.number(1)], self._source(level, embed), joins=joins, where=where)
 
     def _source(self, level: Level, embed: Embed | None) -> Node:
         if level.source is not None:
-            return sql.table(level.source, level.qualifier)
+            return sql_query.table(level.source, level.qualifier)
         if embed is not None and embed.relationship.function is not None:
             # The cast chooses among overloads, and types the row of a common table expression.
             row = sql.cast_to_row(sql.bare(embed.parent), embed.parent_relation)
-            return sql.function_table(sql.call(embed.relationship.function, row), level.qualifier)
+            return sql_query.function_table(sql.call(embed.relationship.function, row), level.qualifier)
         alias = level.qualifier if level.qualifier != level.relation.name else None
-        return sql.table(level.relation, alias)
+        return sql_query.table(level.relation, alias)
 
     def _junction(self, embed: Embed, junction: Junction) -> Node:
-        return sql.table(junction.table, self._junction_alias(embed, junction))
+        return sql_query.table(junction.table, self._junction_alias(embed, junction))
 
     def _junction_alias(self, embed: Embed, junction: Junction) -> str:
         return f"{embed.alias}_{junction.table.name}"
@@ -115,19 +115,19 @@ class ReadWriter:
         for parent_column, column in embed.relationship.columns:
             yield sql.equal(sql.column(own, column), sql.column(embed.parent, parent_column))
 
-    def _join(self, embed: Embed) -> sql.Join:
+    def _join(self, embed: Embed) -> sql_query.Join:
         kind = "inner" if embed.inner else "left"
         query = self.query(embed.level, embed)
         if embed.relationship.to_one:
-            return sql.join(sql.lateral(query, embed.alias), kind, sql.true())
+            return sql_query.join(sql_query.lateral(query, embed.alias), kind, sql.true())
         if embed.spread:
             fields = [sql.alias(self._array_of(embed, field), field.label or field.name) for field in embed.fields]
         else:
             fields = []
         rows = sql.call("jsonb_agg", sql.call("to_jsonb", sql.column(embed.alias, "*")))
-        gathered = sql.select([sql.alias(rows, embed.alias), *fields], sql.subquery(query, embed.alias))
+        gathered = sql_query.select([sql.alias(rows, embed.alias), *fields], sql_query.subquery(query, embed.alias))
         on = sql.is_null(sql.column(embed.alias, embed.alias), negated=True) if embed.inner else sql.true()
-        return sql.join(sql.lateral(gathered, embed.alias), kind, on)
+        return sql_query.join(sql_query.lateral(gathered, embed.alias), kind, on)
 
     def _array_of(self, embed: Embed, field: SpreadField) -> Node:
         order = [self._order(embed.level, item) for item in embed.array_order]
@@ -253,7 +253,7 @@ class ReadWriter:
         slot = Slot("value", test.value)
         if test.parser is not None:
             items = sql.call("unnest", self._parameters.typed(slot, TEXT.array))
-            return sql.any_of_query(field, sql.select([sql.call(test.parser, items)]))
+            return sql.any_of_query(field, sql_query.select([sql.call(test.parser, items)]))
         return sql.compare("eq", field, self._parameters.typed(slot, array), "any")
 
     def _full_text(self, field: Node, test: Test) -> Node:

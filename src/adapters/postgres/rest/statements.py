@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.planner import SOURCE
 from src.adapters.postgres.rest.reading import ReadWriter
 from src.adapters.postgres.rest.resolved import Level
@@ -58,12 +58,12 @@ def answer(
     tables: list[tuple[str, Node]] = [(SOURCE, source)]
     if counted is not None:
         tables.append(("pgrst_source_count", counted))
-    query = sql.select([sql.alias(node, name) for name, node in fields.items()], sql.subquery(rows, ROWS))
-    return sql.with_tables(query, tables)
+    query = sql_query.select([sql.alias(node, name) for name, node in fields.items()], sql_query.subquery(rows, ROWS))
+    return sql_query.with_tables(query, tables)
 
 
 def _count_of(name: str) -> Node:
-    return sql.scalar(sql.select([sql.call("count", sql.star())], sql.table(name)))
+    return sql.scalar(sql_query.select([sql.call("count", sql.star())], sql_query.table(name)))
 
 
 def page_total(returns: Returns | None = None) -> Node:
@@ -107,13 +107,15 @@ def body(handler: Handler, returns: Returns | None) -> Node:
 
 def _csv() -> Node:
     """A header of the first row's keys, then the rows in Postgres's own text form without its parentheses."""
-    first = sql.select(
-        [sql.alias(sql.call("row_to_json", sql.bare("hh")), "r")], sql.table(SOURCE, "hh"), limit=sql.number(1)
+    first = sql_query.select(
+        [sql.alias(sql.call("row_to_json", sql.bare("hh")), "r")], sql_query.table(SOURCE, "hh"), limit=sql.number(1)
     )
-    keys = sql.select([sql.alias(sql.call("json_object_keys", sql.bare("r")), "k")], sql.subquery(first, "s"))
-    header = sql.select(
+    keys = sql_query.select(
+        [sql.alias(sql.call("json_object_keys", sql.bare("r")), "k")], sql_query.subquery(first, "s")
+    )
+    header = sql_query.select(
         [sql.coalesce(sql.call("string_agg", sql.column("a", "k"), sql.literal(",")), sql.literal(""))],
-        sql.subquery(keys, "a"),
+        sql_query.subquery(keys, "a"),
     )
     row = sql.as_text(sql.bare(ROWS))
     length = sql.subtract(sql.call("length", row), 2)
@@ -144,16 +146,16 @@ def read_statement(
     windowed = largest is not None or root.window is not None
     counted = writer.total(root) if counts and windowed else None
     if counted is not None and estimated and largest is not None:
-        counted.set("limit", sql.limit(sql.number(largest + 1)))
-    rows = sql.select([sql.star()], sql.table(SOURCE))
+        counted.set("limit", sql_query.limit(sql.number(largest + 1)))
+    rows = sql_query.select([sql.star()], sql_query.table(SOURCE))
     return answer(source, rows, handler, counted=counted, total=page_total() if counts else None)
 
 
 def rows_as_json(query: Query, source: Query | Node | None = None, returns: Returns | None = None) -> Query:
     """Each row as one JSON text, for a stream. `source` is the call that `query` selects from, if it is of one."""
     row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.bare(ROWS)
-    rows = sql.select([sql.as_text(sql.call("to_json", row))], sql.subquery(query, ROWS))
-    return rows if source is None else sql.with_tables(rows, [(SOURCE, source)])
+    rows = sql_query.select([sql.as_text(sql.call("to_json", row))], sql_query.subquery(query, ROWS))
+    return rows if source is None else sql_query.with_tables(rows, [(SOURCE, source)])
 
 
 def with_settings(statement: Query, parameters: Parameters, *, read_only: bool, of_request: bool) -> Query:
@@ -175,10 +177,10 @@ def with_settings(statement: Query, parameters: Parameters, *, read_only: bool, 
         sql.alias(sql.call("set_config", sql.literal(name), value, sql.true()), f"s{position}")
         for position, (name, value) in enumerate(settings.items())
     ]
-    sql.add_condition(statement, sql.is_null(sql.column("pgrst_settings", "s0"), negated=True))
-    rows = sql.select(
+    sql_query.add_condition(statement, sql.is_null(sql.column("pgrst_settings", "s0"), negated=True))
+    rows = sql_query.select(
         [sql.column("pgrst_answer", "*")],
-        sql.table("pgrst_settings"),
-        joins=[sql.join(sql.lateral(statement, "pgrst_answer"), "cross")],
+        sql_query.table("pgrst_settings"),
+        joins=[sql_query.join(sql_query.lateral(statement, "pgrst_answer"), "cross")],
     )
-    return sql.with_tables(rows, [("pgrst_settings", sql.select(fields))], materialized=True)
+    return sql_query.with_tables(rows, [("pgrst_settings", sql_query.select(fields))], materialized=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from src.adapters.postgres.rest import sql
+from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.planner import SOURCE
 from src.adapters.postgres.rest.reading import ReadWriter
 from src.adapters.postgres.rest.resolved import Condition, Embed, EmbedIsNull, Level, Reference, Test, Tree
@@ -62,21 +62,21 @@ def insert(
     body_level = Level(write.table.name, BODY, dict(write.table.columns))
     where = [counted(up=True)] if merges else []
     where += [writer.condition(body_level, condition) for condition in conditions]
-    source = sql.select(_body_fields(write), body_rows(write, parameters), where=where)
+    source = sql_query.select(_body_fields(write), body_rows(write, parameters), where=where)
     conflict = None
     if conflict_keys:
         updated = names if merges else []
-        conflict = sql.on_conflict(conflict_keys, updated, counted(up=False))
-    return sql.insert(write.table.name, names, source, write.returning, conflict)
+        conflict = sql_query.on_conflict(conflict_keys, updated, counted(up=False))
+    return sql_query.insert(write.table.name, names, source, write.returning, conflict)
 
 
 def update(write: Write, parameters: Parameters, level: Level, conditions: Sequence[Condition]) -> Node:
     """UPDATE with the body's first object; nothing is updated when it names no columns."""
     if not write.columns:
-        return sql.select(write.returning, sql.table(write.table.name), where=[sql.false()])
+        return sql_query.select(write.returning, sql_query.table(write.table.name), where=[sql.false()])
     fields = _body_fields(write)
     names = [column.name for column in write.columns]
-    body = sql.select(
+    body = sql_query.select(
         [sql.alias(field, name) for field, name in zip(fields, names, strict=True)],
         body_rows(write, parameters),
         limit=sql.number(1),
@@ -84,13 +84,13 @@ def update(write: Write, parameters: Parameters, level: Level, conditions: Seque
     writer = ReadWriter(parameters)
     where = [writer.condition(level, condition) for condition in conditions]
     assignments = [(name, sql.column(BODY, name)) for name in names]
-    return sql.update(write.table.name, assignments, sql.subquery(body, BODY), where, write.returning)
+    return sql_query.update(write.table.name, assignments, sql_query.subquery(body, BODY), where, write.returning)
 
 
 def delete(write: Write, parameters: Parameters, level: Level, conditions: Sequence[Condition]) -> Node:
     writer = ReadWriter(parameters)
     where = [writer.condition(level, condition) for condition in conditions]
-    return sql.delete(write.table.name, where, write.returning)
+    return sql_query.delete(write.table.name, where, write.returning)
 
 
 def _body_fields(write: Write) -> list[Node]:
@@ -116,10 +116,10 @@ def record_rows(parameters: Parameters, definitions: Sequence[tuple[str, TypeNam
     text = parameters.text(Slot("body"))
     if definitions:
         function = "json_to_record" if is_object else "json_to_recordset"
-        return sql.record_table(sql.call(function, sql.cast(text, JSON)), BODY, definitions)
+        return sql_query.record_table(sql.call(function, sql.cast(text, JSON)), BODY, definitions)
     if is_object:
-        return sql.subquery(sql.select([sql.alias(text, "json_data")]), BODY)
-    return sql.function_table(sql.call("json_array_elements", sql.cast(text, JSON)), BODY)
+        return sql_query.subquery(sql_query.select([sql.alias(text, "json_data")]), BODY)
+    return sql_query.function_table(sql.call("json_array_elements", sql.cast(text, JSON)), BODY)
 
 
 def _rows_with_defaults(
@@ -131,11 +131,11 @@ def _rows_with_defaults(
         body = sql.call("jsonb_build_array", body)
     pairs = [node for c in given for node in (sql.literal(c.name), sql.catalog_expression(c.default or "null"))]
     laid_over = sql.concatenated(sql.call("jsonb_build_object", *pairs), sql.column(ELEMENT, "value"))
-    record = sql.record_table(sql.call("jsonb_to_record", laid_over), BODY, definitions)
-    elements = sql.function_table(sql.call("jsonb_array_elements", body), ELEMENT)
+    record = sql_query.record_table(sql.call("jsonb_to_record", laid_over), BODY, definitions)
+    elements = sql_query.function_table(sql.call("jsonb_array_elements", body), ELEMENT)
     names = [sql.alias(sql.column(BODY, name), name) for name, _ in definitions]
-    query = sql.select(names, elements, joins=[sql.join(record, "cross")])
-    return sql.subquery(query, BODY)
+    query = sql_query.select(names, elements, joins=[sql_query.join(record, "cross")])
+    return sql_query.subquery(query, BODY)
 
 
 def counted(*, up: bool) -> Node:
@@ -198,21 +198,21 @@ def _tested(condition: Condition) -> list[str]:
 
 def location(primary_key: Sequence[str]) -> Node:
     """`{key=eq.value,…}` of the one written row, for the Location header."""
-    row = sql.select(
+    row = sql_query.select(
         [sql.alias(sql.call("row_to_json", sql.bare("pgrst_row")), "r")],
-        sql.table(SOURCE, "pgrst_row"),
+        sql_query.table(SOURCE, "pgrst_row"),
         limit=sql.number(1),
     )
     value = sql.coalesce(
         sql.concatenated(sql.literal("eq."), sql.column("pgrst_pair", "value")), sql.literal("is.null")
     )
     pair = sql.concatenated(sql.column("pgrst_pair", "key"), sql.literal("="), value)
-    pairs = sql.lateral_table(sql.call("json_each_text", sql.column("pgrst_data", "r")), "pgrst_pair")
+    pairs = sql_query.lateral_table(sql.call("json_each_text", sql.column("pgrst_data", "r")), "pgrst_pair")
     is_key = [sql.equal(sql.column("pgrst_pair", "key"), sql.literal(name)) for name in primary_key]
-    query: Query = sql.select(
+    query: Query = sql_query.select(
         [sql.call("array_agg", pair)],
-        sql.subquery(row, "pgrst_data"),
-        joins=[sql.join(pairs, "cross")],
+        sql_query.subquery(row, "pgrst_data"),
+        joins=[sql_query.join(pairs, "cross")],
         where=[sql.joined("or", is_key)],
     )
     return sql.case(

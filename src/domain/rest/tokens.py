@@ -1,0 +1,118 @@
+"""What the grammars are made of: names, quoted values, JSON paths. The labels are PostgREST's own words."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from src.domain.rest.parsing import (
+    Parser,
+    Steps,
+    any_char,
+    attempt,
+    char,
+    either,
+    end,
+    label,
+    look_ahead,
+    many,
+    many1,
+    mapped,
+    none_of,
+    not_followed_by,
+    one_of,
+    optional,
+    satisfy,
+    separated1,
+    sequence,
+    string,
+    text_of,
+)
+from src.domain.rest.plan import Field, JsonStep
+
+Value = TypeVar("Value")
+
+LONGEST_INDEX = 12
+
+blanks = many(one_of(" \t"))
+delimiter = label(char("."), "delimiter (.)")
+digit = label(satisfy(lambda character: character in "0123456789"), "digit")
+identifier_char = either(
+    label(satisfy(str.isalpha), "letter"),
+    digit,
+    one_of("_ $"),
+)
+identifier: Parser[str] = mapped(text_of(many1(identifier_char)), str.strip)
+
+
+def lexeme(parser: Parser[Value]) -> Parser[Value]:
+    @sequence
+    def parse() -> Steps[Value]:
+        yield blanks
+        value: Value = yield parser
+        yield blanks
+        return value
+
+    return parse
+
+
+@sequence
+def escaped() -> Steps[str]:
+    yield char("\\")
+    character: str = yield any_char
+    return character
+
+
+@sequence
+def quoted_value() -> Steps[str]:
+    yield char('"')
+    characters: list[str] = yield many(either(none_of('\\"'), escaped))
+    yield char('"')
+    return "".join(characters)
+
+
+@sequence
+def dash() -> Steps[str]:
+    character: str = yield char("-")
+    yield not_followed_by(char(">"))
+    return character
+
+
+def separated_by_dash(parser: Parser[str]) -> Parser[str]:
+    return mapped(separated1(parser, attempt(dash)), "-".join)
+
+
+field_name = label(either(quoted_value, separated_by_dash(identifier)), "field name (* or [a..z0..9_$])")
+json_key_part: Parser[str] = mapped(text_of(many1(none_of("(-:.,>)"))), str.strip)
+json_key = label(
+    either(quoted_value, separated_by_dash(json_key_part)), "any non reserved character different from: .,>()"
+)
+json_index_end = either(*(attempt(look_ahead(string(text))) for text in ("->", "::", ".", ",")), attempt(end))
+
+
+@sequence
+def json_index() -> Steps[int]:
+    sign: str = yield optional(char("-"), "+")
+    digits: list[str] = yield many1(digit)
+    yield json_index_end
+    # Anything longer is out of range for an integer all the same.
+    return int(sign + "".join(digits[:LONGEST_INDEX]))
+
+
+@sequence
+def json_step() -> Steps[JsonStep]:
+    arrow: str = yield either(attempt(string("->>")), attempt(string("->")))
+    key: str | int = yield either(attempt(json_index), attempt(json_key))
+    return JsonStep(key, arrow == "->>")
+
+
+json_path = many(json_step)
+
+
+@sequence
+def plain_field() -> Steps[Field]:
+    name: str = yield field_name
+    path: list[JsonStep] = yield optional(json_path, [])
+    return Field(name, tuple(path))
+
+
+field = lexeme(plain_field)
