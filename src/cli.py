@@ -34,9 +34,15 @@ def main() -> None:
     try:
         sys.exit(arguments.run(arguments))
     except MENDABLE as error:
-        sys.exit(f"ecotrips: {error}")
+        sys.exit(f"ecotrips: {_told(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _told(error: Exception) -> str:
+    # An error of the system that names no file is of a connection, and commands connect to the database.
+    of_a_connection = isinstance(error, OSError) and error.errno is not None and error.filename is None
+    return f"the database does not answer: {error}" if of_a_connection else str(error)
 
 
 if __name__ == "__main__":

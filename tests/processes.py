@@ -123,7 +123,7 @@ def _take_turn(settings: Settings) -> None:
     sys.exit(worker.main(settings, once=True))
 
 
-def _wait_for(text: str, started: ServerProcess, patience: float = 30) -> None:
+def _wait_for(text: str, started: ServerProcess, patience: float = 120) -> None:
     deadline = time.monotonic() + patience
     while text not in started.text():
         assert started.process.poll() is None, started.text()

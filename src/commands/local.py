@@ -107,6 +107,8 @@ def write_environment_file(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "OPS_TOKEN": token(settings, "authenticated", OPS_USER, TOKEN_LIFETIME),
         "USER_TOKEN": token(settings, "authenticated", TRAVELLER, TOKEN_LIFETIME),
+        # So that commands of a shell that sources this mock what the server mocks.
+        **settings.switches,
     }
     path = settings.data_dir / "dev.env"
     settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,12 @@ def serve(workers: int, host: str) -> None:
 
 
 def demo() -> None:
-    """Everything offline on one machine: database, demo data, server, and a file of keys."""
+    """Everything offline on one machine: database, demo data, server, and a file of keys.
+
+    Demo data goes into the embedded database alone, whichever one the shell names.
+    """
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL"):
+        os.environ.pop(name, None)
     for name, value in OFFLINE_SWITCHES.items():
         os.environ.setdefault(name, value)
     require_free_port("127.0.0.1", int(os.environ.get("PORT", "8000")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,13 @@ def test_the_first_calls_work_as_they_stand(tmp_path: Path) -> None:
             answer = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path)
             told = json.loads(answer.stdout)
             assert told[0]["entry_type"] if isinstance(told, list) else told["ok"] is True, call
+        # Commands of a shell that knows the demo mock what its server mocks.
+        check = f"source {file}\n{sys.executable} -m src.cli check"
+        run = ["bash", "-euc", check]
+        subprocess.run(run, check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
         assert demo.stop() == 0
-    again = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"))
+    # In such a shell, too, it starts its own database again.
+    again = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"), DATABASE_URL="postgresql:///gone")
     with command(tmp_path, "demo", ready="Try it in another terminal", env=again) as demo:
         assert demo.stop() == 0
 

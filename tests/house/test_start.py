@@ -83,10 +83,11 @@ async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: P
     empty = await server.create()
     ran = ecotrips(tmp_path, "serve", DATABASE_URL=empty)
     assert (ran.returncode, ran.stderr) == (1, "ecotrips: the database holds no SQL of ours: run ecotrips db apply\n")
-    ran = ecotrips(tmp_path, "serve", DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("ecotrips: the database does not answer: ")
-    assert len(ran.stderr.splitlines()) == 1
+    for command in (["serve"], ["ledger", "verify"]):
+        ran = ecotrips(tmp_path, *command, DATABASE_URL="postgresql://nobody@/none?host=/nowhere")
+        assert ran.returncode == 1
+        assert ran.stderr.startswith("ecotrips: the database does not answer: ")
+        assert len(ran.stderr.splitlines()) == 1
     await server.drop(empty)
 
 
