@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench import flow, rest
+from bench import escrow, flow, rest
 from bench.harness import Case
 from bench.load import Pgbench, Wrk
 from bench.rest import BARE, FOUR_TRIPS
@@ -63,6 +63,7 @@ def functions(stack: Stack) -> list[Case]:
             {ONE_STATEMENT: Pgbench(one_statement("public.create_permit_request", **PERMIT), DEFINES, clients=8)},
             {ONE_STATEMENT: 0.5},
         ),
+        escrow.by_http(stack, "contribution to an escrow", escrows=1),
         Case("checkout, webhook, refund", flow.over_http(stack), {ONE_STATEMENT: flow.by_pgbench()}),
         Case(
             "search-places, fixtures",
