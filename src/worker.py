@@ -7,6 +7,7 @@ import logging
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import uuid4
@@ -91,8 +92,16 @@ class Worker:
         self._sweeps = given
         self._slots = slots
         self._report = report
+        self._handled: Counter[str] = Counter()
+        self._failures = 0
         self._stopping = asyncio.Event()
         self._woken = {sweep.name: asyncio.Event() for sweep in given}
+
+    @property
+    def summary(self) -> str:
+        """What all turns so far handled, by sweep, and how many of them failed."""
+        counts = "".join(f" {name}={handled}" for name, handled in self._handled.items() if handled)
+        return f"handled={self._handled.total()} failed={self._failures}{counts}"
 
     def stop(self) -> None:
         """Begin no further batch; run() returns when the running ones have ended."""
@@ -157,9 +166,11 @@ class Worker:
             for _ in range(BATCHES_IN_A_TURN):
                 batch = await sweep.run(context)
                 handled += batch
+                self._handled[sweep.name] += batch
                 if not batch or self._stopping.is_set():
                     break
         except Exception as error:
+            self._failures += 1
             failures = await self._slots.fail(context, sweep.name, type(error).__name__)
             self._report(f"{line} failed={type(error).__name__} failures={failures} handled={handled}")
             if not isinstance(error, DomainError):
@@ -186,7 +197,9 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
     worker = Worker(given, PostgresSlots(composed.database), partial(print, flush=True))
     try:
         if once:
-            return 0 if await worker.run_once() else 1
+            well = await worker.run_once()
+            print(f"worker done: {worker.summary}", flush=True)
+            return 0 if well else 1
         for sign in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(sign, worker.stop)
         for sweep in given:
@@ -197,7 +210,7 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
             orphans.stop_with(parent)
         print(f"worker started: {', '.join(sweep.name for sweep in given)}", flush=True)
         await worker.run()
-        print("worker stopped", flush=True)
+        print(f"worker stopped: {worker.summary}", flush=True)
         return 0
     finally:
         await composed.close()

@@ -71,6 +71,7 @@ begin
     when 'payout' then "group".retry_payout(v_exception.cause)
     when 'message' then wa.retry_message(v_exception.cause)
     when 'erasure' then privacy.retry_purges(v_exception.cause)
+    when 'invoice' then fin.retry_invoice(v_exception.cause)
     when 'sweep' then ops.retry_sweep(v_exception.cause)
     when 'circuit' then inventory.retry_circuit(v_exception.cause)
     else false

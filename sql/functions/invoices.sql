@@ -192,6 +192,7 @@ begin
   update fin.invoices set sha256 = p_sha256 where id = p_invoice_id and sha256 is distinct from p_sha256;
   if found then
     perform audit.record('invoice.rendered', jsonb_build_object('invoice_id', p_invoice_id, 'sha256', p_sha256));
+    perform ops.resolve_exception('invoice', p_invoice_id::text);
   end if;
 end;
 $$;
@@ -199,18 +200,31 @@ comment on function public.record_invoice_document(uuid, text) is
 'Service: keeps the digest of the stored document; another one later raises invoice_fixed.';
 
 create or replace function fin.claim_invoices_to_render(p_limit int) returns json
-language sql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog
 as $$
-  with due as (
-    select id from fin.invoices
-    where sha256 is null and next_render_at <= now()
-    order by next_render_at limit p_limit for update skip locked
-  ), claimed as (
+declare
+  c_patience constant interval := interval '1 hour';
+  v_invoice fin.invoices;
+  v_claims json[] := '{}'::json[];
+begin
+  for v_invoice in
+    with due as (
+      select id from fin.invoices
+      where sha256 is null and next_render_at <= now()
+      order by next_render_at limit p_limit for update skip locked
+    )
     update fin.invoices i set next_render_at = now() + interval '5 minutes'
     from due where i.id = due.id
     returning i.*
-  )
-  select coalesce(json_agg(fin.invoice_answer(claimed, true)), '[]') from claimed
+  loop
+    if v_invoice.created_at < now() - c_patience then
+      perform ops.open_exception('invoice', v_invoice.id::text, 'an hour after its issue it has not been rendered');
+    end if;
+    v_claims := v_claims || fin.invoice_answer(v_invoice, true);
+  end loop;
+  return to_json(v_claims);
+end;
 $$;
 comment on function fin.claim_invoices_to_render(int) is
-'Service: issued documents that nobody has rendered, kept from other workers for five minutes.';
+'Service: issued documents that nobody has rendered, kept from other workers for five minutes; an hour after its issue such a '
+'document is an ops exception.';

@@ -41,6 +41,16 @@ end;
 $$;
 comment on function payment.retry_refund(text) is 'A refund, named by its id: asked for again under its key, or, when it failed, anew.';
 
+create or replace function fin.retry_invoice(p_cause text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  update fin.invoices set next_render_at = now() where id::text = p_cause and sha256 is null;
+  return found;
+end;
+$$;
+comment on function fin.retry_invoice(text) is 'An invoice without its document, named by its id: rendered by the next turn of the worker.';
+
 create or replace function ops.retry_sweep(p_cause text) returns boolean
 language plpgsql volatile
 as $$

@@ -138,6 +138,20 @@ async def test_a_document_that_cannot_be_made_does_not_hold_up_the_others(
     with pytest.raises(RuntimeError, match="no glyph"):
         await render_due(SERVICE_CONTEXT, composed.invoices, composed.documents, composed.storage)
     assert await admin.fetchval("select number from fin.invoices where sha256 is null") == broken
+    # An hour later it is for ops to look at, and queued again by them.
+    await admin.execute(
+        "set session_replication_role = replica;"
+        "update fin.invoices set created_at = created_at - interval '61 minutes', next_render_at = now();"
+        "reset session_replication_role"
+    )
+    with pytest.raises(RuntimeError, match="no glyph"):
+        await render_due(SERVICE_CONTEXT, composed.invoices, composed.documents, composed.storage)
+    unresolved = "select id from ops.exceptions where kind = 'invoice' and status = 'open'"
+    [exception] = [row["id"] for row in await admin.fetch(unresolved)]
+    monkeypatch.undo()
+    await admin.execute("select public.retry_exception($1)", exception)
+    assert await render_due(SERVICE_CONTEXT, composed.invoices, composed.documents, composed.storage) == 1
+    assert await admin.fetchval("select status from ops.exceptions where id = $1", exception) == "resolved"
     await composed.close()
 
 
