@@ -35,9 +35,11 @@ READS = [
 ]
 SEEN = """
 select current_user::text as user, current_setting('search_path') as path, current_setting('timezone') as timezone,
-  coalesce(current_setting('request.jwt.claims', true), '') as claims, coalesce(current_setting('request.id', true), '') as id,
-  coalesce(current_setting('request.headers', true), '') as headers, current_setting('transaction_read_only') as read_only,
-  current_setting('log_duration') as logged, coalesce(current_setting('app.settings.motto', true), '') as motto
+  coalesce(current_setting('request.jwt.claims', true), '') as claims,
+  coalesce(current_setting('request.id', true), '') as id,
+  coalesce(current_setting('request.headers', true), '') as headers,
+  current_setting('transaction_read_only') as read_only, current_setting('log_duration') as logged,
+  coalesce(current_setting('app.settings.motto', true), '') as motto
 """
 
 
@@ -64,7 +66,13 @@ async def prepared_by(pool: Connections) -> Preparation:
 
 async def seen(pool: Connections) -> dict[str, str]:
     async with pool.acquire() as connection:
-        return dict(await connection.fetchrow(SEEN))
+        return await seen_by(connection)
+
+
+async def seen_by(connection: asyncpg.Connection) -> dict[str, str]:
+    row = await connection.fetchrow(SEEN)
+    assert row is not None
+    return dict(row)
 
 
 def readers(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -114,7 +122,7 @@ async def test_a_transaction_of_a_login_role_leaves_nothing_on_its_connection(po
     for failing in (False, True):
         with suppress(asyncpg.DivisionByZeroError):
             async with sessions.transaction(request, OPS, Settings("booking", timezone="Africa/Kigali")) as connection:
-                inside = await connection.fetchrow(SEEN)
+                inside = await seen_by(connection)
                 assert inside["claims"] == OPS.claims
                 assert (inside["id"], inside["headers"]) == ("r-1", '{"x-a": "b"}')
                 assert (inside["timezone"], inside["read_only"]) == ("Africa/Kigali", "on")
@@ -135,7 +143,7 @@ async def test_a_transaction_of_the_authenticator_makes_a_roles_settings_then_is
         for failing in (False, True):
             with suppress(asyncpg.DivisionByZeroError):
                 async with sessions.transaction(request, KEEPER, Settings("zoo", timezone="Asia/Tokyo")) as connection:
-                    inside = dict(await connection.fetchrow(SEEN))
+                    inside = await seen_by(connection)
                     assert inside == {
                         "user": "keeper",
                         "path": '"zoo", "aside"',
