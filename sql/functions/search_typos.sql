@@ -78,13 +78,28 @@ end;
 $$;
 comment on function catalog.edits(text, text) is 'How many letters to change, add, leave out or swap with a neighbour to get from one to the other.';
 
-create or replace function catalog.typo_bonus(p_typed text, p_term text, p_tier smallint) returns int
+create or replace function catalog.slips(p_typed text) returns text
 language sql immutable
 as $$
-  select case when left(p_term, 1) = left(p_typed, 1) then 300 else 0 end + case when p_tier = 3 then 200 else 0 end
+  select '^('
+    || string_agg(left(p_typed, at - 1) || '.' || substr(p_typed, at), '|') || '|'
+    || string_agg(left(p_typed, at - 1) || substr(p_typed, at + 1, 1) || substr(p_typed, at, 1) || substr(p_typed, at + 2), '|')
+    || ')'
+  from generate_series(1, length(p_typed)) as letters (at)
 $$;
-comment on function catalog.typo_bonus(text, text, smallint) is
-'How much likelier a term was meant: few mistype the first letter, and a whole name is nearer than a beginning. As popularity.';
+comment on function catalog.slips(text) is
+'Matches terms of which, or of whose beginning, one letter was left out or two neighbours were swapped.';
+
+create or replace function catalog.typo_bonus(p_typed text, p_slips text, p_term text, p_tier smallint) returns int
+language sql immutable
+as $$
+  select case when left(p_term, 1) = left(p_typed, 1) then 300 else 0 end
+    + case when p_tier = 3 then 200 else 0 end
+    + case when p_term ~ p_slips then 150 else 0 end
+$$;
+comment on function catalog.typo_bonus(text, text, text, smallint) is
+'How much likelier a term was meant, as popularity: few mistype the first letter, a whole name is nearer than a beginning, and
+of all letters that could be wrong or too many the one typed is only one, while a slip has no choice.';
 
 create or replace function catalog.terms_with_typo(p_typed text, p_most int) returns table (id int, term text, tier smallint)
 language sql stable
@@ -92,10 +107,10 @@ as $$
   with typed as materialized (
     -- What follows the eighth letter, in two halves: one typo leaves one of them whole.
     select length(p_typed) as size, substr(p_typed, 9, greatest(length(p_typed) - 7, 0) / 2) as near,
-      substr(p_typed, 9 + greatest(length(p_typed) - 7, 0) / 2) as far
+      substr(p_typed, 9 + greatest(length(p_typed) - 7, 0) / 2) as far, catalog.slips(p_typed) as slips
   ),
   alike as materialized (
-    select t.id, t.term, t.popularity, size
+    select t.id, t.term, t.popularity, size, slips
     from typed
     cross join catalog.terms t
     where p_typed ~ '^[ -~]{5,}$' and catalog.typo_keys(t.term) && catalog.typo_lookups(p_typed)
@@ -111,7 +126,7 @@ as $$
     end as tier
   ) judged
   where judged.tier is not null
-  order by popularity + catalog.typo_bonus(p_typed, alike.term, judged.tier) desc
+  order by popularity + catalog.typo_bonus(p_typed, slips, alike.term, judged.tier) desc
   limit p_most
 $$;
 comment on function catalog.terms_with_typo(text, int) is
@@ -121,16 +136,18 @@ create or replace function catalog.hits_with_typo(p_typed text, p_most int) retu
 language sql stable
 as $$
   select p.place_id, 2::smallint, (p.popularity + catalog.typo_bonus(
-    p_typed, t.term, case p.kind when 2 then 2 else t.tier end::smallint
-  ) + case p.kind when 2 then 0 else 100 end)::smallint
-  from catalog.terms_with_typo(p_typed, 60) t
+    p_typed, slips, t.term, case p.kind when 2 then 2 else t.tier end::smallint
+  ) + case p.kind when 0 then 200 when 1 then 100 else 0 end)::smallint
+  from catalog.slips(p_typed) as slips
+  cross join catalog.terms_with_typo(p_typed, 60) t
   cross join generate_series(0, 2) as k (kind)
   cross join lateral (
     select * from catalog.postings p where p.term_id = t.id and p.kind = k.kind order by p.popularity desc limit p_most
   ) p
 $$;
 comment on function catalog.hits_with_typo(text, int) is
-'Places with a name that what was typed is but for one typo, or begins; a single word of a name counts 100 less.';
+'Places with a name that what was typed is but for one typo, or begins. The title counts 100 more than
+another name, and that 100 more than a single word.';
 
 create or replace function catalog.hits_of_words_with_typo(p_words text[], p_most int) returns setof catalog.hit
 language plpgsql stable

@@ -15,8 +15,9 @@ ONE_TYPO_FROM = 5
 TWO_TYPOS_FROM = 9
 SHORTEST_WITH_TWO_TYPOS = 7
 EXACT_TITLE, EXACT_KEYWORD, BEGINS, WORDS, ONE_TYPO, TWO_TYPOS = 7000, 6000, 5000, 4000, 2000, 1000
-SAME_FIRST_LETTER, WHOLE_NAME, NAME = 300, 200, 100
-"""As popularity: few mistype the first letter, a whole name is nearer than a beginning, a name than a word of one."""
+SAME_FIRST_LETTER, WHOLE_NAME, SLIP, TITLE, NAME = 300, 200, 150, 200, 100
+"""As popularity: few mistype the first letter, a whole name is nearer than a beginning, a letter left out or two
+swapped are likelier than one certain wrong letter, a title than another name, and that than a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,13 @@ class Ranking:
         for term in self._vocabulary:
             tier = typo_tier(typed, term)
             if tier:
-                first = SAME_FIRST_LETTER if term[0] == typed[0] else 0
+                rank = ONE_TYPO + SAME_FIRST_LETTER * (term[0] == typed[0]) + SLIP * slipped(typed, term)
                 for number in self._worded.get(term, ()):
-                    ranks[number] = max(ranks.get(number, 0), ONE_TYPO + first)
-                name = NAME + (WHOLE_NAME if tier == _WHOLE else 0)
+                    ranks[number] = max(ranks.get(number, 0), rank)
+                rank += WHOLE_NAME * (tier == _WHOLE)
                 for number in self._named.get(term, ()):
-                    ranks[number] = max(ranks.get(number, 0), ONE_TYPO + first + name)
+                    name = TITLE if self._entries[number].title == term else NAME
+                    ranks[number] = max(ranks.get(number, 0), rank + name)
         return ranks
 
     def _with_two_typos(self, typed: str) -> dict[int, int]:
@@ -160,16 +162,26 @@ def typo_tier(typed: str, term: str) -> int:
         return 0
     if not (typed.isascii() and term.isascii()):
         return 0
-    same = 0
-    while same < min(len(typed), len(term)) and typed[same] == term[same]:
-        same += 1
-    # The first letters that differ are where the one typo must be.
-    left, right = typed[same:], term[same:]
-    swapped = right[1::-1] + right[2:]
+    left, right, swapped = _parted(typed, term)
     if left == right or left[1:] in (right, right[1:]) or left in (right[1:], swapped):
         return 3
     beginnings = ((right, left[1:]), (right[1:], left[1:]), (right[1:], left), (swapped, left))
     return 2 if not left or any(whole.startswith(beginning) for whole, beginning in beginnings) else 0
+
+
+def slipped(typed: str, term: str) -> bool:
+    """Whether what was typed is the term, or its beginning, with one letter left out or two neighbours swapped."""
+    left, right, swapped = _parted(typed, term)
+    return left != "" and (right[1:].startswith(left) or swapped.startswith(left))
+
+
+def _parted(typed: str, term: str) -> tuple[str, str, str]:
+    """Both from where they differ, which is where the one typo must be, and the term's with its first two swapped."""
+    same = 0
+    while same < min(len(typed), len(term)) and typed[same] == term[same]:
+        same += 1
+    left, right = typed[same:], term[same:]
+    return left, right, right[1::-1] + right[2:]
 
 
 def edits(one: str, other: str) -> int:

@@ -154,20 +154,40 @@ async def test_both_sources_give_the_same_places_scores_and_order(database: str)
     await composed.database.close()
 
 
-async def test_a_whole_name_has_no_typo_and_the_first_letter_is_seldom_one(
-    admin: asyncpg.Connection, database: str
-) -> None:
-    made = [
-        Place(name, "city", name, name.title(), popularity=popularity)
-        for name, popularity in (("xanadu", 10), ("xanadi", 20), ("zanado", 90))
+def places(*named: tuple[str, int, tuple[str, ...]]) -> list[Place]:
+    return [
+        Place(title, "city", title, title.title(), keywords=keywords, popularity=popularity)
+        for title, popularity, keywords in named
     ]
+
+
+@pytest.mark.parametrize(
+    ("made", "typed", "expected"),
+    [
+        (places(("xanadu", 10, ()), ("xanadi", 20, ())), "xanadu", ["xanadu"]),
+        (
+            places(("xanadu", 10, ()), ("xanadi", 20, ()), ("zanado", 90, ())),
+            "xanado",
+            ["xanadi", "xanadu", "zanado"],
+        ),
+        (
+            # Two letters swapped, one left out, one wrong, one too many.
+            places(("tarifon", 10, ()), ("taarfion", 20, ()), ("tarzion", 90, ()), ("tarfin", 95, ())),
+            "tarfion",
+            ["taarfion", "tarifon", "tarfin", "tarzion"],
+        ),
+        (places(("quixada", 10, ()), ("elsewhere", 50, ("quixado",))), "quixade", ["quixada", "elsewhere"]),
+    ],
+)
+async def test_of_several_typos_the_likelier_comes_first(
+    admin: asyncpg.Connection, database: str, made: list[Place], typed: str, expected: list[str]
+) -> None:
     composed = compose(settings(database))
     catalog, fixtures = PostgresSearch(composed.database), Ranking(made)
     await admin.execute("delete from catalog.search_index")
     await catalog.populate(SERVICE_CONTEXT, made)
-    for typed, expected in (("xanadu", ["xanadu"]), ("xanado", ["xanadi", "xanadu", "zanado"])):
-        assert [place.slug for place in fixtures.search(PlacesQuery(typed)).places] == expected
-        assert await slugs(catalog, typed) == expected
+    assert [place.slug for place in fixtures.search(PlacesQuery(typed)).places] == expected
+    assert await slugs(catalog, typed) == expected
     await composed.database.close()
 
 
