@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 import asyncpg
@@ -31,12 +32,22 @@ def main() -> None:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     # Libraries tell at INFO of every request that they send.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    status = _run(arguments)
+    # The file store's library has threads that take the interpreter's lock a moment after their answer was taken. In
+    # an interpreter that is being taken down meanwhile that ends the process by SIGABRT, so ours is not taken down.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
-        sys.exit(arguments.run(arguments))
+        return int(arguments.run(arguments) or 0)
     except MENDABLE as error:
-        sys.exit(f"ecotrips: {_told(error)}")
+        print(f"ecotrips: {_told(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
 
 
 def _told(error: Exception) -> str:

@@ -38,7 +38,6 @@ def _check(_arguments: argparse.Namespace) -> int:
 async def _verdicts(settings: Settings) -> list[Verdict]:
     from src.commands import check_providers  # noqa: PLC0415 - its HTTP client is nothing that other commands need
 
-    # The file store first, so that its library's threads have ended long before the interpreter does.
     found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
     switches = dict(settings.switches)
     try:

@@ -79,6 +79,15 @@ def test_a_server_process_holds_no_exporter_and_no_terminal_that_it_does_not_use
     assert subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, check=True).stdout == b"set()\n"
 
 
+def test_a_command_ends_without_taking_the_interpreter_down(tmp_path: Path) -> None:
+    said = "import atexit; atexit.register(print, 'taken down'); import sys; sys.argv[1:] = ['token', 'anon']"
+    env = environment(JWT_SECRET=JWT_SECRET, DATABASE_URL="postgresql://nobody@127.0.0.1:9/none")
+    script = f"{said}; from src import cli; cli.main()"
+    ran = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path, capture_output=True, check=True)
+    assert ran.stdout.startswith(b"ey")
+    assert b"taken down" not in ran.stdout
+
+
 async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: Path) -> None:
     empty = await server.create()
     ran = ecotrips(tmp_path, "serve", DATABASE_URL=empty)
