@@ -111,13 +111,14 @@ def create(settings: Settings | None = None) -> Front:
     )
     composed.notifications.add("pgrst", keeper.refresh)
     rest = service_application(engine, engine.configuration, authenticator)
+    levels = PostgresServiceLevels(composed.database)
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await keeper.refresh()
         await composed.notifications.start()
-        await composed.observer.start()
+        await composed.observer.start(levels)
         # What start-up made lives as long as the process: the collector need not walk it again.
         gc.collect()
         gc.freeze()
@@ -140,7 +141,7 @@ def create(settings: Settings | None = None) -> Front:
             ),
             _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
             *health.routes([e.name for e in declared], readiness),
-            metrics_route.route(composed.metrics, PostgresServiceLevels(composed.database), settings.metrics_token),
+            metrics_route.route(composed.metrics, levels, settings.metrics_token),
             *_documents(declared),
         ],
         lifespan=[lifespan],

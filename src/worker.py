@@ -23,6 +23,7 @@ from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyRequests
 from src.adapters.postgres.refunds import PostgresRefunds
+from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.telemetry import logs
@@ -205,7 +206,7 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
         for sweep in given:
             composed.notifications.add(sweep.channel, partial(worker.wake, sweep.name))
         await composed.notifications.start()
-        await composed.observer.start()
+        await composed.observer.start(PostgresServiceLevels(composed.database))
         if parent:
             orphans.stop_with(parent)
         print(f"worker started: {', '.join(sweep.name for sweep in given)}", flush=True)

@@ -43,7 +43,12 @@ class Metrics:
 
     def text(self, levels: Mapping[str, float]) -> bytes:
         """The registry with `levels`, gauges that the database answered just now."""
-        extra = CollectorRegistry()
-        for name, value in levels.items():
-            Gauge(f"ecotrips_{name}", "See docs/operate.md, service levels", registry=extra).set(value)
-        return generate_latest(self.registry) + generate_latest(extra)
+        return generate_latest(self.registry) + generate_latest(registry_of(levels))
+
+
+def registry_of(levels: Mapping[str, float]) -> CollectorRegistry:
+    """The service levels as gauges."""
+    registry = CollectorRegistry()
+    for name, value in levels.items():
+        Gauge(f"ecotrips_{name}", "See docs/operate.md, service levels", registry=registry).set(value)
+    return registry

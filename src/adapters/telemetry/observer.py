@@ -18,6 +18,7 @@ from src.adapters.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from src.adapters.telemetry.otlp_metrics import OtlpMetrics
     from src.adapters.telemetry.traces import Traces
+    from src.ports.service_levels import ServiceLevels
 
 NOTHING: AbstractContextManager[object] = nullcontext()
 FIRST_SERVER_ERROR = 500
@@ -65,9 +66,10 @@ class Observer:
     def step(self, name: str, **attributes: str) -> AbstractContextManager[object]:
         return NOTHING if self.traces is None else self.traces.step(name, attributes)
 
-    async def start(self) -> None:
+    async def start(self, levels: ServiceLevels) -> None:
+        """Begin to export, with the `levels` beside this process's own metrics."""
         if self.otlp_metrics is not None:
-            await self.otlp_metrics.start()
+            await self.otlp_metrics.start(levels)
 
     async def close(self) -> None:
         if self.otlp_metrics is not None:

@@ -1,4 +1,4 @@
-"""The registry of a process, sent to an OTLP collector at intervals: requests pay nothing for it."""
+"""The registry of a process and the service levels, sent to an OTLP collector at intervals: requests pay nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from itertools import chain, pairwise
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import export
@@ -16,6 +16,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
+
+from src.adapters.telemetry.metrics import registry_of
+from src.domain.errors import DomainError
+from src.ports.service_levels import ServiceLevels
 
 DEFAULT_INTERVAL_MILLISECONDS = 60_000
 CUMULATIVE = export.AggregationTemporality.CUMULATIVE
@@ -32,9 +36,10 @@ class OtlpMetrics:
         self._exporter = exporter or OTLPMetricExporter()
         self._began = time.time_ns()
         self._task: asyncio.Task[None] | None = None
+        self._levels: Mapping[str, float] = {}
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+    async def start(self, levels: ServiceLevels) -> None:
+        self._task = asyncio.create_task(self._run(levels))
 
     async def close(self) -> None:
         if self._task is not None:
@@ -44,10 +49,12 @@ class OtlpMetrics:
         await asyncio.to_thread(self.send)
         await asyncio.to_thread(self._exporter.shutdown)
 
-    async def _run(self) -> None:
+    async def _run(self, levels: ServiceLevels) -> None:
         milliseconds = int(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") or DEFAULT_INTERVAL_MILLISECONDS)
         while True:
             await asyncio.sleep(milliseconds / 1000)
+            with contextlib.suppress(DomainError):
+                self._levels = await levels.now()
             await asyncio.to_thread(self.send)
 
     def send(self) -> None:
@@ -57,7 +64,7 @@ class OtlpMetrics:
 
     def _metrics(self) -> Iterator[export.Metric]:
         now = time.time_ns()
-        for family in self._registry.collect():
+        for family in chain(self._registry.collect(), registry_of(self._levels).collect()):
             yield export.Metric(family.name, family.documentation, _unit(family.name), self._data(family, now))
 
     def _data(self, family: Metric, now: int) -> export.Sum | export.Gauge | export.Histogram:
