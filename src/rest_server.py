@@ -162,14 +162,25 @@ def serve(environ: Mapping[str, str], flags: Mapping[str, str], file: Path | Non
     """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 read schema and settings again. Raises SettingsError."""
     standalone = Standalone(environ, flags, file)
     logging.basicConfig(level=LEVELS[standalone.settings.log_level], stream=sys.stderr, force=True)
+    _make_room(standalone.settings)
     uvloop.run(_serve(standalone))
+
+
+def _make_room(settings: RestSettings) -> None:
+    """Remove the socket that a killed server left behind, and see that the new one has its mode."""
+    socket = Path(settings.server_unix_socket)
+    if settings.server_unix_socket:
+        os.umask(0o777 & ~settings.server_unix_socket_mode)
+        if socket.is_socket():
+            socket.unlink()
 
 
 async def _serve(standalone: Standalone) -> None:
     await standalone.start()
     settings = standalone.settings
-    os.umask(0o777 & ~settings.server_unix_socket_mode)
-    servers = [_server(standalone, settings.server_host, settings.server_port, settings.server_unix_socket)]
+    socket = settings.server_unix_socket
+    address = f"unix:{socket}" if socket else f"http://{settings.server_host}:{settings.server_port}"
+    servers = [_server(standalone, settings.server_host, settings.server_port, socket)]
     if settings.admin_port is not None:
         admin = Admin(
             lambda: standalone.engine.catalog is not None, lambda: standalone.engine.catalog, standalone.figures
@@ -181,10 +192,14 @@ async def _serve(standalone: Standalone) -> None:
     refreshing: set[asyncio.Task[None]] = set()
     for sign in (signal.SIGUSR1, signal.SIGUSR2):
         loop.add_signal_handler(sign, lambda: refreshing.add(loop.create_task(standalone.refresh())))
-    print(f"serving http://{settings.server_host}:{settings.server_port}", flush=True)
+    print(f"serving {address}", flush=True)
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*(server.serve() for server in servers))
+    except RuntimeError as error:
+        # Its first line says what is wrong; a trace of the native code follows.
+        message = f"cannot listen on {address} or the administration port: {str(error).partition(chr(10))[0]}"
+        raise SettingsError(message) from None
     finally:
         await standalone.stop()
 

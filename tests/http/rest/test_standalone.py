@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ def standalone(dsn: str, folder: Path, **changes: str) -> Iterator[Standalone]:
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
             served = Standalone(http, f"http://127.0.0.1:{admin}", output, process.pid)
-            served.wait(lambda: "serving http" in output.read_text() and _answers(served.admin))
+            served.wait(lambda: "serving " in output.read_text() and _answers(served.admin))
             yield served
     finally:
         process.terminate()
@@ -213,6 +214,39 @@ def test_a_wrong_setting_ends_it_with_its_name(world_database: str) -> None:
     )
     assert ended.returncode == 1
     assert b"The JWT secret must be at least 32 characters long." in ended.stderr
+
+
+def test_a_socket_that_a_killed_server_left_is_taken_over(world_database: str, tmp_path: Path) -> None:
+    path = tmp_path / "rest.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    changes = {"PGRST_SERVER_UNIX_SOCKET": str(path), "PGRST_SERVER_UNIX_SOCKET_MODE": "600"}
+    with (
+        standalone(world_database, tmp_path, **changes) as served,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://zoo") as http,
+    ):
+        served.wait(path.exists)
+        assert http.get("/countries?select=id&id=eq.1").json() == [{"id": 1}]
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_busy_port_is_one_clear_line(world_database: str) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = str(busy.getsockname()[1])
+        settings = {"PGRST_DB_URI": world_database, "PGRST_SERVER_HOST": "127.0.0.1", "PGRST_SERVER_PORT": port}
+        ended = subprocess.run(
+            [sys.executable, "-m", "src.cli", "rest"],
+            cwd=ROOT,
+            env=environment(**settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"ecotrips: cannot listen on http://127.0.0.1:{port}")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_it_starts_without_its_database_and_says_so(tmp_path: Path) -> None:
