@@ -97,6 +97,7 @@ class Pgbench:
     """The same SQL from pgbench's own client, as the login role `role`: the least that any server could do.
 
     `defines` become pgbench variables, which the prepared statements of `script` take as parameters (`:name`).
+    `transactions` ends each client after so many instead of by time.
     """
 
     script: str
@@ -104,6 +105,7 @@ class Pgbench:
     clients: int = 32
     role: str = "web_authenticated"
     service: str = "main"
+    transactions: int | None = None
 
     def run(self, stack: Stack, seconds: float) -> Sample:
         service = stack.services[self.service]
@@ -113,8 +115,8 @@ class Pgbench:
             script.flush()
             before = stack.database_seconds()
             # pgbench counts whole seconds.
-            length = str(max(1, round(seconds)))
-            command = [tool("pgbench", stack.postgres.bin), "-n", "-M", "prepared", "-j", "1", "-T", length]
+            length = f"-T{max(1, round(seconds))}" if self.transactions is None else f"-t{self.transactions}"
+            command = [tool("pgbench", stack.postgres.bin), "-n", "-M", "prepared", "-j", "1", length]
             output = _output([*command, "-c", str(self.clients), "-f", script.name, *defines, service.dsn(self.role)])
             after = stack.database_seconds()
         rate = float(_found(r"tps = ([\d.]+)", output))
