@@ -119,6 +119,16 @@ def worker_turn(settings: Settings) -> multiprocessing.process.BaseProcess:
     return process
 
 
+async def exit_code(worker: multiprocessing.process.BaseProcess) -> int:
+    """Once it has ended. Asked from this thread alone: starting a process asks about all others too, and an exit
+    status can be read only once, so a second thread may find none.
+    """
+    async with asyncio.timeout(60):
+        while (code := worker.exitcode) is None:
+            await asyncio.sleep(0.01)
+    return code
+
+
 def _take_turn(settings: Settings) -> None:
     sys.exit(worker.main(settings, once=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import asyncpg
@@ -48,12 +49,17 @@ async def blocked(admin: asyncpg.Connection) -> int:
     return int(found)
 
 
-async def killed(running: ServerProcess, admin: asyncpg.Connection, request: Awaitable[httpx.Response]) -> None:
-    """kill -9 the server once its session waits for the administrator, whose lock outlives it: it commits nothing."""
-    asking = asyncio.ensure_future(request)
+async def killed_waiting(dying: ServerProcess | BaseProcess, admin: asyncpg.Connection) -> None:
+    """kill -9 once the process's session waits for the administrator, whose lock outlives it: it commits nothing."""
     session = await asyncio.wait_for(blocked(admin), PATIENCE)
-    running.kill()
+    dying.kill()
     assert await admin.fetchval("select pg_terminate_backend($1, 5000)", session)
+
+
+async def killed(running: ServerProcess, admin: asyncpg.Connection, request: Awaitable[httpx.Response]) -> None:
+    """Send the request and kill -9 the server as its session waits for the administrator."""
+    asking = asyncio.ensure_future(request)
+    await killed_waiting(running, admin)
     with pytest.raises(httpx.TransportError):
         await asking
 

@@ -73,6 +73,21 @@ async def test_a_payment_has_one_intent_however_often_it_is_asked_for(provider: 
     assert made[0].intent_id == made[1].intent_id == found.intent_id
 
 
+async def test_every_payment_has_an_intent_of_its_own_in_its_own_currency(provider: MockStripe | LiveStripe) -> None:
+    made = [(await provider.create_intent(payment(currency))).intent_id for currency in ("USD", "EUR", "RWF", "USD")]
+    assert len(set(made)) == len(made)
+    assert [(await provider.find_intent(intent)).intent_id for intent in made] == made
+
+
+async def test_a_payment_may_be_refunded_in_parts_each_under_its_own_id(
+    provider: MockStripe | LiveStripe, live: Live
+) -> None:
+    asked = await paid(live)
+    outcomes = [await provider.refund(refund_of(asked)) for _ in range(3)]
+    assert {outcome.status for outcome in outcomes} == {"succeeded"}
+    assert len({outcome.provider_refund_id for outcome in outcomes}) == 3
+
+
 async def test_a_refund_is_made_once_however_often_it_is_asked_for(
     provider: MockStripe | LiveStripe, live: Live
 ) -> None:
@@ -173,6 +188,26 @@ async def test_a_refund_pending_at_the_provider_is_asked_after(live: Live) -> No
     live.fake.end_refund(first.provider_refund_id or "", "failed")
     later = await live.stripe.refund(replace(refund, provider_refund_id=first.provider_refund_id))
     assert later.status == "failed"
+
+
+async def test_what_is_not_there_is_a_definite_failure(live: Live) -> None:
+    for asking in (live.stripe.find_intent("pi_none"), live.stripe.totals("pi_none")):
+        with pytest.raises(ProviderFailed) as failure:
+            await asking
+        assert not isinstance(failure.value, ProviderUnknown)
+
+
+async def test_an_intent_has_changed_when_it_was_made_or_refunded_since(live: Live) -> None:
+    today = datetime.now(UTC)
+    live.fake.clock = (today - timedelta(days=30)).timestamp
+    old, untouched = await paid(live), await paid(live)
+    live.fake.clock = today.timestamp
+    new = await paid(live)
+    await live.stripe.refund(refund_of(old))
+    since = today - timedelta(days=7)
+    assert await live.stripe.changed(since) == {old.payment_intent, new.payment_intent}
+    assert untouched.payment_intent in await live.stripe.changed(today - timedelta(days=31))
+    assert await live.stripe.totals(old.payment_intent or "") == (25000, 5000)
 
 
 async def test_without_a_key_nothing_is_asked_and_nothing_is_mocked() -> None:

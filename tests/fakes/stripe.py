@@ -4,6 +4,9 @@ python -m tests.fakes.stripe 8420
 curl -d fail=503 127.0.0.1:8420/_ctl/next        # the next call fails (hang_up: works, then the answer is lost)
 curl -d payment_method=pm_card_visa -u sk_test: 127.0.0.1:8420/v1/payment_intents/<id>/confirm
 curl -d url=http://127.0.0.1:8000/functions/v1/stripe-webhook -d secret=whsec_1 127.0.0.1:8420/_ctl/deliver
+
+What is delivered are all events, shuffled: `-d times=2` each so often, `-d late=7200` dated so many seconds back, and
+`-d secret=whsec_1,whsec_2` signed with both, as while a secret is rotated.
 """
 
 from __future__ import annotations
@@ -282,10 +285,11 @@ class FakeStripe:
         if request.path == "/_ctl/next":
             self.plan.append(int(given["fail"]) if given["fail"].isdigit() else given["fail"])
             return Reply(200, {"plan": list(self.plan)})
-        events = self.events * int(given.get("times", "1"))
+        late, secrets = int(given.get("late", "0")), given["secret"].split(",")
+        events = [{**event, "created": event["created"] - late} for event in self.events] * int(given.get("times", "1"))
         random.shuffle(events)
         async with httpx.AsyncClient() as client:
-            sent = [await client.post(given["url"], **signed(event, given["secret"])) for event in events]
+            sent = [await client.post(given["url"], **signed(event, *secrets)) for event in events]
         return Reply(200, {"answers": [answer.status_code for answer in sent]})
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import ITINERARY, Api
+from src.settings import OFFLINE_SWITCHES
+from tests.conftest import ITINERARY, OPS_USER, Api
 from tests.fakes.stripe import FakeStripe, signed
 from tests.fakes.wire import Door, listening
-from tests.processes import ServerProcess, ended, server
-from tests.races import PATIENCE, killed, post
+from tests.postgres import settings
+from tests.processes import ServerProcess, exit_code, server, worker_turn
+from tests.races import PATIENCE, killed_waiting, post
 
 SECRET = "whsec_crash"
 CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
@@ -45,39 +51,56 @@ class World:
             "STRIPE_SECRET_KEY": "sk_test",
             "STRIPE_API_BASE": self.address,
             "STRIPE_WEBHOOK_SECRET": SECRET,
+            "OPS_REFUND_MODE": "live",
         }
+
+    @property
+    def switches(self) -> dict[str, str]:
+        return {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"}
+
+    def worker(self) -> BaseProcess:
+        """One that takes a turn."""
+        live = {"switches": self.switches, "stripe_secret_key": "sk_test", "stripe_api_base": self.address}
+        return worker_turn(settings(self.database, **live))
 
     def serving(self) -> AbstractContextManager[ServerProcess]:
         return server(self.database, self.folder, **self.live)
 
-    async def sweep(self) -> None:
-        """A minute and more goes by; then the worker takes one turn."""
+    async def let_time_pass(self) -> None:
+        """A minute and more goes by."""
         for table in ("payment.payments", "payment.refunds"):
             await self.admin.execute(f"update {table} set next_attempt_at = now() where next_attempt_at is not null")
         await self.admin.execute("update ops.idempotency_keys set locked_until = now() - interval '1 second'")
-        status, output = await ended("worker", "--once", DATABASE_URL=self.database, **self.live)
-        assert status == 0, output
 
-    async def die(self, running: ServerProcess, at: str, request: Awaitable[httpx.Response]) -> None:
-        """Send the request and kill the server at the point."""
+    async def sweep(self) -> None:
+        """Then the worker takes one turn."""
+        await self.let_time_pass()
+        assert await exit_code(self.worker()) == 0
+
+    async def die(self, dying: ServerProcess | BaseProcess, at: str) -> None:
+        """Kill the process, which has just been given something to do, at the point."""
         stripe = self.stripe
         self.door.shut = at == UNREACHED
         stripe.reached.clear()
         stripe.held = asyncio.Event()
-        asking = asyncio.ensure_future(request)
         await asyncio.wait_for((self.door.knocked if self.door.shut else stripe.reached).wait(), PATIENCE)
         if at == UNRECORDED:
             async with self.admin.transaction():
                 await self.admin.execute("select from payment.payments for update")
                 stripe.held.set()
-                await killed(running, self.admin, asking)
+                await killed_waiting(dying, self.admin)
         else:
-            running.kill()
-            with pytest.raises(httpx.TransportError):
-                await asking
+            dying.kill()
         self.door.opened.set()
         stripe.held.set()
         stripe.held, self.door.shut = None, False
+
+    async def die_answering(self, running: ServerProcess, at: str, request: Awaitable[httpx.Response]) -> None:
+        """Send the request and kill the server at the point."""
+        asking = asyncio.ensure_future(request)
+        await self.die(running, at)
+        with pytest.raises(httpx.TransportError):
+            await asking
 
     async def facts(self) -> list[str]:
         return [row["entry_type"] for row in await self.admin.fetch("select entry_type from fin.ledger order by seq")]
@@ -116,7 +139,7 @@ def quick(point: str) -> Callable[[Any], Any]:
 async def test_a_server_that_dies_in_a_checkout_leaves_one_intent(world: World, at: str) -> None:
     stripe = world.stripe
     with world.serving() as running:
-        await world.die(running, at, post(running, "bff-checkout", Api.anonymous, **CHECKOUT))
+        await world.die_answering(running, at, post(running, "bff-checkout", Api.anonymous, **CHECKOUT))
     assert len(stripe.intents) == (at != UNREACHED)
     assert await world.admin.fetchval("select intent_id is null from payment.payments where status = 'processing'")
     with world.serving() as running:
@@ -133,26 +156,60 @@ async def test_a_server_that_dies_in_a_checkout_leaves_one_intent(world: World, 
     assert await world.admin.fetch("select * from fin.verify_ledger()") == []
 
 
+@pytest.mark.parametrize("function", ["payments-refund", pytest.param("ops-refund", marks=pytest.mark.heavy)])
 @quick(UNANSWERED)
-async def test_a_server_that_dies_in_a_refund_leaves_one_refund(world: World, at: str) -> None:
+async def test_a_server_that_dies_in_a_refund_leaves_one_refund(world: World, at: str, function: str) -> None:
     stripe = world.stripe
     with world.serving() as running:
         payment = (await post(running, "bff-checkout", Api.anonymous, **CHECKOUT)).json()
         stripe.confirm(payment["payment_intent"])
         await tell(running, stripe)
-        asked = {"payment_id": payment["payment_id"], "amount_cents": 5000}
-        headers = Api.service | {"idempotency-key": "refund-once"}
-        await world.die(running, at, post(running, "payments-refund", headers, **asked))
+        by_ops = function == "ops-refund"
+        asked = {"itinerary_id": ITINERARY} if by_ops else {"payment_id": payment["payment_id"]}
+        asked |= {"amount_cents": 5000, "reason": "guest_cancelled"}
+        headers = (Api.user(OPS_USER) if by_ops else Api.service) | {"idempotency-key": "refund-once"}
+        await world.die_answering(running, at, post(running, function, headers, **asked))
     assert len(stripe.refunds) == (at != UNREACHED)
     assert await world.sums() == (25000, 0, 5000)
     with world.serving() as running:
         await world.sweep()
         (refund,) = stripe.refunds.values()
         assert await world.sums() == (25000, 5000, 0)
-        again = (await post(running, "payments-refund", headers, **asked)).json()
+        again = (await post(running, function, headers, **asked)).json()
         assert (again["refund_id"], again["status"]) == (refund["metadata"]["refund_id"], "refunded")
         await tell(running, stripe)
     assert list(stripe.refunds) == [refund["id"]]
     assert await world.facts() == ["intent_created", "capture_succeeded", "refund_requested", "refund_succeeded"]
     assert await world.sums() == (25000, stripe.refunded(payment["payment_intent"]), 0)
     assert await world.admin.fetch("select * from fin.verify_ledger()") == []
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("at", POINTS)
+async def test_a_worker_that_dies_between_intent_and_outcome_leaves_one_of_each(world: World, at: str) -> None:
+    admin, stripe = world.admin, world.stripe
+    await admin.execute("select set_config('request.switches', $1, false)", json.dumps(world.switches))
+    payment = json.loads(await admin.fetchval("select start_checkout($1, 25000, 'USD', 'k')", ITINERARY))["payment_id"]
+
+    async def worker_dies() -> None:
+        await world.let_time_pass()
+        worker = world.worker()
+        await world.die(worker, at)
+        assert await exit_code(worker) == -signal.SIGKILL
+
+    await worker_dies()
+    assert len(stripe.intents) == (at != UNREACHED)
+    await world.sweep()
+    (intent,) = stripe.intents
+    assert await admin.fetchval("select intent_id from payment.payments") == intent
+    stripe.confirm(intent)
+    await admin.execute("select payment.capture(p) from payment.payments p")
+    await admin.execute("select request_refund($1, 5000)", UUID(payment))
+    await worker_dies()
+    assert len(stripe.refunds) == (at != UNREACHED)
+    assert await world.sums() == (25000, 0, 5000)
+    await world.sweep()
+    assert (len(stripe.intents), len(stripe.refunds)) == (1, 1)
+    assert await world.facts() == ["intent_created", "capture_succeeded", "refund_requested", "refund_succeeded"]
+    assert await world.sums() == (25000, stripe.refunded(intent), 0)
+    assert await admin.fetch("select * from fin.verify_ledger()") == []

@@ -21,7 +21,7 @@ from tests.escrows import met_escrows
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, settings
-from tests.processes import command, environment, worker_turn
+from tests.processes import command, environment, exit_code, worker_turn
 
 pytestmark = pytest.mark.heavy
 
@@ -96,16 +96,6 @@ async def world(database: str, admin: asyncpg.Connection) -> AsyncIterator[World
     provider = Provider()
     async with listening(provider) as address:
         yield World(database, admin, provider, address)
-
-
-async def exit_code(worker: BaseProcess) -> int:
-    """Once it has ended. Asked from this thread alone: starting a process asks about all others too, and an exit
-    status can be read only once, so a second thread may find none.
-    """
-    async with asyncio.timeout(PATIENCE):
-        while (code := worker.exitcode) is None:
-            await asyncio.sleep(0.01)
-    return code
 
 
 async def test_two_workers_and_payout_now_make_a_thousand_payouts_once_each(world: World, tmp_path: Path) -> None:

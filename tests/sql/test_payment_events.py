@@ -9,9 +9,11 @@ from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 
 from src.domain.context import Role
-from tests.conftest import as_role
+from tests.conftest import ITINERARY, as_role
+from tests.races import raced, rule_of
 
 APPLY = """
 select apply_payment_event(
@@ -82,6 +84,21 @@ async def test_an_unsigned_event_moves_no_live_payment(admin: asyncpg.Connection
     call = "select apply_payment_event('e', 'payment_intent.succeeded', '{}', false, null, 'pi_live', null, 'pi_live')"
     assert json.loads(await admin.fetchval(call))["result"] == "deferred"
     assert (await state(admin, owner))["status"] == "processing"
+
+
+@pytest.mark.parametrize(("cents", "rule"), [(25000, None), (25001, "payment_key_reused")])
+async def test_two_who_make_the_payment_of_one_key_at_once_get_one(
+    database: str, admin: asyncpg.Connection, cents: int, rule: str | None
+) -> None:
+    start = "select start_checkout($1, $2, 'USD', 'one-key') ->> 'payment_id'"
+    async with as_role(database, Role.SERVICE) as first, as_role(database, Role.SERVICE) as second:
+        outcome = await raced(
+            first, first.fetchval(start, ITINERARY, 25000), second, second.fetchval(start, ITINERARY, cents)
+        )
+    assert (rule_of(outcome) if rule else None) == rule
+    (made,) = await admin.fetch("select id::text, amount_cents from payment.payments")
+    assert tuple(made) == (made["id"] if rule else outcome, 25000)
+    assert await admin.fetchval("select count(*) from audit.events where what = 'payment.created'") == 1
 
 
 async def test_32_refunds_at_once_never_exceed_the_capture(database: str, admin: asyncpg.Connection) -> None:
