@@ -91,6 +91,7 @@ def facts(running: Stack, service: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.ledger")
+    parser.add_argument("names", nargs="*", help="only rates whose name holds one of these")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=5, help="length of one measurement")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the big ledger")
@@ -101,7 +102,8 @@ def main() -> None:
         lines = [f"The ledgers held {facts(running, 'main')} and {facts(running, 'small')} rows at the start,"]
         measured = measure(running, [growth(tens, small_tens)], asked.rounds, asked.seconds)
         lines.append(f"{facts(running, 'main')} and {facts(running, 'small')} after the first case,")
-        measured += measure(running, rates(tens), asked.rounds, asked.seconds)
+        chosen = [case for case in rates(tens) if not asked.names or any(name in case.name for name in asked.names)]
+        measured += measure(running, chosen, asked.rounds, asked.seconds)
         wrong = running.execute("select count(*) from fin.verify_ledger()")
         lines.append(f"{facts(running, 'main')} at the end; fin.verify_ledger() finds {wrong} wrong in them.")
         # It has grown: the next run makes it again.

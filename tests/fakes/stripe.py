@@ -1,6 +1,8 @@
 """Stripe as it behaves, in one process: idempotency, ceilings, events, lost answers. By hand:
 
 python -m tests.fakes.stripe 8420
+STRIPE_MOCK_MODE=0 STRIPE_SECRET_KEY=sk_test STRIPE_WEBHOOK_SECRET=whsec_1 STRIPE_API_BASE=http://127.0.0.1:8420 \\
+  make run
 curl -d fail=503 127.0.0.1:8420/_ctl/next        # the next call fails (hang_up: works, then the answer is lost)
 curl -d payment_method=pm_card_visa -u sk_test: 127.0.0.1:8420/v1/payment_intents/<id>/confirm
 curl -d url=http://127.0.0.1:8000/functions/v1/stripe-webhook -d secret=whsec_1 127.0.0.1:8420/_ctl/deliver
@@ -19,6 +21,7 @@ import random
 import re
 import sys
 import time
+from base64 import b64decode
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,7 +87,7 @@ class FakeStripe:
 
     async def _answered(self, request: Request) -> Reply:
         self.calls.append((request.method, request.path))
-        if not request.headers.get("authorization", "").removeprefix("Bearer ").startswith("sk_"):
+        if not secret_key(request.headers.get("authorization", "")).startswith("sk_"):
             return Reply(401, {"error": {"type": "invalid_request_error", "message": "No API key"}})
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         asked = (request.path, request.body.decode())
@@ -300,6 +303,12 @@ def signed(event: Json, *secrets: str, at: float | None = None) -> Json:
     made = [hmac.new(s.encode(), moment.encode() + b"." + body, hashlib.sha256).hexdigest() for s in secrets]
     signature = ",".join([f"t={moment}", *(f"v1={one}" for one in made)])
     return {"content": body, "headers": {"stripe-signature": signature, "content-type": "application/json"}}
+
+
+def secret_key(authorization: str) -> str:
+    """The SDK sends it as a bearer, curl -u as a user without a password."""
+    kind, _, given = authorization.partition(" ")
+    return b64decode(given).decode().partition(":")[0] if kind == "Basic" else given
 
 
 def unflattened(body: bytes) -> Json:

@@ -1,4 +1,4 @@
-"""The fake WhatsApp as docs/develop.md starts it, and a server with the settings that it prints."""
+"""The fakes run by hand with a server beside them: WhatsApp as docs/develop.md starts it, Stripe as its head says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from tests.conftest import Api
+from tests.conftest import ITINERARY, Api
+from tests.fakes import stripe
 from tests.processes import ROOT, free_port, server
 
 PATIENCE = 30
@@ -24,17 +25,23 @@ COMMAND = re.compile(
 
 
 @contextmanager
+def first_line(*arguments: str) -> Iterator[str]:
+    """What a program of ours prints first; killed at the end."""
+    with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+@contextmanager
 def fake_whatsapp(port: int) -> Iterator[dict[str, str]]:
     """The settings that the fake prints, told of a service on the port."""
     found = COMMAND.search((ROOT / "docs" / "develop.md").read_text())
     assert found
-    arguments = [*shlex.split(found[1]), str(free_port()), f"http://127.0.0.1:{port}{found[2]}"]
-    with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            yield dict(setting.split("=", 1) for setting in process.stdout.readline().split())
-        finally:
-            process.kill()
+    with first_line(*shlex.split(found[1]), str(free_port()), f"http://127.0.0.1:{port}{found[2]}") as printed:
+        yield dict(setting.split("=", 1) for setting in printed.split())
 
 
 async def test_the_fake_whatsapp_runs_by_hand(database: str, admin: asyncpg.Connection, tmp_path: Path) -> None:
@@ -52,3 +59,22 @@ async def test_the_fake_whatsapp_runs_by_hand(database: str, admin: asyncpg.Conn
         while (seen := {row["ending"]: row["status"] for row in await admin.fetch(query)}) != ends:
             assert time.monotonic() < deadline, seen
     assert await admin.fetchval("select body from wa.messages where direction = 'in'") == "Murakoze 🙏"
+
+
+async def test_the_fake_stripe_runs_by_hand(database: str, admin: asyncpg.Connection, tmp_path: Path) -> None:
+    settings = dict(re.findall(r"(STRIPE_\w+)=(\S+)", stripe.__doc__ or ""))
+    with first_line("-m", "tests.fakes.stripe", str(free_port())) as base:
+        live = {**settings, "STRIPE_API_BASE": base}
+        with server(database, tmp_path, **live) as running:
+            async with httpx.AsyncClient(base_url=running.address, headers=Api.service, timeout=PATIENCE) as client:
+                asked = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+                payment = (await client.post("/functions/v1/bff-checkout", json=asked)).json()
+                confirmed = f"{base}/v1/payment_intents/{payment['payment_intent']}/confirm"
+                paid = {"payment_method": "pm_card_visa"}
+                (await client.post(confirmed, data=paid, auth=(live["STRIPE_SECRET_KEY"], ""))).raise_for_status()
+                told = {"url": f"{running.address}/functions/v1/stripe-webhook", "times": "2", "late": "7200"}
+                told["secret"] = f"whsec_next,{live['STRIPE_WEBHOOK_SECRET']}"
+                answers = (await client.post(f"{base}/_ctl/deliver", data=told)).json()["answers"]
+    assert answers == [200, 200]
+    (row,) = await admin.fetch("select status, captured_cents from payment.payments")
+    assert tuple(row) == ("succeeded", 25000)
