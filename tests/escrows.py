@@ -15,7 +15,7 @@ begin
   for n in 1..{count} loop
     v_escrow := public.create_escrow(v_group, 500, now() + interval '1 day', p_min_members => 1) ->> 'escrow_id';
     v_payment := payment.locked((public.contribute(v_escrow, 500, p_member_id => v_member) ->> 'payment_id')::uuid);
-    v_payment := payment.set_intent(v_payment, 'pi_' || n);
+    v_payment := payment.set_intent(v_payment, 'pi_' || v_payment.id);
     if {captured} then
       perform payment.capture(v_payment);
     end if;

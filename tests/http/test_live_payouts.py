@@ -171,7 +171,10 @@ async def test_who_answers_after_the_lease_changes_nothing(live: Live) -> None:
 
 async def test_a_disputed_contribution_holds_the_payout_back(live: Live) -> None:
     await met_escrows(live.admin, 1)
-    dispute = "select apply_payment_event($1, $2, '{}', true, now(), 'du_1', null, 'pi_1', null, 500, 'usd', $3)"
+    dispute = (
+        "select apply_payment_event($1, $2, '{}', true, now(), 'du_1', null, intent_id, null, 500, 'usd', $3)"
+        " from payment.payments"
+    )
     await live.admin.execute(dispute, "evt_1", "charge.dispute.created", "needs_response")
     assert (await live.sweep())["processed"] == []
     await live.admin.execute(dispute, "evt_2", "charge.dispute.closed", "won")
