@@ -46,7 +46,8 @@ class ReadWriter:
         """The SELECT of a level; `embed` is how it hangs on its parent."""
         fields = [self._output(level, output) for output in level.outputs]
         if not level.outputs and not level.embeds:
-            fields = [sql.column(level.qualifier, "*")]
+            # An empty embed joins rows and shows none of their columns, so it needs no right to read them.
+            fields = [sql.column(level.qualifier, "*") if embed is None else sql.number(1)]
         if embed is not None:
             fields += [sql.alias(self._ordered_by(level, order), label) for order, label in embed.hidden]
         fields += [field for child in level.embeds for field in self._embedded(child)]
