@@ -70,19 +70,24 @@ comment on function public.search_places(text, int) is
 'Any caller: the best places for what was typed, else (found false) the most popular ones (API.md section 9).';
 
 create or replace function public.locate_place(p_name text) returns json
-language sql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog
 as $$
-  select coalesce((
+declare
+  -- Once, not for every term that it is compared with.
+  v_name text := catalog.fold(p_name);
+begin
+  return coalesce((
     select json_build_object(
       'slug', p.slug, 'entity_type', p.entity_type, 'entity_id', p.entity_id, 'title', p.title, 'metadata', p.metadata
     )
     from catalog.terms t
     join catalog.postings o on o.term_id = t.id and o.kind in (0, 1)
     join catalog.search_index p on p.id = o.place_id
-    where t.term = catalog.fold(p_name) and p.metadata ? 'latitude'
+    where t.term = v_name and p.metadata ? 'latitude'
     order by o.kind, o.popularity desc, p.slug
     limit 1
-  ), 'null')
+  ), 'null');
+end;
 $$;
 comment on function public.locate_place(text) is
 'Any caller: the place of this very name or keyword, null when there is none or nobody knows where it lies.';
