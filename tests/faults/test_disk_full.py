@@ -1,0 +1,85 @@
+"""The disk with the database and the files is full: 503 with Retry-After, and all is done once when there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from tests import postgres
+from tests.conftest import Api
+from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
+from tests.processes import server
+from tests.races import PATIENCE
+
+pytestmark = pytest.mark.heavy
+
+FILE = "/storage/v1/object/travellers/scan-{}.bin"
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A small disk of its own."""
+    with tempfile.TemporaryDirectory(prefix="ecotrips-test-") as folder:
+        options = ["-t", "tmpfs", "-o", "size=512m"]
+        mounted = subprocess.run(["/bin/mount", *options, "none", folder], capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"*** nothing was tested of a full disk, because none can be mounted: {mounted.stderr.strip()}")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["/bin/umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves no room at all."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while file.write(b"\0" * size):
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
+async def test_a_full_disk_refuses_and_loses_nothing(disk: Path, tmp_path: Path) -> None:
+    count = 100
+    embedded = EmbeddedPostgres(disk, binaries(os.environ.get("POSTGRES_BIN")))
+    embedded.start()
+    try:
+        dsn = embedded.url(postgres.make_template(postgres.Server(embedded.url("postgres"))))
+        with server(dsn, tmp_path, DATA_DIR=str(disk / "files")) as running:
+            async with client(running.address) as http:
+                stored = await http.put(FILE.format(1), content=b"\1" * 5000, headers=Api.service)
+                assert stored.status_code == 200
+                ballast = fill(disk)
+                # What room the database has within its own files is used up first.
+                seen, number = set[int](), 0
+                async with asyncio.timeout(PATIENCE):
+                    while 503 not in seen:
+                        seen.add(await checkout(http, number % count))
+                        number += 1
+                assert seen <= DOCUMENTED
+                refused = await http.put(FILE.format(2), content=b"\2" * 100_000, headers=Api.service)
+                assert refused.status_code == 503
+                assert await is_alive(running.address)
+                ballast.unlink()
+                # PostgreSQL gives up when it cannot even write its log; whoever runs it starts it again.
+                if embedded.running_pid() is None:
+                    embedded.start()
+                await until_done(http, range(count), DOCUMENTED)
+                again = await http.put(FILE.format(2), content=b"\2" * 100_000, headers=Api.service)
+                assert again.status_code == 200
+                first = await http.get(FILE.format(1), headers=Api.service)
+                assert first.content == b"\1" * 5000
+        await require_sound(dsn, count)
+    finally:
+        embedded.stop()
