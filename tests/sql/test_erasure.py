@@ -87,6 +87,20 @@ async def test_execution_leaves_nothing_of_the_person_and_all_of_the_others(admi
     assert left <= {"fin.invoices"}
 
 
+async def test_a_groups_name_goes_with_its_owner_and_stays_when_a_member_goes(admin: asyncpg.Connection) -> None:
+    owner, member = await make_person(admin), await make_person(admin)
+    name = (
+        'select g.name, g.id from "group".groups g join "group".members m on m.owned_group_id = g.id where user_id = $1'
+    )
+    before, group = await admin.fetchrow(name, UUID(owner.user_id)) or (None, None)
+    await admin.execute("select join_group($1, $2)", group, UUID(member.user_id))
+    names = []
+    for person in (member, owner):
+        await executed(admin, await approved(admin, person))
+        names.append(await admin.fetchval('select name from "group".groups where id = $1', group))
+    assert names == [before, "[erased]"]
+
+
 async def test_a_payment_into_other_peoples_trip_is_of_who_paid(admin: asyncpg.Connection) -> None:
     payer, owner = await make_person(admin), await make_person(admin)
     paid = await admin.fetchval(
