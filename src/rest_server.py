@@ -137,13 +137,16 @@ class Standalone:
     def figures(self) -> dict[str, float]:
         """What /metrics of the administration port shows, by PostgREST's names."""
         return {
-            "pgrst_schema_cache_loads_total": self.keeper.loads,
-            "pgrst_schema_cache_load_failures_total": self.keeper.failures,
+            'pgrst_schema_cache_loads_total{status="SUCCESS"}': self.keeper.loads,
+            'pgrst_schema_cache_loads_total{status="FAIL"}': self.keeper.failures,
+            "pgrst_schema_cache_query_time_seconds": self.keeper.seconds,
             "pgrst_db_pool_max": self.settings.db_pool,
             "pgrst_db_pool_available": self.settings.db_pool - self._pool.busy,
             "pgrst_db_pool_waiting": self._pool.waiting,
+            "pgrst_db_pool_timeouts_total": self._pool.timeouts,
             "pgrst_jwt_cache_requests_total": self.identities.lookups,
             "pgrst_jwt_cache_hits_total": self.identities.hits,
+            "pgrst_jwt_cache_evictions_total": self.identities.evictions,
         }
 
 

@@ -85,6 +85,7 @@ async def test_who_waits_too_long_is_told_so(database: str) -> None:
     async with pool.acquire():
         with pytest.raises(Unavailable, match="busy"):
             await use(pool)
+    assert pool.timeouts == 1
     assert await use(pool)
     await pool.close()
 

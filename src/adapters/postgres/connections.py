@@ -32,6 +32,8 @@ class Connections:
         self._free: list[asyncpg.Connection] = []
         self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
         self._closing = False
+        # How many callers waited in vain, for metrics.
+        self.timeouts = 0
         self._opened_at: WeakKeyDictionary[asyncpg.Connection, float] = WeakKeyDictionary()
         # In use, to be closed when given back.
         self._too_old: set[asyncpg.Connection] = set()
@@ -70,6 +72,9 @@ class Connections:
             # The hand-off may have happened in the same moment: pass the connection on instead of losing it.
             if handed.done() and not handed.cancelled() and handed.exception() is None:
                 self._pass_on(handed.result())
+            raise
+        except Unavailable:
+            self.timeouts += 1
             raise
         finally:
             end.cancel()

@@ -33,8 +33,7 @@ class Admin:
             case "ready":
                 return (200 if self.ready() else 503), b"text/plain", b""
             case "metrics":
-                lines = (f"{name} {value:g}\n" for name, value in self.figures().items())
-                return 200, b"text/plain; version=0.0.4", "".join(lines).encode()
+                return 200, b"text/plain; charset=utf-8", _exposition(self.figures())
             case "schema_cache":
                 return 200, b"application/json", self._schema()
             case _:
@@ -71,3 +70,16 @@ class Admin:
             ],
         }
         return json.dumps(shown, ensure_ascii=False).encode()
+
+
+def _exposition(figures: Figures) -> bytes:
+    """Prometheus's text format. What counts is called `…_total`."""
+    lines = []
+    families = set()
+    for name, value in figures.items():
+        family = name.partition("{")[0]
+        if family not in families:
+            families.add(family)
+            lines.append(f"# TYPE {family} {'counter' if family.endswith('_total') else 'gauge'}\n")
+        lines.append(f"{name} {value:g}\n")
+    return "".join(lines).encode()

@@ -99,6 +99,7 @@ class JwtIdentities:
     known: OrderedDict[bytes, dict[str, object]] = field(default_factory=OrderedDict)
     lookups: int = 0
     hits: int = 0
+    evictions: int = 0
 
     def __call__(self, headers: Mapping[bytes, bytes]) -> Identity:
         """The caller. Raises RestError PGRST300 to 303."""
@@ -130,6 +131,7 @@ class JwtIdentities:
             self.known[token] = claims
             if len(self.known) > self.remembered:
                 self.known.popitem(last=False)
+                self.evictions += 1
         return claims
 
     def _verified(self, token: bytes, keys: list[Key]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import asyncpg
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 class CatalogKeeper:
     """Reads the catalog through `connections` and hands it to everyone in `users`.
 
-    A failed reading keeps the old catalog. Readings asked for while one runs become one more after it.
+    A failed reading keeps the old catalog. Readings asked for while one runs become one more after it. `loads`,
+    `failures` and the `seconds` of the last reading are for metrics.
     """
 
     def __init__(self, connections: Connections, exposure: Exposure, *users: Callable[[Catalog], None]) -> None:
@@ -29,6 +31,7 @@ class CatalogKeeper:
         self._asked = 0
         self.loads = 0
         self.failures = 0
+        self.seconds = 0.0
 
     async def refresh(self) -> None:
         """Read the catalog now. Raises nothing; use `read` where a failure matters."""
@@ -46,7 +49,9 @@ class CatalogKeeper:
     async def read(self) -> Catalog:
         """Read and hand over. Raises what the connection raises."""
         async with self._connections.acquire() as connection:
+            began = time.perf_counter()
             catalog = await read_catalog(connection, self._exposure)
+            self.seconds = time.perf_counter() - began
         self.loads += 1
         for use in self._users:
             use(catalog)
