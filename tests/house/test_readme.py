@@ -33,6 +33,7 @@ def test_the_first_calls_work_as_they_stand(tmp_path: Path) -> None:
         run = ["bash", "-euc", check]
         subprocess.run(run, check=True, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
         assert demo.stop() == 0
+        assert "worker stopped: handled=" in demo.text()
     # In such a shell, too, it starts its own database again.
     again = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"), DATABASE_URL="postgresql:///gone")
     with command(tmp_path, "demo", ready="Try it in another terminal", env=again) as demo:
