@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("names", nargs="*", help="only cases whose name holds one of these")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=2, help="length of one measurement")
+    parser.add_argument("--seconds", type=float, default=1, help="length of one measurement")
     parser.add_argument("--rows", type=int, default=1_000_000, help="made-up itineraries in the database")
     asked = parser.parse_args()
     tool("wrk")

@@ -13,16 +13,19 @@ from bench.cases import BOOKINGS, SUPPLIER
 from bench.load import Sample, Wrk
 from bench.stack import Stack, stack
 
+ROWS = "/rest/v1/ops.v_bookings?supplier=eq.SUP-007&order=start_date,id&limit=20"
 SHARE = 0.7
 CONNECTIONS = 64
 SETTLED = 3  # minutes until memory counts
-# Of ten requests six are pages; the others carry a payment through its flow. `pause` is in ms.
+# Of ten requests three are pages and three reads of /rest/v1; the others carry a payment through its flow. The delay is
+# in ms.
 MIX = (
     flow.SCRIPT.replace("function request()", "function step_of_a_payment()")
     + """
 local pages = 0
 function request()
   pages = pages + 1
+  if pages %% 10 < 3 then return wrk.format('GET', '%s') end
   if pages %% 10 < 6 then return wrk.format('GET', '%s') end
   return step_of_a_payment()
 end
@@ -32,7 +35,7 @@ function delay() return %d end
 
 
 def mixed(running: Stack, pause: float) -> Wrk:
-    script = MIX % (BOOKINGS + SUPPLIER, round(pause))
+    script = MIX % (BOOKINGS + SUPPLIER, ROWS, round(pause))
     return Wrk("/", running.key("service_role"), CONNECTIONS, method="POST", body="{}", script=script)
 
 

@@ -41,7 +41,7 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
     found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
     switches = dict(settings.switches)
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=5)
+        connection = await asyncpg.connect(settings.direct_url, timeout=5)
     except (OSError, asyncpg.PostgresError) as error:
         found.append(Verdict("database", well=False, detail=f"does not answer: {type(error).__name__}"))
     else:

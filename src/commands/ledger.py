@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
 def verify() -> int:
     """0 when every chain, balance and sum holds; else 1 with a line for each fault."""
     with local.database(os.environ) as settings:
-        return asyncio.run(_verify(settings.database_url))
+        return asyncio.run(_verify(settings.direct_url))
 
 
 def compare(days: int) -> int:

@@ -58,7 +58,7 @@ def _verify(request_id: UUID) -> int:
 
 async def finds(settings: Settings, request_id: UUID) -> list[Find]:
     """What names the person in the database and in the stored files, as the database's administrator sees it."""
-    connection = await asyncpg.connect(settings.database_url)
+    connection = await asyncpg.connect(settings.direct_url)
     try:
         return [
             *await _in_columns(connection, request_id, settings.privacy_secret),

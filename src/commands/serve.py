@@ -82,7 +82,7 @@ def _worker() -> Iterator[None]:
 async def require_ready(settings: Settings) -> None:
     """Raises NotReadyError when the database does not answer, holds other SQL, or has a mock on in production."""
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=10)
+        connection = await asyncpg.connect(settings.direct_url, timeout=10)
     except (OSError, asyncpg.PostgresError) as error:
         message = f"the database does not answer: {error}"
         raise NotReadyError(message) from None

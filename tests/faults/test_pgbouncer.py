@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from src.composition import compose
 from src.domain.context import ANONYMOUS, Context
 from src.domain.errors import NotAllowed
-from tests.cluster import MEMORY, execute, server
+from tests import processes
+from tests.cluster import execute, server
 from tests.conftest import SERVICE_CONTEXT
+from tests.pgbouncer import pgbouncer
 from tests.postgres import Server, make_template, settings
-from tests.processes import free_port
-
-PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-CONFIGURATION = """
-[databases]
-* = host={host} port=5432 pool_size=2
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = trust
-auth_file = {folder}/users.txt
-pool_mode = transaction
-max_client_conn = 200
-"""
-USERS = ("web_anon", "web_authenticated", "web_service")
 
 
-@contextmanager
-def pgbouncer(host: Path) -> Iterator[int]:
-    """Its port; two server connections for each role."""
-    if not Path(PROGRAM).exists():
-        assert not os.environ.get("CI"), "pgbouncer is not installed"
-        pytest.skip("pgbouncer is not installed")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as name:
-        folder = Path(name)
-        (folder / "users.txt").write_text("".join(f'"{user}" ""\n' for user in USERS))
-        (folder / "pgbouncer.ini").write_text(CONFIGURATION.format(host=host, port=port, folder=folder))
-        unprivileged = ["-u", "nobody"] if os.getuid() == 0 else []
-        for reached in (folder, host):
-            reached.chmod(0o755)
-        with subprocess.Popen([PROGRAM, "-q", *unprivileged, folder / "pgbouncer.ini"]) as process:
-            try:
-                yield port
-            finally:
-                process.terminate()
-
-
-async def test_callers_share_two_connections_and_none_sees_anothers_settings() -> None:
+async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp_path: Path) -> None:
     with server() as primary:
         name = make_template(Server(primary.url("postgres")))
         with pgbouncer(primary.socket_folder) as port:
@@ -106,3 +66,8 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings() -
                         await asyncio.sleep(0.02)
             finally:
                 await composed.close()
+            # The pooler does not know the administrator: what a start looks at, it looks at directly.
+            pooled = {"DATABASE_DIRECT_URL": primary.url(name), "DATABASE_POOLER": "transaction"}
+            with processes.server(given.database_url, tmp_path, **pooled) as one:
+                async with httpx.AsyncClient() as client:
+                    assert (await client.get(f"{one.address}/readyz")).status_code == 200

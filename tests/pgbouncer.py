@@ -1,0 +1,52 @@
+"""A real PgBouncer in transaction mode."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import MEMORY
+from tests.processes import free_port
+
+PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+CONFIGURATION = """
+[databases]
+* = host={host} port=5432 pool_size={size}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users.txt
+pool_mode = transaction
+max_client_conn = 200
+"""
+USERS = ("web_anon", "web_authenticated", "web_service")
+
+
+@contextmanager
+def pgbouncer(host: Path, size: int = 2) -> Iterator[int]:
+    """Its port; `size` server connections for each role to the PostgreSQL whose socket is in `host`."""
+    if not Path(PROGRAM).exists():
+        assert not os.environ.get("CI"), "pgbouncer is not installed"
+        pytest.skip("pgbouncer is not installed")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as name:
+        folder = Path(name)
+        (folder / "users.txt").write_text("".join(f'"{user}" ""\n' for user in USERS))
+        (folder / "pgbouncer.ini").write_text(CONFIGURATION.format(host=host, size=size, port=port, folder=folder))
+        unprivileged = ["-u", "nobody"] if os.getuid() == 0 else []
+        for reached in (folder, host):
+            reached.chmod(0o755)
+        with subprocess.Popen([PROGRAM, "-q", *unprivileged, folder / "pgbouncer.ini"]) as process:
+            try:
+                yield port
+            finally:
+                process.terminate()
