@@ -203,7 +203,19 @@ NET = b'{"hotels":{"hotels":[{"code":1,"name":"x","currency":"EUR","rooms":[{"co
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", NET % b"null", NET % b'"NaN"', NET % b'"-1"', NET % b"{}", NET.replace(b"code", b"x")]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'{"error":"Over quota"}',
+        b'{"error":{"code":"SYSTEM_ERROR-1"},"hotels":{"total":0}}',
+        NET % b"null",
+        NET % b'"NaN"',
+        NET % b'"-1"',
+        NET % b"{}",
+        NET.replace(b"code", b"x"),
+    ],
 )
 async def test_an_answer_that_makes_no_sense_is_the_suppliers_failure(body: bytes) -> None:
     with pytest.raises(SupplierFailed):

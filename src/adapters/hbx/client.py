@@ -67,7 +67,10 @@ class HbxClient:
             raise TryAgain(message) from None
         if answer.status_code != httpx.codes.OK:
             raise failure(answer)
-        return _object(answer)
+        found = _object(answer)
+        if found.get("error"):
+            raise failure(answer)
+        return found
 
     async def close(self) -> None:
         if self._http is not None:
