@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from src.adapters.postgres import apply
 from src.composition import compose
 from src.logins import role_password
 from tests.cluster import execute, server
 from tests.conftest import SERVICE_CONTEXT
 from tests.postgres import settings
+
+pytestmark = pytest.mark.heavy
 
 
 async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_enough() -> None:
