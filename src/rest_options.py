@@ -6,6 +6,7 @@ import json
 import re
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from src.settings import SettingsError
@@ -88,8 +89,9 @@ class Options:
         value = self.text(name, "")
         if not value.startswith("@"):
             return value
+        path = Path(value[1:])
         try:
-            return Path(value[1:]).read_text().rstrip("\n")
+            return _content(path) if path.is_file() else _content_once(path)
         except OSError as error:
             message = f"{name}: {error}"
             raise SettingsError(message) from None
@@ -129,3 +131,11 @@ class Options:
         except (ValueError, KeyError):
             message = f"{name} must be {meaning}, not {value!r}"
             raise SettingsError(message) from None
+
+
+def _content(path: Path) -> str:
+    return path.read_text().rstrip("\n")
+
+
+# A pipe such as /dev/stdin gives its content only the first time that settings are read.
+_content_once = lru_cache(_content)

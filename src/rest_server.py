@@ -45,6 +45,7 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 LONGEST_PAUSE_SECONDS = 32
+CANNOT_READ = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 
 class Standalone:
@@ -88,7 +89,17 @@ class Standalone:
         await self._application(scope, receive, send)
 
     async def start(self) -> None:
-        """Read the schema, once; when that fails the reading goes on behind, and requests are answered with 503."""
+        """Read the schema, once; when that fails the reading goes on behind, and requests are answered with 503.
+
+        Raises SettingsError when the database refuses the role or its password: trying again would not help.
+        """
+        try:
+            async with self._pool.acquire():
+                pass
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise SettingsError(str(error)) from None
+        except CANNOT_READ:
+            pass
         await self.refresh()
         if self.settings.db_channel_enabled:
             await self._notifications.start()
@@ -104,7 +115,7 @@ class Standalone:
         """Read stored settings and the schema again; what fails leaves the old ones in place."""
         try:
             await self._refresh_settings()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, SettingsError) as error:
+        except (*CANNOT_READ, SettingsError) as error:
             log.error("the settings kept in the database cannot be read: %s", error)  # noqa: TRY400 - the error says all
         await self.keeper.refresh()
 

@@ -207,8 +207,15 @@ async def test_it_lives_through_a_lost_connection(served: Standalone, world_data
     served.wait(lambda: served.http.get("/later").status_code == 200)
 
 
-def test_a_wrong_setting_ends_it_with_its_name(world_database: str) -> None:
-    settings = {"PGRST_DB_URI": world_database, "PGRST_JWT_SECRET": "short"}
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"PGRST_JWT_SECRET": "short"}, "The JWT secret must be at least 32 characters long."),
+        ({"PGUSER": "no_such_role"}, 'role "no_such_role" does not exist'),
+    ],
+)
+def test_a_wrong_setting_ends_it_with_its_name(world_database: str, wrong: dict[str, str], told: str) -> None:
+    settings = {"PGRST_DB_URI": world_database.replace("//postgres@", "//", 1), **wrong}
     ended = subprocess.run(
         [sys.executable, "-m", "src.rest_server"],
         cwd=ROOT,
@@ -217,7 +224,7 @@ def test_a_wrong_setting_ends_it_with_its_name(world_database: str) -> None:
         check=False,
     )
     assert ended.returncode == 1
-    assert b"The JWT secret must be at least 32 characters long." in ended.stderr
+    assert told in ended.stderr.decode()
 
 
 def test_a_socket_that_a_killed_server_left_is_taken_over(world_database: str, tmp_path: Path) -> None:
