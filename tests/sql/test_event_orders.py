@@ -28,13 +28,16 @@ SETS: dict[str, tuple[Event, ...]] = {
     "a refund that fails late": (FAILED, PAID, MADE, DONE, BROKEN, OTHER),
     "refunds and a dispute won": (PAID, DONE, OTHER, CHARGE, OPENED, WON),
     "refunds and a dispute lost": (PAID, MADE, BROKEN, OPENED, LOST),
+    "a part taken and given back": (ACTION, FAILED, PAID, OTHER, CHARGE),
 }
+# What the provider took where it is not the whole amount.
+PARTS = {"a part taken and given back": 20000}
 
 WALK = """
 create function pg_temp.apply_event(e jsonb) returns text language sql as $$
   select apply_payment_event(
     e ->> 'id', e ->> 'type', '{}', true, to_timestamp((e ->> 'at')::int), e ->> 'object', (e ->> 'payment')::uuid,
-    e ->> 'intent', null, (e ->> 'cents')::bigint, 'usd', e ->> 'status'
+    e ->> 'intent', null, (e ->> 'cents')::bigint, 'usd', e ->> 'status', (e ->> 'captured')::bigint
   ) ->> 'result'
 $$;
 
@@ -103,6 +106,7 @@ async def test_every_order_of_the_same_events_ends_in_the_same_state(admin: asyn
                 "object": subject,
                 "cents": cents,
                 "status": status,
+                "captured": PARTS.get(name) if kind == "payment_intent.succeeded" else None,
                 "intent": "pi",
                 "payment": str(owner),
             }
@@ -115,5 +119,7 @@ async def test_every_order_of_the_same_events_ends_in_the_same_state(admin: asyn
     states = [json.loads(state) for state in found["states"]]
     assert [states[0]] == states
     assert states[0]["faults"] is None
+    if name in PARTS:
+        assert states[0]["payment"]["captured_cents"] == states[0]["payment"]["refunded_cents"] == PARTS[name]
     # The walk undid what it did.
     assert await admin.fetchval("select count(*) from payment.webhook_events") == 0
