@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,16 @@ def test_the_command_line_is_a_file_and_flags() -> None:
 def test_a_connection_may_be_given_as_words() -> None:
     found = rest_settings({"PGRST_DB_URI": r"host=/run/pg user=gate password='a b\'c' dbname=zoo"})
     assert found.db_uri == "postgresql://?host=%2Frun%2Fpg&user=gate&password=a%20b%27c&dbname=zoo"
+
+
+def test_a_pipe_is_read_once_and_a_file_each_time(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"postgresql://gate@h/zoo\n")
+    os.close(writing)
+    file = tmp_path / "secret"
+    given = {"PGRST_DB_URI": f"@/dev/fd/{reading}", "PGRST_JWT_SECRET": f"@{file}"}
+    for secret in ("one", "two"):
+        file.write_text(f"{secret}\n")
+        found = rest_settings(given)
+        assert (found.db_uri, found.jwt_secret) == ("postgresql://gate@h/zoo", secret)
+    os.close(reading)
