@@ -188,7 +188,7 @@ def _endpoints(composed: Composed) -> list[Endpoint]:
             composed.messages,
             composed.senders,
             switches,
-            composed.settings.wa_app_secret,
+            composed.settings.wa_app_secrets,
             composed.settings.wa_verify_token,
         ),
         *groups.endpoints(

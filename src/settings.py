@@ -51,7 +51,7 @@ class Settings:
     wa_phone_id: str = ""
     wa_graph_base: str = "https://graph.facebook.com"
     wa_graph_version: str = "v26.0"
-    wa_app_secret: str = field(default="", repr=False)
+    wa_app_secrets: tuple[str, ...] = field(default=(), repr=False)
     wa_verify_token: str = field(default="", repr=False)
     wa_link_template: str = ""
     jwt_jwks: str = field(default="", repr=False)
@@ -130,15 +130,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         wa_phone_id=environ.get("WA_PHONE_ID", ""),
         wa_graph_base=environ.get("WA_GRAPH_BASE") or "https://graph.facebook.com",
         wa_graph_version=environ.get("WA_GRAPH_VERSION") or "v26.0",
-        wa_app_secret=environ.get("WA_APP_SECRET", ""),
+        wa_app_secrets=_listed(environ, "WA_APP_SECRET"),  # two while one is being rotated
         wa_verify_token=environ.get("WA_VERIFY_TOKEN", ""),
         wa_link_template=environ.get("WA_LINK_TEMPLATE", ""),
         jwt_jwks=environ.get("JWT_JWKS", ""),
         stripe_secret_key=environ.get("STRIPE_SECRET_KEY", ""),
-        # Two while one is being rotated.
-        stripe_webhook_secrets=tuple(
-            filter(None, environ.get("STRIPE_WEBHOOK_SECRET", "").replace(" ", "").split(","))
-        ),
+        stripe_webhook_secrets=_listed(environ, "STRIPE_WEBHOOK_SECRET"),  # likewise
         stripe_payout_account=environ.get("STRIPE_PAYOUT_ACCOUNT", ""),
         stripe_api_base=environ.get("STRIPE_API_BASE", ""),
         privacy_hmac_secret=_secret(environ, "PRIVACY_HMAC_SECRET"),

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -80,8 +80,16 @@ class EventAnswer(msgspec.Struct, frozen=True):
     statuses: Annotated[int, Meta(description="New reports of our messages")]
 
 
+def _signature(secret: str, body: bytes) -> bytes:
+    return b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
+
+
 def endpoints(
-    messages: Messages, senders: Mapping[str, Sender], switches: Switches, app_secret: str, verify_token: str
+    messages: Messages,
+    senders: Mapping[str, Sender],
+    switches: Switches,
+    app_secrets: Sequence[str],
+    verify_token: str,
 ) -> list[Endpoint]:
     async def send(call: Call) -> Answer:
         """Send a WhatsApp message: a text, a link with a text, or an approved template.
@@ -106,10 +114,9 @@ def endpoints(
 
     async def _require_signature(call: Call) -> None:
         given = call.headers.get(b"x-hub-signature-256", b"")
-        expected = b"sha256=" + hmac.new(app_secret.encode(), call.body, hashlib.sha256).hexdigest().encode()
         # Without a secret nothing can be checked: then only the offline mode takes events.
-        if app_secret:
-            trusted = hmac.compare_digest(given, expected)
+        if app_secrets:
+            trusted = any(hmac.compare_digest(given, _signature(secret, call.body)) for secret in app_secrets)
         else:
             trusted = await switches.value("WA_OFFLINE") == "1"
         if not trusted:

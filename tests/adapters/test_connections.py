@@ -11,6 +11,8 @@ import pytest
 
 from src.adapters.postgres.connections import Connections
 from src.domain.errors import Unavailable
+from src.logins import login_dsn
+from tests.postgres import settings
 
 
 @pytest.fixture
@@ -24,6 +26,22 @@ async def use(pool: Connections, seconds: float = 0.0) -> int:
     async with pool.acquire() as connection:
         value = await connection.fetchval("select pg_sleep($1), pg_backend_pid()", seconds, column=1)
         return int(value)
+
+
+@pytest.mark.parametrize(
+    ("login", "limits"),
+    [
+        ("web_anon", ["8s", "4s", "15s"]),
+        ("web_authenticated", ["8s", "4s", "15s"]),
+        ("web_service", ["30s", "4s", "1min"]),
+    ],
+)
+async def test_each_role_runs_and_waits_no_longer_than_its_limits(database: str, login: str, limits: list[str]) -> None:
+    pool = Connections(login_dsn(settings(database), login), 1)
+    async with pool.acquire() as connection:
+        names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        assert [await connection.fetchval(f"show {name}") for name in names] == limits
+    await pool.close()
 
 
 async def test_it_opens_no_more_than_its_size(pool: Connections) -> None:

@@ -36,7 +36,7 @@ def live_settings(fake: FakeWhatsApp, address: str) -> dict[str, Any]:
         "wa_graph_base": address,
         "wa_phone_id": fake.phone_id,
         "wa_access_token": fake.token,
-        "wa_app_secret": fake.app_secret,
+        "wa_app_secrets": ("next-secret", fake.app_secret),
         "wa_verify_token": "verify",
         "wa_link_template": "link_notice",
     }
@@ -194,6 +194,13 @@ async def test_a_wrong_or_missing_signature_is_refused(
     for signature in (None, "", "sha256=", "sha256=" + "0" * 64, fake.signature(body + b" "), fake.signature(body)[7:]):
         assert (await events(live, body, signature)).status_code == 400
     assert await admin.fetchval("select count(*) from wa.messages") == 0
+
+
+async def test_both_secrets_sign_while_the_secret_is_changed(live: Api, fake: FakeWhatsApp) -> None:
+    for text, secret in (("before", fake.app_secret), ("after", "next-secret")):
+        fake.app_secret = secret
+        body = fake.inbound(NUMBER, text)
+        assert (await events(live, body, fake.signature(body))).status_code == 200
 
 
 async def test_live_without_a_secret_nothing_is_taken_in(database: str, fake: FakeWhatsApp) -> None:
