@@ -23,7 +23,7 @@ test-docker: $(VENV)/.dev ## Run the tests nearest to the SQL through testcontai
 	@$(BIN)/python -m tests.engine $(BIN)/python -m pytest -n 2 tests/contracts tests/sql/test_access.py tests/sql/test_ledger.py
 
 test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers; afterwards the books must be right
-	@$(BIN)/python -m pytest -m "heavy or not heavy" tests/faults
+	@$(BIN)/python -m pytest -n 2 -m "heavy or not heavy" tests/faults
 
 fuzz: $(VENV)/.dev ## Ten thousand requests made up from the OpenAPI document
 	@FUZZ_REQUESTS=100 $(BIN)/python -m pytest -s tests/http/test_generated_requests.py
