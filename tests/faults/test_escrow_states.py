@@ -285,13 +285,7 @@ async def _awaited(work: Awaitable[Any]) -> Any:
 
 
 def test_no_order_of_events_pays_twice_or_loses_a_cent(database: str) -> None:
-    options = settings(
-        max_examples=max(100, settings().max_examples),
-        stateful_step_count=25,
-        deadline=None,
-        database=None,
-        print_blob=True,
-    )
+    options = settings(stateful_step_count=25, deadline=None, database=None, print_blob=True)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
