@@ -17,6 +17,7 @@ from src.adapters.resilience.circuit import Circuit
 from src.adapters.resilience.retry import Retrying
 from src.domain.errors import CircuitOpen, CredentialsRefused, QuotaSpent, RateLimited, SupplierFailed
 from src.domain.inventory import HotelSearch, RateQuery
+from src.domain.resilience import CircuitState
 from src.domain.search import Place
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
 from tests.processes import free_port
@@ -99,6 +100,27 @@ async def test_a_spent_day_opens_the_circuit_without_another_call(
         assert (
             await admin.fetchval("select status from ops.exceptions where kind = 'circuit' and cause = 'hbx'") == "open"
         )
+
+
+class ReadBefore(PostgresCircuit):
+    """What it reads is what it once read, as for a reader that the outcome overtakes."""
+
+    then: CircuitState
+
+    async def read(self) -> CircuitState:
+        return self.then
+
+
+async def test_a_reader_that_an_outcome_overtakes_does_not_undo_it(database: str, fake: FakeHbx) -> None:
+    fake.behaviour = Behaviour("quota")
+    async with processes(database, fake, 1) as (one,):
+        store = ReadBefore(one.composed.database, "hbx")
+        store.then = await PostgresCircuit(one.composed.database, "hbx").read()
+        circuit = Circuit(HbxSupplier(one.client), store)
+        with pytest.raises(QuotaSpent):
+            await circuit.ask(SEARCH)
+        await circuit.refresh()
+        assert circuit.state == "open"
 
 
 async def test_retrying_the_circuits_exception_lets_the_next_call_probe(

@@ -42,7 +42,10 @@ class Circuit:
     async def refresh(self) -> None:
         """Hear of the circuit's state again."""
         with suppress(Unavailable):
-            self._hear(await self._store.read())
+            found = await self._store.read()
+            # What was read before the newest outcome was written says nothing new.
+            if found.version >= self._known.version:
+                self._hear(found)
 
     async def ask(self, question: Question) -> Reply:
         admitted = await self._admitted()
