@@ -117,7 +117,7 @@ def application() -> Front:
     """What a server process serves; it ends with the process that started it, even if that is killed."""
     orphans.stop_with(os.getppid())
     # Not to be found, so that httpx leaves out its command line: 4 MB, with the terminal's colours.
-    sys.modules["click"] = None  # type: ignore[assignment]
+    sys.modules["click"] = None  # type: ignore[assignment] # Python's own sign for it
     from src.app import create  # noqa: PLC0415 - only for who serves, not for who starts and watches it
 
     return create()

@@ -33,7 +33,11 @@ AHEAD, BACK, RIGHT = "+1h", "-1h", "+0"
 @pytest.fixture
 def clock(tmp_path: Path) -> Callable[[str], None]:
     """Sets how far the clock of the processes started with faked() is from the database's."""
-    return (tmp_path / "clock").write_text  # type: ignore[return-value]
+
+    def set_to(offset: str) -> None:
+        (tmp_path / "clock").write_text(offset)
+
+    return set_to
 
 
 def faked(folder: Path) -> Mapping[str, str]:
