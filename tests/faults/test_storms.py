@@ -52,8 +52,11 @@ async def checkout(http: httpx.AsyncClient, number: int) -> int:
     return answer.status_code
 
 
-async def until_done(http: httpx.AsyncClient, numbers: range, allowed: set[int]) -> Counter[int]:
-    """Every checkout repeated until it succeeds, as a client does; how often each status was seen."""
+async def until_done(http: httpx.AsyncClient, numbers: range) -> Counter[int]:
+    """Every checkout repeated until it succeeds, as a client does; how often each status was seen.
+
+    A connection may break: the server hangs up on who is so busy that its request comes ten seconds after it connected.
+    """
     seen: Counter[int] = Counter()
     left = set(numbers)
     async with asyncio.timeout(2 * PATIENCE):
@@ -61,7 +64,7 @@ async def until_done(http: httpx.AsyncClient, numbers: range, allowed: set[int])
             tried = sorted(left)
             statuses = await asyncio.gather(*(checkout(http, number) for number in tried))
             seen.update(statuses)
-            assert set(statuses) <= allowed, seen
+            assert set(statuses) <= {0, *DOCUMENTED}, seen
             left = {number for number, status in zip(tried, statuses, strict=True) if status != 200}
             if left:
                 await asyncio.sleep(0.3)
@@ -81,11 +84,11 @@ async def require_sound(dsn: str, payments: int) -> None:
 async def test_two_thousand_requests_at_once(database: str, admin: asyncpg.Connection, tmp_path: Path) -> None:
     with server(database, tmp_path) as running:
         async with client(running.address) as http:
-            storm = asyncio.create_task(until_done(http, range(2000), DOCUMENTED))
+            storm = asyncio.create_task(until_done(http, range(2000)))
             await asyncio.sleep(0.5)
             assert await is_alive(running.address)
             assert not storm.done(), "the storm was over before anybody asked"
-            await storm
+            assert (await storm)[0] < 200, "connections broke"
     await require_sound(database, 2000)
     assert await admin.fetchval("select count(*) from audit.events where what = 'payment.created'") == 2000
 
@@ -93,11 +96,11 @@ async def test_two_thousand_requests_at_once(database: str, admin: asyncpg.Conne
 async def test_a_database_that_restarts_under_load(pair: Cluster, tmp_path: Path) -> None:
     with server(pair.primary_dsn, tmp_path) as running:
         async with client(running.address) as http:
-            load = asyncio.create_task(until_done(http, range(600), DOCUMENTED))
+            load = asyncio.create_task(until_done(http, range(600)))
             await asyncio.sleep(0.3)
             await asyncio.to_thread(pair.primary.stop)
             pair.primary.start()
-            await load
+            assert (await load)[0] < 60, "connections broke"
     await require_sound(pair.primary_dsn, 600)
 
 
@@ -107,19 +110,19 @@ async def test_the_standby_takes_over_under_load(pair: Cluster, tmp_path: Path) 
     await execute(pair.primary.url("postgres"), "select pg_reload_conf()")
     with server(pair.writable_dsn, tmp_path) as running:
         async with client(running.address) as http:
-            load = asyncio.create_task(until_done(http, range(600), DOCUMENTED))
+            load = asyncio.create_task(until_done(http, range(600)))
             await asyncio.sleep(0.3)
             await asyncio.to_thread(pair.primary.stop)
             await execute(pair.standby.url("postgres"), "alter system set synchronous_standby_names = ''")
             await execute(pair.standby.url("postgres"), "select pg_promote()")
-            await load
+            assert (await load)[0] < 60, "connections broke"
     await require_sound(pair.standby_dsn, 600)
 
 
 async def test_a_server_that_is_killed_and_started_again(database: str, tmp_path: Path) -> None:
     port = free_port()
     async with client(f"http://127.0.0.1:{port}") as http:
-        load = asyncio.create_task(until_done(http, range(400), {0, *DOCUMENTED}))
+        load = asyncio.create_task(until_done(http, range(400)))
         for _ in range(3):
             with server(database, tmp_path, PORT=str(port)) as running:
                 await asyncio.sleep(0.4)
