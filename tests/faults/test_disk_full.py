@@ -75,7 +75,7 @@ async def test_a_full_disk_refuses_and_loses_nothing(disk: Path, tmp_path: Path)
                 # PostgreSQL gives up when it cannot even write its log; whoever runs it starts it again.
                 if embedded.running_pid() is None:
                     embedded.start()
-                await until_done(http, range(count))
+                assert not (await until_done(http, range(count)))[0], "connections broke"
                 again = await http.put(FILE.format(2), content=b"\2" * 100_000, headers=Api.service)
                 assert again.status_code == 200
                 first = await http.get(FILE.format(1), headers=Api.service)
