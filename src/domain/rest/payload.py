@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -13,6 +14,8 @@ from src.domain.rest.media import Kind, MediaType
 from src.domain.rest.query import pairs_of
 
 BLANKS = b" \t\r\n"
+# A field may be as long as the body, whose size is limited where it is received.
+csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,12 @@ def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payloa
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
         message = "Empty or invalid json"
         raise bad_body(message) from None
-    keys = _keys(content, "All object keys must match")
+    keys = _keys(content)
     is_object = isinstance(content, dict)
     return Payload(body if is_object or (isinstance(content, list) and content) else b"[]", keys, is_object)
 
 
-def _keys(content: object, message: str) -> frozenset[str]:
+def _keys(content: object) -> frozenset[str]:
     """The keys that every item has. Anything that holds no objects counts as an empty array."""
     if isinstance(content, dict):
         return frozenset(content)
@@ -71,17 +74,17 @@ def _keys(content: object, message: str) -> frozenset[str]:
     if not isinstance(first, dict) or any(
         not isinstance(item, dict) or item.keys() != first.keys() for item in content
     ):
+        message = "All object keys must match"
         raise bad_body(message)
     return frozenset(first)
 
 
 def _of_rows(rows: object) -> Payload:
-    keys = _keys(rows, "All lines must have same number of fields")
-    return Payload(json.dumps(rows, ensure_ascii=False).encode(), keys, isinstance(rows, dict))
+    return Payload(json.dumps(rows, ensure_ascii=False).encode(), _keys(rows), isinstance(rows, dict))
 
 
 def _csv_rows(text: str) -> list[dict[str, str | None]]:
-    lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=False) if line]
+    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
     if not lines:
         message = "Empty or invalid csv"
         raise bad_body(message)

@@ -32,7 +32,6 @@ class Kind(Enum):
     ROOT_INFO = "root info"
 
 
-MUTATIONS = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT, Kind.DELETE})
 RELATION_KINDS = {
     "GET": Kind.READ,
     "HEAD": Kind.READ,
@@ -142,7 +141,8 @@ class Job(NamedTuple):
 
 def route(configuration: Configuration, request: Request) -> Action:
     """The action a request asks for. Raises RestError for a path, method or schema that is not served."""
-    path = request.path.strip("/")
+    # A slash at the end begins one more part, which is empty: no relation has that name.
+    path = request.path.removeprefix("/")
     parts = path.split("/") if path else []
     method = request.method
     head, by_get = method == "HEAD", method in ("GET", "HEAD", "QUERY")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import pytest
@@ -104,6 +105,13 @@ def test_logic_trees_nest_and_keep_quoted_values_whole() -> None:
             "column 11",
             'unexpected \'x\' expecting digit, "->", "::", ".", "," or end of input',
         ),
+        (
+            parse_select,
+            "data->(x",
+            "column 7",
+            'unexpected "(" expecting "-", digit or any non reserved character different from: .,>()',
+        ),
+        (parse_select, "data->>--34", "column 9", 'unexpected "-" expecting digit'),
         (parse_order, "id.descc", "column 8", "unexpected 'c' expecting delimiter (.), \",\" or end of input"),
         (parse_order, "id.nullslasttt", "column 13", "unexpected 't' expecting \",\" or end of input"),
         (parse_operation, "eq().value", "column 4", 'unexpected ")" expecting operator (eq, gt, ...)'),
@@ -118,10 +126,8 @@ def test_failures_read_as_postgrests(parse: object, text: str, where: str, what:
 
 
 def test_nesting_has_an_end() -> None:
-    for text in ("a(" * 3000 + ")" * 3000, "a"):
-        if len(text) > 1:
-            with pytest.raises(Syntax):
-                parse_select(text)
+    with pytest.raises(Syntax):
+        parse_select("a(" * 3000 + ")" * 3000)
     with pytest.raises(RestError):
         parse_query(b"or=" + b"(and" * 3000)
 
@@ -143,9 +149,9 @@ def test_any_bytes_are_a_query_or_a_refusal(raw: bytes) -> None:
 @given(st.lists(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))))
 def test_lists_become_array_literals_that_hold_every_item(items: list[str]) -> None:
     literal = array_literal(items)
-    assert literal.count('"') - 2 * literal.count('\\"') >= 0
-    assert literal.startswith("{")
-    assert literal.endswith("}")
+    assert (literal[0], literal[-1]) == ("{", "}")
+    # Both languages quote and escape an item alike.
+    assert json.loads(f"[{literal[1:-1]}]", strict=False) == items
 
 
 def test_values_are_kept_apart_from_the_plan() -> None:

@@ -114,6 +114,20 @@ async def serving_world(dsn: str, **changes: object) -> AsyncIterator[World]:
         await pool.close()
 
 
+@pytest.fixture(scope="session")
+def zoo_database(server: postgres.Server, world_template: str) -> str:
+    """One clone for all tests that only read."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(server.create(world_template))).result()
+
+
+@pytest.fixture
+async def zoo(zoo_database: str) -> AsyncIterator[World]:
+    """The world as it is, for tests that only read."""
+    async with serving_world(zoo_database) as served:
+        yield served
+
+
 @pytest.fixture
 async def world_database(server: postgres.Server, world_template: str) -> AsyncIterator[str]:
     dsn = await server.create(world_template)
@@ -123,5 +137,6 @@ async def world_database(server: postgres.Server, world_template: str) -> AsyncI
 
 @pytest.fixture
 async def world(world_database: str) -> AsyncIterator[World]:
+    """A world of the test's own, to be changed."""
     async with serving_world(world_database) as served:
         yield served

@@ -31,8 +31,8 @@ GET: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("path", GET)
-async def test_get_calls_with_arguments_and_filters(world: World, path: str) -> None:
-    assert await world.rows(path) == GET[path]
+async def test_get_calls_with_arguments_and_filters(zoo: World, path: str) -> None:
+    assert await zoo.rows(path) == GET[path]
 
 
 POST: list[tuple[str, object, dict[str, str], Any]] = [
@@ -55,28 +55,28 @@ POST: list[tuple[str, object, dict[str, str], Any]] = [
 
 @pytest.mark.parametrize(("path", "body", "headers", "expected"), POST)
 async def test_post_calls_with_a_body(
-    world: World, path: str, body: object, headers: dict[str, str], expected: Any
+    zoo: World, path: str, body: object, headers: dict[str, str], expected: Any
 ) -> None:
-    answer = await world.request("POST", path, body, **headers)
+    answer = await zoo.request("POST", path, body, **headers)
     assert (answer.status_code, answer.json()) == (200, expected)
 
 
-async def test_void_is_204(world: World) -> None:
-    answer = await world.request("POST", "/rpc/nothing", {})
+async def test_void_is_204(zoo: World) -> None:
+    answer = await zoo.request("POST", "/rpc/nothing", {})
     assert (answer.status_code, answer.content) == (204, b"")
     assert "content-type" not in answer.headers
 
 
-async def test_calls_are_counted_and_paged(world: World) -> None:
-    answer = await world.get("/rpc/animals_in?house=1&limit=1&offset=1&order=id&select=id", prefer="count=exact")
+async def test_calls_are_counted_and_paged(zoo: World) -> None:
+    answer = await zoo.get("/rpc/animals_in?house=1&limit=1&offset=1&order=id&select=id", prefer="count=exact")
     assert (answer.status_code, answer.headers["content-range"]) == (206, "1-1/3")
-    ranged = await world.get("/rpc/numbers?upto=9", range="0-2", prefer="count=exact")
+    ranged = await zoo.get("/rpc/numbers?upto=9", range="0-2", prefer="count=exact")
     assert (ranged.json(), ranged.headers["content-range"]) == ([1, 2, 3], "0-2/9")
-    ignored = await world.request("POST", "/rpc/numbers", {"upto": 3}, range="0-0")
+    ignored = await zoo.request("POST", "/rpc/numbers", {"upto": 3}, range="0-0")
     assert ignored.headers["content-range"] == "0-2/*"
-    scalar = await world.get("/rpc/add?a=1&b=2", prefer="count=exact")
+    scalar = await zoo.get("/rpc/add?a=1&b=2", prefer="count=exact")
     assert scalar.headers["content-range"] == "0-0/1"
-    head = await world.request("HEAD", "/rpc/numbers?upto=3", prefer="count=exact")
+    head = await zoo.request("HEAD", "/rpc/numbers?upto=3", prefer="count=exact")
     assert (head.content, head.headers["content-range"]) == (b"", "0-2/3")
 
 
@@ -123,14 +123,14 @@ async def test_calls_are_counted_and_paged(world: World) -> None:
     ],
 )
 async def test_a_call_that_fits_no_function_is_explained(
-    world: World, method: str, path: str, body: object, expected: dict[str, object]
+    zoo: World, method: str, path: str, body: object, expected: dict[str, object]
 ) -> None:
-    answer = await world.request(method, path, body)
+    answer = await zoo.request(method, path, body)
     assert answer.json() == expected
 
 
-async def test_a_text_body_looks_for_a_text_parameter(world: World) -> None:
-    answer = await world.request("POST", "/rpc/add", "x", content_type="text/plain")
+async def test_a_text_body_looks_for_a_text_parameter(zoo: World) -> None:
+    answer = await zoo.request("POST", "/rpc/add", "x", content_type="text/plain")
     assert answer.json()["details"] == (
         "Searched for the function zoo.add with a single unnamed text parameter, "
         "but no matches were found in the schema cache."
@@ -138,8 +138,8 @@ async def test_a_text_body_looks_for_a_text_parameter(world: World) -> None:
     assert answer.json()["hint"] is None
 
 
-async def test_functions_see_the_request(world: World) -> None:
-    answer = await world.request("POST", "/rpc/who", {}, x_agent="me", cookie="a=b; crumb=choc", role="keeper")
+async def test_functions_see_the_request(zoo: World) -> None:
+    answer = await zoo.request("POST", "/rpc/who", {}, x_agent="me", cookie="a=b; crumb=choc", role="keeper")
     assert answer.json() == {
         "role": "keeper",
         "claims": {"role": "keeper"},
@@ -171,34 +171,34 @@ async def test_what_a_call_did_too_much_is_undone(world: World) -> None:
     assert one.json()["code"] == "PGRST128"
 
 
-async def test_a_function_may_answer_in_its_own_type(world: World) -> None:
-    page = await world.get("/rpc/page", accept="text/html")
+async def test_a_function_may_answer_in_its_own_type(zoo: World) -> None:
+    page = await zoo.get("/rpc/page", accept="text/html")
     assert (page.text, page.headers["content-type"]) == ("<p>zoo</p>", "text/html")
-    picture = await world.get("/rpc/picture", accept="image/png, */*")
+    picture = await zoo.get("/rpc/picture", accept="image/png, */*")
     assert (picture.content, picture.headers["content-type"]) == (b"\x89PNG", "image/png")
-    assert (await world.get("/rpc/page", accept="image/png")).status_code == 406
+    assert (await zoo.get("/rpc/page", accept="image/png")).status_code == 406
 
 
-async def test_a_function_may_choose_status_and_headers(world: World) -> None:
-    answer = await world.request("POST", "/rpc/with_headers", {"status": "202"})
+async def test_a_function_may_choose_status_and_headers(zoo: World) -> None:
+    answer = await zoo.request("POST", "/rpc/with_headers", {"status": "202"})
     assert (answer.status_code, answer.headers["x-zoo"], answer.headers["cache-control"]) == (202, "yes", "no-cache")
     for body, code in (
         ({"headers": "bad"}, "PGRST111"),
         ({"headers": '[{"a":1}]'}, "PGRST111"),
         ({"status": "x"}, "PGRST112"),
     ):
-        refused = await world.request("POST", "/rpc/with_headers", body)
+        refused = await zoo.request("POST", "/rpc/with_headers", body)
         assert (refused.status_code, refused.json()["code"]) == (500, code)
 
 
-async def test_raised_codes_become_answers(world: World) -> None:
-    teapot = await world.request("POST", "/rpc/teapot", {})
+async def test_raised_codes_become_answers(zoo: World) -> None:
+    teapot = await zoo.request("POST", "/rpc/teapot", {})
     assert teapot.status_code == 418
     assert teapot.json() == {"code": "PT418", "details": "short", "hint": "and stout", "message": "I am a teapot"}
-    own = await world.request("POST", "/rpc/own_answer", {})
+    own = await zoo.request("POST", "/rpc/own_answer", {})
     assert (own.status_code, own.headers["x-header"]) == (332, "str")
     assert own.json() == {"code": "123", "details": "DEF", "hint": "XYZ", "message": "ABC"}
-    broken = await world.request("POST", "/rpc/own_answer", {"broken": True})
+    broken = await zoo.request("POST", "/rpc/own_answer", {"broken": True})
     assert (broken.status_code, broken.json()["code"]) == (500, "PGRST121")
 
 
@@ -212,7 +212,7 @@ async def test_raised_codes_become_answers(world: World) -> None:
         ("syntax", "visitor", 400, "42601"),
     ],
 )
-async def test_failures_inside_keep_their_code(world: World, kind: str, role: str, status: int, code: str) -> None:
-    answer = await world.request("POST", "/rpc/fails", {"kind": kind}, role=role)
+async def test_failures_inside_keep_their_code(zoo: World, kind: str, role: str, status: int, code: str) -> None:
+    answer = await zoo.request("POST", "/rpc/fails", {"kind": kind}, role=role)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["proxy-status"] == f"PostgREST; error={code}"

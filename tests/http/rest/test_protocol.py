@@ -16,6 +16,9 @@ from tests.http.rest.conftest import World, serving_world
     [
         ("GET", "/a/b", 404, "PGRST125"),
         ("GET", "/rpc/a/b", 404, "PGRST125"),
+        ("GET", "/animals/", 404, "PGRST125"),
+        ("GET", "/rpc/add/", 404, "PGRST125"),
+        ("GET", "/rpc/", 404, "PGRST202"),
         ("GET", "/nowhere", 404, "PGRST205"),
         ("PATCH", "/rpc/add", 405, "PGRST101"),
         ("BREW", "/animals", 405, "PGRST117"),
@@ -28,8 +31,8 @@ from tests.http.rest.conftest import World, serving_world
         ("GET", "/events_2023", 404, "PGRST205"),
     ],
 )
-async def test_refusals_have_their_code(world: World, method: str, path: str, status: int, code: str) -> None:
-    answer = await world.request(method, path)
+async def test_refusals_have_their_code(zoo: World, method: str, path: str, status: int, code: str) -> None:
+    answer = await zoo.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.headers["content-length"] == str(len(answer.content))
@@ -68,15 +71,15 @@ async def test_refusals_have_their_code(world: World, method: str, path: str, st
         ),
     ],
 )
-async def test_what_does_not_parse_is_shown(world: World, path: str, message: str, details: str) -> None:
-    answer = await world.get(path)
+async def test_what_does_not_parse_is_shown(zoo: World, path: str, message: str, details: str) -> None:
+    answer = await zoo.get(path)
     assert answer.status_code == 400
     assert answer.json() == {"code": "PGRST100", "details": details, "hint": None, "message": message}
 
 
-async def test_hints_name_what_is_near(world: World) -> None:
-    assert (await world.get("/anmals")).json()["hint"] == "Perhaps you meant the table 'zoo.animals'"
-    column = (await world.get("/animals?select=nam")).json()
+async def test_hints_name_what_is_near(zoo: World) -> None:
+    assert (await zoo.get("/anmals")).json()["hint"] == "Perhaps you meant the table 'zoo.animals'"
+    column = (await zoo.get("/animals?select=nam")).json()
     assert column["hint"] == 'Perhaps you meant to reference the column "animals.name".'
     assert column["message"] == "column animals.nam does not exist"
 
@@ -96,18 +99,18 @@ async def test_unknown_names_never_reach_the_database(world: World, world_databa
         await admin.close()
 
 
-async def test_strict_handling_refuses_what_it_does_not_know(world: World) -> None:
-    strict = await world.get("/animals", prefer="handling=strict, foo=bar, count=exact")
+async def test_strict_handling_refuses_what_it_does_not_know(zoo: World) -> None:
+    strict = await zoo.get("/animals", prefer="handling=strict, foo=bar, count=exact")
     assert (strict.status_code, strict.json()["details"]) == (400, "Invalid preferences: foo=bar")
-    lenient = await world.get("/animals?limit=1", prefer="foo=bar, handling=lenient")
+    lenient = await zoo.get("/animals?limit=1", prefer="foo=bar, handling=lenient")
     assert lenient.headers["preference-applied"] == "handling=lenient"
 
 
-async def test_a_timezone_is_kept_for_the_request(world: World) -> None:
-    answer = await world.get("/animals?select=born&id=eq.1", prefer="timezone=America/Lima")
+async def test_a_timezone_is_kept_for_the_request(zoo: World) -> None:
+    answer = await zoo.get("/animals?select=born&id=eq.1", prefer="timezone=America/Lima")
     assert answer.json() == [{"born": "2000-05-01T05:00:00-05:00"}]
     assert answer.headers["preference-applied"] == "timezone=America/Lima"
-    assert (await world.get("/animals", prefer="timezone=Nowhere/Else")).json()["code"] == "22023"
+    assert (await zoo.get("/animals", prefer="timezone=Nowhere/Else")).json()["code"] == "22023"
 
 
 async def test_a_profile_chooses_the_schema(world_database: str) -> None:
@@ -138,8 +141,8 @@ async def test_a_profile_chooses_the_schema(world_database: str) -> None:
         ("/", "OPTIONS,GET,HEAD"),
     ],
 )
-async def test_options_say_what_can_be_done(world: World, path: str, allow: str) -> None:
-    answer = await world.request("OPTIONS", path)
+async def test_options_say_what_can_be_done(zoo: World, path: str, allow: str) -> None:
+    answer = await zoo.request("OPTIONS", path)
     assert (answer.status_code, answer.headers["allow"], answer.content) == (200, allow, b"")
 
 
@@ -168,8 +171,8 @@ async def test_the_root_describes_what_the_caller_may_use(world: World, world_da
         assert (await none.get("/")).json()["code"] == "PGRST126"
 
 
-async def test_the_root_speaks_openapi_3_1_too(world: World) -> None:
-    answer = await world.get("/", accept="application/vnd.oai.openapi+json")
+async def test_the_root_speaks_openapi_3_1_too(zoo: World) -> None:
+    answer = await zoo.get("/", accept="application/vnd.oai.openapi+json")
     assert answer.headers["content-type"] == "application/vnd.oai.openapi+json;version=3.1"
     document = answer.json()
     assert document["openapi"] == "3.1.0"

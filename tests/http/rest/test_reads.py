@@ -53,8 +53,8 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("query", FILTERS)
-async def test_a_filter_finds_its_rows(world: World, query: str) -> None:
-    rows = await world.rows(f"/animals?select=id&order=id&{query}")
+async def test_a_filter_finds_its_rows(zoo: World, query: str) -> None:
+    rows = await zoo.rows(f"/animals?select=id&order=id&{query}")
     assert [row["id"] for row in rows] == FILTERS[query]
 
 
@@ -83,8 +83,8 @@ HOUSES = {
 
 
 @pytest.mark.parametrize("query", HOUSES)
-async def test_arrays_ranges_and_json_are_compared_as_what_they_are(world: World, query: str) -> None:
-    rows = await world.rows(f"/houses?select=id&order=id&{query}")
+async def test_arrays_ranges_and_json_are_compared_as_what_they_are(zoo: World, query: str) -> None:
+    rows = await zoo.rows(f"/houses?select=id&order=id&{query}")
     assert [row["id"] for row in rows] == HOUSES[query]
 
 
@@ -125,8 +125,8 @@ SHAPES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("path", SHAPES)
-async def test_select_shapes_the_rows(world: World, path: str) -> None:
-    assert await world.rows(path) == SHAPES[path]
+async def test_select_shapes_the_rows(zoo: World, path: str) -> None:
+    assert await zoo.rows(path) == SHAPES[path]
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ async def test_select_shapes_the_rows(world: World, path: str) -> None:
         ("loud_name.desc,id", [4, 5, 6, 1, 2, 3]),
     ],
 )
-async def test_order_says_where_nulls_go(world: World, order: str, expected: list[int]) -> None:
-    assert [row["id"] for row in await world.rows(f"/animals?select=id&order={order}")] == expected
+async def test_order_says_where_nulls_go(zoo: World, order: str, expected: list[int]) -> None:
+    assert [row["id"] for row in await zoo.rows(f"/animals?select=id&order={order}")] == expected
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ async def test_order_says_where_nulls_go(world: World, order: str, expected: lis
     ],
 )
 async def test_pages_say_what_they_hold(
-    world: World, path: str, headers: dict[str, str], status: int, content_range: str
+    zoo: World, path: str, headers: dict[str, str], status: int, content_range: str
 ) -> None:
-    answer = await world.get(path, **headers)
+    answer = await zoo.get(path, **headers)
     assert (answer.status_code, answer.headers["content-range"]) == (status, content_range)
 
 
@@ -184,8 +184,8 @@ async def test_pages_say_what_they_hold(
         ("/animals?offset=9", {"prefer": "count=exact"}, "An offset of 9 was requested, but there are only 6 rows."),
     ],
 )
-async def test_impossible_ranges_are_416(world: World, path: str, headers: dict[str, str], details: str) -> None:
-    answer = await world.get(path, **headers)
+async def test_impossible_ranges_are_416(zoo: World, path: str, headers: dict[str, str], details: str) -> None:
+    answer = await zoo.get(path, **headers)
     assert answer.status_code == 416
     assert answer.json() == {
         "code": "PGRST103",
@@ -195,99 +195,99 @@ async def test_impossible_ranges_are_416(world: World, path: str, headers: dict[
     }
 
 
-async def test_a_planned_count_is_the_planners(world: World) -> None:
-    answer = await world.get("/animals?select=id", prefer="count=planned")
+async def test_a_planned_count_is_the_planners(zoo: World) -> None:
+    answer = await zoo.get("/animals?select=id", prefer="count=planned")
     total = int(answer.headers["content-range"].split("/")[1])
     assert total > 0
     assert answer.headers["preference-applied"] == "count=planned"
 
 
-async def test_the_largest_page_is_capped_at_every_level(world_database: str) -> None:
-    async with serving_world(world_database, max_rows=2) as world:
-        answer = await world.get("/houses?select=id,animals(id)&order=id", prefer="count=exact")
+async def test_the_largest_page_is_capped_at_every_level(zoo_database: str) -> None:
+    async with serving_world(zoo_database, max_rows=2) as zoo:
+        answer = await zoo.get("/houses?select=id,animals(id)&order=id", prefer="count=exact")
         assert answer.status_code == 206
         assert answer.headers["content-range"] == "0-1/4"
         assert [len(row["animals"]) for row in answer.json()] == [2, 1]
-        estimated = await world.get("/animals?select=id", prefer="count=estimated")
+        estimated = await zoo.get("/animals?select=id", prefer="count=estimated")
         assert int(estimated.headers["content-range"].split("/")[1]) >= 3
-        assert len(await world.rows("/animals?select=id&limit=1")) == 1
-        assert len(await world.rows("/rpc/numbers?upto=9")) == 2
+        assert len(await zoo.rows("/animals?select=id&limit=1")) == 1
+        assert len(await zoo.rows("/rpc/numbers?upto=9")) == 2
 
 
-async def test_csv_has_the_rows_as_postgres_writes_them(world: World) -> None:
-    answer = await world.get("/countries?select=id,name,select&order=id", accept="text/csv")
+async def test_csv_has_the_rows_as_postgres_writes_them(zoo: World) -> None:
+    answer = await zoo.get("/countries?select=id,name,select&order=id", accept="text/csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.text == 'id,name,select\n1,Rwanda,"x,y"\n2,Kenya,\n3,Chad,"a""b\\\\c"'
 
 
-async def test_one_row_may_be_asked_for_alone(world: World) -> None:
+async def test_one_row_may_be_asked_for_alone(zoo: World) -> None:
     single = "application/vnd.pgrst.object+json"
-    answer = await world.get("/animals?select=id,notes&id=eq.3", accept=single)
+    answer = await zoo.get("/animals?select=id,notes&id=eq.3", accept=single)
     assert answer.json() == {"id": 3, "notes": None}
     assert answer.headers["content-type"] == f"{single}; charset=utf-8"
-    stripped = await world.get("/animals?select=id,notes&id=eq.3", accept=f"{single};nulls=stripped")
+    stripped = await zoo.get("/animals?select=id,notes&id=eq.3", accept=f"{single};nulls=stripped")
     assert stripped.json() == {"id": 3}
-    many = await world.get("/animals?select=id", accept=single)
+    many = await zoo.get("/animals?select=id", accept=single)
     assert many.status_code == 406
     assert many.json()["details"] == "The result contains 6 rows"
-    none = await world.get("/animals?id=eq.99", accept=single)
+    none = await zoo.get("/animals?id=eq.99", accept=single)
     assert none.json()["code"] == "PGRST116"
 
 
-async def test_nulls_are_stripped_from_arrays(world: World) -> None:
-    answer = await world.get(
+async def test_nulls_are_stripped_from_arrays(zoo: World) -> None:
+    answer = await zoo.get(
         "/animals?select=id,weight&id=eq.6", accept="application/vnd.pgrst.array+json;nulls=stripped"
     )
     assert answer.json() == [{"id": 6}]
 
 
-async def test_a_relation_may_have_its_own_media_type(world: World) -> None:
-    answer = await world.get("/animals?id=lt.3", accept="text/x-lines")
+async def test_a_relation_may_have_its_own_media_type(zoo: World) -> None:
+    answer = await zoo.get("/animals?id=lt.3", accept="text/x-lines")
     assert (answer.text, answer.headers["content-type"]) == ("Koko\nKiki\n", "text/x-lines")
-    assert (await world.get("/animals?select=id", accept="text/x-lines")).status_code == 406
+    assert (await zoo.get("/animals?select=id", accept="text/x-lines")).status_code == 406
 
 
-async def test_types_nobody_makes_are_406(world: World) -> None:
-    answer = await world.get("/animals", accept="image/jpeg, application/openapi+json")
+async def test_types_nobody_makes_are_406(zoo: World) -> None:
+    answer = await zoo.get("/animals", accept="image/jpeg, application/openapi+json")
     assert answer.status_code == 406
     assert answer.json()["message"] == ("None of these media types are available: image/jpeg, application/openapi+json")
 
 
-async def test_plans_are_shown_where_they_are_switched_on(world: World, world_database: str) -> None:
+async def test_plans_are_shown_where_they_are_switched_on(zoo: World, zoo_database: str) -> None:
     accept = 'application/vnd.pgrst.plan+json; for="application/json"; options=verbose'
-    answer = await world.get("/animals?id=eq.1", accept=accept)
+    answer = await zoo.get("/animals?id=eq.1", accept=accept)
     assert answer.json()[0]["Plan"]["Node Type"] == "Aggregate"
     assert answer.headers["content-type"] == f"{accept}; charset=utf-8"
-    text = await world.get("/animals", accept="application/vnd.pgrst.plan")
+    text = await zoo.get("/animals", accept="application/vnd.pgrst.plan")
     assert text.text.startswith("Aggregate")
-    async with serving_world(world_database, plans=False) as without:
+    async with serving_world(zoo_database, plans=False) as without:
         assert (await without.get("/animals", accept=accept)).status_code == 406
 
 
-async def test_head_has_the_headers_of_get_and_no_body(world: World) -> None:
-    answer = await world.request("HEAD", "/animals?select=id", prefer="count=exact")
+async def test_head_has_the_headers_of_get_and_no_body(zoo: World) -> None:
+    answer = await zoo.request("HEAD", "/animals?select=id", prefer="count=exact")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-range"] == "0-5/6"
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert "content-length" not in answer.headers
 
 
-async def test_the_location_of_the_content_has_sorted_parameters(world: World) -> None:
-    answer = await world.get("/animals?select=id,name&id=eq.1&name=like.K*")
+async def test_the_location_of_the_content_has_sorted_parameters(zoo: World) -> None:
+    answer = await zoo.get("/animals?select=id,name&id=eq.1&name=like.K*")
     assert answer.headers["content-location"] == "/animals?id=eq.1&name=like.K%2A&select=id%2Cname"
     assert answer.headers["vary"] == "Accept, Prefer, Range"
 
 
-async def test_filters_may_come_in_the_body(world: World) -> None:
-    queried = await world.request("QUERY", "/animals?select=id", "id=in.(1,2)&order=id.desc")
+async def test_filters_may_come_in_the_body(zoo: World) -> None:
+    queried = await zoo.request("QUERY", "/animals?select=id", "id=in.(1,2)&order=id.desc")
     assert queried.json() == [{"id": 2}, {"id": 1}]
-    posted = await world.request("POST", "/animals?select=id", "id=eq.3", prefer="read")
+    posted = await zoo.request("POST", "/animals?select=id", "id=eq.3", prefer="read")
     assert (posted.status_code, posted.json()) == (200, [{"id": 3}])
 
 
-async def test_an_entity_tag_saves_sending_the_same_again(world: World) -> None:
-    first = await world.get("/animals?select=id&id=eq.1")
-    again = await world.get("/animals?select=id&id=eq.1", if_none_match=first.headers["etag"])
+async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:
+    first = await zoo.get("/animals?select=id&id=eq.1")
+    again = await zoo.get("/animals?select=id&id=eq.1", if_none_match=first.headers["etag"])
     assert (again.status_code, again.content) == (304, b"")
-    other = await world.get("/animals?select=id&id=eq.2", if_none_match=first.headers["etag"])
+    other = await zoo.get("/animals?select=id&id=eq.2", if_none_match=first.headers["etag"])
     assert other.status_code == 200

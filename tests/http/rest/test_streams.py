@@ -17,17 +17,17 @@ from tests.http.rest.test_standalone import standalone
 STREAMED = {"accept": "application/x-ndjson"}
 
 
-async def test_rows_stream_one_a_line(world: World) -> None:
-    answer = await world.get("/animals?select=id&order=id", accept="application/x-ndjson")
+async def test_rows_stream_one_a_line(zoo: World) -> None:
+    answer = await zoo.get("/animals?select=id&order=id", accept="application/x-ndjson")
     assert answer.text.splitlines() == [f'{{"id":{n}}}' for n in range(1, 7)]
-    refused = await world.get("/private_notes", accept="application/x-ndjson")
+    refused = await zoo.get("/private_notes", accept="application/x-ndjson")
     assert refused.status_code == 401
-    assert (await world.get("/animals?id=eq.0", accept="application/x-ndjson")).text == ""
+    assert (await zoo.get("/animals?id=eq.0", accept="application/x-ndjson")).text == ""
 
 
-async def test_results_of_functions_stream_too(world: World) -> None:
+async def test_results_of_functions_stream_too(zoo: World) -> None:
     async def lines(path: str) -> list[str]:
-        answer = await world.get(path, accept="application/x-ndjson")
+        answer = await zoo.get(path, accept="application/x-ndjson")
         assert answer.headers["content-type"] == "application/x-ndjson; charset=utf-8", answer.text
         return answer.text.splitlines()
 
@@ -35,7 +35,7 @@ async def test_results_of_functions_stream_too(world: World) -> None:
     assert await lines("/rpc/pairs?n=gt.1&select=word&order=n.desc") == ['{"word":"three"}', '{"word":"two"}']
     assert await lines("/rpc/animals_in?house=2&select=id,houses(name)") == ['{"id":4,"houses":{"name": "Bird House"}}']
     assert await lines("/rpc/add?a=1&b=2") == ["3"]
-    assert (await world.get("/rpc/nothing", accept="application/x-ndjson")).status_code == 406
+    assert (await zoo.get("/rpc/nothing", accept="application/x-ndjson")).status_code == 406
 
 
 async def test_a_stream_keeps_or_undoes_what_it_wrote(world: World) -> None:

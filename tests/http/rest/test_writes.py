@@ -45,9 +45,15 @@ async def test_bodies_of_every_form_are_inserted(world: World, body: object, exp
 
 
 async def test_csv_and_forms_are_read(world: World) -> None:
-    csv = 'visitor,paid\n"a,b",1\nNULL,2\n,3\n'
+    long = "x" * 200_000
+    csv = f'visitor,paid\n"a,b",1\nNULL,2\n,3\n{long},4\n'
     rows = (await insert(world, "/visits?select=visitor,paid", csv, content_type="text/csv")).json()
-    assert rows == [{"visitor": "a,b", "paid": 1}, {"visitor": None, "paid": 2}, {"visitor": "", "paid": 3}]
+    assert rows == [
+        {"visitor": "a,b", "paid": 1},
+        {"visitor": None, "paid": 2},
+        {"visitor": "", "paid": 3},
+        {"visitor": long, "paid": 4},
+    ]
     form = "visitor=J%C3%BCrgen+S&paid=5"
     rows = (
         await insert(world, "/visits?select=visitor,paid", form, content_type="application/x-www-form-urlencoded")
