@@ -33,7 +33,10 @@ JSONB = TypeName("pg_catalog", "jsonb")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`base` is the type under all domains, `type` the declared one; `shown_type` is how SQL writes it."""
+    """`base` is the type under all domains, `type` the declared one; `shown_type` is how SQL writes it.
+
+    `function` is what computes a field that no table has.
+    """
 
     name: str
     type: TypeName
@@ -45,7 +48,7 @@ class Column:
     description: str | None = None
     max_length: int | None = None
     enum: tuple[str, ...] = ()
-    declared: str = ""
+    function: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +158,6 @@ class Routine:
     settings: tuple[tuple[str, str], ...] = ()
     oid: int = 0
 
-    @property
-    def has_variadic(self) -> bool:
-        return any(parameter.variadic for parameter in self.parameters)
-
 
 @dataclass(frozen=True, slots=True)
 class MediaHandler:
@@ -186,4 +185,3 @@ class Catalog:
     casts: Mapping[str, TypeName] = field(default_factory=dict)
     descriptions: Mapping[str, str] = field(default_factory=dict)
     role_settings: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    server_version: int = 150000

@@ -70,7 +70,7 @@ def parse_preferences(headers: Iterable[str], *, may_end_transaction: bool) -> P
             found.setdefault(name, value)
         elif word != "read":
             unknown.append(word)
-    limit = next((word[13:] for word in words if word.startswith("max-affected=") and word[13:].isdecimal()), None)
+    limit = found.get("max-affected", "")
     return Preferences(
         resolution=found.get("resolution"),
         representation=found.get("return"),
@@ -79,7 +79,7 @@ def parse_preferences(headers: Iterable[str], *, may_end_transaction: bool) -> P
         missing=found.get("missing"),
         handling=found.get("handling"),
         timezone=found.get("timezone"),
-        max_affected=int(limit[:18]) if limit else None,
+        max_affected=int(limit[:18]) if limit.isdecimal() else None,
         read="read" in words,
         unknown=tuple(unknown),
     )

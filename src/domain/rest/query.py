@@ -49,8 +49,7 @@ def pairs_of(raw: bytes) -> list[Pair]:
         text = raw.decode()
         if ";" in text:
             text = text.replace(";", "&")
-        encoded = "%" in text or "+" in text
-        pairs = [_pair(part, encoded=encoded) for part in text.split("&") if part]
+        pairs = [_pair(part) for part in text.split("&") if part]
     except UnicodeDecodeError:
         message = "failed to parse the query string"
         raise query_error(message, "it is not valid UTF-8") from None
@@ -60,11 +59,9 @@ def pairs_of(raw: bytes) -> list[Pair]:
     return pairs
 
 
-def _pair(part: str, *, encoded: bool) -> Pair:
+def _pair(part: str) -> Pair:
     key, equals, value = part.partition("=")
-    if encoded:
-        key, value = decoded(key), decoded(value)
-    return key, value if equals else None
+    return decoded(key), decoded(value) if equals else None
 
 
 def decoded(text: str) -> str:
@@ -198,8 +195,8 @@ def _path(head: str) -> Path:
 def _canonical(pairs: list[Pair]) -> str:
     grouped: dict[str, list[str]] = {}
     for key, value in sorted(pairs, key=_by_name):
-        grouped.setdefault(key, []).append(quoted(value or ""))
-    return "&".join([f"{quoted(key)}={','.join(values)}" for key, values in grouped.items()])
+        grouped.setdefault(key, []).append(encoded(value or ""))
+    return "&".join([f"{encoded(key)}={','.join(values)}" for key, values in grouped.items()])
 
 
 def _by_name(pair: Pair) -> str:
@@ -207,6 +204,6 @@ def _by_name(pair: Pair) -> str:
 
 
 @lru_cache(4096)
-def quoted(text: str) -> str:
+def encoded(text: str) -> str:
     """Percent-encoded but for what never needs it."""
     return text if PLAIN.fullmatch(text) else quote(text, safe="-_.~")

@@ -38,10 +38,7 @@ def read(configuration: Configuration, request: Request) -> Job:
 
 
 def _has_body(action: Action) -> bool:
-    kind = action.kind
-    if kind is Kind.READ:
-        return False
-    return kind in WITH_BODY or (kind is Kind.CALL and not action.by_get)
+    return action.kind in WITH_BODY or (action.kind is Kind.CALL and not action.by_get)
 
 
 def _joined(raw_query: bytes, body: bytes) -> bytes:

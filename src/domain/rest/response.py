@@ -11,7 +11,7 @@ from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.preferences import NO_PREFERENCES, applied
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.query import quoted
+from src.domain.rest.query import encoded
 from src.domain.rest.ranges import content_range, status_of
 from src.domain.rest.request import Job, Kind
 
@@ -57,6 +57,7 @@ def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
 def _conditional(job: Job, response: Response) -> Response:
     """The answer with its entity tag, or 304 when the client has it already."""
     digest = blake2b(response.body, digest_size=16)
+    # The same rows are another answer where their place or the total is another.
     digest.update(f"{response.headers[0][1]} {response.headers[-1][1]}".encode())
     tag = f'"{digest.hexdigest()}"'
     asked = job.request.header(b"if-none-match")
@@ -73,7 +74,7 @@ def _read(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     first = job.query.range.offset
     last = first + result.page_total - 1
     status = status_of(first, last, result.total)
-    location = f"/{quoted(job.action.name.name)}"
+    location = f"/{encoded(job.action.name.name)}"
     if job.query.location:
         location += f"?{job.query.location}"
     headers: Headers = [("Content-Range", content_range(first, last, result.total)), ("Content-Location", location)]
@@ -97,8 +98,8 @@ def _create(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     headers: Headers = []
     if result.location:
         pairs = (pair.partition("=") for pair in result.location)
-        query = "&".join(f"{quoted(key)}={quoted(value)}" for key, _, value in pairs)
-        headers.append(("Location", f"/{quoted(job.action.name.name)}?{query}"))
+        query = "&".join(f"{encoded(key)}={encoded(value)}" for key, _, value in pairs)
+        headers.append(("Location", f"/{encoded(job.action.name.name)}?{query}"))
     headers.append(("Content-Range", content_range(1, 0, result.page_total if preferences.counts else None)))
     table = prepared.table
     keyed = (table is not None and bool(table.primary_key)) or job.query.plan.on_conflict is not None

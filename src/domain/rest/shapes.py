@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from src.domain.rest.errors import RestError
-from src.domain.rest.query import Query, decoded, quoted
+from src.domain.rest.query import Query, decoded, encoded
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Job, Kind, Request
 
@@ -70,7 +70,7 @@ class Shape(NamedTuple):
         filled = list(values)
         for place, text in zip(self.places, texts, strict=True):
             filled[place] = text
-        location = self.location % tuple([quoted(texts[position]) for position in self.order])
+        location = self.location % tuple([encoded(texts[position]) for position in self.order])
         query = Query(plan, tuple(filled), arguments, location, window, names, has_logic)
         return Job(request, marked.action, query, marked.preferences, marked.accept, marked.content)
 
@@ -89,7 +89,7 @@ def shape_of(configuration: Configuration, request: Request, found: Outline) -> 
     except RestError:
         return None
     values, location = job.query.values, job.query.location.replace("%", "%%")
-    shown = [quoted(mark).replace("%", "%%") for mark in marks]
+    shown = [encoded(mark).replace("%", "%%") for mark in marks]
     if job.action.kind is not Kind.READ or any(values.count(mark) != 1 for mark in marks):
         return None
     if any(location.count(text) != 1 for text in shown):

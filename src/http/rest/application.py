@@ -21,6 +21,13 @@ from src.ports.rest import Identity, RestEngine
 
 log = logging.getLogger(__name__)
 
+# Where in the scope the access log finds a request's statement.
+STATEMENT = "rest.statement"
+WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+LARGEST_STATUS = 599
+# A stream holds a transaction; a client that takes nothing for so long has lost it.
+PATIENCE_SECONDS = 15
+
 # ASGI's own: messages are mappings of anything.
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -49,7 +56,7 @@ class RestApplication:
         watch = Stopwatch() if self.server_timing else None
         head = scope["method"] == "HEAD"
         try:
-            answer = await self._answer(scope, receive, watch)
+            answer = await self._answer(scope, receive, watch.lap if watch is not None else _untimed)
             if isinstance(answer, Response):
                 await self._send(send, answer, watch)
                 return
@@ -63,32 +70,27 @@ class RestApplication:
         else:
             await answer.send(receive, send)
 
-    async def _answer(self, scope: Message, receive: Receive, watch: Stopwatch | None) -> Response | _Stream:
+    async def _answer(self, scope: Message, receive: Receive, lap: Callable[[str], None]) -> Response | _Stream:
         request = Request(scope["method"], _path(scope), scope.get("query_string", b""), scope["headers"])
         identity = self.identify(request.first)
-        if watch is not None:
-            watch.lap("jwt")
+        lap("jwt")
         if request.method not in WITHOUT_BODY:
             request.body = await self._body(receive)
         recalled = self.engine.recall(request)
         job = read(self.configuration, request) if recalled is None else recalled[0]
-        if watch is not None:
-            watch.lap("parse")
+        lap("parse")
         if job.action.kind in INFORMATION:
             return await self.information.answer(job, identity)
         prepared = self.engine.prepare(job) if recalled is None else recalled[1]
-        if watch is not None:
-            watch.lap("plan")
+        lap("plan")
         if self.log_query:
             scope[STATEMENT] = prepared.statement
         if prepared.media.kind is Media.NDJSON:
             return await _Stream.started(self.engine.stream(job, prepared, identity), job, prepared.media.content_type)
         result = await self.engine.run(job, prepared, identity)
-        if watch is not None:
-            watch.lap("transaction")
+        lap("transaction")
         response = respond(job, prepared, result)
-        if watch is not None:
-            watch.lap("response")
+        lap("response")
         return response
 
     async def _body(self, receive: Receive) -> bytes:
@@ -123,12 +125,8 @@ class RestApplication:
         await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
-# Where in the scope the access log finds a request's statement.
-STATEMENT = "rest.statement"
-WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-LARGEST_STATUS = 599
-# A stream holds a transaction; a client that takes nothing for so long has lost it.
-PATIENCE_SECONDS = 15
+def _untimed(_step: str) -> None:
+    pass
 
 
 def _too_large() -> RestError:

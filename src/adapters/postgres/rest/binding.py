@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 from src.domain.rest.errors import bad_body
 from src.domain.rest.filters import array_literal
@@ -10,16 +12,32 @@ from src.domain.rest.request import Job, Request, text_of
 from src.ports.rest import Identity
 
 
-def of_request(request: Request) -> dict[str, str]:
-    """What functions may read of the request, by the last part of the setting's name; JSON for headers and cookies."""
+def _path(request: Request) -> str:
+    return f"/{request.path.removeprefix('/')}"
+
+
+def _headers(request: Request) -> str:
     headers = {name.decode("latin-1"): text_of(value) for name, value in request.headers if name != b"cookie"}
+    return json.dumps(headers, ensure_ascii=False)
+
+
+def _cookies(request: Request) -> str:
     cookies = [part.strip().partition("=") for header in request.all(b"cookie") for part in header.split(";")]
-    return {
-        "method": request.method,
-        "path": f"/{request.path.lstrip('/')}",
-        "headers": json.dumps(headers, ensure_ascii=False),
-        "cookies": json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False),
-    }
+    return json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False)
+
+
+# What functions may read of a request, by the last part of the setting's name; JSON for headers and cookies.
+OF_REQUEST: Mapping[str, Callable[[Request], str]] = {
+    "method": attrgetter("method"),
+    "path": _path,
+    "headers": _headers,
+    "cookies": _cookies,
+}
+
+
+def of_request(request: Request) -> list[tuple[str, str]]:
+    """The settings that tell functions of the request, with their values."""
+    return [(f"request.{name}", value_of(request)) for name, value_of in OF_REQUEST.items()]
 
 
 class Binder:
@@ -35,8 +53,8 @@ class Binder:
     def _value(self, kind: str, index: int, job: Job, identity: Identity) -> object:
         if kind == "value":
             return job.query.values[index]
-        if kind in ("method", "path", "headers", "cookies"):
-            return of_request(job.request)[kind]
+        if kind in OF_REQUEST:
+            return OF_REQUEST[kind](job.request)
         match kind:
             case "claims":
                 found: object = identity.claims

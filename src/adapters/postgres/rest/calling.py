@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from src.adapters.postgres.rest import sql, sql_query
-from src.adapters.postgres.rest.resolved import Reference
+from src.adapters.postgres.rest.resolved import Level
 from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
 from src.adapters.postgres.rest.statements import SCALAR
-from src.adapters.postgres.rest.writing import BODY, record_rows
+from src.adapters.postgres.rest.writing import BODY, computed_fields, record_rows
 from src.domain.rest.catalog import TEXT, Catalog, Name, Parameter, Routine
 from src.domain.rest.errors import RestError
 from src.domain.rest.fuzzy import nearest
@@ -111,8 +111,8 @@ def _listed(names: Iterable[str]) -> str:
     return f"({', '.join(sorted(names))})"
 
 
-def call(routine: Routine, job: Job, parameters: Parameters, computed: Iterable[Reference]) -> Query:
-    """SELECT the function's result, with `computed` fields of its rows."""
+def call(routine: Routine, job: Job, parameters: Parameters, level: Level) -> Query:
+    """SELECT the function's result, with the computed fields of its rows that `level` names."""
     keys = argument_names(job)
     given = [parameter for parameter in routine.parameters if parameter.name in keys]
     source: Node | None = None
@@ -130,11 +130,7 @@ def call(routine: Routine, job: Job, parameters: Parameters, computed: Iterable[
     if routine.returns.scalar:
         query = sql_query.select([sql.alias(called, SCALAR)], None)
         return _from(source, [sql.column(CALL, SCALAR)], query)
-    fields = [sql.column(CALL, "*")]
-    for reference in computed:
-        if reference.column is not None:
-            function = Name(reference.column.declared, reference.name)
-            fields.append(sql.alias(sql.call(function, sql.bare(CALL)), reference.name))
+    fields = [sql.column(CALL, "*"), *computed_fields(level, CALL)]
     if source is None:
         return sql_query.select(fields, sql_query.function_table(called, CALL))
     return sql_query.select(fields, source, joins=[sql_query.join(sql_query.lateral_table(called, CALL), "cross")])

@@ -10,7 +10,7 @@ import asyncpg
 
 from src.adapters.postgres.rest import queries
 from src.adapters.postgres.rest.relationships import exposed, with_inverses, with_junctions, with_views
-from src.adapters.postgres.rest.routines import routines_of
+from src.adapters.postgres.rest.routines import ISOLATION, routines_of
 from src.adapters.postgres.rest.views import Key, View, ViewKey, origins_of, view_keys
 from src.domain.rest.catalog import (
     Cardinality,
@@ -24,7 +24,6 @@ from src.domain.rest.catalog import (
 )
 
 CAN_UPDATE, CAN_INSERT, CAN_DELETE = 4, 8, 16
-ISOLATION = "default_transaction_isolation"
 
 # How SQL spells the types whose catalog names differ.
 SQL_NAMES = {
@@ -89,7 +88,6 @@ async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure:
                 if row["text"]
             },
             role_settings=_role_settings(await connection.fetch(queries.ROLE_SETTINGS)),
-            server_version=connection.get_server_version().major * 10000,
         )
 
 
@@ -108,7 +106,6 @@ def _columns(rows: Sequence[asyncpg.Record], enums: Mapping[int, tuple[str, ...]
     for row in rows:
         columns[row["relation"]][row["attname"]] = replace(
             _column(row, row["attname"]),
-            declared=row["declared"],
             nullable=row["nullable"],
             default=row["expression"],
             description=row["description"],
@@ -157,12 +154,12 @@ def _relationships(
     of_rows: Sequence[asyncpg.Record],
     schemas: list[str],
 ) -> Mapping[tuple[Name, str], tuple[Relationship, ...]]:
-    oids: dict[tuple[str, Name], int] = {}
+    oids: dict[tuple[str, str, Name], int] = {}
     found = []
     for row in rows:
         table = Name(row["nspname"], row["relname"])
-        oids["f:" + row["conname"], table] = row["relation"]
-        oids["r:" + row["conname"], table] = row["foreign_relation"]
+        oids["f", row["conname"], table] = row["relation"]
+        oids["f_ref", row["conname"], table] = row["foreign_relation"]
         found.append(
             Relationship(
                 table,
@@ -191,8 +188,8 @@ def _computed(rows: Sequence[asyncpg.Record], searched: list[str]) -> dict[Name,
     for row in rows:
         if row["nspname"] in searched and not row["proretset"]:
             table = Name(row["table_schema"], row["table_name"])
-            column = _column(row, row["proname"])
-            computed[table].setdefault(row["proname"], replace(column, declared=row["nspname"]))
+            column = replace(_column(row, row["proname"]), function=Name(row["nspname"], row["proname"]))
+            computed[table].setdefault(column.name, column)
     return computed
 
 

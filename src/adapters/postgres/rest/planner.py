@@ -18,7 +18,7 @@ from src.adapters.postgres.rest.resolved import (
     Test,
     Tree,
 )
-from src.domain.rest.catalog import JSON, TEXT, Catalog, Name
+from src.domain.rest.catalog import JSON, TEXT, Catalog
 from src.domain.rest.errors import RestError, no_aggregates, not_embedded
 from src.domain.rest.plan import Condition as Asked
 from src.domain.rest.plan import Field, Filter, OrderTerm, Path, Plan, SelectEmbed, SelectField, SelectItem
@@ -96,7 +96,7 @@ class ReadPlanner:
         level = Level(
             relationship.foreign,
             f"{relationship.foreign.name}_{depth}",
-            dict(table.columns) if table else None,
+            table.columns if table else None,
             depth=depth,
         )
         self._select(level, item.items)
@@ -191,7 +191,7 @@ class ReadPlanner:
         computed = self.catalog.computed.get(level.relation, {}).get(asked.name)
         if computed is not None:
             # A common table expression has computed the field already.
-            function = None if level.source else Name(computed.declared, asked.name)
+            function = None if level.source else computed.function
             return Reference(asked.name, computed, asked.path, function)
         if level.columns is None:
             return Reference(asked.name, None, asked.path)

@@ -24,7 +24,6 @@ from src.adapters.postgres.rest.writing import (
     delete,
     find_columns,
     insert,
-    level_references,
     location,
     returned,
     update,
@@ -62,7 +61,7 @@ class Preparation:
     def _read(self, job: Job) -> Prepared:
         table = find_table(self.catalog, job.action.name)
         planner = self._planner()
-        level = Level(table.name, table.name.name, dict(table.columns))
+        level = Level(table.name, table.name.name, table.columns)
         root = planner.resolve(level, job.query.plan)
         handler, media = negotiate(
             self.catalog,
@@ -105,10 +104,9 @@ class Preparation:
     def _write(self, job: Job) -> Prepared:
         table = find_table(self.catalog, job.action.name)
         planner = self._planner()
-        root = planner.resolve(
-            Level(table.name, table.name.name, dict(table.columns), source=SOURCE), job.query.plan, only_embeds=True
-        )
-        target = Level(table.name, table.name.name, dict(table.columns))
+        written = Level(table.name, table.name.name, table.columns, source=SOURCE)
+        root = planner.resolve(written, job.query.plan, only_embeds=True)
+        target = Level(table.name, table.name.name, table.columns)
         parameters = Parameters()
         conditions = planner.conditions(target, job.query.plan.conditions)
         source = self._source(job, table, root, target, conditions, parameters)
@@ -169,7 +167,7 @@ class Preparation:
         if kind is Kind.UPDATE:
             return update(write, parameters, target, conditions)
         if kind is Kind.UPSERT:
-            of_body = Level(table.name, BODY, dict(table.columns))
+            of_body = Level(table.name, BODY, table.columns)
             conditions = self._planner().conditions(of_body, plan.conditions)
             return insert(write, parameters, conflict_keys=table.primary_key, merges=True, conditions=conditions)
         keys: tuple[str, ...] = ()
@@ -184,7 +182,7 @@ class Preparation:
             raise max_affected_of_single()
         composite = not routine.returns.scalar
         relation = Name(routine.name.schema, routine.table.name if composite else routine.name.name)
-        columns = dict(routine.columns) if composite and routine.columns is not None else None
+        columns = routine.columns if composite else None
         planner = self._planner()
         root = planner.resolve(Level(relation, relation.name, columns, source=SOURCE), job.query.plan)
         silent = job.action.head or routine.returns is Returns.VOID
@@ -198,8 +196,7 @@ class Preparation:
         )
         job.preferences.refuse_unknown()
         parameters = Parameters()
-        computed = {r.name: r for r in level_references(root) if columns is not None and r.name not in {*columns, "*"}}
-        source = call(routine, job, parameters, computed.values())
+        source = call(routine, job, parameters, root)
         largest = self._configuration.max_rows
         writer = ReadWriter(parameters, largest)
         windowed = largest is not None or root.window is not None
@@ -238,7 +235,7 @@ def _merges(job: Job) -> bool:
 def _returning(job: Job, table: Table, root: Level, target: Level) -> list[Node]:
     representation = job.preferences.representation
     if representation == "representation":
-        return returned(root, target, table.primary_key, ())
+        return returned(root, target, table.primary_key)
     if representation == "headers-only" and table.primary_key:
         return [sql.column(target.qualifier, name) for name in table.primary_key]
     return [sql.number(1)]

@@ -42,7 +42,6 @@ select a.attrelid::int8 as relation, a.attname, tn.nspname as type_schema, t.typ
     when t.typtype <> 'd' and tn.nspname = 'pg_catalog' then format_type(a.atttypid, null)
     else format_type(a.atttypid, a.atttypmod)
   end as shown_type,
-  format_type(a.atttypid, a.atttypmod) as declared,
   not (a.attnotnull or t.typnotnull) as nullable,
   case
     when t.typtype = 'd' and e.adbin is null then pg_get_expr(t.typdefaultbin, 0)

@@ -21,19 +21,21 @@ ByOrigin = Mapping[tuple[Name, str], tuple[Relationship, ...]]
 
 
 def with_views(
-    relationships: list[Relationship], oids: Mapping[tuple[str, Name], int], keys: Iterable[ViewKey]
+    relationships: list[Relationship], oids: Mapping[tuple[str, str, Name], int], keys: Iterable[ViewKey]
 ) -> list[Relationship]:
     """Each foreign key again for every view that shows its columns, on either side or on both.
 
-    `oids` gives the oid of the table that holds a constraint ("f") or is referred to by it ("f_ref").
+    `oids` gives the oid of the table that holds a foreign key ("f") or is referred to by it ("f_ref"), by that kind,
+    the constraint's name and the table that holds it.
     """
     by_key: dict[tuple[str, str, int], list[ViewKey]] = defaultdict(list)
     for key in keys:
         by_key[key.kind, key.constraint, key.relation].append(key)
     made = []
     for relationship in relationships:
-        own = by_key["f", relationship.constraint, oids["f:" + relationship.constraint, relationship.table]]
-        other = by_key["f_ref", relationship.constraint, oids["r:" + relationship.constraint, relationship.table]]
+        constraint, table = relationship.constraint, relationship.table
+        own = by_key["f", constraint, oids["f", constraint, table]]
+        other = by_key["f_ref", constraint, oids["f_ref", constraint, table]]
         made += [_from_view(relationship, view) for view in own]
         made += [_to_view(relationship, view) for view in other]
         made += [_to_view(_from_view(relationship, near), far) for near in own for far in other]

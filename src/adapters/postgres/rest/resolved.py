@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from src.domain.rest.catalog import Column, Name, Relationship, TypeName
@@ -94,7 +95,7 @@ class Level:
 
     relation: Name
     qualifier: str
-    columns: dict[str, Column] | None
+    columns: Mapping[str, Column] | None
     source: str | None = None
     outputs: list[Output] = field(default_factory=list)
     embeds: list[Embed] = field(default_factory=list)

@@ -12,6 +12,7 @@ import asyncpg
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.rest.binding import of_request
 from src.adapters.postgres.rest.failures import BROKEN
+from src.adapters.postgres.rest.routines import ISOLATION
 from src.adapters.postgres.rest.runners import Settings
 from src.adapters.postgres.standby import Standby
 from src.domain.rest.catalog import Catalog, Name
@@ -20,7 +21,6 @@ from src.ports.rest import Identity
 
 Connection = asyncpg.Connection
 Pair = tuple[str, str]
-ISOLATION = "default_transaction_isolation"
 
 
 class RoleSessions:
@@ -65,7 +65,7 @@ class RoleSessions:
                 ("request.jwt.claims", identity.claims),
                 ("request.id", identity.request_id),
                 ("request.switches", self._switches),
-                *((f"request.{name}", value) for name, value in of_request(request).items()),
+                *of_request(request),
                 *_of_settings(settings),
             ]
             await _set(connection, pairs)
@@ -110,7 +110,7 @@ class AuthenticatorSessions:
             *(pair for pair in of_role if pair[0] != ISOLATION),
             ("role", identity.role),
             ("request.jwt.claims", identity.claims),
-            *((f"request.{name}", value) for name, value in of_request(request).items()),
+            *of_request(request),
             *_of_settings(settings),
             *configuration.app_settings,
         ]

@@ -70,7 +70,7 @@ class Parameters:
         return exp.Parameter(this=exp.Literal.number(number))
 
     def text(self, slot: Slot) -> Node:
-        return cast(self.raw(slot), TEXT)
+        return as_text(self.raw(slot))
 
     def typed(self, slot: Slot, type_name: TypeName | None) -> Node:
         """The value as text from the client, read by the server as `type_name`; None leaves it a text."""
@@ -248,17 +248,8 @@ def scalar(query: Query) -> Node:
     return exp.Subquery(this=query)
 
 
-def element(node: Node, index: int) -> Node:
-    """`node -> index` of a JSON array."""
-    return exp.JSONExtract(this=node, expression=exp.Literal.number(index), only_json_types=True)
-
-
 def as_text(node: Node) -> Node:
     return cast(node, TEXT)
-
-
-def subtract(node: Node, amount: int) -> Node:
-    return exp.Sub(this=node, expression=exp.Literal.number(amount))
 
 
 def add(node: Node, amount: int) -> Node:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from src.adapters.postgres.rest import sql, sql_query
+from src.adapters.postgres.rest.binding import OF_REQUEST
 from src.adapters.postgres.rest.planner import SOURCE
 from src.adapters.postgres.rest.reading import ReadWriter
 from src.adapters.postgres.rest.resolved import Level
 from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
 from src.domain.rest.catalog import JSON, Name, Returns, TypeName
 from src.domain.rest.media import Kind
+from src.domain.rest.plan import JsonStep
 
 ROWS = "_postgrest_t"
 SCALAR = "pgrst_scalar"
-OF_REQUEST = ("method", "path", "headers", "cookies")
 INT8 = TypeName("pg_catalog", "int8")
 
 
@@ -96,7 +97,7 @@ def body(handler: Handler, returns: Returns | None) -> Node:
     rows = sql.call("json_agg", row)
     single = handler.kind in (Kind.SINGULAR, Kind.SINGULAR_STRIPPED)
     if single or (returns is not None and returns.single):
-        rows = sql.element(rows, 0)
+        rows = sql.json_path(rows, [JsonStep(0)])
         missing = "null"
     else:
         missing = "[]"
@@ -118,7 +119,7 @@ def _csv() -> Node:
         sql_query.subquery(keys, "a"),
     )
     row = sql.as_text(sql.bare(ROWS))
-    length = sql.subtract(sql.call("length", row), 2)
+    length = sql.add(sql.call("length", row), -2)
     inside = sql.call("substr", row.copy(), sql.number(2), length)
     lines = sql.coalesce(sql.call("string_agg", inside, sql.literal("\n")), sql.literal(""))
     return sql.concatenated(sql.scalar(header), sql.literal("\n"), lines)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.planner import SOURCE
 from src.adapters.postgres.rest.reading import ReadWriter
-from src.adapters.postgres.rest.resolved import Condition, Embed, EmbedIsNull, Level, Reference, Test, Tree
-from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
-from src.domain.rest.catalog import JSON, JSONB, TEXT, Column, Name, Table, TypeName
+from src.adapters.postgres.rest.resolved import Condition, Embed, Level, Reference, Test, Tree
+from src.adapters.postgres.rest.sql import Node, Parameters, Slot
+from src.adapters.postgres.rest.statements import page_total, setting
+from src.domain.rest.catalog import JSON, JSONB, Column, Name, Table, TypeName
 from src.domain.rest.errors import RestError
 
 BODY = "pgrst_body"
@@ -59,7 +60,7 @@ def insert(
     """
     names = [column.name for column in write.columns]
     writer = ReadWriter(parameters)
-    body_level = Level(write.table.name, BODY, dict(write.table.columns))
+    body_level = Level(write.table.name, BODY, write.table.columns)
     where = [counted(up=True)] if merges else []
     where += [writer.condition(body_level, condition) for condition in conditions]
     source = sql_query.select(_body_fields(write), body_rows(write, parameters), where=where)
@@ -140,38 +141,33 @@ def _rows_with_defaults(
 
 def counted(*, up: bool) -> Node:
     """Counts in pgrst.inserted while rows are written: always true."""
-    setting = sql.call(
-        "nullif", sql.call("current_setting", sql.literal("pgrst.inserted"), sql.true()), sql.literal("")
-    )
-    number = sql.add(sql.coalesce(sql.cast(setting, INTEGER), sql.number(0)), 1 if up else -1)
-    changed = sql.call("set_config", sql.literal("pgrst.inserted"), sql.cast(number, TEXT), sql.true())
+    number = sql.add(sql.coalesce(sql.cast(setting("pgrst.inserted"), INTEGER), sql.number(0)), 1 if up else -1)
+    changed = sql.call("set_config", sql.literal("pgrst.inserted"), sql.as_text(number), sql.true())
     return sql.is_null(changed, negated=True)
 
 
-def returned(level: Level, target: Level, primary_key: Sequence[str], wanted: Iterable[str]) -> list[Node]:
-    """RETURNING: what the answer selects, what its embeds join by, and the primary key.
+def returned(level: Level, target: Level, primary_key: Sequence[str]) -> list[Node]:
+    """RETURNING: what the answer selects and is ordered by, what its embeds join by, and the primary key.
 
-    `level` is the answer's root, over the written rows; `target` the written table itself. `wanted` are more columns.
+    `level` is the answer's root, over the written rows; `target` the written table itself.
     """
-    names = dict.fromkeys(output.reference.name for output in level.outputs)
-    columns = target.columns or {}
-    everything = "*" in names or any(embed.relationship.function for embed in level.embeds)
-    needed = [*names, *wanted, *primary_key]
-    for embed in level.embeds:
-        needed += _joined_by(embed)
-    needed += [name for condition in level.conditions for name in _tested(condition)]
-    needed += [order.reference.name for order in level.orders if order.qualifier is None]
-    computed = {r.name: r for r in level_references(level) if r.name not in columns and r.name != "*"}
-    plain = [name for name in dict.fromkeys(needed) if name in columns]
-    fields = [sql.column(target.qualifier, "*")] if everything else [sql.column(target.qualifier, n) for n in plain]
-    for name, reference in computed.items():
-        if reference.column is not None:
-            function = Name(reference.column.declared, name)
-            fields.append(sql.alias(sql.call(function, sql.bare(target.qualifier)), name))
-    return fields or [sql.number(1)]
+    names = [reference.name for reference in _references(level)]
+    if "*" in names or any(embed.relationship.function for embed in level.embeds):
+        fields = [sql.column(target.qualifier, "*")]
+    else:
+        joined = [name for embed in level.embeds for name in _joined_by(embed)]
+        needed = dict.fromkeys([*names, *primary_key, *joined])
+        fields = [sql.column(target.qualifier, name) for name in needed if name in (target.columns or {})]
+    return [*fields, *computed_fields(level, target.qualifier)] or [sql.number(1)]
 
 
-def level_references(level: Level) -> list[Reference]:
+def computed_fields(level: Level, row: str) -> list[Node]:
+    """The computed fields that `level` names, of the row that a statement calls `row`."""
+    functions = {r.name: r.column.function for r in _references(level) if r.column is not None and r.column.function}
+    return [sql.alias(sql.call(function, sql.bare(row)), name) for name, function in functions.items()]
+
+
+def _references(level: Level) -> list[Reference]:
     references = [output.reference for output in level.outputs]
     references += [order.reference for order in level.orders if order.qualifier is None]
     tests = list(level.conditions)
@@ -190,12 +186,6 @@ def _joined_by(embed: Embed) -> list[str]:
     return [own for own, _ in embed.relationship.columns]
 
 
-def _tested(condition: Condition) -> list[str]:
-    if isinstance(condition, Tree):
-        return [name for part in condition.parts for name in _tested(part)]
-    return [] if isinstance(condition, EmbedIsNull) else [condition.reference.name]
-
-
 def location(primary_key: Sequence[str]) -> Node:
     """`{key=eq.value,…}` of the one written row, for the Location header."""
     row = sql_query.select(
@@ -209,12 +199,10 @@ def location(primary_key: Sequence[str]) -> Node:
     pair = sql.concatenated(sql.column("pgrst_pair", "key"), sql.literal("="), value)
     pairs = sql_query.lateral_table(sql.call("json_each_text", sql.column("pgrst_data", "r")), "pgrst_pair")
     is_key = [sql.equal(sql.column("pgrst_pair", "key"), sql.literal(name)) for name in primary_key]
-    query: Query = sql_query.select(
+    query = sql_query.select(
         [sql.call("array_agg", pair)],
         sql_query.subquery(row, "pgrst_data"),
         joins=[sql_query.join(pairs, "cross")],
         where=[sql.joined("or", is_key)],
     )
-    return sql.case(
-        sql.equal(sql.call("count", sql.bare("_postgrest_t")), sql.number(1)), sql.scalar(query), sql.null()
-    )
+    return sql.case(sql.equal(page_total(), sql.number(1)), sql.scalar(query), sql.null())
