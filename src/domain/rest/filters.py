@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from src.domain.rest.parsing import (
     text_of,
 )
 from src.domain.rest.plan import Condition, Field, Filter, Logic, Operator, Path
+from src.domain.rest.syntax import Syntax
 from src.domain.rest.tokens import delimiter, field, identifier, lexeme, quoted_value
 
 SIMPLE = ("neq", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj")
@@ -233,6 +235,8 @@ def logic_tree(text: str, at: int) -> Result[RawFilter | RawLogic]:
 
 _logic_tree: Parser[RawFilter | RawLogic] = either(attempt(logic_filter), logic_expression)
 
+# What every operation begins with.
+BEGINNING = re.compile(rf"(?:not\.)?(?:in|is|isdistinct|{'|'.join((*SIMPLE, *QUANTIFIED, *FULL_TEXT))})[.(]")
 PREFIXES = tuple(f"{name}." for name in (*SIMPLE, *(name for name in QUANTIFIED if "like" not in name)))
 
 
@@ -252,6 +256,14 @@ def parse_operation(text: str) -> Operation:
         dot = text.index(".", start)
         return Operation(_plain(text[:dot]), text[dot + 1 :])
     return run(filter_operation, f"failed to parse filter ({text})", text)
+
+
+def operation_in(text: str) -> Operation | None:
+    """The same, None where there is none: an argument of a function, mostly told from a filter by how it begins."""
+    try:
+        return parse_operation(text) if BEGINNING.match(text) else None
+    except Syntax:
+        return None
 
 
 @lru_cache(CACHED_TEXTS)

@@ -59,7 +59,7 @@ def satisfy(accepts: Callable[[str], bool]) -> Parser[str]:
     def parse(text: str, at: int) -> Result[str]:
         if at < len(text) and accepts(text[at]):
             return Result(True, True, text[at], at + 1, Failure(at + 1))
-        return _failed(at, Failure(at, found=(quoted(text[at]) if at < len(text) else "",)))
+        return _failed(at, Failure(at, found=(text[at : at + 1],)))
 
     return parse
 
@@ -80,14 +80,16 @@ any_char: Parser[str] = satisfy(lambda _character: True)
 
 
 def string(expected: str) -> Parser[str]:
+    wanted = quoted(expected)
+
     def parse(text: str, at: int) -> Result[str]:
         if text.startswith(expected, at):
             return Result(True, True, expected, at + len(expected), Failure(at + len(expected)))
         common = 0
         while at + common < len(text) and text[at + common] == expected[common]:
             common += 1
-        found = quoted(text[at + common]) if at + common < len(text) else ""
-        return _failed(at, Failure(at, found=(found,), expected=(quoted(expected),)), consumed=common > 0)
+        found = text[at + common : at + common + 1]
+        return _failed(at, Failure(at, found=(found,), expected=(wanted,)), consumed=common > 0)
 
     return parse
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from src.domain.rest.errors import query_error
-from src.domain.rest.filters import number_values, numbered, parse_logic, parse_operation
+from src.domain.rest.filters import number_values, numbered, operation_in, parse_logic, parse_operation
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.domain.rest.plan import Condition, Field, OrderTerm, Path, Plan, SelectField, Window
 from src.domain.rest.ranges import Range, number, top_level
@@ -152,11 +152,8 @@ class _Reader:
 
     def _filter(self, key: str, value: str) -> None:
         path, column = parse_tree_path(key)
-        try:
-            operation = parse_operation(value)
-        except Syntax:
-            if not self._call:
-                raise
+        operation = operation_in(value) if self._call else parse_operation(value)
+        if operation is None:
             self._arguments.append((column.name, value))
             return
         self._names.append(key)

@@ -9,7 +9,10 @@ TAB_STOP = 8
 
 
 class Failure(NamedTuple):
-    """What went wrong at `position`: `found` is what the primitive parser met, `met` what a look-ahead rejected."""
+    """What went wrong at `position`: `found` is the character the primitive parser met, empty at the end of the text.
+
+    `met` is what a look-ahead rejected.
+    """
 
     position: int
     found: tuple[str, ...] = ()
@@ -44,7 +47,7 @@ def syntax_error(name: str, text: str, failure: Failure) -> Syntax:
 def _wording(failure: Failure) -> str:
     parts = []
     if failure.found and not failure.met:
-        parts.append(f"unexpected {failure.found[0] or 'end of input'}")
+        parts.append(f"unexpected {quoted(failure.found[0]) if failure.found[0] else 'end of input'}")
     if failure.met:
         parts.append(f"unexpected {_one_of(failure.met)}")
     if failure.expected:
