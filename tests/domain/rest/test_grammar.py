@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.domain.rest.errors import RestError
-from src.domain.rest.filters import array_literal, parse_logic, parse_operation
+from src.domain.rest.filters import Operation, array_literal, operation_in, parse_logic, parse_operation
 from src.domain.rest.fuzzy import nearest
 from src.domain.rest.grammar import parse_order, parse_select
 from src.domain.rest.media import Kind, parse_accept, parse_media_type
@@ -134,9 +134,19 @@ def test_nesting_has_an_end() -> None:
 
 @given(st.text())
 def test_any_text_parses_or_is_refused(text: str) -> None:
-    for parse in (parse_select, parse_order, parse_operation):
+    for parse in (parse_select, parse_order):
         with suppress(Syntax):
             parse(text)
+
+
+@given(st.lists(st.sampled_from(["not.", "eq", "in", "is", "fts", "(any)", "(x)", ".", "null", "(", "1,2)", "é"])))
+def test_an_argument_is_whatever_is_no_operation(words: list[str]) -> None:
+    text = "".join(words)
+    try:
+        operation: Operation | None = parse_operation(text)
+    except Syntax:
+        operation = None
+    assert operation_in(text) == operation
 
 
 @given(st.binary())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -19,7 +19,7 @@ import pytest
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.engine import Engine
-from src.adapters.postgres.rest.introspection import Exposure
+from src.adapters.postgres.rest.introspection import Exposure, read_catalog
 from src.adapters.postgres.rest.keeper import CatalogKeeper
 from src.adapters.postgres.rest.runners import Runner
 from src.adapters.postgres.rest.sessions import AuthenticatorSessions
@@ -30,6 +30,7 @@ from src.http.rest.information import Information
 from src.ports.rest import Identity
 from tests import postgres
 
+Made = TypeVar("Made")
 WORLD = Path(__file__).with_name("world.sql")
 ROLES = """
 do $$ begin
@@ -52,7 +53,7 @@ CONFIGURATION = Configuration(
 
 @pytest.fixture(scope="session")
 def world_template(server: postgres.Server) -> str:
-    """A database with the foreign world, to clone. Made in a thread: a test's own loop may be running already."""
+    """A database with the foreign world, to clone."""
 
     async def make() -> str:
         dsn = await server.create()
@@ -61,8 +62,13 @@ def world_template(server: postgres.Server) -> str:
         await connection.close()
         return urlsplit(dsn).path[1:]
 
+    return _run(make())
+
+
+def _run(made: Coroutine[Any, Any, Made]) -> Made:
+    """In a thread: a test's own loop may be running already."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(make())).result()
+        return thread.submit(lambda: asyncio.run(made)).result()
 
 
 @dataclass
@@ -89,22 +95,28 @@ class World:
         return answer.json()
 
 
+def as_gate(dsn: str) -> str:
+    """The DSN of the authenticator instead of the administrator's."""
+    return dsn.replace("//postgres", "//gate:gate", 1)
+
+
 def by_header(headers: Mapping[bytes, bytes]) -> Identity:
     role = headers.get(b"x-role", b"visitor").decode()
     return Identity(role, json.dumps({"role": role}))
 
 
 @asynccontextmanager
-async def serving_world(dsn: str, **changes: object) -> AsyncIterator[World]:
-    """The engine over a clone of the world; `changes` are of the configuration."""
+async def serving_world(dsn: str, catalog: Catalog | None = None, **changes: object) -> AsyncIterator[World]:
+    """The engine over a clone of the world, whose catalog is read if it is not given; `changes` are of the settings."""
     configuration = replace(CONFIGURATION, **cast("Any", changes))
-    pool = Connections(dsn.replace("//postgres", "//gate:gate", 1), 4)
+    pool = Connections(as_gate(dsn), 4)
     sessions = AuthenticatorSessions(pool, configuration, Catalog())
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
-    keeper = CatalogKeeper(
-        pool, Exposure(configuration.schemas, configuration.extra_search_path), engine.use, sessions.use
-    )
-    await keeper.read()
+    exposure = Exposure(configuration.schemas, configuration.extra_search_path)
+    if catalog is None:
+        catalog = await CatalogKeeper(pool, exposure).read()
+    engine.use(catalog)
+    sessions.use(catalog)
     application = RestApplication(engine, configuration, by_header, Information(engine, configuration))
     transport = httpx.ASGITransport(cast("Any", application), raise_app_exceptions=True)
     try:
@@ -117,14 +129,27 @@ async def serving_world(dsn: str, **changes: object) -> AsyncIterator[World]:
 @pytest.fixture(scope="session")
 def zoo_database(server: postgres.Server, world_template: str) -> str:
     """One clone for all tests that only read."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(server.create(world_template))).result()
+    return _run(server.create(world_template))
+
+
+@pytest.fixture(scope="session")
+def catalog(zoo_database: str) -> Catalog:
+    """What is read of a world that nobody changed."""
+
+    async def read() -> Catalog:
+        connection = await asyncpg.connect(as_gate(zoo_database))
+        try:
+            return await read_catalog(connection, Exposure(CONFIGURATION.schemas, CONFIGURATION.extra_search_path))
+        finally:
+            await connection.close()
+
+    return _run(read())
 
 
 @pytest.fixture
-async def zoo(zoo_database: str) -> AsyncIterator[World]:
+async def zoo(zoo_database: str, catalog: Catalog) -> AsyncIterator[World]:
     """The world as it is, for tests that only read."""
-    async with serving_world(zoo_database) as served:
+    async with serving_world(zoo_database, catalog) as served:
         yield served
 
 
@@ -136,7 +161,7 @@ async def world_database(server: postgres.Server, world_template: str) -> AsyncI
 
 
 @pytest.fixture
-async def world(world_database: str) -> AsyncIterator[World]:
+async def world(world_database: str, catalog: Catalog) -> AsyncIterator[World]:
     """A world of the test's own, to be changed."""
-    async with serving_world(world_database) as served:
+    async with serving_world(world_database, catalog) as served:
         yield served

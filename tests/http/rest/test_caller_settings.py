@@ -23,7 +23,7 @@ from src.logins import login_dsn
 from src.ports.rest import Identity
 from tests import postgres
 from tests.conftest import OPS_USER
-from tests.http.rest.conftest import CONFIGURATION
+from tests.http.rest.conftest import CONFIGURATION, as_gate
 
 OURS = Configuration(schemas=("booking", "ops", "public"), dotted_names=True)
 OPS = Identity("authenticated", json.dumps({"role": "authenticated", "sub": OPS_USER}), "r-1")
@@ -54,7 +54,7 @@ async def pool(database: str) -> AsyncIterator[Connections]:
 @pytest.fixture
 async def gate(world_database: str) -> AsyncIterator[Connections]:
     """One connection of the authenticator."""
-    pool = Connections(world_database.replace("//postgres", "//gate:gate", 1), 1)
+    pool = Connections(as_gate(world_database), 1)
     yield pool
     await pool.close()
 

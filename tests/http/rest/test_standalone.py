@@ -19,6 +19,7 @@ import jwt
 import pytest
 
 from bench.proc import processor_seconds
+from tests.http.rest.conftest import as_gate
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, environment, free_port
 
@@ -47,7 +48,7 @@ def standalone(dsn: str, folder: Path, **changes: str) -> Iterator[Standalone]:
     port, admin = free_port(), free_port()
     output = folder / f"rest-{port}.txt"
     settings = {
-        "PGRST_DB_URI": dsn.replace("//postgres", "//gate:gate", 1),
+        "PGRST_DB_URI": as_gate(dsn),
         "PGRST_DB_SCHEMAS": "zoo",
         "PGRST_DB_EXTRA_SEARCH_PATH": "aside",
         "PGRST_DB_ANON_ROLE": "visitor",
