@@ -22,6 +22,8 @@ from src.settings import OFFLINE_SWITCHES, Settings
 from tests.postgres import JWT_SECRET
 
 ROOT = Path(__file__).parents[1]
+# Seconds to wait for what usually takes a moment: a machine may be slow, and busy with other tests.
+PATIENCE = 120
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["src.worker", "stripe"])
 
@@ -41,7 +43,7 @@ class ServerProcess:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(timeout=20)
+        return self.process.wait(PATIENCE)
 
     def text(self) -> str:
         return self.output.read_text()
@@ -62,17 +64,11 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **changes}
 
 
-async def ended(*arguments: str, **settings: str) -> tuple[int, str]:
-    """`ecotrips ARGUMENTS`, offline unless the settings say otherwise, to its end: exit status and all it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "src.cli", *arguments),
-        cwd=ROOT,
-        env=environment(**{**OFFLINE_SWITCHES, "JWT_SECRET": JWT_SECRET, **settings}),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, output.decode()
+def ecotrips(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """`ecotrips ARGUMENTS` in `folder` to its end; `changes` are of its environment."""
+    env = environment(**{"JWT_SECRET": JWT_SECRET, **changes})
+    run = [sys.executable, "-m", "src.cli", *arguments]
+    return subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 @contextmanager
@@ -123,18 +119,40 @@ async def exit_code(worker: multiprocessing.process.BaseProcess) -> int:
     """Once it has ended. Asked from this thread alone: starting a process asks about all others too, and an exit
     status can be read only once, so a second thread may find none.
     """
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while (code := worker.exitcode) is None:
             await asyncio.sleep(0.01)
     return code
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes that a process has started, and those that they have."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from descendants(int(child))
+
+
+def wait_until_gone(*pids: int) -> None:
+    """Until none of the processes runs any more."""
+    deadline = time.monotonic() + PATIENCE
+    while alive := [pid for pid in pids if _lives(pid)]:
+        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in alive]
+        time.sleep(0.02)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _take_turn(settings: Settings) -> None:
     sys.exit(worker.main(settings, once=True))
 
 
-def _wait_for(text: str, started: ServerProcess, patience: float = 120) -> None:
-    deadline = time.monotonic() + patience
+def _wait_for(text: str, started: ServerProcess) -> None:
+    deadline = time.monotonic() + PATIENCE
     while text not in started.text():
         assert started.process.poll() is None, started.text()
         assert time.monotonic() < deadline, started.text()

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from src.adapters.postgres import unprivileged
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
-from tests.processes import ROOT, environment, free_port
+from tests.processes import ROOT, descendants, environment, free_port, wait_until_gone
 
 STARTER = """
 import sys, time
@@ -43,17 +42,6 @@ def postgres(folder: Path) -> EmbeddedPostgres:
 def answer(postgres: EmbeddedPostgres, sql: str = "select 1") -> str:
     run = [str(postgres.bin / "psql"), postgres.url("postgres"), "-Atc", sql]
     return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def gone(pid: int, patience: float = 10) -> bool:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def start_elsewhere(
@@ -97,7 +85,7 @@ def test_it_dies_with_a_killed_parent_and_recovers(postgres: EmbeddedPostgres) -
     parent.wait()
     assert parent.stdout is not None
     parent.stdout.close()
-    assert gone(pid)
+    wait_until_gone(pid)
     with running(postgres):
         assert answer(postgres, "select value from kept") == "7"
 
@@ -128,9 +116,10 @@ def test_a_killed_server_starts_again_from_its_log(folder: Path) -> None:
     answer(postgres, "create table kept as select 7 as value")
     pid = postgres.running_pid()
     assert pid is not None
+    its_own = list(descendants(pid))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    time.sleep(0.2)
+    wait_until_gone(*its_own)
     with running(postgres):
         assert answer(postgres, "select value from kept") == "7"
 
@@ -194,7 +183,7 @@ def test_it_works_for_an_ordinary_user(folder: Path) -> None:
     parent.wait()
     assert parent.stdout is not None
     parent.stdout.close()
-    assert gone(pid)
+    wait_until_gone(pid)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
@@ -205,5 +194,5 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
 
 
 def test_missing_binaries_are_one_clear_line(folder: Path) -> None:
-    with pytest.raises((EmbeddedPostgresError, FileNotFoundError)):
+    with pytest.raises(EmbeddedPostgresError, match="nowhere/postgres does not run: No such file or directory"):
         EmbeddedPostgres(folder, folder / "nowhere").start()

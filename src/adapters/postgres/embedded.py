@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from src.adapters.postgres.unprivileged import EmbeddedPostgresError, Runner, unprivileged
+from src.adapters.postgres.unprivileged import ATTEMPTS, REFUSED, EmbeddedPostgresError, Runner, unprivileged
 
 LONGEST_SOCKET_PATH = 107 - len("/.s.PGSQL.5432.lock")
 BUILTIN_LOCALE_SINCE = 17
@@ -119,9 +119,13 @@ class EmbeddedPostgres:
         raise EmbeddedPostgresError(message)
 
     def _major(self) -> str:
-        found = subprocess.run(  # noqa: S603 - the arguments are ours
-            [str(self.bin / "postgres"), "--version"], capture_output=True, text=True, check=False
-        )
+        try:
+            found = subprocess.run(  # noqa: S603 - the arguments are ours
+                [str(self.bin / "postgres"), "--version"], capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            message = f"{self.bin / 'postgres'} does not run: {error.strerror}"
+            raise EmbeddedPostgresError(message) from None
         if found.returncode:
             message = f"{self.bin / 'postgres'} does not run: {found.stderr.strip()}"
             raise EmbeddedPostgresError(message)
@@ -154,23 +158,29 @@ class EmbeddedPostgres:
             if int(self._major()) >= BUILTIN_LOCALE_SINCE
             else ["--locale=C.UTF-8"]
         )
-        made = subprocess.run(  # noqa: S603 - the arguments are ours
-            [
-                str(runner.bin / "initdb"),
-                *("-D", str(self.data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
-                *locale,
-                *([] if self.durable else ["--no-sync"]),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=_clean_environment(),
-            preexec_fn=runner.prepare(os.getpid()),
-        )
-        if made.returncode:
-            shutil.rmtree(self.data, ignore_errors=True)
-            message = f"initdb failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}"
-            raise EmbeddedPostgresError(message)
+        said: list[str] = []
+        for _ in range(ATTEMPTS):
+            made = subprocess.run(  # noqa: S603 - the arguments are ours
+                [
+                    str(runner.bin / "initdb"),
+                    *("-D", str(self.data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
+                    *locale,
+                    *([] if self.durable else ["--no-sync"]),
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=_clean_environment(),
+                preexec_fn=runner.prepare(os.getpid()),
+            )
+            said = (made.stderr or made.stdout).strip().splitlines() or [f"exit {made.returncode}"]
+            if made.returncode == 0:
+                return
+            if made.returncode != REFUSED:
+                break
+        shutil.rmtree(self.data, ignore_errors=True)
+        message = f"initdb failed: {said[-1]}"
+        raise EmbeddedPostgresError(message)
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes] | None, timeout: float = 60.0) -> None:
         def ready() -> bool:

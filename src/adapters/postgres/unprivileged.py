@@ -16,6 +16,7 @@ CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
 # Beside many others that start at once, one refusal of a child need not mean that all are refused.
 ATTEMPTS = 3
+REFUSED = 126  # its exit status
 
 
 class EmbeddedPostgresError(Exception):
@@ -85,7 +86,7 @@ def _copied(folder_of_binaries: Path, target: Path) -> Path:
 def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
     uid, gid = os.getuid(), os.getgid()
     if libc is None or libc.unshare(CLONE_NEWUSER):
-        os._exit(126)
+        os._exit(REFUSED)
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{NOBODY} {uid} 1"),
