@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests in which PostgreSQL itself runs our SQL, that of the guides included.
+SQL_TESTS := tests/sql $(addprefix tests/contracts/test_,lists.py search.py hotel_suppliers.py) \
+  $(addprefix tests/house/test_,operate.py rest_guide.py)
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
@@ -13,17 +16,17 @@ help: ## Show what can be made
 run: $(VENV)/.runtime ## Run everything offline on http://127.0.0.1:8000 (PORT and DATA_DIR move it)
 	@$(BIN)/ecotrips demo
 
-test: $(VENV)/.dev ## Run every test
+test: $(VENV)/.dev ## Run every test, but for those of test-faults
 	@$(BIN)/python -m pytest -n 2
 
 test-15: $(VENV)/.dev ## Run the tests of the SQL on another PostgreSQL (POSTGRES_BIN)
-	@$(BIN)/python -m pytest -n 2 tests/sql tests/contracts tests/house
+	@$(BIN)/python -m pytest -n 2 $(SQL_TESTS)
 
 test-docker: $(VENV)/.dev ## Run the tests nearest to the SQL through testcontainers, on a Docker engine of their own (root)
-	@$(BIN)/python -m tests.engine $(BIN)/python -m pytest -n 2 tests/contracts tests/sql/test_access.py tests/sql/test_ledger.py
+	@$(BIN)/python -m tests.engine $(BIN)/python -m pytest -n 2 tests/contracts/test_lists.py tests/contracts/test_search.py tests/sql/test_access.py tests/sql/test_ledger.py
 
-test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers; afterwards the books must be right
-	@$(BIN)/python -m pytest -n 2 -m "heavy or not heavy" tests/faults
+test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers longer than `test` does; the books must be right
+	@$(BIN)/python -m pytest -n 2 -m heavy tests/faults
 
 fuzz: $(VENV)/.dev ## Ten thousand requests made up from the OpenAPI document
 	@FUZZ_REQUESTS=100 $(BIN)/python -m pytest -s tests/http/test_generated_requests.py
