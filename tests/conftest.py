@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import jwt
 import pytest
+import stripe
 from hypothesis import settings
 from litestar import Litestar
 
@@ -26,8 +27,14 @@ OPS_USER = "22222222-2222-4222-8222-222222222222"
 TRAVELLER = "33333333-3333-4333-8333-333333333333"
 OTHER_TRAVELLER = "44444444-4444-4444-8444-444444444444"
 ITINERARY = "11111111-1111-4111-8111-111111111111"
+CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 
 settings.register_profile("thorough", max_examples=1000)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stripes_sdk_tries_again_at_once() -> None:
+    stripe.HTTPClient.INITIAL_DELAY = 0
 
 
 @pytest.fixture(scope="session")

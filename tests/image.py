@@ -17,11 +17,10 @@ import docker
 
 from tests.engine import IMAGE as POSTGRES
 from tests.postgres import JWT_SECRET
-from tests.processes import ROOT
+from tests.processes import PATIENCE, ROOT
 
 SERVICE = "ecotrips-ops"
 LARGEST_MEGABYTES = 450  # beside the base image
-PATIENCE = 120
 # What compose.yaml gives each of our containers.
 CONFINED: dict[str, Any] = {
     "read_only": True,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import isawaitable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -11,9 +12,17 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.processes import ServerProcess
+from tests.processes import PATIENCE, ServerProcess
 
-PATIENCE = 30
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until it holds: what it gives, or what that gives when it is awaited, is true."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = holds()
+            if await found if isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def raced(
@@ -44,14 +53,15 @@ def rule_of(outcome: object) -> object:
 async def blocked(admin: asyncpg.Connection) -> int:
     """The database session that waits for the administrator's lock."""
     query = "select pid from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
-    while (found := await admin.fetchval(query)) is None:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(PATIENCE):
+        while (found := await admin.fetchval(query)) is None:
+            await asyncio.sleep(0.01)
     return int(found)
 
 
 async def killed_waiting(dying: ServerProcess | BaseProcess, admin: asyncpg.Connection) -> None:
     """kill -9 once the process's session waits for the administrator, whose lock outlives it: it commits nothing."""
-    session = await asyncio.wait_for(blocked(admin), PATIENCE)
+    session = await blocked(admin)
     dying.kill()
     assert await admin.fetchval("select pg_terminate_backend($1, 5000)", session)
 

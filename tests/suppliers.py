@@ -17,6 +17,7 @@ from src.composition import compose
 from src.domain.inventory import HotelSearch, Pax, Stay
 from src.domain.search import Place
 from src.ports.inventory import Supplier
+from src.settings import LIVE_SWITCHES
 from tests.fakes.hbx.server import FakeHbx
 from tests.postgres import settings
 
@@ -29,6 +30,16 @@ SEARCH = HotelSearch(KIGALI, STAY)
 
 def client_of(fake: FakeHbx, **changes: str) -> HbxClient:
     return HbxClient(HbxSettings(**{"api_key": fake.key, "secret": fake.secret, "base_url": fake.url, **changes}))
+
+
+def live_settings(fake: FakeHbx) -> dict[str, object]:
+    """Settings of a service that asks the fake."""
+    return {
+        "switches": LIVE_SWITCHES,
+        "hbx_api_key": fake.key,
+        "hbx_api_secret": fake.secret,
+        "hbx_base_url": fake.url,
+    }
 
 
 class Clock:

@@ -13,11 +13,13 @@ from src.adapters.postgres.connections import Connections
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
 from tests.postgres import settings
+from tests.processes import PATIENCE
+from tests.races import until
 
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Connections]:
-    pool = Connections(database, 3, patience=5)
+    pool = Connections(database, 3, patience=PATIENCE)
     yield pool
     await pool.close()
 
@@ -70,9 +72,12 @@ async def test_cancelled_and_failing_callers_lose_no_connection(pool: Connection
 
 
 async def test_a_connection_that_the_server_ended_is_replaced(pool: Connections, admin: asyncpg.Connection) -> None:
-    pids = set(await asyncio.gather(*(use(pool, 0.01) for _ in range(3))))
+    connections = [await pool.take() for _ in range(3)]
+    pids = {connection.get_server_pid() for connection in connections}
+    for connection in connections:
+        pool.give_back(connection)
     await admin.fetch("select pg_terminate_backend(pid) from unnest($1::int[]) pid", list(pids))
-    await asyncio.sleep(0.1)
+    await until(lambda: all(connection.is_closed() for connection in connections))
     assert not pids & set(await asyncio.gather(*(use(pool, 0.01) for _ in range(3))))
     assert pool.busy == 0
 

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import asyncpg
 
 from src.adapters.postgres.notifications import Notifications
-
-PATIENCE = 30  # seconds
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
+from tests.processes import PATIENCE
+from tests.races import until
 
 
 async def test_one_channels_news_do_not_hide_that_anothers_are_still_read(

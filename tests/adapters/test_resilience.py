@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from itertools import pairwise
 
 import asyncpg
 import pytest
@@ -21,6 +20,7 @@ from src.domain.resilience import CircuitState
 from src.domain.search import Place
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
 from tests.processes import free_port
+from tests.races import until
 from tests.suppliers import SEARCH, STAY, Clock, processes
 
 
@@ -48,8 +48,7 @@ async def test_a_waiter_that_gives_up_does_not_end_the_flight(database: str, fak
     fake.behaviour = Behaviour(latency=0.2)
     async with processes(database, fake, 1) as (one,):
         first, second = (asyncio.create_task(one.supplier.ask(SEARCH)) for _ in range(2))
-        while not fake.calls:
-            await asyncio.sleep(0.01)
+        await until(lambda: fake.calls)
         first.cancel()
         assert len((await second).hotels) == 3
         assert len(fake.calls) == 1
@@ -69,12 +68,12 @@ async def test_delays_are_250_500_and_1000_ms_and_a_short_wish_is_obeyed(databas
         assert one.clock.slept == [2, 2]
 
 
-async def test_the_delays_are_real_once(database: str, fake: FakeHbx) -> None:
-    fake.behaviour = Behaviour("reset", times=3)
+async def test_a_delay_takes_its_time(database: str, fake: FakeHbx) -> None:
+    fake.behaviour = Behaviour("reset", times=1)
     async with processes(database, fake, 1) as (one,):
         assert len((await Retrying(HbxSupplier(one.client)).ask(SEARCH)).hotels) == 3
-    pauses = [later - earlier for (earlier, _, _), (later, _, _) in pairwise(fake.calls)]
-    assert all(pause >= delay for pause, delay in zip(pauses, (0.25, 0.5, 1.0), strict=True))
+    (first, _, _), (second, _, _) = fake.calls
+    assert second - first >= 0.25
 
 
 async def test_a_supplier_that_is_not_there_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,8 +187,7 @@ async def test_a_cancelled_probe_leaves_the_right_to_probe(
     fake.behaviour = Behaviour(latency=5)
     async with processes(database, fake, 1) as (one,):
         probe = asyncio.create_task(one.circuit.ask(SEARCH))
-        while not fake.calls:
-            await asyncio.sleep(0.01)
+        await until(lambda: fake.calls)
         probe.cancel()
         with pytest.raises(asyncio.CancelledError):
             await probe
@@ -211,7 +209,7 @@ async def test_a_slow_supplier_is_given_up_at_the_deadline_and_counts(database: 
     fake.behaviour = Behaviour(mode)
     async with processes(database, fake, 1) as (one,):
         circuit = Circuit(
-            Retrying(HbxSupplier(one.client), deadline=0.2), PostgresCircuit(one.composed.database, "hbx")
+            Retrying(HbxSupplier(one.client), deadline=0.05), PostgresCircuit(one.composed.database, "hbx")
         )
         for _ in range(5):
             with pytest.raises(SupplierFailed):

@@ -26,19 +26,29 @@ STAYS = [
 ]
 
 
-@pytest.fixture(params=["fixtures", "hbx", "hbx, wrapped"])
-async def supplier(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Supplier]:
-    if request.param == "fixtures":
-        yield FixtureHotels()
-        return
+@pytest.fixture
+def fixtures() -> FixtureHotels:
+    return FixtureHotels()
+
+
+@pytest.fixture
+async def hbx() -> AsyncIterator[HbxSupplier]:
     async with running() as fake:
-        if request.param == "hbx":
-            client = client_of(fake)
-            yield HbxSupplier(client)
-            await client.close()
-            return
-        async with processes(database, fake, 1) as (one,):
-            yield one.supplier
+        client = client_of(fake)
+        yield HbxSupplier(client)
+        await client.close()
+
+
+@pytest.fixture
+async def wrapped_hbx(database: str) -> AsyncIterator[Supplier]:
+    async with running() as fake, processes(database, fake, 1) as (one,):
+        yield one.supplier
+
+
+@pytest.fixture(params=["fixtures", "hbx", "wrapped_hbx"])
+def supplier(request: pytest.FixtureRequest) -> Supplier:
+    found: Supplier = request.getfixturevalue(request.param)
+    return found
 
 
 async def quoted(supplier: Supplier, query: RateQuery) -> Quote:

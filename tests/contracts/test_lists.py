@@ -28,14 +28,22 @@ class Source:
     exceptions: Exceptions
 
 
-@pytest.fixture(params=["fixtures", "postgres"])
-async def source(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Source]:
-    if request.param == "fixtures":
-        yield Source(FixtureBookings(), FixtureExceptions())
-        return
+@pytest.fixture
+def fixtures() -> Source:
+    return Source(FixtureBookings(), FixtureExceptions())
+
+
+@pytest.fixture
+async def views(database: str) -> AsyncIterator[Source]:
     composed = compose(settings(database))
     yield Source(PostgresBookings(composed.database), PostgresExceptions(composed.database))
     await composed.database.close()
+
+
+@pytest.fixture(params=["fixtures", "views"])
+def source(request: pytest.FixtureRequest) -> Source:
+    found: Source = request.getfixturevalue(request.param)
+    return found
 
 
 def rows(page: Page) -> list[dict[str, object]]:

@@ -18,14 +18,22 @@ from tests.conftest import ANONYMOUS_CONTEXT, SERVICE_CONTEXT
 from tests.postgres import settings
 
 
-@pytest.fixture(params=["fixtures", "catalog"])
-async def index(request: pytest.FixtureRequest, database: str) -> AsyncIterator[SearchIndex]:
-    if request.param == "fixtures":
-        yield FixtureSearch()
-        return
+@pytest.fixture
+def fixtures() -> SearchIndex:
+    return FixtureSearch()
+
+
+@pytest.fixture
+async def catalog(database: str) -> AsyncIterator[SearchIndex]:
     composed = compose(settings(database))
     yield PostgresSearch(composed.database)
     await composed.database.close()
+
+
+@pytest.fixture(params=["fixtures", "catalog"])
+def index(request: pytest.FixtureRequest) -> SearchIndex:
+    found: SearchIndex = request.getfixturevalue(request.param)
+    return found
 
 
 async def slugs(index: SearchIndex, query: str, limit: int = 5) -> list[str]:

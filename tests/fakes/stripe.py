@@ -31,6 +31,7 @@ from uuid import uuid4
 
 import httpx
 
+from src.settings import OFFLINE_SWITCHES
 from tests.fakes.wire import Reply, Request, listening
 
 KEPT_SECONDS = 24 * 3600
@@ -294,6 +295,12 @@ class FakeStripe:
         async with httpx.AsyncClient() as client:
             sent = [await client.post(given["url"], **signed(event, *secrets)) for event in events]
         return Reply(200, {"answers": [answer.status_code for answer in sent]})
+
+
+def live_settings(address: str, **changes: object) -> dict[str, object]:
+    """Settings of a service whose Stripe listens there."""
+    switches = {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"}
+    return {"switches": switches, "stripe_secret_key": "sk_test", "stripe_api_base": address, **changes}
 
 
 def signed(event: Json, *secrets: str, at: float | None = None) -> Json:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.cluster import execute, server
-from tests.postgres import JWT_SECRET, Server, make_template
-from tests.processes import environment
-
-
-def ecotrips(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    given = environment(DATABASE_URL=dsn, JWT_SECRET=JWT_SECRET, PATH="")
-    command = [sys.executable, "-m", "src.cli", "db", *arguments]
-    return subprocess.run(command, env=given, capture_output=True, text=True, check=False)
-
+from tests.postgres import Server, make_template
+from tests.processes import ecotrips
 
 PAID = """
 with started as (select public.start_checkout('11111111-1111-4111-8111-111111111111', 25000, 'USD') as answer)
@@ -27,18 +19,23 @@ BOOKS = "select (select count(*) from fin.verify_ledger()) || '|' || (select cou
 
 def test_a_dump_of_one_server_serves_on_another(tmp_path: Path) -> None:
     dump = str(tmp_path / "ecotrips.dump")
+
+    def db(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Without the tools of the PATH."""
+        return ecotrips(tmp_path, "db", *arguments, DATABASE_URL=dsn, PATH="")
+
     with server() as old, server() as new:
         database = old.url(make_template(Server(old.url("postgres"))))
         assert asyncio.run(execute(database, PAID)) == "processing"
-        written = ecotrips(database, "backup", dump)
+        written = db(database, "backup", dump)
         assert written.returncode == 0, written.stderr
         asyncio.run(execute(new.url("postgres"), "create database restored"))
         copy = new.url("restored")
-        restored = ecotrips(copy, "restore", dump)
+        restored = db(copy, "restore", dump)
         assert restored.returncode == 0, restored.stderr
         assert asyncio.run(execute(copy, BOOKS)) == asyncio.run(execute(database, BOOKS)) == "0|1"
-        assert ecotrips(copy, "apply").stdout == "up to date\n"
-        again = ecotrips(copy, "restore", dump)
+        assert db(copy, "apply").stdout == "up to date\n"
+        again = db(copy, "restore", dump)
         assert (again.returncode, again.stderr) == (
             1,
             "ecotrips: the database is not empty: restore into a new one\n",

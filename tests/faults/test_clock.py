@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,7 @@ from tests.escrows import met_escrows
 from tests.fakes.stripe import signed
 from tests.postgres import JWT_SECRET, settings
 from tests.processes import command, environment
-from tests.races import PATIENCE
+from tests.races import until
 
 pytestmark = pytest.mark.heavy
 
@@ -104,9 +103,9 @@ async def test_a_worker_whose_clock_jumps_pays_every_escrow_out_once(
         for number, now in enumerate((AHEAD, BACK, RIGHT), start=1):
             clock(now)
             await met_escrows(admin, 5)
-            async with asyncio.timeout(PATIENCE):
-                while await admin.fetchval("select count(*) from \"group\".escrows where status = 'met'"):
-                    await asyncio.sleep(0.1)
+            await until(
+                lambda: admin.fetchval("select not exists (select from \"group\".escrows where status = 'met')")
+            )
             paid = await admin.fetchval("select count(*) from audit.events where what = 'payout.succeeded'")
             assert paid == 5 * number
     assert await admin.fetchval("select count(*) from fin.entries where entry_type = 'payout_succeeded'") == 15

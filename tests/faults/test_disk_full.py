@@ -15,8 +15,7 @@ from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
 from tests import postgres
 from tests.conftest import Api
 from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
-from tests.processes import server
-from tests.races import PATIENCE
+from tests.processes import PATIENCE, server
 
 pytestmark = pytest.mark.heavy
 

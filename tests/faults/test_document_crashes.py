@@ -16,8 +16,8 @@ from tests.conftest import Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Reply, Request, listening
 from tests.http.test_messaging import NUMBER, events, live_settings, work
-from tests.processes import server
-from tests.races import PATIENCE, killed, post
+from tests.processes import PATIENCE, server
+from tests.races import killed, post
 from tests.sql.test_invoices import captured
 
 NOTICE = {"type": "link_notice", "to": NUMBER, "text": "Your invoice", "url": "https://ecotrips.example/i"}

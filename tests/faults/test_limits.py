@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from tests.conftest import ANON_KEY, OPS_USER
-from tests.processes import server
+from tests.processes import PATIENCE, server
+from tests.races import blocked
 
 pytestmark = pytest.mark.heavy
 CHECKOUT = {"itinerary_id": OPS_USER, "amount_cents": 100, "currency": "USD"}
 SLOW_CLIENTS = 300
-PATIENCE = 60
 
 
 async def slow_client(port: int) -> bytes:
@@ -43,7 +43,8 @@ async def status_of(port: int, request: bytes) -> bytes:
 async def test_slow_clients_are_hung_up_on_and_nobody_waits_for_them(database: str, tmp_path: Path) -> None:
     with server(database, tmp_path) as running:
         port = urlsplit(running.address).port or 0
-        async with asyncio.timeout(PATIENCE), httpx.AsyncClient(base_url=running.address) as client:
+        patient = httpx.AsyncClient(base_url=running.address, timeout=PATIENCE)
+        async with asyncio.timeout(PATIENCE), patient as client:
             slow = [asyncio.create_task(slow_client(port)) for _ in range(SLOW_CLIENTS)]
             assert (await client.get("/healthz")).status_code == 200
             large = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + b"x" * 2**20 + b"\r\n\r\n"
@@ -66,8 +67,7 @@ async def test_more_than_the_database_takes_is_told_when_to_come_back(
                 refused = [
                     asyncio.create_task(client.post("/functions/v1/bff-checkout", json=CHECKOUT)) for _ in "1234567"
                 ]
-                while not await admin.fetchval("select exists (select from pg_locks where not granted)"):
-                    await asyncio.sleep(0.01)
+                await blocked(admin)
                 assert (await client.get("/healthz")).status_code == 200
                 # One waits for the lock until its role's time-out, the others for the one connection.
                 for answer in await asyncio.gather(*refused):

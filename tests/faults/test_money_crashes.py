@@ -18,15 +18,14 @@ import httpx
 import pytest
 
 from src.settings import OFFLINE_SWITCHES
-from tests.conftest import ITINERARY, OPS_USER, Api
-from tests.fakes.stripe import FakeStripe, signed
+from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api
+from tests.fakes.stripe import FakeStripe, live_settings, signed
 from tests.fakes.wire import Door, listening
 from tests.postgres import settings
-from tests.processes import ServerProcess, exit_code, server, worker_turn
-from tests.races import PATIENCE, killed_waiting, post
+from tests.processes import PATIENCE, ServerProcess, exit_code, server, worker_turn
+from tests.races import killed_waiting, post
 
 SECRET = "whsec_crash"
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 # Where the server dies: the provider has not begun; it has done the work but not answered; its answer has come but is
 # not committed.
 UNREACHED, UNANSWERED, UNRECORDED = "before the provider", "before its answer", "before our commit"
@@ -54,14 +53,9 @@ class World:
             "OPS_REFUND_MODE": "live",
         }
 
-    @property
-    def switches(self) -> dict[str, str]:
-        return {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"}
-
     def worker(self) -> BaseProcess:
         """One that takes a turn."""
-        live = {"switches": self.switches, "stripe_secret_key": "sk_test", "stripe_api_base": self.address}
-        return worker_turn(settings(self.database, **live))
+        return worker_turn(settings(self.database, **live_settings(self.address)))
 
     def serving(self) -> AbstractContextManager[ServerProcess]:
         return server(self.database, self.folder, **self.live)
@@ -188,7 +182,9 @@ async def test_a_server_that_dies_in_a_refund_leaves_one_refund(world: World, at
 @pytest.mark.parametrize("at", POINTS)
 async def test_a_worker_that_dies_between_intent_and_outcome_leaves_one_of_each(world: World, at: str) -> None:
     admin, stripe = world.admin, world.stripe
-    await admin.execute("select set_config('request.switches', $1, false)", json.dumps(world.switches))
+    await admin.execute(
+        "select set_config('request.switches', $1, false)", json.dumps({**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"})
+    )
     payment = json.loads(await admin.fetchval("select start_checkout($1, 25000, 'USD', 'k')", ITINERARY))["payment_id"]
 
     async def worker_dies() -> None:

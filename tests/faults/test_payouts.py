@@ -15,19 +15,19 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from src.settings import OFFLINE_SWITCHES
 from tests.conftest import Api, serving
 from tests.escrows import met_escrows
-from tests.fakes.stripe import FakeStripe
+from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, settings
 from tests.processes import command, environment, exit_code, worker_turn
+from tests.races import until
 
 pytestmark = pytest.mark.heavy
 
-PATIENCE = 60
 BATCH = 20
 KILLS = 20
+ALL_PAID_OUT = "select not exists (select from \"group\".escrows where status = 'met')"
 
 
 @dataclass
@@ -61,14 +61,12 @@ class World:
     address: str
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    @property
-    def live(self) -> dict[str, object]:
-        """Settings of a process that pays out for real."""
-        switches = {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"}
-        return {"switches": switches, "stripe_api_base": self.address, "stripe_payout_account": "acct_operator"}
+    def live(self, number: str) -> dict[str, object]:
+        """Settings of a process that pays out for real; its number is the end of its key."""
+        return live_settings(self.address, stripe_secret_key=f"sk_{number}", stripe_payout_account="acct_operator")
 
-    def worker(self, number: int | str) -> BaseProcess:
-        return worker_turn(settings(self.database, **self.live, stripe_secret_key=f"sk_{number}"))
+    def worker(self, number: str) -> BaseProcess:
+        return worker_turn(settings(self.database, **self.live(number)))
 
     async def let_time_pass(self) -> None:
         """Every lease runs out, the ones of living workers too, and every pause ends."""
@@ -121,15 +119,13 @@ async def test_two_workers_and_payout_now_make_a_thousand_payouts_once_each(worl
     with ExitStack() as workers:
         for _ in range(2):
             workers.enter_context(command(tmp_path, "worker", ready="worker started", env=env))
-        async with serving(world.database, **world.live, stripe_secret_key="sk_ops") as api, asyncio.timeout(PATIENCE):
+        async with serving(world.database, **world.live("ops")) as api:
             pressing = asyncio.gather(*(press(api, escrows[each:250:8]) for each in range(8)))
             # Nobody is answered before both workers and an operator have payouts in the provider's hands.
-            while len(stripe.transfers) <= 2 * BATCH:
-                await asyncio.sleep(0.02)
+            await until(lambda: len(stripe.transfers) > 2 * BATCH)
             stripe.held.set()
             await pressing
-            while await world.admin.fetchval("select exists (select from \"group\".escrows where status = 'met')"):
-                await asyncio.sleep(0.1)
+            await until(lambda: world.admin.fetchval(ALL_PAID_OUT))
     assert set(answers) <= {"succeeded", "processing"}
     await world.paid_exactly_once(count)
 

@@ -16,6 +16,7 @@ from tests.cluster import execute, server
 from tests.conftest import SERVICE_CONTEXT
 from tests.pgbouncer import pgbouncer
 from tests.postgres import Server, make_template, settings
+from tests.processes import PATIENCE
 
 
 async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
                     )
 
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(PATIENCE):
                     while True:
                         try:
                             await listed(0)
@@ -60,8 +61,8 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
                     )
                     == 2 + 1
                 ), "two of the pooler and the one that listens"
-                async with asyncio.timeout(10):
-                    await execute(primary.url(name), "select ops.set_flag('USE_FIXTURES', '0')")
+                await execute(primary.url(name), "select ops.set_flag('USE_FIXTURES', '0')")
+                async with asyncio.timeout(PATIENCE):
                     while await composed.switches.value("USE_FIXTURES") != "0":
                         await asyncio.sleep(0.02)
             finally:
@@ -69,5 +70,5 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
             # The pooler does not know the administrator: what a start looks at, it looks at directly.
             pooled = {"DATABASE_DIRECT_URL": primary.url(name), "DATABASE_POOLER": "transaction"}
             with processes.server(given.database_url, tmp_path, **pooled) as one:
-                async with httpx.AsyncClient() as client:
+                async with httpx.AsyncClient(timeout=PATIENCE) as client:
                     assert (await client.get(f"{one.address}/readyz")).status_code == 200

@@ -12,16 +12,16 @@ import asyncpg
 import pytest
 
 from src.settings import OFFLINE_SWITCHES
-from tests.conftest import Api
+from tests.conftest import CHECKOUT, Api
 from tests.escrows import met_escrows
 from tests.fakes.hbx.server import FakeHbx
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Handler, listening
-from tests.faults.test_money_crashes import CHECKOUT, SECRET, tell
+from tests.faults.test_money_crashes import SECRET, tell
 from tests.postgres import JWT_SECRET
-from tests.processes import ServerProcess, command, environment, free_port, server
-from tests.races import PATIENCE, post
+from tests.processes import PATIENCE, ServerProcess, command, environment, free_port, server
+from tests.races import post, until
 
 pytestmark = pytest.mark.heavy
 
@@ -137,9 +137,8 @@ async def test_what_is_asked_while_all_providers_are_away_is_done_once_when_they
             (202, None),
             (504, "SUPPLIER_TIMEOUT"),
         ]
-        async with asyncio.timeout(PATIENCE):
-            while not await world.admin.fetchval('select exists (select from "group".payouts where attempts > 0)'):
-                await asyncio.sleep(0.1)
+        tried = 'select exists (select from "group".payouts where attempts > 0)'
+        await until(lambda: world.admin.fetchval(tried))
         async with world.providers():
             await world.settled()
             again = await post(running, "bff-checkout", Api.anonymous, **CHECKOUT)

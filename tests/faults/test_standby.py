@@ -17,7 +17,8 @@ from src.domain.errors import NotAllowed
 from tests.cluster import Cluster, cluster, execute
 from tests.conftest import SERVICE_CONTEXT, SERVICE_KEY, user_context
 from tests.postgres import settings
-from tests.processes import server
+from tests.processes import PATIENCE, server
+from tests.races import until
 
 # Say which server ran them.
 MADE = (
@@ -66,8 +67,7 @@ async def test_reads_go_to_the_standby_until_it_falls_behind(pair: Cluster) -> N
         assert not await read_from_standby(database)
         assert b"no payment has this intent" in await listed(database)
         await execute(pair.standby_dsn, "select pg_wal_replay_resume()")
-        while not await read_from_standby(database):
-            await asyncio.sleep(0.02)
+        await until(lambda: read_from_standby(database))
 
 
 async def listed(database: Database) -> bytes:
@@ -101,8 +101,8 @@ async def test_what_one_process_writes_the_other_reads(pair: Cluster, tmp_path: 
     key = {"apikey": SERVICE_KEY}
     with server(pair.primary_dsn, tmp_path, **live) as one, server(pair.primary_dsn, tmp_path, **live) as two:
         async with (
-            httpx.AsyncClient(base_url=f"{one.address}/functions/v1", headers=key) as writing,
-            httpx.AsyncClient(base_url=two.address, headers=key) as reading,
+            httpx.AsyncClient(base_url=f"{one.address}/functions/v1", headers=key, timeout=PATIENCE) as writing,
+            httpx.AsyncClient(base_url=two.address, headers=key, timeout=PATIENCE) as reading,
         ):
             assert (await reading.get(WHERE_READ)).json() == [{"on_standby": True}]
             for number in range(30):

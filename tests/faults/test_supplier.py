@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,11 +14,11 @@ import pytest
 
 from tests.conftest import ANON_KEY
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.processes import ServerProcess, environment, server
+from tests.processes import PATIENCE, ServerProcess, ecotrips, server
+from tests.races import until
 
 pytestmark = pytest.mark.heavy
 STAY = {"check_in": "2030-06-03", "check_out": "2030-06-06"}
-PATIENCE = 60  # seconds for hundreds of requests of one client on a small machine
 
 
 @dataclass
@@ -130,8 +128,7 @@ async def test_a_killed_probe_leaves_the_right_to_probe(pair: Pair, fake: FakeHb
     )
     async with holding(fake):
         probe = asyncio.create_task(pair.search(0))
-        while not fake.calls:
-            await asyncio.sleep(0.01)
+        await until(lambda: fake.calls)
         pair.servers[0].kill()
         with pytest.raises(httpx.TransportError):
             await probe
@@ -146,20 +143,18 @@ async def test_a_killed_probe_leaves_the_right_to_probe(pair: Pair, fake: FakeHb
 async def test_the_next_request_of_each_process_obeys_ecotrips_circuit(
     pair: Pair, fake: FakeHbx, database: str, tmp_path: Path
 ) -> None:
-    def ecotrips(*arguments: str) -> str:
-        env = environment(DATABASE_URL=database, JWT_SECRET="x" * 32)
-        command = [sys.executable, "-m", "src.cli", "circuit", *arguments]
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    def circuit(order: str) -> str:
+        return ecotrips(tmp_path, "circuit", order, DATABASE_URL=database).stdout
 
-    assert ecotrips("show") == "hbx: closed, 0 failures in a row\n"
-    assert ecotrips("open") == "hbx: open (forced), 0 failures in a row\n"
+    assert circuit("show") == "hbx: closed, 0 failures in a row\n"
+    assert circuit("open") == "hbx: open (forced), 0 failures in a row\n"
     assert [(await pair.search(number)).status_code for number in (0, 1)] == [503, 503]
     assert not fake.calls
-    assert ecotrips("close") == "hbx: closed (forced), 0 failures in a row\n"
+    assert circuit("close") == "hbx: closed (forced), 0 failures in a row\n"
     fake.behaviour = Behaviour("broken")
     for number in range(6):
         assert (await pair.search(number, number + 1)).status_code == 504
     assert len(fake.calls) == 6
-    assert ecotrips("auto") == "hbx: closed, 0 failures in a row\n"
+    assert circuit("auto") == "hbx: closed, 0 failures in a row\n"
     fake.behaviour = Behaviour()
     assert (await pair.search(1)).json()["source"] == "HBX"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import httpx
 
-from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, token
-from tests.processes import command, environment, free_port, server
+from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, Api, token
+from tests.processes import PATIENCE, command, descendants, environment, free_port, server, wait_until_gone
+from tests.races import blocked
 
 ROUNDS = 10
-PATIENCE = 60
 
 
 def bookings(address: str, bearer: str) -> httpx.Response:
     headers = {"apikey": ANON_KEY, "authorization": f"Bearer {bearer}"}
-    return httpx.get(f"{address}/functions/v1/ops-bookings", headers=headers)
+    return httpx.get(f"{address}/functions/v1/ops-bookings", headers=headers, timeout=PATIENCE)
 
 
 async def test_the_next_request_of_each_process_obeys_a_switch(
@@ -43,39 +41,22 @@ async def test_a_stopped_server_finishes_what_it_began(
 ) -> None:
     body = {"itinerary_id": OPS_USER, "amount_cents": 100, "currency": "USD"}
     with server(database, tmp_path) as running:
-        async with httpx.AsyncClient(base_url=running.address, headers={"apikey": ANON_KEY}) as client:
+        async with httpx.AsyncClient(base_url=running.address, headers=Api.anonymous, timeout=PATIENCE) as client:
             async with admin.transaction():
                 await admin.execute("lock table payment.payments in access exclusive mode")
                 request = asyncio.create_task(client.post("/functions/v1/bff-checkout", json=body))
-                while not await admin.fetchval("select exists (select from pg_locks where not granted)"):
-                    await asyncio.sleep(0.01)
+                await blocked(admin)
                 running.process.terminate()
                 await asyncio.sleep(0.3)
             assert (await request).status_code == 200
-        assert running.process.wait(timeout=20) == 0
+        assert running.process.wait(PATIENCE) == 0
 
 
 def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:
     env = environment(PORT=str(free_port()))
     with command(tmp_path, "demo", ready="is ready on", env=env) as running:
-        pids = [int(pid) for pid in _descendants(running.process.pid)]
+        pids = list(descendants(running.process.pid))
         assert len(pids) >= 3, "a server process, a worker and PostgreSQL"
         running.process.kill()
         running.process.wait()
-        deadline = time.monotonic() + PATIENCE
-        while alive := [pid for pid in pids if _lives(pid)]:
-            assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in alive]
-            time.sleep(0.1)
-
-
-def _descendants(pid: int) -> Iterator[str]:
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield child
-        yield from _descendants(int(child))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        wait_until_gone(*pids)

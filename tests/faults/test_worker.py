@@ -19,9 +19,9 @@ from src.domain.errors import ProviderFailed
 from src.domain.sweeps import Sweep
 from src.worker import Worker
 from tests.postgres import JWT_SECRET, settings
+from tests.processes import PATIENCE
 
 AGE = 10.0**9
-PATIENCE = 30
 
 
 @asynccontextmanager

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.processes import ROOT, command, environment, free_port
+from tests.house.guides import blocks
+from tests.processes import command, environment, free_port
 
-BLOCK = re.compile(r"^```(sh|sql)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 
-
-def blocks(kind: str) -> str:
-    found = BLOCK.findall((ROOT / "docs" / "operate.md").read_text())
-    return "\n".join(text for language, text in found if language == kind)
+def session(language: str) -> str:
+    """All blocks of a language, one after the other."""
+    return "\n".join(blocks("docs/operate.md", language))
 
 
 def test_every_command_of_the_operators_guide_works(tmp_path: Path) -> None:
@@ -22,7 +20,7 @@ def test_every_command_of_the_operators_guide_works(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with command(tmp_path, "demo", ready="Try it in another terminal", env=env):
         shell = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", blocks("sh")],  # noqa: S607 - whichever bash the operator has
+            ["bash", "-euo", "pipefail", "-c", session("sh")],  # noqa: S607 - whichever bash the operator has
             env=env,
             cwd=tmp_path,
             capture_output=True,
@@ -33,7 +31,7 @@ def test_every_command_of_the_operators_guide_works(tmp_path: Path) -> None:
         assert '"ok":false' not in shell.stdout.replace(" ", "")
         psql = subprocess.run(
             [sys.executable, "-m", "src.cli", "psql", "--service", "-v", "ON_ERROR_STOP=1"],
-            input=blocks("sql"),
+            input=session("sql"),
             env=env,
             cwd=tmp_path,
             capture_output=True,

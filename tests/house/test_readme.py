@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +42,6 @@ def test_the_first_calls_work_as_they_stand(tmp_path: Path) -> None:
 
 
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
-    import socket  # noqa: PLC0415 - used here only
-
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()

@@ -13,24 +13,21 @@ import asyncpg
 from src.rest_options import ALIASES
 from src.rest_settings import OPTIONS, STORED
 from tests import postgres
+from tests.house.guides import blocks
 from tests.processes import ROOT, command, environment, free_port
 
-GUIDE = (ROOT / "docs" / "rest.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", GUIDE, flags=re.MULTILINE | re.DOTALL)
+GUIDE = "docs/rest.md"
 
 
 async def test_a_foreign_schema_is_served_as_the_guide_says(server: postgres.Server, tmp_path: Path) -> None:
     dsn = await server.create()
     connection = await asyncpg.connect(dsn)
-    await connection.execute(blocks("sql")[0])
+    await connection.execute(blocks(GUIDE, "sql")[0])
     await connection.close()
     own = urlsplit(dsn)._replace(netloc=urlsplit(dsn).netloc.replace("postgres", "shop_gate:gate", 1)).geturl()
     ports = {"3000": str(free_port()), "3001": str(free_port())}
-    text = blocks("ini")[0].replace("postgresql://shop_gate:gate@localhost:5432/shop", own)
-    serve, calls = blocks("sh")
+    text = blocks(GUIDE, "ini")[0].replace("postgresql://shop_gate:gate@localhost:5432/shop", own)
+    serve, calls = blocks(GUIDE, "sh")
     for written, free in ports.items():
         text, calls = text.replace(written, free), calls.replace(written, free)
     (tmp_path / "shop.conf").write_text(text)
@@ -49,6 +46,6 @@ async def test_a_foreign_schema_is_served_as_the_guide_says(server: postgres.Ser
 
 
 def test_every_option_is_in_the_guide() -> None:
-    named = set(re.findall(r"`([a-z][a-z0-9-]+)`", GUIDE))
+    named = set(re.findall(r"`([a-z][a-z0-9-]+)`", (ROOT / GUIDE).read_text()))
     assert STORED <= OPTIONS
     assert OPTIONS - set(ALIASES.values()) <= named

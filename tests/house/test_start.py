@@ -13,7 +13,7 @@ import pytest
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SettingsError, from_environment
 from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, Server
-from tests.processes import environment, free_port
+from tests.processes import ecotrips, environment
 
 FIT = {
     "ECOTRIPS_ENV": "production",
@@ -64,12 +64,6 @@ def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         from_environment({"ECOTRIPS_ENV": "production", "USE_FIXTURES": "1"})
     assert len(str(caught.value).splitlines()) > 10
-
-
-def ecotrips(tmp_path: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    env = environment(PORT=str(free_port()), JWT_SECRET=JWT_SECRET, **changes)
-    run = [sys.executable, "-m", "src.cli", *arguments]
-    return subprocess.run(run, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_a_server_process_holds_no_exporter_and_no_terminal_that_it_does_not_use() -> None:

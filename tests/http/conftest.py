@@ -13,13 +13,11 @@ from src.adapters.postgres.refunds import PostgresRefunds
 from src.composition import compose
 from src.domain.payments import finish_due
 from src.domain.refunds import settle_due
-from src.settings import OFFLINE_SWITCHES
 from tests import postgres
-from tests.conftest import ITINERARY, SERVICE_CONTEXT, Api, serving
-from tests.fakes.stripe import FakeStripe, signed
+from tests.conftest import CHECKOUT, SERVICE_CONTEXT, Api, serving
+from tests.fakes.stripe import FakeStripe, live_settings, signed
 from tests.fakes.wire import listening
 
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 OLD, NEW = "whsec_old", "whsec_new"
 
 
@@ -77,11 +75,6 @@ class Live:
 async def live(database: str, admin: asyncpg.Connection) -> AsyncIterator[Live]:
     fake = FakeStripe()
     async with listening(fake) as address:
-        changes: dict[str, object] = {
-            "switches": {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"},
-            "stripe_secret_key": "sk_test",
-            "stripe_api_base": address,
-            "stripe_webhook_secrets": (OLD, NEW),
-        }
+        changes = live_settings(address, stripe_webhook_secrets=(OLD, NEW))
         async with serving(database, **changes) as api:
             yield Live(api, fake, database, admin, changes)

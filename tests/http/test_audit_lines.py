@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.domain.audit import AuditLine
-from tests.conftest import ITINERARY, TRAVELLER, Api
-
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+from tests.conftest import CHECKOUT, TRAVELLER, Api
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:

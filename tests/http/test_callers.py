@@ -113,14 +113,6 @@ async def test_granting_and_revoking_the_persona_works_at_the_next_request(
         assert (await api.get("ops-exceptions", api.user(newcomer))).status_code == 403
 
 
-async def test_a_live_service_takes_no_webhook_by_apikey_alone(database: str) -> None:
-    async with serving(database, switches=LIVE_SWITCHES) as api:
-        event = {"type": "payment_intent.succeeded", "data": {"payment_id": OPS_USER, "payment_intent": "pi_1"}}
-        answer = await api.post("stripe-webhook", event)
-        assert answer.status_code == 400
-        assert answer.json()["error"] == "Invalid signature"
-
-
 async def test_limits_count_each_caller_and_say_when_to_come_back(database: str) -> None:
     body = {"itinerary_id": OPS_USER, "amount_cents": 5, "currency": "USD"}
     async with serving(database, rate_limits=True) as api, serving(database, rate_limits=True) as other_process:

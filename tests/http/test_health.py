@@ -1,4 +1,4 @@
-"""Health, readiness and the document of the API."""
+"""Health, readiness and the page of documentation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime
 
 import asyncpg
-from openapi_spec_validator import validate
 
-from tests.conftest import Api, serving
+from tests.conftest import CHECKOUT, Api, serving
+from tests.processes import PATIENCE
 
 
 async def test_a_functions_health_needs_no_key(api: Api) -> None:
@@ -16,7 +16,7 @@ async def test_a_functions_health_needs_no_key(api: Api) -> None:
     body = answer.json()
     assert (answer.status_code, body["ok"], body["fn"]) == (200, True, "bff-checkout")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["time"])
-    assert abs(datetime.fromisoformat(body["time"]) - datetime.now(UTC)).total_seconds() < 5
+    assert abs(datetime.fromisoformat(body["time"]) - datetime.now(UTC)).total_seconds() < PATIENCE
 
 
 async def test_an_unknown_function_has_no_health(api: Api) -> None:
@@ -55,17 +55,9 @@ async def test_without_a_database_the_process_is_alive_but_not_ready() -> None:
         assert (ready.status_code, ready.json()["parts"]) == (503, {"database": "unreachable"})
         fixtures = await api.get("ops-bookings")
         assert fixtures.status_code == 200
-        body = {"itinerary_id": "11111111-1111-4111-8111-111111111111", "amount_cents": 1, "currency": "USD"}
-        checkout = await api.post("bff-checkout", body)
+        checkout = await api.post("bff-checkout", CHECKOUT)
         assert (checkout.status_code, checkout.json()["code"]) == (503, "TRANSIENT_RETRY")
         assert checkout.headers["retry-after"] == "1"
-
-
-async def test_the_document_is_valid_and_lists_every_function(api: Api) -> None:
-    document = (await api.http.get("/schema")).json()
-    validate(document)
-    assert document["openapi"] == "3.1.0"
-    assert {"/functions/v1/ops-bookings", "/functions/v1/bff-checkout"} <= set(document["paths"])
 
 
 async def test_the_page_of_documentation_needs_nothing_from_elsewhere(api: Api) -> None:

@@ -6,9 +6,8 @@ import asyncio
 
 import asyncpg
 
-from tests.conftest import ITINERARY, OTHER_TRAVELLER, TRAVELLER, Api, serving
-
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+from tests.conftest import CHECKOUT, OTHER_TRAVELLER, TRAVELLER, Api, serving
+from tests.races import blocked
 
 
 async def test_the_first_answer_comes_again(api: Api) -> None:
@@ -54,8 +53,7 @@ async def test_while_the_first_runs_the_second_is_told_to_wait(api: Api, admin: 
     async with admin.transaction():
         await admin.execute("lock table payment.payments in access exclusive mode")
         first = asyncio.create_task(api.post("bff-checkout", CHECKOUT, headers))
-        while not await admin.fetchval("select exists (select from pg_locks where not granted)"):
-            await asyncio.sleep(0.01)
+        await blocked(admin)
         second = await api.post("bff-checkout", CHECKOUT, headers)
     assert (second.status_code, second.headers["retry-after"]) == (409, "1")
     assert (await first).status_code == 200

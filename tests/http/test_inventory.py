@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from src.settings import LIVE_SWITCHES
+from src.adapters.resilience import cache, retry
 from tests.conftest import OTHER_TRAVELLER, Api, serving
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
 from tests.processes import free_port
+from tests.suppliers import live_settings
 
 STAY = {"check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
 SEARCH = {"city": "Kigali", **STAY}
@@ -26,10 +27,14 @@ async def fake() -> AsyncIterator[FakeHbx]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def _tries_follow_each_other_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "DELAYS", (0.0, 0.0, 0.0))
+
+
 @pytest.fixture
 async def live(database: str, fake: FakeHbx) -> AsyncIterator[Api]:
-    hbx = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": fake.url}
-    async with serving(database, switches=LIVE_SWITCHES, **hbx) as served:
+    async with serving(database, **live_settings(fake)) as served:
         yield served
 
 
@@ -104,8 +109,7 @@ async def test_live_answers_are_kept_and_an_old_quote_is_not_bookable(
     await live.post("inventory-quote", quote)
     await admin.execute("update inventory.cache set expires_at = now()")
     fake.behaviour = Behaviour("broken")
-    hbx = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": fake.url}
-    async with serving(database, switches=LIVE_SWITCHES, **hbx) as fresh:
+    async with serving(database, **live_settings(fake)) as fresh:
         stale = (await fresh.post("inventory-quote", quote)).json()
         assert (stale["source"], stale["cache"]["stale"], stale["quote"]["bookable"]) == ("cache-stale", True, False)
         held = {**quote, "plan_id": stale["quote"]["plan_id"], "idempotency_key": "k"}
@@ -125,11 +129,9 @@ async def test_each_bad_day_is_a_documented_answer_and_its_audit_line_names_sour
         "9503": 504,  # overloaded
         "9500": 504,  # broken
         "9600": 429,  # a day's quota, said in XML
-        "9601": 504,  # silence
         "9602": 504,  # connections reset
         "9603": 504,  # truncated gzip
         "9604": 504,  # no JSON
-        "9605": 504,  # a trickling body
     }
     codes = {409: "DATA_CONFLICT", 429: "RATE_LIMITED", 504: "SUPPLIER_TIMEOUT"}
     calls = [live.post("inventory-quote", {"supplier_hotel_id": hotel, **STAY}) for hotel in statuses]
@@ -144,11 +146,18 @@ async def test_each_bad_day_is_a_documented_answer_and_its_audit_line_names_sour
         assert " source=HBX circuit=closed cache_hit=False stale=False code=" in line
 
 
+async def test_a_supplier_that_does_not_answer_in_time_is_given_up(live: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "DEADLINE", 0.2)
+    for hotel in ("9601", "9605"):  # silence, and a body that trickles in
+        answer = await live.post("inventory-quote", {"supplier_hotel_id": hotel, **STAY})
+        assert (answer.status_code, answer.json()["code"]) == (504, "SUPPLIER_TIMEOUT")
+
+
 async def test_a_supplier_that_is_not_there_is_a_documented_answer(
-    database: str, capsys: pytest.CaptureFixture[str]
+    database: str, fake: FakeHbx, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nowhere = {"hbx_api_key": "key", "hbx_api_secret": "secret", "hbx_base_url": f"http://127.0.0.1:{free_port()}"}
-    async with serving(database, switches=LIVE_SWITCHES, **nowhere) as api:
+    fake.url = f"http://127.0.0.1:{free_port()}"
+    async with serving(database, **live_settings(fake)) as api:
         refused = await api.post("inventory-search", SEARCH)
     assert (refused.status_code, refused.json()["code"]) == (504, "SUPPLIER_TIMEOUT")
     assert " source=HBX circuit=closed cache_hit=False stale=False " in capsys.readouterr().out.splitlines()[-1]

@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 
 from src.settings import OFFLINE_SWITCHES
-from tests.conftest import serving
+from tests.conftest import CHECKOUT, serving
 from tests.fakes.stripe import signed
-from tests.http.conftest import CHECKOUT, NEW, OLD, Live
+from tests.http.conftest import NEW, OLD, Live
 
 # As often as the SDK sends a call that fails in transit or at the provider.
 ALL_TRIES = 3

@@ -12,10 +12,9 @@ import asyncpg
 import pytest
 
 from src.domain import payouts
-from src.settings import OFFLINE_SWITCHES
 from tests.conftest import Api, serving
 from tests.escrows import met_escrows
-from tests.fakes.stripe import FakeStripe
+from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import listening
 
 # As often as the SDK sends a call.
@@ -51,16 +50,9 @@ class Live:
 @pytest.fixture
 async def live(database: str, admin: asyncpg.Connection) -> AsyncIterator[Live]:
     stripe = FakeStripe()
-    switches = {**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"}
     async with (
         listening(stripe) as address,
-        serving(
-            database,
-            switches=switches,
-            stripe_secret_key="sk_test",
-            stripe_api_base=address,
-            stripe_payout_account="acct_operator",
-        ) as api,
+        serving(database, **live_settings(address, stripe_payout_account="acct_operator")) as api,
     ):
         yield Live(api, stripe, admin)
 

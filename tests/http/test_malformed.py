@@ -12,10 +12,9 @@ import asyncpg
 import jwt
 import pytest
 
-from tests.conftest import ANON_KEY, ITINERARY, SERVICE_KEY, Api, token
+from tests.conftest import ANON_KEY, CHECKOUT, ITINERARY, SERVICE_KEY, Api, token
 from tests.postgres import JWT_SECRET
 
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 WEBHOOK = {"type": "payment_intent.succeeded", "data": {"payment_id": ITINERARY, "payment_intent": "pi_mock_1"}}
 NOW = datetime.now(UTC)
 
@@ -180,13 +179,9 @@ REQUESTS = [
 
 CONTENTS = """
 select (select count(*) from payment.payments), (select count(*) from fin.entries), (select count(*) from audit.events),
-       (select count(*) from payment.webhook_events), (select count(*) from ops.exceptions where kind <> 'none'),
-       (select count(*) from ops.idempotency_keys where status is not null or status is null and false)
+       (select count(*) from payment.webhook_events), (select count(*) from ops.exceptions),
+       (select count(*) from ops.idempotency_keys where status is not null)
 """
-
-
-def test_the_table_is_long_enough() -> None:
-    assert len(REQUESTS) >= 60
 
 
 async def test_every_malformed_request_gets_its_answer_and_changes_nothing(api: Api, admin: asyncpg.Connection) -> None:

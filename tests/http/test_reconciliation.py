@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from src.settings import OFFLINE_SWITCHES
 from tests.http.conftest import Live
-from tests.processes import ended
+from tests.processes import ROOT, ecotrips
 
 
 async def ledger(live: Live, command: str) -> tuple[int, list[str]]:
+    """Its exit status and what it prints."""
     stripe = {"STRIPE_SECRET_KEY": "sk_test", "STRIPE_API_BASE": str(live.changes["stripe_api_base"])}
-    status, output = await ended("ledger", command, DATABASE_URL=live.database, **stripe)
-    return status, output.splitlines()
+    done = await asyncio.to_thread(
+        ecotrips, ROOT, "ledger", command, DATABASE_URL=live.database, **OFFLINE_SWITCHES, **stripe
+    )
+    return done.returncode, (done.stdout + done.stderr).splitlines()
 
 
 async def test_verify_names_what_was_tampered_with(live: Live) -> None:

@@ -10,16 +10,7 @@ import httpx
 from pypdf import PdfReader
 
 from tests.conftest import ITINERARY, Api
-
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
-
-
-async def paid(api: Api) -> str:
-    intent = (await api.post("bff-checkout", CHECKOUT)).json()
-    data = {name: intent[name] for name in ("payment_id", "payment_intent")}
-    event = {"type": "payment_intent.succeeded", "data": data}
-    assert (await api.post("stripe-webhook", event)).json()["result"] == "applied"
-    return str(intent["payment_id"])
+from tests.runbook.test_payments import paid
 
 
 async def generated(api: Api, **body: str) -> dict[str, Any]:
@@ -38,8 +29,10 @@ async def opened(api: Api, link: str) -> str:
     return " ".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
 
 
-async def test_invoice_then_its_link_by_whatsapp_then_credit_note(api: Api, admin: asyncpg.Connection) -> None:
-    payment = await paid(api)
+async def test_an_invoice_is_made_sent_by_whatsapp_and_credited_after_a_refund(
+    api: Api, admin: asyncpg.Connection
+) -> None:
+    payment = (await paid(api))["payment_id"]
     invoice = await generated(api, kind="invoice", payment_id=payment, itinerary_id=ITINERARY)
     text = await opened(api, invoice["signed_url"])
     assert invoice["number"] in text

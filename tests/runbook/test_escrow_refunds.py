@@ -10,23 +10,18 @@ import pytest
 
 from tests.conftest import Api
 from tests.runbook.test_groups import OWNER, contribute, make_group, open_escrow
+from tests.runbook.test_payments import told
 from tests.runbook.test_payouts import met_escrow, pass_deadline
 
 REFUNDS = "select payment_id::text, amount_cents, status, origin from payment.refunds order by requested_at"
 OPEN = "select id from ops.exceptions where kind = 'refund' and status <> 'resolved' and cause !~ '^demo'"
 
 
-async def capture(api: Api, contribution: dict[str, object]) -> None:
-    ids = {name: contribution[name] for name in ("payment_id", "payment_intent")}
-    answer = await api.post("stripe-webhook", {"type": "payment_intent.succeeded", "data": ids})
-    assert answer.json()["result"] == "applied"
-
-
 async def expired(api: Api, admin: asyncpg.Connection, *, captured: bool) -> tuple[str, dict[str, object]]:
     escrow = await open_escrow(api, await make_group(api))
     given = await contribute(api, escrow, OWNER, 20000)
     if captured:
-        await capture(api, given)
+        assert await told(api, "payment_intent.succeeded", given) == "applied"
     await pass_deadline(admin, escrow)
     return escrow, given
 
@@ -42,7 +37,7 @@ async def test_money_that_comes_after_the_expiry_goes_back_at_once(api: Api, adm
     _, given = await expired(api, admin, captured=False)
     await api.post("groups-payout-worker", None, api.service)
     assert await admin.fetch(REFUNDS) == []
-    await capture(api, given)
+    assert await told(api, "payment_intent.succeeded", given) == "applied"
     assert await admin.fetchval('select refund_status from "group".contributions') == "due"
     for _ in range(2):
         await api.post("groups-payout-worker", None, api.service)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncpg
 
-from tests.conftest import Api
-
-ITINERARY = "11111111-1111-4111-8111-111111111111"
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+from tests.conftest import CHECKOUT, Api
+from tests.runbook.test_payments import told
 
 
-async def test_check_bookings_in_a_date_range(api: Api) -> None:
+async def test_bookings_are_listed_by_date_and_supplier(api: Api) -> None:
     answer = await api.get("ops-bookings", from_="2025-10-01", to="2025-10-15", supplier="HBX")
     body = answer.json()
     assert (answer.status_code, body["ok"], body["source"]) == (200, True, "fixtures")
@@ -18,13 +16,13 @@ async def test_check_bookings_in_a_date_range(api: Api) -> None:
     assert {row["supplier"] for row in body["data"]} == {"HBX"}
 
 
-async def test_list_exceptions_by_status(api: Api) -> None:
+async def test_exceptions_are_listed_by_status(api: Api) -> None:
     for status in ("open", "retrying", "resolved"):
         body = (await api.get("ops-exceptions", status=status)).json()
         assert {row["status"] for row in body["data"]} == {status}
 
 
-async def test_checkout_then_success(api: Api, admin: asyncpg.Connection) -> None:
+async def test_a_payment_succeeds_once_however_often_its_event_comes(api: Api, admin: asyncpg.Connection) -> None:
     intent = (await api.post("bff-checkout", CHECKOUT)).json()
     assert intent["status"] == "processing"
     assert intent["idempotency"] == "4d487930d60e0e2891eecf4e15c68c7e8491c2c376b9e15c"
@@ -32,18 +30,13 @@ async def test_checkout_then_success(api: Api, admin: asyncpg.Connection) -> Non
     row = await admin.fetchrow("select status from payment.payments where id = $1", intent["payment_id"])
     assert row is not None
     assert row["status"] == "processing"
-    event = {
-        "type": "payment_intent.succeeded",
-        "data": {"payment_id": intent["payment_id"], "payment_intent": intent["payment_intent"]},
-    }
-    assert (await api.post("stripe-webhook", event)).json()["result"] == "applied"
-    assert (await api.post("stripe-webhook", event)).json()["result"] == "duplicate"
+    assert [await told(api, "payment_intent.succeeded", intent) for _ in range(2)] == ["applied", "duplicate"]
     row = await admin.fetchrow("select status, provider_ref from payment.payments where id = $1", intent["payment_id"])
     assert row is not None
     assert tuple(row) == ("succeeded", intent["payment_intent"])
 
 
-async def test_checkout_then_failure(api: Api, admin: asyncpg.Connection) -> None:
+async def test_a_declined_payment_fails_and_is_shown_to_ops(api: Api, admin: asyncpg.Connection) -> None:
     intent = (await api.post("bff-checkout", CHECKOUT)).json()
     event = {
         "type": "payment_intent.payment_failed",
@@ -60,9 +53,8 @@ async def test_checkout_then_failure(api: Api, admin: asyncpg.Connection) -> Non
 
 async def test_the_ledger_reconciles_in_its_sequence(api: Api) -> None:
     intent = (await api.post("bff-checkout", CHECKOUT)).json()
-    ids = {"payment_id": intent["payment_id"], "payment_intent": intent["payment_intent"]}
     for kind in ("payment_intent.payment_failed", "payment_intent.succeeded"):
-        await api.post("stripe-webhook", {"type": kind, "data": ids})
+        await told(api, kind, intent)
     path = f"/rest/v1/fin.ledger?payment_id=eq.{intent['payment_id']}&order=occurred_at"
     answer = await api.http.get(path, headers=api.service | {"accept-profile": "fin"})
     assert answer.status_code == 200

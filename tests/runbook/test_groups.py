@@ -10,6 +10,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import ITINERARY, OPS_USER, OTHER_TRAVELLER, TRAVELLER, Api, as_role
+from tests.runbook.test_payments import told
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 OWNER = TRAVELLER
@@ -72,8 +73,7 @@ async def test_the_runbooks_story_from_group_to_met_escrow(api: Api, admin: asyn
 async def test_a_captured_payment_shows_as_captured_money(api: Api, admin: asyncpg.Connection) -> None:
     escrow = await open_escrow(api, await make_group(api))
     paid = await contribute(api, escrow, OWNER, 2500)
-    event = {"type": "payment_intent.succeeded", "data": {k: paid[k] for k in ("payment_id", "payment_intent")}}
-    assert (await api.post("stripe-webhook", event)).json()["result"] == "applied"
+    assert await told(api, "payment_intent.succeeded", paid) == "applied"
     assert (await contribute(api, escrow, OWNER, 100))["captured_cents"] == 2500
     balance = await admin.fetchval("select balance_cents from fin.accounts where account = $1", f"escrow:{escrow}")
     assert balance == 2500
@@ -198,8 +198,7 @@ async def test_the_owner_cancels_an_open_escrow_and_captured_money_goes_back(
     escrow = await open_escrow(api, group)
     paid = await contribute(api, escrow, OWNER, 2500)
     await contribute(api, escrow, OWNER, 300)
-    event = {"type": "payment_intent.succeeded", "data": {k: paid[k] for k in ("payment_id", "payment_intent")}}
-    await api.post("stripe-webhook", event)
+    assert await told(api, "payment_intent.succeeded", paid) == "applied"
     member = await join(api, group)
     refused = await api.post("groups-cancel-escrow", {"escrow_id": escrow}, api.user(member))
     assert (refused.status_code, refused.json()["error"]) == (403, "Only owners may cancel escrows")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
 import pytest
 
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
-from tests.conftest import ITINERARY, Api, serving
-
-CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
+from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api, serving
 
 
-async def told(api: Api, kind: str, intent: dict[str, Any]) -> str:
+async def told(api: Api, kind: str, intent: Mapping[str, object]) -> str:
+    """What the webhook makes of the mock provider's event about a payment that an answer names."""
     data = {name: intent[name] for name in ("payment_id", "payment_intent")}
     answer = await api.post("stripe-webhook", {"type": kind, "data": data})
     assert answer.status_code == 200, answer.text
@@ -46,7 +46,7 @@ async def test_a_failed_card_tried_again_succeeds(api: Api, admin: asyncpg.Conne
     )
 
 
-async def test_a_partial_then_a_full_refund(
+async def test_a_payment_is_refunded_in_part_and_then_whole(
     api: Api, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     intent = await paid(api)
@@ -89,7 +89,7 @@ async def test_a_partial_then_a_full_refund(
         ({"payment_id": ITINERARY}, 404, "Payment not found"),
     ],
 )
-async def test_a_refund_that_cannot_be(
+async def test_a_refund_that_cannot_be_is_refused(
     api: Api, admin: asyncpg.Connection, change: dict[str, object], status: int, message: str
 ) -> None:
     intent = await paid(api)
@@ -149,7 +149,7 @@ async def test_a_live_ops_refund_finds_the_newest_payment_with_something_left(
         body = (await api.post("ops-refund", asked, api.ops)).json()
     assert (body["payment_id"], body["status"]) == (intent["payment_id"], "refunded")
     who = await admin.fetchval("select who from audit.events where what = 'refund.requested'")
-    assert who == "22222222-2222-4222-8222-222222222222"
+    assert who == OPS_USER
 
 
 async def test_a_fact_by_hand_is_recorded_once_and_moves_the_payment(api: Api, admin: asyncpg.Connection) -> None:

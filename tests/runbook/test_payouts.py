@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import ITINERARY, Api, serving
 from tests.runbook.test_groups import OWNER, contribute, join, make_group, open_escrow
+from tests.runbook.test_payments import told
 
 
 async def met_escrow(api: Api, cents: int = 25000) -> str:
@@ -88,8 +89,7 @@ async def test_the_report_counts_inclusive_days(api: Api) -> None:
 async def test_expiry_fails_the_payout_and_gives_captured_money_back(api: Api, admin: asyncpg.Connection) -> None:
     escrow = await open_escrow(api, await make_group(api, itinerary_id=ITINERARY), itinerary_id=ITINERARY)
     given = await contribute(api, escrow, OWNER, 20000)
-    ids = {"payment_id": given["payment_id"], "payment_intent": given["payment_intent"]}
-    await api.post("stripe-webhook", {"type": "payment_intent.succeeded", "data": ids})
+    assert await told(api, "payment_intent.succeeded", given) == "applied"
     await pass_deadline(admin, escrow)
     await api.post("groups-payout-worker", None, api.service)
     payout = await admin.fetchrow('select status, last_error from "group".payouts where escrow_id = $1', escrow)

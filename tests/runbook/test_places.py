@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Api
 
 
-async def test_populate_then_search(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_index_is_filled_and_searched(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     filled = await api.http.post(
         "/functions/v1/search-index-populate", headers={**api.service, "Content-Type": "application/json"}
     )

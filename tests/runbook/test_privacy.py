@@ -8,7 +8,6 @@ import json
 import zipfile
 
 import asyncpg
-import httpx
 import pytest
 
 from tests.conftest import OPS_USER, OTHER_TRAVELLER, TRAVELLER, Api
@@ -27,10 +26,6 @@ async def approved(api: Api, kind: str, user_id: str = TRAVELLER) -> str:
     )
     assert answer.json() == {"ok": True, "request_id": target, "status": "approved"}
     return target
-
-
-async def opened(api: Api, url: str) -> httpx.Response:
-    return await api.http.get(url)
 
 
 async def test_a_user_asks_for_themself_and_asking_again_gives_the_same_request(
@@ -65,21 +60,21 @@ async def test_an_export_is_downloaded_and_a_fresh_one_ends_the_link_before(api:
     target = await approved(api, "export")
     first = await api.post("privacy-export", {"request_id": target}, api.service)
     assert set(first.json()) == {"ok", "request_id", "signed_url", "expires_at"}
-    archive = zipfile.ZipFile(io.BytesIO((await opened(api, first.json()["signed_url"])).content))
+    archive = zipfile.ZipFile(io.BytesIO((await api.http.get(first.json()["signed_url"])).content))
     profile = json.loads(archive.read("core.profiles.json"))
     assert profile["label"] == "Profile"
     assert [row["full_name"] for row in profile["rows"]] == ["Amina Uwase"]
     second = await api.post("privacy-export", {"request_id": target}, api.ops)
-    assert (await opened(api, first.json()["signed_url"])).status_code == 400
-    assert (await opened(api, second.json()["signed_url"])).status_code == 200
+    assert (await api.http.get(first.json()["signed_url"])).status_code == 400
+    assert (await api.http.get(second.json()["signed_url"])).status_code == 200
 
 
-async def test_dry_run_then_execute(api: Api, admin: asyncpg.Connection) -> None:
+async def test_an_erasure_is_planned_and_then_executed_as_planned(api: Api, admin: asyncpg.Connection) -> None:
     export = await approved(api, "export")
     link = (await api.post("privacy-export", {"request_id": export}, api.service)).json()["signed_url"]
     target = await approved(api, "erasure")
     planned = (await api.post("privacy-erasure-dryrun", {"request_id": target}, api.service)).json()
-    document = (await opened(api, planned["signed_url"])).content
+    document = (await api.http.get(planned["signed_url"])).content
     assert f"/privacy_plans/{target}_plan.json?" in planned["signed_url"]
     assert hashlib.sha256(document).hexdigest() == planned["plan_sha256"]
     assert {"schema": "core", "table": "profiles", "action": "delete", "count": 1} in planned["plan"]
@@ -93,7 +88,7 @@ async def test_dry_run_then_execute(api: Api, admin: asyncpg.Connection) -> None
     assert done["certificate"]["plan_sha256"] == planned["plan_sha256"]
     assert not await admin.fetchval("select count(*) from core.profiles where auth_user_id = $1", TRAVELLER)
     assert await admin.fetchval("select who from audit.events where what = 'privacy.erased'") == "service-role"
-    assert (await opened(api, link)).status_code in (400, 404)
+    assert (await api.http.get(link)).status_code in (400, 404)
     again = (await api.post("privacy-erasure-execute", body, api.service)).json()
     assert again == done
 

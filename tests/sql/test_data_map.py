@@ -10,8 +10,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import TRAVELLER
-
-SECRET = "a key of tests that is long enough to be one"
+from tests.persons import SECRET
 
 
 async def faults(admin: asyncpg.Connection) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from src.adapters.postgres.apply import SQL_FOLDER
 from src.adapters.postgres.embedded import binaries
+from tests.processes import PATIENCE
 
 EXPECTED = {
     "checkout": ["payment mock processing", "same_payment|t", "first|applied", "again|duplicate", "succeeded|25000|0"],
@@ -67,7 +68,7 @@ def replayed(database: str, name: str) -> str:
     psql = binaries(os.environ.get("POSTGRES_BIN")) / "psql"
     script = SQL_FOLDER / "examples" / f"{name}.sql"
     command = [str(psql), database, "-X", "-A", "-v", "ON_ERROR_STOP=1", "-f", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

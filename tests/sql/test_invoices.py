@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from src.domain.context import Role
-from tests.conftest import ITINERARY, OPS_USER, as_role
+from tests.conftest import ITINERARY, OPS_USER, TRAVELLER, as_role
 from tests.persons import make_person
 from tests.races import rule_of
 
@@ -269,7 +269,7 @@ async def test_only_the_service_issues_and_only_ops_read(database: str, admin: a
                 await issued(connection, payment)
     async with as_role(database, Role.USER, OPS_USER) as ops:
         assert await ops.fetchval("select count(*) from fin.invoices") == 1
-    async with as_role(database, Role.USER, "33333333-3333-4333-8333-333333333333") as traveller:
+    async with as_role(database, Role.USER, TRAVELLER) as traveller:
         assert await traveller.fetchval("select count(*) from fin.invoices") == 0
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await traveller.execute("select fin.set_seller('Me', 'Here', 'T1', 'a@b.c', 'RW', 'VAT', 0)")

