@@ -1,4 +1,4 @@
-"""Filters: `[not.]operator[(modifier)].value`, lists, logic trees, and the values they carry."""
+"""Filters: `[not.]operator[(modifier)].value`, lists, and the values they carry."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from src.domain.rest.grammar import CACHED_TEXTS, parse_logic_path
+from src.domain.rest.grammar import CACHED_TEXTS
 from src.domain.rest.parsing import (
     Parser,
-    Result,
     Steps,
-    any_char,
     attempt,
     char,
     either,
     label,
-    many,
+    matching,
     maybe,
     none_of,
     not_followed_by,
@@ -26,11 +24,10 @@ from src.domain.rest.parsing import (
     sequence,
     string,
     success,
-    text_of,
 )
-from src.domain.rest.plan import Condition, Field, Filter, Logic, Operator, Path
+from src.domain.rest.plan import Field, Filter, Operator
 from src.domain.rest.syntax import Syntax
-from src.domain.rest.tokens import delimiter, field, identifier, lexeme, quoted_value
+from src.domain.rest.tokens import delimiter, identifier, lexeme, quoted_value
 
 SIMPLE = ("neq", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj")
 QUANTIFIED = ("eq", "gte", "gt", "lte", "lt", "like", "ilike", "match", "imatch")
@@ -44,19 +41,6 @@ class Operation(NamedTuple):
     operator: Operator
     value: str | None = None
     language: str | None = None
-
-
-class RawFilter(NamedTuple):
-    """A filter inside a logic tree, its values still in place."""
-
-    field: Field
-    operation: Operation
-
-
-class RawLogic(NamedTuple):
-    operator: str
-    parts: tuple[RawFilter | RawLogic, ...]
-    negated: bool
 
 
 def array_literal(items: list[str]) -> str:
@@ -74,10 +58,12 @@ def _any_case(word: str) -> Parser[str]:
         upper = expected.upper()
         return label(satisfy(lambda character: character in (expected, upper)), f'"{expected}"')
 
+    letters = [letter(expected) for expected in word]
+
     @sequence
     def parse() -> Steps[str]:
-        for expected in word:
-            yield letter(expected)
+        for expected in letters:  # noqa: UP028 - a list takes no value back
+            yield expected
         return word
 
     return attempt(parse)
@@ -91,21 +77,29 @@ def negation() -> Steps[bool]:
 
 
 negated = either(attempt(negation), success(False))
-single_value = text_of(many(any_char))
+opening, closing, comma = (lexeme(char(character)) for character in "(),")
+single_value = matching(".*")
+list_element = matching("[^,)]*")
+
+
+end_of_element = not_followed_by(none_of(",)"))
 
 
 @sequence
 def list_element_quoted() -> Steps[str]:
     text: str = yield quoted_value
-    yield not_followed_by(none_of(",)"))
+    yield end_of_element
     return text
+
+
+list_elements = separated1(either(attempt(list_element_quoted), list_element), char(","))
 
 
 @sequence
 def list_value() -> Steps[str]:
-    yield lexeme(char("("))
-    items: list[str] = yield separated1(either(attempt(list_element_quoted), text_of(many(none_of(",)")))), char(","))
-    yield lexeme(char(")"))
+    yield opening
+    items: list[str] = yield list_elements
+    yield closing
     return array_literal([] if items == [""] else items)
 
 
@@ -135,17 +129,25 @@ def quantifier() -> Steps[str]:
     return word
 
 
+in_dot, is_dot, isdistinct_dot = map(_operator_then_dot, ("in", "is", "isdistinct"))
+constant_name = label(either(*map(_any_case, CONSTANTS)), "isVal: (null, not_null, true, false, unknown)")
+full_text_name = _word(*FULL_TEXT)
+simple_name = label(_word(*SIMPLE), "unknown single value operator")
+quantified_name = label(_word(*QUANTIFIED), "unknown single value operator")
+maybe_language, maybe_quantifier = maybe(attempt(language)), maybe(attempt(quantifier))
+
+
 @sequence
 def inside() -> Steps[tuple[Operator, str | None]]:
-    yield _operator_then_dot("in")
+    yield in_dot
     items: str = yield list_value
     return Operator("in"), items
 
 
 @sequence
 def is_constant() -> Steps[tuple[Operator, str | None]]:
-    yield _operator_then_dot("is")
-    constant: str = yield label(either(*map(_any_case, CONSTANTS)), "isVal: (null, not_null, true, false, unknown)")
+    yield is_dot
+    constant: str = yield constant_name
     return Operator("is", constant=constant), None
 
 
@@ -154,40 +156,42 @@ def operation(value: Parser[str]) -> Parser[Operation]:
 
     @sequence
     def is_distinct() -> Steps[tuple[Operator, str | None]]:
-        yield _operator_then_dot("isdistinct")
+        yield isdistinct_dot
         text: str = yield value
         return Operator("isdistinct"), text
 
     @sequence
     def full_text() -> Steps[tuple[Operator, str | None, str | None]]:
-        name: str = yield _word(*FULL_TEXT)
-        configuration: str | None = yield maybe(attempt(language))
+        name: str = yield full_text_name
+        configuration: str | None = yield maybe_language
         yield delimiter
         text: str = yield value
         return Operator(name, has_language=configuration is not None), text, configuration
 
     @sequence
     def simple() -> Steps[tuple[Operator, str | None]]:
-        name: str = yield label(_word(*SIMPLE), "unknown single value operator")
+        name: str = yield simple_name
         yield delimiter
         text: str = yield value
         return Operator(name), text
 
     @sequence
     def quantified() -> Steps[tuple[Operator, str | None]]:
-        name: str = yield label(_word(*QUANTIFIED), "unknown single value operator")
-        how: str | None = yield maybe(attempt(quantifier))
+        name: str = yield quantified_name
+        how: str | None = yield maybe_quantifier
         yield delimiter
         text: str = yield value
         return Operator(name, quantifier=how), text
 
+    any_operator = label(
+        either(inside, is_constant, is_distinct, attempt(full_text), attempt(simple), attempt(quantified)),
+        "operator (eq, gt, ...)",
+    )
+
     @sequence
     def whole() -> Steps[Operation]:
         negates: bool = yield negated
-        parsed: tuple[Operator, str | None] | tuple[Operator, str | None, str | None] = yield label(
-            either(inside, is_constant, is_distinct, attempt(full_text), attempt(simple), attempt(quantified)),
-            "operator (eq, gt, ...)",
-        )
+        parsed: tuple[Operator, str | None] | tuple[Operator, str | None, str | None] = yield any_operator
         operator, text, *configuration = parsed
         named = Operator(operator.name, negates, operator.quantifier, operator.constant, operator.has_language)
         if text is not None and operator.name in ("like", "ilike"):
@@ -197,43 +201,7 @@ def operation(value: Parser[str]) -> Parser[Operation]:
     return whole
 
 
-@sequence
-def array_in_braces() -> Steps[str]:
-    opening: str = yield string("{")
-    items: list[str] = yield many(none_of("{}"))
-    closing: str = yield string("}")
-    return opening + "".join(items) + closing
-
-
-logic_value = either(attempt(list_element_quoted), attempt(array_in_braces), text_of(many(none_of(",)"))))
-logic_operation = operation(logic_value)
 filter_operation = operation(single_value)
-
-
-@sequence
-def logic_filter() -> Steps[RawFilter]:
-    column: Field = yield field
-    yield delimiter
-    parsed: Operation = yield logic_operation
-    return RawFilter(column, parsed)
-
-
-@sequence
-def logic_expression() -> Steps[RawLogic]:
-    negates: bool = yield label(either(attempt(negation), success(False)), "negation operator (not)")
-    operator: str = yield label(either(attempt(string("and")), string("or")), "logic operator (and, or)")
-    yield lexeme(char("("))
-    parts: list[RawFilter | RawLogic] = yield separated1(logic_tree, lexeme(char(",")))
-    yield lexeme(char(")"))
-    return RawLogic(operator, tuple(parts), negates)
-
-
-def logic_tree(text: str, at: int) -> Result[RawFilter | RawLogic]:
-    """A filter or a nested expression; a function because the rule refers to itself."""
-    return _logic_tree(text, at)
-
-
-_logic_tree: Parser[RawFilter | RawLogic] = either(attempt(logic_filter), logic_expression)
 
 # What every operation begins with.
 BEGINNING = re.compile(rf"(?:not\.)?(?:in|is|isdistinct|{'|'.join((*SIMPLE, *QUANTIFIED, *FULL_TEXT))})[.(]")
@@ -259,26 +227,11 @@ def parse_operation(text: str) -> Operation:
 
 
 def operation_in(text: str) -> Operation | None:
-    """The same, None where there is none: an argument of a function, mostly told from a filter by how it begins."""
+    """What `parse_operation` makes of it, None for any other text: an argument of a function, told by how it begins."""
     try:
         return parse_operation(text) if BEGINNING.match(text) else None
     except Syntax:
         return None
-
-
-@lru_cache(CACHED_TEXTS)
-def parse_logic(key: str, text: str) -> tuple[Path, RawLogic]:
-    """A logic tree and the embedded resource it applies to. Raises Syntax."""
-    path, operator = parse_logic_path(key)
-    tree = run(_logic_tree, f"failed to parse logic tree ({text})", operator + text)
-    return path, tree if isinstance(tree, RawLogic) else RawLogic("and", (tree,), False)
-
-
-def number_values(node: RawFilter | RawLogic, values: list[str | int]) -> Condition:
-    """The same tree with its values appended to `values` and referred to by position."""
-    if isinstance(node, RawLogic):
-        return Logic(node.operator, tuple(number_values(part, values) for part in node.parts), node.negated)
-    return numbered(node.field, node.operation, values)
 
 
 def numbered(column: Field, parsed: Operation, values: list[str | int]) -> Filter:

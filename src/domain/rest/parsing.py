@@ -1,13 +1,15 @@
 """Parser combinators whose failures read like Parsec's, because clients of PostgREST see and match that text.
 
 A parser is a function from (text, position) to a Result. A failure carries the furthest position reached and what was
-unexpected and expected there. `sequence` builds a parser from a generator: `name = yield field_name`.
+unexpected and expected there. `sequence` builds a parser from a generator: `name = yield field_name`. What it yields
+is best made once, outside of it: making a parser costs more than most texts.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from src.domain.rest.syntax import Failure, Syntax, merged, quoted, syntax_error
@@ -64,6 +66,7 @@ def satisfy(accepts: Callable[[str], bool]) -> Parser[str]:
     return parse
 
 
+@cache
 def char(expected: str) -> Parser[str]:
     return label(satisfy(lambda character: character == expected), quoted(expected))
 
@@ -79,6 +82,20 @@ def one_of(characters: str) -> Parser[str]:
 any_char: Parser[str] = satisfy(lambda _character: True)
 
 
+def matching(pattern: str) -> Parser[str]:
+    """As long a text as the regular expression matches, which may be empty: many characters in one step."""
+    compiled = re.compile(pattern, re.DOTALL)
+
+    def parse(text: str, at: int) -> Result[str]:
+        match = compiled.match(text, at)
+        end_of_match = at if match is None else match.end()
+        failure = Failure(end_of_match, found=(text[end_of_match : end_of_match + 1],))
+        return Result(True, end_of_match > at, text[at:end_of_match], end_of_match, failure)
+
+    return parse
+
+
+@cache
 def string(expected: str) -> Parser[str]:
     wanted = quoted(expected)
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from src.domain.rest.errors import query_error
-from src.domain.rest.filters import number_values, numbered, operation_in, parse_logic, parse_operation
+from src.domain.rest.filters import numbered, operation_in, parse_operation
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
+from src.domain.rest.logic import number_values, parse_logic
 from src.domain.rest.plan import Condition, Field, OrderTerm, Path, Plan, SelectField, Window
 from src.domain.rest.ranges import Range, number, top_level
 from src.domain.rest.syntax import Syntax

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.domain.rest.errors import RestError
-from src.domain.rest.filters import Operation, array_literal, operation_in, parse_logic, parse_operation
+from src.domain.rest.filters import Operation, array_literal, operation_in, parse_operation
 from src.domain.rest.fuzzy import nearest
 from src.domain.rest.grammar import parse_order, parse_select
+from src.domain.rest.logic import parse_logic
 from src.domain.rest.media import Kind, parse_accept, parse_media_type
 from src.domain.rest.plan import Field, JsonStep, Operator, OrderTerm, SelectEmbed, SelectField
 from src.domain.rest.preferences import applied, parse_preferences

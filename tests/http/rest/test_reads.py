@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.http.rest.conftest import World, serving_world
+from src.domain.rest.reading import read
+from src.domain.rest.request import Request
+from tests.http.rest.conftest import CONFIGURATION, World, serving_world
 
 # Query string → the ids of the animals it finds.
 FILTERS = {
@@ -283,6 +285,17 @@ async def test_filters_may_come_in_the_body(zoo: World) -> None:
     assert queried.json() == [{"id": 2}, {"id": 1}]
     posted = await zoo.request("POST", "/animals?select=id", "id=eq.3", prefer="read")
     assert (posted.status_code, posted.json()) == (200, [{"id": 3}])
+
+
+async def test_a_read_whose_like_came_twice_is_recalled(zoo: World) -> None:
+    requests = [Request("GET", "/animals", b"select=name&id=eq.%d" % number) for number in range(3)]
+    recalled = []
+    for request in requests:
+        recalled.append(zoo.engine.recall(request))
+        zoo.engine.prepare(read(CONFIGURATION, request))
+    assert recalled[:2] == [None, None]
+    assert recalled[2] is not None
+    assert recalled[2][0] == read(CONFIGURATION, requests[2])
 
 
 async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:

@@ -30,6 +30,7 @@ class Engine:
         self._runner = runner
         self._preparation: Preparation | None = None
         self._shapes: OrderedDict[Hashable, Prepared] = OrderedDict()
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
         self._recalled: OrderedDict[Hashable, tuple[Shape, Prepared]] = OrderedDict()
 
     @property
@@ -55,7 +56,7 @@ class Engine:
         return self._preparation.catalog
 
     def recall(self, request: Request) -> tuple[Job, Prepared] | None:
-        """A read with its SQL, without reading it, when one of its outline was prepared before."""
+        """A read with its SQL, without reading it, when one of its outline was prepared twice before."""
         found = outline(request)
         known = self._recalled.get(found.key) if found is not None else None
         return (known[0].job(request, found.texts), known[1]) if found is not None and known is not None else None
@@ -64,8 +65,12 @@ class Engine:
         """The SQL of a request, from the cache when its shape is known. Raises RestError."""
         prepared = self._prepared(job)
         found = outline(job.request) if job.action.kind is Kind.READ else None
-        shape = shape_of(self.configuration, job.request, found) if found is not None else None
-        if found is not None and shape is not None:
+        if found is None:
+            return prepared
+        if found.key not in self._seen:
+            # To be recalled a request is read once more; many come with values in their outline, and never again.
+            _keep(self._seen, found.key, None)
+        elif (shape := shape_of(self.configuration, job.request, found)) is not None:
             _keep(self._recalled, found.key, (shape, prepared))
         return prepared
 

@@ -1,0 +1,108 @@
+"""Logic trees: `and`, `or` and their negations over filters, nested to any depth."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from src.domain.rest.filters import (
+    Operation,
+    closing,
+    comma,
+    list_element,
+    list_element_quoted,
+    negated,
+    numbered,
+    opening,
+    operation,
+)
+from src.domain.rest.grammar import CACHED_TEXTS, parse_logic_path
+from src.domain.rest.parsing import (
+    Parser,
+    Result,
+    Steps,
+    attempt,
+    either,
+    label,
+    matching,
+    run,
+    separated1,
+    sequence,
+    string,
+)
+from src.domain.rest.plan import Condition, Field, Logic, Path
+from src.domain.rest.tokens import delimiter, field
+
+
+class RawFilter(NamedTuple):
+    """A filter inside a logic tree, its values still in place."""
+
+    field: Field
+    operation: Operation
+
+
+class RawLogic(NamedTuple):
+    operator: str
+    parts: tuple[RawFilter | RawLogic, ...]
+    negated: bool
+
+
+array_items = matching("[^{}]*")
+
+
+@sequence
+def array_in_braces() -> Steps[str]:
+    yield string("{")
+    items: str = yield array_items
+    yield string("}")
+    return f"{{{items}}}"
+
+
+logic_value = either(attempt(list_element_quoted), attempt(array_in_braces), list_element)
+logic_operation = operation(logic_value)
+
+
+@sequence
+def logic_filter() -> Steps[RawFilter]:
+    column: Field = yield field
+    yield delimiter
+    parsed: Operation = yield logic_operation
+    return RawFilter(column, parsed)
+
+
+def logic_tree(text: str, at: int) -> Result[RawFilter | RawLogic]:
+    """A filter or a nested expression; a function because the rule refers to itself."""
+    return _logic_tree(text, at)
+
+
+negated_logic = label(negated, "negation operator (not)")
+logic_operator = label(either(attempt(string("and")), string("or")), "logic operator (and, or)")
+logic_parts = separated1(logic_tree, comma)
+
+
+@sequence
+def logic_expression() -> Steps[RawLogic]:
+    negates: bool = yield negated_logic
+    operator: str = yield logic_operator
+    yield opening
+    parts: list[RawFilter | RawLogic] = yield logic_parts
+    yield closing
+    return RawLogic(operator, tuple(parts), negates)
+
+
+_logic_tree: Parser[RawFilter | RawLogic] = either(attempt(logic_filter), logic_expression)
+
+
+@lru_cache(CACHED_TEXTS)
+def parse_logic(key: str, text: str) -> tuple[Path, RawLogic]:
+    """A logic tree and the embedded resource it applies to. Raises Syntax."""
+    path, operator = parse_logic_path(key)
+    tree = run(_logic_tree, f"failed to parse logic tree ({text})", operator + text)
+    return path, tree if isinstance(tree, RawLogic) else RawLogic("and", (tree,), False)
+
+
+def number_values(node: RawFilter | RawLogic, values: list[str | int]) -> Condition:
+    """The same tree with its values appended to `values` and referred to by position."""
+    if isinstance(node, RawLogic):
+        return Logic(node.operator, tuple(number_values(part, values) for part in node.parts), node.negated)
+    return numbered(node.field, node.operation, values)
