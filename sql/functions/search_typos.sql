@@ -78,26 +78,42 @@ end;
 $$;
 comment on function catalog.edits(text, text) is 'How many letters to change, add, leave out or swap with a neighbour to get from one to the other.';
 
-create or replace function catalog.slips(p_typed text) returns text
+create or replace function catalog.slip_patterns(p_typed text) returns text[]
 language sql immutable
 as $$
-  select '^('
-    || string_agg(left(p_typed, at - 1) || '.' || substr(p_typed, at), '|') || '|'
-    || string_agg(left(p_typed, at - 1) || substr(p_typed, at + 1, 1) || substr(p_typed, at, 1) || substr(p_typed, at + 2), '|')
-    || ')'
+  select array_agg(distinct pattern || '%')
   from generate_series(1, length(p_typed)) as letters (at)
+  cross join lateral (values
+    (left(p_typed, at - 1) || '_' || substr(p_typed, at)),
+    (left(p_typed, at - 1) || substr(p_typed, at + 1, 1) || substr(p_typed, at, 1) || substr(p_typed, at + 2))
+  ) as patterns (pattern)
 $$;
-comment on function catalog.slips(text) is
-'Matches terms of which, or of whose beginning, one letter was left out or two neighbours were swapped.';
+comment on function catalog.slip_patterns(text) is
+'Patterns (like) of terms of which, or of whose beginning, one letter was left out or two neighbours were swapped.';
 
-create or replace function catalog.typo_bonus(p_typed text, p_slips text, p_term text, p_tier smallint) returns int
+create or replace function catalog.one_typo_away(p_typed text) returns text[]
+language sql immutable
+as $$
+  select array_agg(distinct pattern)
+  from generate_series(1, length(p_typed) + 1) as letters (at)
+  cross join lateral (values
+    (left(p_typed, at - 1) || '_' || substr(p_typed, at + 1)),
+    (left(p_typed, at - 1) || '_' || substr(p_typed, at)),
+    (left(p_typed, at - 1) || substr(p_typed, at + 1)),
+    (left(p_typed, at - 1) || substr(p_typed, at + 1, 1) || substr(p_typed, at, 1) || substr(p_typed, at + 2))
+  ) as patterns (pattern)
+$$;
+comment on function catalog.one_typo_away(text) is
+'Patterns (like) of the whole terms that one letter wrong, missing, too many or swapped parts from a folded text.';
+
+create or replace function catalog.typo_bonus(p_typed text, p_slips text[], p_term text, p_tier smallint) returns int
 language sql immutable
 as $$
   select case when left(p_term, 1) = left(p_typed, 1) then 300 else 0 end
     + case when p_tier = 3 then 200 else 0 end
-    + case when p_term ~ p_slips then 150 else 0 end
+    + case when p_term like any (p_slips) then 150 else 0 end
 $$;
-comment on function catalog.typo_bonus(text, text, text, smallint) is
+comment on function catalog.typo_bonus(text, text[], text, smallint) is
 'How much likelier a term was meant, as popularity: few mistype the first letter, a whole name is nearer than a beginning, and
 of all letters that could be wrong or too many the one typed is only one, while a slip has no choice.';
 
@@ -107,10 +123,11 @@ as $$
   with typed as materialized (
     -- What follows the eighth letter, in two halves: one typo leaves one of them whole.
     select length(p_typed) as size, substr(p_typed, 9, greatest(length(p_typed) - 7, 0) / 2) as near,
-      substr(p_typed, 9 + greatest(length(p_typed) - 7, 0) / 2) as far, catalog.slips(p_typed) as slips
+      substr(p_typed, 9 + greatest(length(p_typed) - 7, 0) / 2) as far, catalog.slip_patterns(p_typed) as slips,
+      catalog.one_typo_away(p_typed) as wholes
   ),
   alike as materialized (
-    select t.id, t.term, t.popularity, size, slips
+    select t.id, t.term, t.popularity, size, slips, wholes
     from typed
     cross join catalog.terms t
     where p_typed ~ '^[ -~]{5,}$' and catalog.typo_keys(t.term) && catalog.typo_lookups(p_typed)
@@ -121,9 +138,10 @@ as $$
   cross join lateral (
     -- Up to eight letters the keys themselves have judged all but whether the term ends there.
     select case
-      when size > 8 or length(alike.term) between size - 1 and size + 1 then catalog.typo_tier(p_typed, alike.term)
-      else 2::smallint
-    end as tier
+      when size > 8 then catalog.typo_tier(p_typed, alike.term)
+      when length(alike.term) between size - 1 and size + 1 and alike.term like any (wholes) then 3
+      else 2
+    end::smallint as tier
   ) judged
   where judged.tier is not null
   order by popularity + catalog.typo_bonus(p_typed, slips, alike.term, judged.tier) desc
@@ -138,8 +156,8 @@ as $$
   select p.place_id, 2::smallint, (p.popularity + catalog.typo_bonus(
     p_typed, slips, t.term, case p.kind when 2 then 2 else t.tier end::smallint
   ) + case p.kind when 0 then 200 when 1 then 100 else 0 end)::smallint
-  from catalog.slips(p_typed) as slips
-  cross join catalog.terms_with_typo(p_typed, 60) t
+  from catalog.slip_patterns(p_typed) as slips
+  cross join catalog.terms_with_typo(p_typed, 40) t
   cross join generate_series(0, 2) as k (kind)
   cross join lateral (
     select * from catalog.postings p where p.term_id = t.id and p.kind = k.kind order by p.popularity desc limit p_most
