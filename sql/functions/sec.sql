@@ -23,11 +23,20 @@ as $$ select pg_has_role(sec.session_role(), 'service_role', 'usage') $$;
 comment on function sec.is_service() is 'The service key, or a psql session as service_role.';
 
 create or replace function sec.is_ops() returns boolean
-language sql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog
 as $$
-  select sec.is_service()
-    or (auth.uid() is null and pg_has_role(sec.session_role(), 'ops_staff', 'usage'))
-    or exists (select from core.profiles where auth_user_id = auth.uid() and persona = 'ops')
+declare
+  v_user uuid;
+begin
+  if sec.is_service() then
+    return true;
+  end if;
+  v_user := auth.uid();
+  if v_user is null then
+    return pg_has_role(sec.session_role(), 'ops_staff', 'usage');
+  end if;
+  return coalesce((select persona = 'ops' from core.profiles where auth_user_id = v_user), false);
+end;
 $$;
 comment on function sec.is_ops() is
 'Ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
@@ -36,9 +45,7 @@ create or replace function sec.require_ops() returns void
 language plpgsql stable
 as $$
 begin
-  if not sec.is_ops() then
-    raise exception using errcode = '42501', constraint = 'ops_only', message = 'Only ops may do this';
-  end if;
+  perform sec.ops_only();
 end;
 $$;
 comment on function sec.require_ops() is 'Raises ops_only (42501) unless the caller is ops.';
@@ -47,7 +54,9 @@ create or replace function sec.ops_only() returns boolean
 language plpgsql stable
 as $$
 begin
-  perform sec.require_ops();
+  if not sec.is_ops() then
+    raise exception using errcode = '42501', constraint = 'ops_only', message = 'Only ops may do this';
+  end if;
   return true;
 end;
 $$;
