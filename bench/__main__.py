@@ -13,13 +13,17 @@ from bench.stack import Stack, stack
 
 def memory_growth(running: Stack, requests: int = 100_000) -> str:
     """The worker's memory, before and after so many requests for pages."""
-    before = running.services["main"].resident_megabytes()
+    service = running.services["main"]
+    before = service.own_megabytes()
     load, done = Wrk(BOOKINGS, running.key(), connections=64), 0.0
     running.execute("select ops.set_flag('USE_FIXTURES', '1')")
     while done < requests:
         done += load.run(running, 5).rate * 5
-    after = running.services["main"].resident_megabytes()
-    return f"A worker's memory: {before:.0f} MB after all cases, {after:.0f} MB after {done:,.0f} more requests."
+    after, resident = service.own_megabytes(), service.resident_megabytes()
+    return (
+        f"A worker's own memory: {before:.0f} MB after all cases, {after:.0f} MB after {done:,.0f} more requests;"
+        f" {resident:.0f} MB with the pages of libraries that all processes share."
+    )
 
 
 def main() -> None:

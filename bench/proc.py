@@ -34,5 +34,11 @@ def processor_seconds(pid: int) -> float:
 
 
 def resident_megabytes(pid: int) -> float:
-    """Memory of one process."""
+    """Memory of one process, with the pages of files that it shares with others."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1e6
+
+
+def own_megabytes(pid: int) -> float:
+    """Memory that only this process has: what one worker more would cost, and what comes back when it ends."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_")) / 1e6

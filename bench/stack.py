@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from bench.proc import processor_seconds, resident_megabytes, tree
+from bench.proc import own_megabytes, processor_seconds, resident_megabytes, tree
 from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo, seed_volume
@@ -49,6 +49,10 @@ class Service:
     def resident_megabytes(self) -> float:
         """Of the biggest of the server's processes: its worker."""
         return max(resident_megabytes(pid) for pid in tree(self.process.process.pid))
+
+    def own_megabytes(self) -> float:
+        """Of the worker, without what it shares with other processes."""
+        return max(own_megabytes(pid) for pid in tree(self.process.process.pid))
 
 
 @dataclass(slots=True)
