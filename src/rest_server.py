@@ -16,7 +16,7 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import BROKEN, Connections
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.engine import Engine
@@ -45,7 +45,7 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 LONGEST_PAUSE_SECONDS = 32
-CANNOT_READ = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+CANNOT_READ = (asyncpg.PostgresError, *BROKEN, TimeoutError)
 
 
 class Standalone:

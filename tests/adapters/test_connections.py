@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.errors import translated
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
 from tests.postgres import settings
@@ -44,6 +45,18 @@ async def test_each_role_runs_and_waits_no_longer_than_its_limits(database: str,
         names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         assert [await connection.fetchval(f"show {name}") for name in names] == limits
     await pool.close()
+
+
+async def test_a_connection_that_asyncpg_lost_track_of_is_closed_and_its_caller_told_to_come_again(
+    pool: Connections,
+) -> None:
+    async with pool.acquire() as connection:
+        lost = connection
+    with pytest.raises(Unavailable), translated():
+        async with pool.acquire() as connection:
+            raise asyncpg.InternalClientError
+    assert lost.is_closed()
+    assert await use(pool)
 
 
 async def test_it_opens_no_more_than_its_size(pool: Connections) -> None:

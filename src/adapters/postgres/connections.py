@@ -16,6 +16,10 @@ import asyncpg
 
 from src.domain.errors import Unavailable
 
+# A connection that raised one of these is not used again. asyncpg raises InternalClientError, which is no
+# InterfaceError, for what comes while it connects or after it was closed, and for hosts of which none takes writes.
+BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
 
 class Connections:
     """At most `size` connections to `dsn`, opened when first needed and replaced when they close.
@@ -46,7 +50,7 @@ class Connections:
         connection = await self.take()
         try:
             yield connection
-        except (asyncio.CancelledError, asyncpg.InterfaceError, OSError):
+        except (asyncio.CancelledError, *BROKEN):
             connection.terminate()
             raise
         finally:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from src.adapters.postgres.connections import BROKEN
 from src.domain.errors import Conflict, DomainError, InProgress, InputInvalid, NotAllowed, NotFound, Unavailable
 
 RULES: Mapping[str, type[DomainError]] = {
@@ -126,7 +127,7 @@ def translated() -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
-    except (OSError, asyncpg.InterfaceError, TimeoutError) as error:
+    except (*BROKEN, TimeoutError) as error:
         raise Unavailable(AWAY) from error
 
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
 
+from src.adapters.postgres.connections import BROKEN
+
 log = logging.getLogger(__name__)
 
 Refresh = Callable[[], Awaitable[None]]
@@ -51,7 +53,7 @@ class Notifications:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (asyncpg.PostgresError, *BROKEN, TimeoutError) as error:
                 log.warning("notifications are away: %s", type(error).__name__)
             finally:
                 self._listening = False

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from src.adapters.postgres.connections import BROKEN
 from src.domain.errors import Unavailable
 from src.domain.rest.errors import RestError
 
@@ -44,8 +45,6 @@ BY_CLASS = {
     "P0": 500,
     "XX": 500,
 }
-# A connection that fails so is not used again.
-BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 SERVICE_UNAVAILABLE = 503
 UNAUTHORIZED = 401
 RETRY = [("Retry-After", "1")]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import asyncpg
 
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import BROKEN, Connections
 from src.adapters.postgres.rest.introspection import Exposure, read_catalog
 from src.domain.rest.catalog import Catalog
 
@@ -42,7 +42,7 @@ class CatalogKeeper:
                 return
             try:
                 await self.read()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (asyncpg.PostgresError, *BROKEN, TimeoutError) as error:
                 self.failures += 1
                 log.warning("the schema cannot be read: %s", error)
 

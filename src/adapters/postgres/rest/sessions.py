@@ -9,9 +9,8 @@ from functools import lru_cache
 
 import asyncpg
 
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import BROKEN, Connections
 from src.adapters.postgres.rest.binding import of_request
-from src.adapters.postgres.rest.failures import BROKEN
 from src.adapters.postgres.rest.routines import ISOLATION
 from src.adapters.postgres.rest.runners import Settings
 from src.adapters.postgres.standby import Standby
