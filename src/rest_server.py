@@ -16,7 +16,7 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from src.adapters.postgres.connections import BROKEN, Connections
+from src.adapters.postgres.connections import FAILED, Connections
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.engine import Engine
@@ -45,7 +45,6 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 LONGEST_PAUSE_SECONDS = 32
-CANNOT_READ = (asyncpg.PostgresError, *BROKEN, TimeoutError)
 
 
 class Standalone:
@@ -98,7 +97,7 @@ class Standalone:
                 pass
         except asyncpg.InvalidAuthorizationSpecificationError as error:
             raise SettingsError(str(error)) from None
-        except CANNOT_READ:
+        except FAILED:
             pass
         await self.refresh()
         if self.settings.db_channel_enabled:
@@ -115,7 +114,7 @@ class Standalone:
         """Read stored settings and the schema again; what fails leaves the old ones in place."""
         try:
             await self._refresh_settings()
-        except (*CANNOT_READ, SettingsError) as error:
+        except (*FAILED, SettingsError) as error:
             log.error("the settings kept in the database cannot be read: %s", error)  # noqa: TRY400 - the error says all
         await self.keeper.refresh()
 

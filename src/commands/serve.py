@@ -23,7 +23,7 @@ from granian.server import Server
 
 from src import orphans
 from src.adapters.postgres import apply
-from src.adapters.postgres.connections import BROKEN
+from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
@@ -84,7 +84,7 @@ async def require_ready(settings: Settings) -> None:
     """Raises NotReadyError when the database does not answer, holds other SQL, or has a mock on in production."""
     try:
         connection = await asyncpg.connect(settings.direct_url, timeout=10)
-    except (asyncpg.PostgresError, *BROKEN) as error:
+    except FAILED as error:
         message = f"the database does not answer: {error}"
         raise NotReadyError(message) from None
     try:

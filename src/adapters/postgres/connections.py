@@ -18,7 +18,10 @@ from src.domain.errors import Unavailable
 
 # A connection that raised one of these is not used again. asyncpg raises InternalClientError, which is no
 # InterfaceError, for what comes while it connects or after it was closed, and for hosts of which none takes writes.
+# Time-outs are OSErrors.
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+# All that asking the database can raise.
+FAILED = (asyncpg.PostgresError, *BROKEN)
 
 
 class Connections:

@@ -127,7 +127,7 @@ def translated() -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
-    except (*BROKEN, TimeoutError) as error:
+    except BROKEN as error:
         raise Unavailable(AWAY) from error
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg
 
-from src.adapters.postgres.connections import BROKEN
+from src.adapters.postgres.connections import FAILED
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Notifications:
         while True:
             try:
                 await self._listen()
-            except (asyncpg.PostgresError, *BROKEN, TimeoutError) as error:
+            except FAILED as error:
                 log.warning("notifications are away: %s", type(error).__name__)
             finally:
                 self._listening = False

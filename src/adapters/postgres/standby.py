@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import asyncpg
 
-from src.adapters.postgres.connections import BROKEN, Connections
+from src.adapters.postgres.connections import FAILED, Connections
 from src.adapters.postgres.errors import meaning_of
 from src.domain.errors import Unavailable
 
@@ -60,7 +60,7 @@ class Standby:
                 if await _has_replayed(connection, position):
                     return await connection.fetchrow(statement, *arguments)
             reason = "is behind"
-        except (asyncpg.PostgresError, *BROKEN, Unavailable) as error:
+        except (*FAILED, Unavailable) as error:
             if isinstance(error, asyncpg.PostgresError) and not _is_of_the_standby(error):
                 raise
             reason = f"fails ({type(error).__name__})"

@@ -71,7 +71,7 @@ def rest_error(error: Exception, *, anonymous: bool) -> Exception:
         return refusal(error, anonymous=anonymous)
     if isinstance(error, Unavailable):
         return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
-    if isinstance(error, (*BROKEN, TimeoutError)):
+    if isinstance(error, BROKEN):
         message = "Database client error. Retrying the connection."
         return RestError(SERVICE_UNAVAILABLE, "PGRST001", message, headers=list(RETRY))
     return error

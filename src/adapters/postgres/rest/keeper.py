@@ -7,9 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-import asyncpg
-
-from src.adapters.postgres.connections import BROKEN, Connections
+from src.adapters.postgres.connections import FAILED, Connections
 from src.adapters.postgres.rest.introspection import Exposure, read_catalog
 from src.domain.rest.catalog import Catalog
 
@@ -42,7 +40,7 @@ class CatalogKeeper:
                 return
             try:
                 await self.read()
-            except (asyncpg.PostgresError, *BROKEN, TimeoutError) as error:
+            except FAILED as error:
                 self.failures += 1
                 log.warning("the schema cannot be read: %s", error)
 
