@@ -9,6 +9,7 @@ from bench.cases import BOOKINGS, all_cases
 from bench.harness import measure
 from bench.load import Wrk, tool
 from bench.stack import Stack, stack
+from bench.telemetry import exporting
 
 
 def memory_growth(running: Stack, requests: int = 100_000) -> str:
@@ -35,7 +36,7 @@ def main() -> None:
     asked = parser.parse_args()
     tool("wrk")
     tool("pgbench")
-    with stack(asked.rows, {"small": 10_000}) as running:
+    with stack(asked.rows, {"small": 10_000}) as running, exporting(running):
         started = running.start_seconds
         cases = [c for c in all_cases(running) if not asked.names or any(name in c.name for name in asked.names)]
         measured = measure(running, cases, asked.rounds, asked.seconds)

@@ -23,7 +23,9 @@ HOTELS = '{"city":"Kigali","check_in":"2030-12-01","check_out":"2030-12-03","pax
 def all_cases(stack: Stack) -> list[Case]:
     """Every case, in the order of the table."""
     of_rest = rest.cases(stack)
-    return [*of_rest, *lists(stack), *functions(stack), *latencies(stack), *growth(stack, of_rest)]
+    of_lists = lists(stack)
+    observed = exported(of_lists[0], of_rest[0])
+    return [*of_rest, *of_lists, *observed, *functions(stack), *latencies(stack), *growth(stack, of_rest)]
 
 
 def lists(stack: Stack) -> list[Case]:
@@ -47,6 +49,21 @@ def lists(stack: Stack) -> list[Case]:
             {ONE_STATEMENT: 0.28, FOUR_TRIPS: 0.9},
             switches={"USE_FIXTURES": "0"},
         ),
+    ]
+
+
+def exported(*cases: Case) -> list[Case]:
+    """The same calls with every request traced (bench/telemetry.py) and with none; AUDIT lines and logs are in both."""
+    return [
+        Case(
+            f"{case.name}, exported",
+            replace(case.load, service="exporting"),
+            {"nothing exported": case.load},
+            {"nothing exported": 0.7},
+            case.switches,
+        )
+        for case in cases
+        if isinstance(case.load, Wrk)
     ]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.metrics.export import Histogram, MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -21,6 +21,7 @@ from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import Traces
 from src.domain.context import REQUEST_ID
 from tests.conftest import ITINERARY, Api, serving
+from tests.fakes.collector import collector
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -57,6 +58,40 @@ def test_a_request_is_one_server_span_named_by_its_template(traced: Observer, sp
         "request_id": "r1",
         "http.response.status_code": 200,
     }
+
+
+def test_of_the_requests_of_a_second_a_hundred_are_traced_and_all_that_a_traced_caller_sends(
+    traced: Observer, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 7.0)
+    monkeypatch.setattr("src.adapters.telemetry.traces.time", clock)
+
+    def found(requests: int, *headers: tuple[bytes, bytes]) -> int:
+        spans.clear()
+        for _ in range(requests):
+            request = traced.request("GET", "/x", headers, "r")
+            assert trace.get_current_span().get_span_context().is_valid
+            with traced.step("ops.list_bookings"):
+                pass
+            request.finished(200)
+        return len(spans.get_finished_spans())
+
+    assert found(99) == 2 * 99
+    assert found(3) == 2
+    assert found(3, (b"traceparent", PARENT.encode())) == 2 * 3
+    assert found(1, (b"traceparent", PARENT.removesuffix("1").encode() + b"0")) == 0
+    clock.monotonic = lambda: 8.0
+    assert found(101) == 2 * 100
+
+
+def test_opentelemetrys_own_setting_of_the_sampler_comes_first(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    made = Traces(SimpleSpanProcessor(spans))
+    Observer(Metrics(), made).request("GET", "/x", [(b"traceparent", PARENT.encode())], "r").finished(200)
+    made._http.uninstrument()  # noqa: SLF001 - closing needs a loop, and this test has none
+    assert not spans.get_finished_spans()
 
 
 def test_a_failed_step_names_its_error_without_quoting_it(traced: Observer, spans: InMemorySpanExporter) -> None:
@@ -121,30 +156,15 @@ def test_the_collector_gets_the_same_histogram() -> None:
     assert point.attributes == {"method": "GET", "route": "/x", "status": "200"}
 
 
-class _Collector(BaseHTTPRequestHandler):
-    paths: ClassVar[list[str]] = []
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.paths.append(self.path)
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 async def test_a_collector_gets_traces_and_metrics_when_the_endpoint_is_set(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collector = HTTPServer(("127.0.0.1", 0), _Collector)
-    threading.Thread(target=collector.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
-    async with serving(database, traced=True) as api:
-        body = {"itinerary_id": ITINERARY, "amount_cents": 5, "currency": "USD"}
-        assert (await api.post("bff-checkout", body)).status_code == 200
-    collector.shutdown()
-    collector.server_close()
-    assert {"/v1/traces", "/v1/metrics"} <= set(_Collector.paths)
+    with collector() as sink:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.address)
+        async with serving(database, traced=True) as api:
+            body = {"itinerary_id": ITINERARY, "amount_cents": 5, "currency": "USD"}
+            assert (await api.post("bff-checkout", body)).status_code == 200
+    assert sink.paths == {"/v1/traces", "/v1/metrics"}
 
 
 def test_a_log_line_is_json_with_its_request_and_without_messages_of_errors() -> None:
