@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from src.domain.search import Place
-from src.domain.search_folding import Word, fold, origin, words
+from src.domain.search_folding import Word, origin, words
 from src.domain.search_ranking import ONE_TYPO_FROM, TWO_TYPOS_FROM, edits, typo_tier
 
 _Hit: TypeAlias = tuple[tuple[int, int], str]
@@ -25,9 +26,10 @@ class Match:
     index: int | None = None
 
 
-def highlights(place: Place, query: str) -> list[Match]:
-    """The parts of title, subtitle and keywords that answer the query, in that order."""
-    typed = [word.text for word in words(query)]
+def highlights(place: Place, typed: Sequence[str]) -> list[Match]:
+    """The parts of title, subtitle and keywords that answer the folded words of a query, in that order."""
+    if not typed:
+        return []
     found = list(_matches(place, lambda text: _by_word(text, typed)))
     return found or list(_matches(place, lambda text: _as_a_whole(text, " ".join(typed))))
 
@@ -41,8 +43,14 @@ def _matches(place: Place, search: _Search) -> Iterator[Match]:
             yield Match(name, [term for _, term in hits], [span for span, _ in hits], index)
 
 
+@lru_cache(maxsize=1024)
+def _held(text: str) -> Sequence[Word]:
+    """A text's words. The same few hundred texts of the catalogue are answered with again and again."""
+    return tuple(words(text))
+
+
 def _by_word(text: str, typed: Sequence[str]) -> list[_Hit]:
-    held = words(text)
+    held = _held(text)
     hits: dict[tuple[int, int], str] = {}
     for number, term in enumerate(typed, start=1):
         for word, length in _answering(held, term, last=number == len(typed)):
@@ -61,10 +69,11 @@ def _answering(held: Sequence[Word], term: str, *, last: bool) -> list[tuple[Wor
 
 def _as_a_whole(text: str, typed: str) -> list[_Hit]:
     """A name that only fits as a whole, or a word or name with two typos."""
-    held = words(text)
+    held = _held(text)
     if not held:
         return []
-    if typo_tier(typed, fold(text)) or _two_typos(typed, fold(text)):
+    whole = " ".join(word.text for word in held)
+    if typo_tier(typed, whole) or _two_typos(typed, whole):
         start, _ = origin(text, held[0], 1)
         last_start, last_length = origin(text, held[-1], len(held[-1].text))
         return [((start, last_start + last_length - start), typed)]

@@ -5,8 +5,9 @@ word found, 2 one typo (with a bonus for what is likelier), 1 two typos. Only wh
 typos, as in SQL.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from src.domain.search import Found, Place, PlacesQuery
 from src.domain.search_folding import fold
@@ -20,27 +21,42 @@ SAME_FIRST_LETTER, WHOLE_NAME, SLIP, TITLE, NAME = 300, 200, 150, 200, 100
 swapped are likelier than one certain wrong letter, a title than another name, and that than a word."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    place: Place
-    title: str
-    keywords: tuple[str, ...]
-    words: frozenset[str]
-    all_words: frozenset[str]
+class _Index:
+    """Where each term stands: the numbers of the places that have it."""
+
+    def __init__(self, held: Iterable[Iterable[str]]) -> None:
+        self._holders: dict[str, list[int]] = {}
+        for number, terms in enumerate(held):
+            for term in terms:
+                self._holders.setdefault(term, []).append(number)
+        self.terms = sorted(self._holders)
+
+    def holding(self, term: str) -> Sequence[int]:
+        return self._holders.get(term, ())
+
+    def beginning(self, typed: str) -> Iterator[int]:
+        """The places of every term that begins so."""
+        for position in range(bisect_left(self.terms, typed), len(self.terms)):
+            if not self.terms[position].startswith(typed):
+                return
+            yield from self._holders[self.terms[position]]
 
 
 class Ranking:
-    """A catalogue in memory: every query looks at every name, so it is for hundreds of places."""
+    """A catalogue in memory. Typos are looked for in every term that begins alike, so it is for hundreds of places."""
 
     def __init__(self, places: Iterable[Place]) -> None:
-        self._entries = [_entry(place) for place in places]
-        self._popular = sorted(
-            (entry.place for entry in self._entries), key=lambda place: (-place.popularity, place.slug)
-        )
-        # Where each term stands: the entries that have it as a name, and as a word of one.
-        self._named = _holders((entry.title, *entry.keywords) for entry in self._entries)
-        self._worded = _holders(entry.words for entry in self._entries)
-        self._vocabulary = [term for term in {*self._named, *self._worded} if term.isascii()]
+        self._places = list(places)
+        self._popular = sorted(self._places, key=lambda place: (-place.popularity, place.slug))
+        self._titles = [fold(place.title) for place in self._places]
+        names = [(title, *map(fold, place.keywords)) for title, place in zip(self._titles, self._places, strict=True)]
+        words = [frozenset(word for name in held for word in name.split()) for held in names]
+        subtitles = [frozenset(fold(place.subtitle or "").split()) for place in self._places]
+        self._names = _Index(names)
+        self._words = _Index(words)
+        self._words_and_subtitles = _Index(map(frozenset.union, words, subtitles))
+        self._near_names = _Near({*self._names.terms, *self._words.terms})
+        self._near_words = _Near(self._words.terms)
 
     def search(self, query: PlacesQuery) -> Found:
         """The best places, else (found False) the most popular ones."""
@@ -48,23 +64,26 @@ class Ranking:
         ranks = self._ranks(typed, query.limit) if typed else {}
         if not ranks:
             return Found(found=False, places=[_scored(place, 0) for place in self._popular[: query.limit]])
-        found = [_scored(self._entries[number].place, rank) for number, rank in ranks.items()]
-        return Found(found=True, places=sorted(found, key=lambda place: (-place.score, place.slug))[: query.limit])
+        ranked = sorted(
+            ((rank, self._places[number]) for number, rank in ranks.items()),
+            key=lambda found: (-found[0] - found[1].popularity, found[1].slug),
+        )
+        return Found(found=True, places=[_scored(place, rank) for rank, place in ranked[: query.limit]])
 
     def named(self, name: str) -> Place | None:
         """The place of this very name or keyword, if it is known where it lies."""
         typed = fold(name)
         hits = [
-            _scored(entry.place, EXACT_TITLE if entry.title == typed else EXACT_KEYWORD)
-            for entry in (self._entries[number] for number in self._named.get(typed, ()))
-            if "latitude" in entry.place.metadata
+            _scored(self._places[number], EXACT_TITLE if self._titles[number] == typed else EXACT_KEYWORD)
+            for number in self._names.holding(typed)
+            if "latitude" in self._places[number].metadata
         ]
         return min(hits, key=lambda place: (-place.score, place.slug), default=None)
 
     def _ranks(self, typed: str, limit: int) -> Mapping[int, int]:
-        """The rank of each matching entry. A looser kind of match is looked for only while places are left to fill."""
+        """The rank of each matching place. A looser kind of match is looked for only while places are left to fill."""
         words = typed.split(" ")
-        ranks = _found(_rank_as_typed(entry, typed) for entry in self._entries)
+        ranks = self._as_typed(typed)
         if len(words) > 1 and len(ranks) < limit:
             ranks = {**self._holding([frozenset({word}) for word in words], WORDS), **ranks}
         if len(typed) < ONE_TYPO_FROM:
@@ -79,76 +98,69 @@ class Ranking:
             ranks = self._with_two_typos(typed)
         return ranks
 
+    def _as_typed(self, typed: str) -> dict[int, int]:
+        ranks = dict.fromkeys(self._words.beginning(typed), WORDS)
+        ranks.update(dict.fromkeys(self._names.beginning(typed), BEGINS))
+        for number in self._names.holding(typed):
+            ranks[number] = EXACT_TITLE if self._titles[number] == typed else EXACT_KEYWORD
+        return ranks
+
     def _with_typo(self, typed: str) -> dict[int, int]:
         ranks: dict[int, int] = {}
-        for term in self._vocabulary:
-            tier = typo_tier(typed, term)
-            if tier:
-                rank = ONE_TYPO + SAME_FIRST_LETTER * (term[0] == typed[0]) + SLIP * slipped(typed, term)
-                for number in self._worded.get(term, ()):
-                    ranks[number] = max(ranks.get(number, 0), rank)
-                rank += WHOLE_NAME * (tier == _WHOLE)
-                for number in self._named.get(term, ()):
-                    name = TITLE if self._entries[number].title == term else NAME
-                    ranks[number] = max(ranks.get(number, 0), rank + name)
+        for term, tier in self._near_names.to(typed):
+            rank = ONE_TYPO + SAME_FIRST_LETTER * (term[0] == typed[0]) + SLIP * slipped(typed, term)
+            for number in self._words.holding(term):
+                ranks[number] = max(ranks.get(number, 0), rank)
+            rank += WHOLE_NAME * (tier == _WHOLE)
+            for number in self._names.holding(term):
+                name = TITLE if self._titles[number] == term else NAME
+                ranks[number] = max(ranks.get(number, 0), rank + name)
         return ranks
 
     def _with_two_typos(self, typed: str) -> dict[int, int]:
         near = (
             term
-            for term in {*self._named, *self._worded}
+            for term in {*self._names.terms, *self._words.terms}
             if len(term) >= SHORTEST_WITH_TWO_TYPOS and abs(len(term) - len(typed)) <= 2 and edits(typed, term) <= 2  # noqa: PLR2004 - two
         )
         return {
-            number: TWO_TYPOS for term in near for number in (*self._named.get(term, ()), *self._worded.get(term, ()))
+            number: TWO_TYPOS for term in near for number in (*self._names.holding(term), *self._words.holding(term))
         }
 
     def _holding(self, meant: Sequence[frozenset[str]], rank: int) -> dict[int, int]:
-        return _found(rank if _holds(entry, meant) else 0 for entry in self._entries)
+        """The places of which every typed word is a word, the last one the beginning of one."""
+        index = self._words_and_subtitles
+        held = {number for word in meant[-1] for number in index.beginning(word)}
+        for options in meant[:-1]:
+            held.intersection_update(number for word in options for number in index.holding(word))
+        return dict.fromkeys(held, rank)
 
     def _meant(self, word: str, *, last: bool) -> frozenset[str]:
         """The words of the vocabulary that a typed word can mean, itself included."""
         wanted = (_BEGINNING, _WHOLE) if last else (_WHOLE,)
-        return frozenset({word, *(known for known in self._worded if typo_tier(word, known) in wanted)})
-
-
-def _entry(place: Place) -> _Entry:
-    title, *keywords = (fold(name) for name in (place.title, *place.keywords))
-    words = frozenset(word for name in (title, *keywords) for word in name.split())
-    return _Entry(place, title, tuple(keywords), words, words | frozenset(fold(place.subtitle or "").split()))
-
-
-def _holders(terms: Iterable[Iterable[str]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for number, held in enumerate(terms):
-        for term in held:
-            found.setdefault(term, []).append(number)
-    return found
-
-
-def _found(ranks: Iterable[int]) -> dict[int, int]:
-    return {number: rank for number, rank in enumerate(ranks) if rank}
+        return frozenset({word, *(known for known, tier in self._near_words.to(word) if tier in wanted)})
 
 
 def _scored(place: Place, rank: int) -> Place:
     return replace(place, score=(rank + place.popularity) / 1000)
 
 
-def _rank_as_typed(entry: _Entry, typed: str) -> int:
-    if typed == entry.title:
-        return EXACT_TITLE
-    if typed in entry.keywords:
-        return EXACT_KEYWORD
-    if entry.title.startswith(typed) or any(name.startswith(typed) for name in entry.keywords):
-        return BEGINS
-    return WORDS if any(word.startswith(typed) for word in entry.words) else 0
+class _Near:
+    """Terms by their first two letters: a text with one typo shares one of its own first two."""
 
+    def __init__(self, terms: Iterable[str]) -> None:
+        self._by_letter: dict[str, set[str]] = {}
+        for term in terms:
+            for letter in term[:2]:
+                self._by_letter.setdefault(letter, set()).add(term)
 
-def _holds(entry: _Entry, meant: Sequence[frozenset[str]]) -> bool:
-    """Whether every typed word is a word of the place, the last one the beginning of one."""
-    return all(not entry.all_words.isdisjoint(options) for options in meant[:-1]) and any(
-        word.startswith(tuple(meant[-1])) for word in entry.all_words
-    )
+    def to(self, typed: str) -> Iterator[tuple[str, int]]:
+        """The terms that are one typo away, with their tier."""
+        near = set[str]().union(*(self._by_letter.get(letter, ()) for letter in typed[:2]))
+        for term in near:
+            tier = typo_tier(typed, term)
+            if tier:
+                yield term, tier
 
 
 _WHOLE, _BEGINNING = 3, 2
@@ -177,8 +189,8 @@ def slipped(typed: str, term: str) -> bool:
 
 def _parted(typed: str, term: str) -> tuple[str, str, str]:
     """Both from where they differ, which is where the one typo must be, and the term's with its first two swapped."""
-    same = 0
-    while same < min(len(typed), len(term)) and typed[same] == term[same]:
+    same, shorter = 0, min(len(typed), len(term))
+    while same < shorter and typed[same] == term[same]:
         same += 1
     left, right = typed[same:], term[same:]
     return left, right, right[1::-1] + right[2:]

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from src.domain.search import Place, PlacesQuery, search_places
+from src.domain.search_folding import words
 from src.domain.search_highlights import highlights
 from src.http.decode import from_body
 from src.http.endpoint import Access, Answer, Call, Endpoint
@@ -79,11 +80,12 @@ def endpoints(
         query = PlacesQuery(asked.query, asked.limit)
         answer = await search_places(call.context, query, catalog, fixtures, offline=offline)
         call.note(results=len(answer.places), found=answer.found, source=answer.source, fallback=answer.fallback)
+        typed = [word.text for word in words(asked.query)] if answer.found else []
         body = PlacesAnswer(
             request_id=call.context.request_id,
             requestId=call.context.request_id,
             query=asked.query,
-            items=[_item(place, asked.query if answer.found else "") for place in answer.places],
+            items=[_item(place, typed) for place in answer.places],
             source=answer.source,
             fallback=answer.fallback,
         )
@@ -104,7 +106,7 @@ def endpoints(
     ]
 
 
-def _item(place: Place, query: str) -> PlaceItem:
+def _item(place: Place, typed: Sequence[str]) -> PlaceItem:
     return PlaceItem(
         slug=place.slug,
         entity_type=place.entity_type,
@@ -116,6 +118,6 @@ def _item(place: Place, query: str) -> PlaceItem:
         score=place.score,
         matches=[
             PlaceMatch(m.field, m.terms, m.ranges, UNSET if m.index is None else m.index)
-            for m in highlights(place, query)
+            for m in highlights(place, typed)
         ],
     )
