@@ -41,6 +41,7 @@ from src.adapters.postgres.storage import PostgresStorageTrail
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.resilience.cache import Caching
 from src.adapters.resilience.flights import SingleFlight
+from src.adapters.resilience.places import RememberedPlaces
 from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
@@ -205,7 +206,8 @@ def _inventory(composed: Composed, catalog: PostgresSearch, curated: FixtureSear
         "1": Caching(SingleFlight(FixtureHotels(), cache, "fixtures"), cache, "fixtures"),
     }
     holds = PostgresHolds(composed.database)
-    return inventory.endpoints(suppliers, lambda: composed.circuit.state, catalog, curated, holds, composed.switches)
+    places = RememberedPlaces(catalog)
+    return inventory.endpoints(suppliers, lambda: composed.circuit.state, places, curated, holds, composed.switches)
 
 
 def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
@@ -160,12 +160,18 @@ class HoldRequest:
 
 def key_of(question: Question) -> str:
     """The same for the same question: SHA-256 of its canonical JSON."""
-    asked: dict[str, object] = {"kind": question.kind, **asdict(question.stay)}
+    stay, pax = question.stay, question.stay.pax
+    asked: dict[str, object] = {
+        "kind": question.kind,
+        "check_in": stay.check_in.isoformat(),
+        "check_out": stay.check_out.isoformat(),
+        "pax": {"adults": pax.adults, "children": pax.children, "child_ages": pax.child_ages},
+    }
     if isinstance(question, HotelSearch):
         asked["place"] = question.place.slug
     else:
         asked |= {"hotel": question.supplier_hotel_id, "plan": question.plan_id}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 async def hold_rate(context: Context, user_id: UUID, wanted: HoldRequest, supplier: "Supplier", holds: "Holds") -> Hold:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from dataclasses import replace
 
+from src.adapters.resilience.memory import Memory
 from src.domain.errors import RateLimited, SupplierFailed, Unavailable
 from src.domain.inventory import Question, Reply, key_of
 from src.domain.resilience import Kept
@@ -25,16 +24,16 @@ class Caching:
         self._inner = inner
         self._cache = cache
         self._origin = origin
-        self._fresh: OrderedDict[str, tuple[float, Reply]] = OrderedDict()
+        self._fresh: Memory[Reply] = Memory(REMEMBERED)
 
     async def ask(self, question: Question) -> Reply:
         key = key_of(question)
-        until, remembered = self._fresh.get(key, (0.0, None))
-        if remembered is not None and until > time.monotonic():
+        remembered = self._fresh.get(key)
+        if remembered is not None:
             return remembered
         kept = await self._read(question)
         if kept is not None and kept.fresh_seconds > 0:
-            return self._remember(key, replace(kept.reply, cached=True), kept.fresh_seconds)
+            return self._fresh.keep(key, replace(kept.reply, cached=True), kept.fresh_seconds)
         try:
             reply = await self._in_time(question)
         except (SupplierFailed, RateLimited):
@@ -43,7 +42,7 @@ class Caching:
                 raise
             return replace(kept.reply, cached=True, stale=kept.fresh_seconds <= 0)
         if reply.expires_at is not None and not reply.cached:
-            self._remember(key, replace(reply, cached=True), question.fresh_seconds)
+            self._fresh.keep(key, replace(reply, cached=True), question.fresh_seconds)
         return reply
 
     async def _in_time(self, question: Question) -> Reply:
@@ -53,13 +52,6 @@ class Caching:
         except TimeoutError:
             message = "The supplier does not answer in time"
             raise SupplierFailed(message) from None
-
-    def _remember(self, key: str, reply: Reply, seconds: float) -> Reply:
-        self._fresh[key] = (time.monotonic() + seconds, reply)
-        self._fresh.move_to_end(key)
-        if len(self._fresh) > REMEMBERED:
-            self._fresh.popitem(last=False)
-        return reply
 
     async def _read(self, question: Question) -> Kept | None:
         try:
