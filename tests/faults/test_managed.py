@@ -1,12 +1,14 @@
-"""On a server that somebody else runs: the administrator is no superuser."""
+"""On a server that somebody else runs: the administrator is no superuser, and every login needs its password."""
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from src.adapters.postgres import apply
+from src.adapters.postgres.database import LOGIN_ROLES
 from src.composition import compose
-from src.logins import role_password
+from src.logins import login_dsn, role_password
 from tests.cluster import execute, server
 from tests.conftest import SERVICE_CONTEXT
 from tests.postgres import settings
@@ -16,12 +18,19 @@ pytestmark = pytest.mark.heavy
 
 async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_enough() -> None:
     with server() as managed:
-        await execute(managed.url("postgres"), "create role admin login createrole")
+        await execute(managed.url("postgres"), "create role admin login createrole password 'administrators'")
         await execute(managed.url("postgres"), "create database ecotrips owner admin")
-        dsn = managed.url("ecotrips").replace("postgres@", "admin@")
+        managed.stop()
+        (managed.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        managed.start()
+        dsn = managed.url("ecotrips").replace("postgres@", "admin:administrators@")
         given = settings(dsn)
         for expected in (len(apply.shipped()), 0):
             assert len(await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))) == expected
+        for login in LOGIN_ROLES.values():
+            assert await execute(login_dsn(given, login), "select session_user") == login
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                await execute(managed.url("ecotrips").replace("postgres@", f"{login}:another@"), "select 1")
         composed = compose(given)
         assert b'"exceptions_open":0' in await composed.database.call(SERVICE_CONTEXT, "ops.service_levels")
         await composed.close()
