@@ -6,8 +6,9 @@ field's path) and `Meta(extra={"normalise": str.upper})` is applied to text befo
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -51,7 +52,7 @@ _remembered = lru_cache(maxsize=1024)(_query)
 
 def _json_object(body: bytes) -> dict[str, object]:
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = JSON.decode(body.decode())
     except (ValueError, RecursionError):
         message = "The body is not valid JSON"
         raise InputInvalid(message) from None
@@ -76,6 +77,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(message)
 
 
+JSON = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+
+
 def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
     reader = _Reader(strict=strict)
     read = reader.struct(kind, raw, "")
@@ -96,38 +100,29 @@ class _Reader:
         before = len(self.faults)
         values: dict[str, object] = {}
         for field in _fields(kind):
-            name = prefix + field.encode_name
-            value = self._given(raw, field.encode_name, name)
+            value = raw.get(field.key)
+            # Older clients send the camelCase spelling.
+            if field.camel != field.key and field.camel in raw:
+                if field.key in raw:
+                    self.faults.append(f"{prefix}{field.key} is given twice")
+                value = raw[field.camel]
             if value is not None:
-                values[field.name] = self._value(kind, field, value, name)
+                values[field.name] = self._value(field, value, prefix)
             elif field.required:
-                self.faults.append(_message(field.type, name))
+                self.faults.append(_message(field.kind, prefix + field.key))
         return kind(**values) if len(self.faults) == before else None
 
-    def _given(self, raw: Mapping[str, object], field: str, name: str) -> object:
-        """A field's value under its own name or its camelCase spelling, which older clients send."""
-        camel = _camel(field)
-        if camel != field and camel in raw:
-            if field in raw:
-                self.faults.append(f"{name} is given twice")
-            return raw[camel]
-        return raw.get(field)
-
-    def _value(self, kind: type[msgspec.Struct], field: inspect.Field, value: object, name: str) -> object:
-        inner, extra = _unwrapped(field.type)
-        match inner:
-            case inspect.StructType() if isinstance(value, dict):
-                return self.struct(inner.cls, value, f"{name}.")
-            case inspect.ListType(item_type=inspect.StructType(cls=item), min_length=shortest, max_length=longest) if (
-                isinstance(value, list) and (shortest or 0) <= len(value) <= (longest or len(value))
-            ):
-                return [self._item(item, entry, f"{name}[{number}]") for number, entry in enumerate(value)]
+    def _value(self, field: "_Field", value: object, prefix: str) -> object:
+        if field.struct is not None and isinstance(value, dict):
+            return self.struct(field.struct, value, f"{prefix}{field.key}.")
+        if field.item is not None and isinstance(value, list) and field.shortest <= len(value) <= field.longest:
+            return [
+                self._item(field.item, entry, f"{prefix}{field.key}[{number}]") for number, entry in enumerate(value)
+            ]
         try:
-            return msgspec.convert(
-                _cleaned(value, extra.get("normalise")), _annotation(kind, field.name), strict=self._strict
-            )
+            return msgspec.convert([_cleaned(value, field.normalise)], field.holder, strict=self._strict).value
         except (msgspec.ValidationError, UnicodeError, OverflowError):
-            self.faults.append(_message(field.type, name))
+            self.faults.append(_message(field.kind, prefix + field.key))
             return None
 
     def _item(self, kind: type[msgspec.Struct], value: object, name: str) -> msgspec.Struct | None:
@@ -137,7 +132,29 @@ class _Reader:
         return self.struct(kind, value, f"{name}.")
 
 
-@cache
+class _Holder(msgspec.Struct):
+    """One value. msgspec remembers how a struct is converted; other types it looks at each time."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What is read of a field: a struct, a list of structs (`item`), or a value of any other type."""
+
+    name: str
+    key: str
+    camel: str
+    required: bool
+    kind: inspect.Type
+    struct: type[msgspec.Struct] | None
+    item: type[msgspec.Struct] | None
+    shortest: int
+    longest: float
+    normalise: Callable[[str], str] | None
+    holder: type[_Holder]
+
+
 def _camel(name: str) -> str:
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)
@@ -160,15 +177,30 @@ def _cleaned(value: object, normalise: Callable[[str], str] | None) -> object:
 
 
 @cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
+def _fields(kind: type[msgspec.Struct]) -> Sequence[_Field]:
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)  # noqa: S101 - a struct's description is one
-    return described.fields
+    annotations = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return [_field(field, annotations[field.name]) for field in described.fields]
 
 
-@cache
-def _annotation(kind: type[msgspec.Struct], name: str) -> object:
-    return next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+def _field(field: inspect.Field, annotation: object) -> _Field:
+    inner, extra = _unwrapped(field.type)
+    listed = inner if isinstance(inner, inspect.ListType) else inspect.ListType(inspect.AnyType())
+    holder = msgspec.defstruct("Holder", [("value", annotation)], bases=(_Holder,), array_like=True)
+    return _Field(
+        name=field.name,
+        key=field.encode_name,
+        camel=_camel(field.encode_name),
+        required=field.required,
+        kind=field.type,
+        struct=inner.cls if isinstance(inner, inspect.StructType) else None,
+        item=listed.item_type.cls if isinstance(listed.item_type, inspect.StructType) else None,
+        shortest=listed.min_length or 0,
+        longest=listed.max_length or float("inf"),
+        normalise=extra.get("normalise"),
+        holder=cast("type[_Holder]", holder),
+    )
 
 
 def _unwrapped(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Callable[[str], str]]]:
