@@ -108,7 +108,11 @@ def create(settings: Settings | None = None) -> Front:
         public_url=settings.public_url,
     )
     engine, keeper = service_engine(
-        composed.pools, composed.standbys, settings.switches_json, Configuration(schemas=settings.schemas)
+        composed.pools,
+        composed.standbys,
+        composed.pipelines,
+        settings.switches_json,
+        Configuration(schemas=settings.schemas),
     )
     composed.notifications.add("pgrst", keeper.refresh)
     rest = service_application(engine, engine.configuration, authenticator)

@@ -19,6 +19,7 @@ from src.adapters.postgres.inventory import PostgresCircuit
 from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.standby import Standby
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.resilience.circuit import Circuit
@@ -44,6 +45,7 @@ class Composed:
     settings: Settings
     pools: Mapping[Role, Connections]
     standbys: Mapping[Role, Standby]
+    pipelines: Mapping[Role, Pipeline]
     database: Database
     notifications: Notifications
     switches: PostgresSwitches
@@ -71,6 +73,8 @@ class Composed:
         await self.notifications.stop()
         await self.hbx.close()
         await self.database.close()
+        for pipeline in self.pipelines.values():
+            pipeline.close()
         await self.client.aclose()
         await self.observer.close()
         await self.live_stripe.close()
@@ -81,10 +85,14 @@ def compose(settings: Settings) -> Composed:
     pools = _pools(settings, settings.database_url)
     replicas = _pools(settings, settings.database_replica_url) if settings.database_replica_url else {}
     standbys = {role: Standby(pools[role], replica) for role, replica in replicas.items()}
+    pipelines = _pipelines(settings)
     metrics = Metrics()
     for role, pool in pools.items():
         metrics.gauge("ecotrips_pool_busy", "Connections in use", partial(getattr, pool, "busy"), role=role.value)
         metrics.gauge("ecotrips_pool_waiting", "Callers that wait", partial(getattr, pool, "waiting"), role=role.value)
+    for role, pipeline in pipelines.items():
+        waiting = partial(getattr, pipeline, "waiting")
+        metrics.gauge("ecotrips_pipeline_waiting", "Statements sent and not answered", waiting, role=role.value)
     for role, standby in standbys.items():
         resting = partial(getattr, standby, "resting")
         metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
@@ -103,6 +111,7 @@ def compose(settings: Settings) -> Composed:
         settings=settings,
         pools=pools,
         standbys=standbys,
+        pipelines=pipelines,
         database=database,
         notifications=notifications,
         switches=switches,
@@ -156,3 +165,10 @@ def _pools(settings: Settings, address: str) -> dict[Role, Connections]:
         role: Connections(login_dsn(settings, login, address), settings.pool_size, pooler=pooled)
         for role, login in LOGIN_ROLES.items()
     }
+
+
+def _pipelines(settings: Settings) -> dict[Role, Pipeline]:
+    """None behind a pooler of transactions, which knows no prepared statements, and none where a standby is read."""
+    if settings.database_pooler or settings.database_replica_url:
+        return {}
+    return {role: Pipeline(login_dsn(settings, login)) for role, login in LOGIN_ROLES.items()}

@@ -16,7 +16,7 @@ from src.domain.errors import CallerUnknown
 
 ALGORITHMS_OF_KEYS = ("RS256", "ES256", "EdDSA")
 FUTURE_LEEWAY_SECONDS = 30
-REMEMBERED_TOKENS = 10_000
+REMEMBERED = 10_000
 LONGEST_TOKEN = 8_192
 UNCHECKED: Options = {"verify_aud": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
@@ -30,54 +30,49 @@ class Authenticator:
     def __init__(self, secrets: Sequence[str], jwks: str = "") -> None:
         self._secrets = tuple(filter(None, secrets))  # an empty one would verify anybody's token
         self._keys = _keys(jwks)
-        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes | None, bytes | None], tuple[Caller, float]] = OrderedDict()
 
     def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         """The bearer, else the apikey. Raises CallerUnknown when there is neither or either does not verify."""
-        apikey = headers.get(b"apikey")
-        authorization = headers.get(b"authorization")
-        if authorization is not None:
-            scheme, _, token = authorization.partition(b" ")
-            if scheme.lower() != b"bearer":
-                message = "Authorization must be a Bearer token"
-                raise CallerUnknown(message)
-            bearer = self.verified(token.strip())
-            if apikey is not None and apikey != token:
-                self._key(apikey)
-            return bearer
-        if apikey is None:
-            message = "An apikey or a bearer token is required"
-            raise CallerUnknown(message)
-        return self._key(apikey)
-
-    def verified(self, token: bytes) -> Caller:
-        """The caller of one token. Raises CallerUnknown."""
-        try:
-            text = token.decode("ascii")
-        except UnicodeDecodeError:
-            raise CallerUnknown(INVALID) from None
-        known = self._known.get(text)
+        credentials = headers.get(b"authorization"), headers.get(b"apikey")
+        known = self._known.get(credentials)
         if known is not None and known[1] > time.time():
-            self._known.move_to_end(text)
+            self._known.move_to_end(credentials)
             return known[0]
-        caller, expires = self._verify(text)
-        self._known[text] = (caller, expires)
-        if len(self._known) > REMEMBERED_TOKENS:
+        caller, expires = self._verified(*credentials)
+        self._known[credentials] = (caller, expires)
+        if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return caller
 
-    def _key(self, apikey: bytes) -> Caller:
-        caller = self.verified(apikey.strip())
+    def _verified(self, authorization: bytes | None, apikey: bytes | None) -> tuple[Caller, float]:
+        """Who calls, until when both are valid (Unix time in seconds)."""
+        if authorization is None:
+            if apikey is None:
+                message = "An apikey or a bearer token is required"
+                raise CallerUnknown(message)
+            return self._key(apikey)
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            message = "Authorization must be a Bearer token"
+            raise CallerUnknown(message)
+        bearer, expires = self._verify(token)
+        if apikey is not None and apikey != token:
+            expires = min(expires, self._key(apikey)[1])
+        return bearer, expires
+
+    def _key(self, apikey: bytes) -> tuple[Caller, float]:
+        caller, expires = self._verify(apikey)
         if caller.role is Role.USER:
             message = "A user's token is not an apikey"
             raise CallerUnknown(message)
-        return caller
+        return caller, expires
 
-    def _verify(self, token: str) -> tuple[Caller, float]:
+    def _verify(self, token: bytes) -> tuple[Caller, float]:
         if len(token) > LONGEST_TOKEN:
             raise CallerUnknown(INVALID)
         try:
-            return _caller(self._claims(token))
+            return _caller(self._claims(token.strip().decode("ascii")))
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             raise CallerUnknown(INVALID) from None
 

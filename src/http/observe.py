@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeAlias
 
 from litestar.enums import ScopeType
@@ -25,11 +25,11 @@ def observed(application: Application, route: str, telemetry: Telemetry) -> Appl
         request_id = wire.new_request_id(scope)
         status = FAILED
 
-        async def noting(message: Message) -> None:
+        def noting(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         token = REQUEST_ID.set(request_id)
         request = telemetry.request(scope["method"], route, scope["headers"], request_id)

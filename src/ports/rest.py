@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from src.domain.rest.catalog import Catalog, Name, Routine, Table
 from src.domain.rest.prepared import Prepared, ResultSet
 from src.domain.rest.request import Job, Request
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Who calls: a database role and the token's claims as JSON text."""
 
     role: str

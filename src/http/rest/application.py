@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -186,4 +187,9 @@ def _path(scope: Message) -> str:
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1", "replace"), value.encode()) for name, value in headers]
+    return [(_lower(name), value.encode()) for name, value in headers]
+
+
+@lru_cache(256)
+def _lower(name: str) -> bytes:
+    return name.lower().encode("latin-1", "replace")

@@ -25,7 +25,7 @@ SCHEMAS = ("public", "fin", "ops", "booking", "payment", "core", "audit")
 async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = postgres.settings(database)
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
-    engine, keeper = service_engine(pools, {}, settings.switches_json, Configuration(schemas=SCHEMAS))
+    engine, keeper = service_engine(pools, {}, {}, settings.switches_json, Configuration(schemas=SCHEMAS))
     await keeper.read()
     application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets))
     async with httpx.AsyncClient(

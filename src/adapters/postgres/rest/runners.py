@@ -13,6 +13,7 @@ import asyncpg
 
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.failures import as_rest_errors, rest_error
+from src.adapters.postgres.rest.results import result_of
 from src.domain.rest.errors import RestError, key_mismatch, not_singular, too_many_affected
 from src.domain.rest.media import SINGULAR_KINDS
 from src.domain.rest.media import Kind as Media
@@ -25,6 +26,7 @@ Connection = asyncpg.Connection
 # Whoever sends holds a few pieces of a stream, so these bound its memory.
 PIECE_BYTES = 64 * 1024
 PIECE_ROWS = 500
+LIMITED = (Kind.UPDATE, Kind.DELETE, Kind.CALL)
 
 VISIBLE_RELATIONS = """
 select c.relname from pg_class c
@@ -59,11 +61,11 @@ class Sessions(Protocol):
     def is_anonymous(self, identity: Identity) -> bool:
         """Whether the caller acts as the role of those without a token."""
 
-    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         """The one row of a statement that carries the caller's settings itself."""
 
-    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
-        """The same of a statement that reads tables and views only: on a standby if there is one."""
+    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        """The same of a statement that reads tables and views only, so that it may run twice, and on a standby."""
 
     def transaction(
         self, request: Request, identity: Identity, settings: Settings
@@ -89,7 +91,7 @@ class Runner:
             if prepared.single and self._sessions.in_one_statement and self._simple(job):
                 arguments = self._binder.arguments(prepared.single_slots, job, identity)
                 ask = self._sessions.read if job.action.kind is Kind.READ else self._sessions.row
-                result = _result(await ask(identity, prepared.single, arguments))
+                result = await ask(identity, prepared.single, arguments)
                 _check(job, prepared, result)
                 return result
             return await self._in_transaction(job, prepared, identity)
@@ -120,7 +122,7 @@ class Runner:
                     rows = await connection.fetch(prepared.statement, *arguments)
                     result = ResultSet("".join(f"{row[0]}\n" for row in rows).encode())
                 else:
-                    result = _result(await connection.fetchrow(prepared.statement, *arguments))
+                    result = result_of(await connection.fetchrow(prepared.statement, *arguments))
                     _check(job, prepared, result)
                 if prepared.explain:
                     explain_arguments = self._binder.arguments(prepared.explain_slots, job, identity)
@@ -179,28 +181,14 @@ def _settings(job: Job, prepared: Prepared) -> Settings:
     )
 
 
-def _result(row: asyncpg.Record | None) -> ResultSet:
-    if row is None:
-        return ResultSet()
-    total, page_total, body, headers, status, location, inserted = row
-    return ResultSet(
-        body.encode() if isinstance(body, str) else body or b"",
-        page_total,
-        total,
-        headers,
-        status,
-        tuple(location) if location else (),
-        None if inserted is None else int(inserted),
-    )
-
-
 def _check(job: Job, prepared: Prepared, result: ResultSet) -> None:
     """Refuse results that the client said it does not want; inside a transaction this undoes them."""
     kind, preferences = job.action.kind, job.preferences
-    if kind is Kind.UPSERT and result.page_total != 1:
-        raise key_mismatch()
-    if kind is not Kind.UPSERT and prepared.media.kind in SINGULAR_KINDS and result.page_total != 1:
-        raise not_singular(result.page_total)
-    limited = kind in (Kind.UPDATE, Kind.DELETE, Kind.CALL) and preferences.strict
-    if limited and preferences.max_affected is not None and result.page_total > preferences.max_affected:
+    if result.page_total != 1:
+        if kind is Kind.UPSERT:
+            raise key_mismatch()
+        if prepared.media.kind in SINGULAR_KINDS:
+            raise not_singular(result.page_total)
+    most = preferences.max_affected
+    if most is not None and preferences.strict and kind in LIMITED and result.page_total > most:
         raise too_many_affected(result.page_total)

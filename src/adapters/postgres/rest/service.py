@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.engine import Engine
 from src.adapters.postgres.rest.introspection import Exposure
@@ -18,16 +19,22 @@ from src.domain.rest.request import Configuration
 
 
 def service_engine(
-    pools: Mapping[Role, Connections], standbys: Mapping[Role, Standby], switches: str, configuration: Configuration
+    pools: Mapping[Role, Connections],
+    standbys: Mapping[Role, Standby],
+    pipelines: Mapping[Role, Pipeline],
+    switches: str,
+    configuration: Configuration,
 ) -> tuple[Engine, CatalogKeeper]:
     """The engine, and the keeper whose `refresh` is to run at start and after each notification on channel pgrst.
 
-    `standbys` is where reads go if there is one; `switches` is this process's request.switches as JSON.
+    `standbys` is where reads go if there is one, `pipelines` where quick ones go if there is none; `switches` is this
+    process's request.switches as JSON.
     """
     configuration = replace(configuration, dotted_names=True, anonymous_role=Role.ANONYMOUS.value)
     sessions = RoleSessions(
         {role.value: pool for role, pool in pools.items()},
         {role.value: standby for role, standby in standbys.items()},
+        {role.value: pipeline for role, pipeline in pipelines.items()},
         switches,
         Role.ANONYMOUS.value,
     )

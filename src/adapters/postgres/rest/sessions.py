@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -10,11 +10,14 @@ from functools import lru_cache
 import asyncpg
 
 from src.adapters.postgres.connections import BROKEN, Connections
+from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.rest.binding import of_request
+from src.adapters.postgres.rest.results import result_of, result_of_texts
 from src.adapters.postgres.rest.routines import ISOLATION
 from src.adapters.postgres.rest.runners import Settings
 from src.adapters.postgres.standby import Standby
 from src.domain.rest.catalog import Catalog, Name
+from src.domain.rest.prepared import ResultSet
 from src.domain.rest.request import Configuration, Request
 from src.ports.rest import Identity
 
@@ -25,37 +28,49 @@ Pair = tuple[str, str]
 class RoleSessions:
     """A pool for each role, whose connections are that role from the start. `switches` is request.switches as JSON.
 
-    `standbys` is where reads go if there is one.
+    `standbys` is where reads go if there is one; if there is none, those that proved to be quick go to `pipelines`.
     """
 
     in_one_statement = True
 
     def __init__(
-        self, pools: Mapping[str, Connections], standbys: Mapping[str, Standby], switches: str, anonymous_role: str
+        self,
+        pools: Mapping[str, Connections],
+        standbys: Mapping[str, Standby],
+        pipelines: Mapping[str, Pipeline],
+        switches: str,
+        anonymous_role: str,
     ) -> None:
         self._pools = pools
         self._standbys = standbys
+        self._pipelines = pipelines
         self._switches = switches
         self._anonymous_role = anonymous_role
 
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._anonymous_role
 
-    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
-        pool = self._pools[identity.role]
-        connection = await pool.take()
-        try:
-            return await connection.fetchrow(statement, *arguments)
-        except (asyncio.CancelledError, *BROKEN):
-            connection.terminate()
-            raise
-        finally:
-            pool.give_back(connection)
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        async with self._pools[identity.role].acquire() as connection:
+            return result_of(await connection.fetchrow(statement, *arguments))
 
-    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         standby = self._standbys.get(identity.role)
-        row = await standby.row(statement, *arguments) if standby is not None else None
-        return row if row is not None else await self.row(identity, statement, arguments)
+        if standby is not None:
+            row = await standby.row(statement, *arguments)
+            return result_of(row) if row is not None else await self.row(identity, statement, arguments)
+        pipeline = self._pipelines.get(identity.role)
+        if pipeline is None:
+            return await self.row(identity, statement, arguments)
+        texts = await pipeline.row(statement, arguments)
+        if texts is not None:
+            return result_of_texts(texts)
+        async with self._pools[identity.role].acquire() as connection:
+            began = time.monotonic()
+            row = await connection.fetchrow(statement, *arguments)
+            if row is not None and isinstance(row["body"], str):
+                pipeline.observe(statement, time.monotonic() - began)
+        return result_of(row)
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
@@ -91,7 +106,7 @@ class AuthenticatorSessions:
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._configuration.anonymous_role
 
-    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> asyncpg.Record | None:
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         """Never asked for: the role is only set inside a transaction."""
         raise AssertionError(identity.role, statement, arguments)
 

@@ -1,0 +1,240 @@
+"""Reads of many share connections, and still everybody gets their own answer, whoever fails, leaves or takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from src.adapters.postgres import pipeline as module
+from src.adapters.postgres.pipeline import ENOUGH, MOST, QUICK, Pipeline
+from src.adapters.postgres.pipelined import MOST_STATEMENTS, Pipelined, Row
+from tests.conftest import Api
+from tests.races import until
+
+WHO = "select set_config('test.who', $1, true), (100 / $2::int)::text, pg_backend_pid()"
+BEFORE = "select coalesce(current_setting('test.who', true), ''), $1::text"
+SLEEP = "select pg_sleep($1::float8)"
+
+
+@pytest.fixture
+async def pipeline(database: str) -> AsyncIterator[Pipeline]:
+    pipeline = Pipeline(database, 2)
+    yield pipeline
+    pipeline.close()
+
+
+async def sent(pipeline: Pipeline, statement: str, *values: object) -> Row:
+    """The row of a statement that is known to be quick, once there is a connection for it."""
+    pipeline.observe(statement, 0)
+    found: list[Row] = []
+
+    async def asked() -> bool:
+        row = await pipeline.row(statement, values)
+        found.extend([] if row is None else [row])
+        return bool(found)
+
+    await until(asked)
+    return found[0]
+
+
+async def test_every_caller_gets_the_own_answer_while_others_fail_and_leave(pipeline: Pipeline) -> None:
+    chance = random.Random(7)
+    pids = {(await sent(pipeline, WHO, "first", 1))[2]}
+    pipeline.observe(BEFORE, 0)
+    answered = 0
+
+    async def caller(name: str) -> None:
+        nonlocal answered
+        for number in range(20):
+            who, divisor = f"{name}-{number}-é", chance.choice([0, *range(1, 20)])
+            if divisor == 0:
+                with pytest.raises(asyncpg.DivisionByZeroError):
+                    await pipeline.row(WHO, [who, divisor])
+                continue
+            row = await pipeline.row(WHO, [who, divisor])
+            assert row is not None
+            assert row[:2] == [who.encode(), str(100 // divisor).encode()]
+            assert await pipeline.row(BEFORE, [who]) == [b"", who.encode()]
+            pids.add(row[2])
+            answered += 1
+
+    callers = [asyncio.create_task(caller(str(number))) for number in range(64)]
+    for task in chance.sample(callers, 20):
+        await asyncio.sleep(0)
+        task.cancel()
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    assert [result for result in results if result is not None and not isinstance(result, asyncio.CancelledError)] == []
+    assert answered > 44 * 15
+    assert len(pids) == 2
+    assert pipeline.waiting == 0
+
+
+async def test_only_what_proved_to_be_quick_is_sent(pipeline: Pipeline) -> None:
+    await sent(pipeline, BEFORE, "a")
+    assert await pipeline.row(WHO, ["a", 1]) is None
+    pipeline.observe(WHO, QUICK)
+    assert await pipeline.row(WHO, ["a", 1]) is None
+    pipeline.observe(WHO, QUICK / 2)
+    assert await pipeline.row(WHO, ["a", 1]) is not None
+    await sent(pipeline, SLEEP, "0.1")
+    assert await pipeline.row(SLEEP, ["0"]) is None
+
+
+async def test_nobody_waits_long_behind_a_slow_one(pipeline: Pipeline, admin: asyncpg.Connection) -> None:
+    await admin.execute("create table held (id int)")
+    await admin.execute("begin")
+    await admin.execute("lock held")
+    statement = "select count(*) from held"
+    assert await sent(pipeline, BEFORE, "a") == [b"", b"a"]
+    pipeline.observe(statement, 0)
+    held = asyncio.create_task(pipeline.row(statement, []))
+    await asyncio.sleep(0)
+    assert await pipeline.row(BEFORE, ["b"]) is None
+    # The other connection is not held up.
+    assert await sent(pipeline, BEFORE, "c") == [b"", b"c"]
+    assert not held.done()
+    await admin.execute("rollback")
+    assert await held == [b"0"]
+    assert await pipeline.row(BEFORE, ["d"]) == [b"", b"d"]
+
+
+async def test_no_more_are_sent_than_can_wait(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENOUGH", 1)
+    await sent(pipeline, BEFORE, "a")
+    pids = {(await sent(pipeline, WHO, "a", 1))[2]}
+
+    async def both_are_used() -> bool:
+        rows = await asyncio.gather(*(pipeline.row(WHO, ["a", 1]) for _ in range(2)))
+        pids.update(row[2] for row in rows if row is not None)
+        return len(pids) == 2
+
+    await until(both_are_used)
+    rows = await asyncio.gather(*(pipeline.row(BEFORE, [str(number)]) for number in range(3 * MOST)))
+    assert [row is not None for row in rows] == [number < 2 * MOST for number in range(3 * MOST)]
+
+
+async def test_what_a_lost_connection_owes_is_asked_elsewhere(pipeline: Pipeline, admin: asyncpg.Connection) -> None:
+    pid = (await sent(pipeline, WHO, "a", 1))[2] or b""
+    pipeline.observe(SLEEP, 0)
+    asked = [asyncio.create_task(pipeline.row(SLEEP, ["60"])) for _ in range(2)]
+    await asyncio.sleep(0)
+    await admin.fetchval("select pg_terminate_backend($1)", int(pid))
+    assert await asyncio.gather(*asked) == [None, None]
+    assert (await sent(pipeline, WHO, "b", 1))[2] != pid
+
+
+async def test_an_unreachable_server_is_not_asked_at_once_again() -> None:
+    pipeline = Pipeline("postgresql://postgres@127.0.0.1:9/none")
+    pipeline.observe(BEFORE, 0)
+    for _ in range(3):
+        assert await pipeline.row(BEFORE, ["a"]) is None
+        await asyncio.sleep(0.02)
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_changed_schema_below_a_prepared_statement_is_asked_elsewhere_once(
+    pipeline: Pipeline, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("create table changing as select 1 as a")
+    assert await sent(pipeline, "select * from changing") == [b"1"]
+    await admin.execute("alter table changing add column b text default 'x'")
+    assert await pipeline.row("select * from changing", []) is None
+    assert await pipeline.row("select * from changing", []) == [b"1", b"x"]
+
+
+async def test_a_statement_that_cannot_be_prepared_says_why_each_time(pipeline: Pipeline) -> None:
+    await sent(pipeline, BEFORE, "a")
+    pipeline.observe("select * from nowhere", 0)
+    for _ in range(2):
+        with pytest.raises(asyncpg.UndefinedTableError, match='relation "nowhere" does not exist'):
+            await pipeline.row("select * from nowhere", [])
+    assert await pipeline.row(BEFORE, ["a"]) == [b"", b"a"]
+
+
+async def test_the_server_keeps_only_so_many_statements(pipeline: Pipeline) -> None:
+    statements = [f"select '{number}'" for number in range(MOST_STATEMENTS + 10)]
+    for _ in range(2):
+        for statement in statements:
+            assert await sent(pipeline, statement) == [statement[8:-1].encode()]
+    kept = await sent(pipeline, "select count(*) from pg_prepared_statements where not from_sql")
+    assert kept == [str(MOST_STATEMENTS).encode()]
+
+
+async def test_long_answers_come_whole_and_in_their_order(pipeline: Pipeline) -> None:
+    statement = "select repeat($1, $2::int)"
+    await sent(pipeline, statement, "", 0)
+    lengths = [3_000_000, 1, 700_000, 0, 70_000]
+    rows = await asyncio.gather(*(pipeline.row(statement, [chr(97 + n), size]) for n, size in enumerate(lengths)))
+    assert rows == [[chr(97 + n).encode() * size] for n, size in enumerate(lengths)]
+
+
+async def test_answers_cut_anywhere_are_put_together(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Pipelined.data_received
+
+    def bit_by_bit(self: Pipelined, data: bytes) -> None:
+        for position in range(len(data)):
+            whole(self, data[position : position + 1])
+
+    monkeypatch.setattr(Pipelined, "data_received", bit_by_bit)
+    await sent(pipeline, WHO, "a", 1)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await pipeline.row(WHO, ["b", 0])
+    row = await pipeline.row(WHO, ["c", 3])
+    assert row is not None
+    assert row[:2] == [b"c", b"33"]
+
+
+async def test_values_are_texts_numbers_or_nothing(pipeline: Pipeline) -> None:
+    statement = "select $1::text, $2::int8, $3::text"
+    assert await sent(pipeline, statement, "é€", -5, None) == ["é€".encode(), b"-5", None]
+    assert await pipeline.row(statement, ["\ud800", 1, None]) is None
+    assert await pipeline.row(statement, [["a"], 1, None]) is None
+    assert await pipeline.row(statement, ["a", 1, None]) == [b"a", b"1", None]
+
+
+async def test_a_read_answers_the_same_whichever_way_it_is_asked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways: list[bool] = []
+    row = Pipeline.row
+
+    async def tried(self: Pipeline, statement: str, values: list[object]) -> Row | None:
+        self.observe(statement, 0)
+        ways.append(False)
+        try:
+            found = await row(self, statement, values)
+            ways[-1] = found is not None
+        except asyncpg.PostgresError:
+            ways[-1] = True
+            raise
+        return found
+
+    monkeypatch.setattr(Pipeline, "row", tried)
+    for path, headers, status in (
+        ("ops.v_bookings?select=id,status&order=id&limit=2", api.ops, 200),
+        ("ops.v_bookings?select=id,status", api.user(), 403),
+        ("ops.v_bookings?id=eq.1", api.ops, 400),
+        ("booking.items?price_cents=eq.99999999999999999999", api.ops, 400),
+        ("booking.itineraries?select=id,items(id)&order=id&limit=1", {**api.ops, "prefer": "count=exact"}, 206),
+        ("booking.itineraries?limit=0", {**api.user(), "accept": "application/vnd.pgrst.object+json"}, 406),
+        ("booking.itineraries?select=id", {**api.ops, "accept": "text/csv"}, 200),
+    ):
+        answers: dict[bool, tuple[int, str | None, bytes]] = {}
+
+        async def asked(path: str = path, headers: dict[str, str] = headers, answers: Any = answers) -> bool:
+            answer = await api.http.get(f"/rest/v1/{path}", headers=headers)
+            seen = answer.status_code, answer.headers.get("content-range"), answer.content
+            assert answers.setdefault(ways[-1], seen) == seen
+            return ways[-1]
+
+        await until(asked)
+        monkeypatch.setattr(module, "MOST", 0)
+        monkeypatch.setattr(module, "ENOUGH", 0)
+        await asked()
+        monkeypatch.setattr(module, "MOST", MOST)
+        monkeypatch.setattr(module, "ENOUGH", ENOUGH)
+        assert answers[True] == answers[False], path
+        assert answers[True][0] == status
