@@ -168,7 +168,7 @@ def _pools(settings: Settings, address: str) -> dict[Role, Connections]:
 
 
 def _pipelines(settings: Settings) -> dict[Role, Pipeline]:
-    """None behind a pooler of transactions, which knows no prepared statements, and none where a standby is read."""
-    if settings.database_pooler or settings.database_replica_url:
+    """None through a pooler, which may not know prepared statements, and none where a standby is read."""
+    if settings.database_pooler or settings.database_direct_url or settings.database_replica_url:
         return {}
     return {role: Pipeline(login_dsn(settings, login)) for role, login in LOGIN_ROLES.items()}

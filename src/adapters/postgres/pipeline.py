@@ -32,7 +32,7 @@ REST = 1.0
 class Pipeline:
     """At most `size` connections to `dsn`, opened when those there are have enough to do."""
 
-    def __init__(self, dsn: str, size: int = 4) -> None:
+    def __init__(self, dsn: str, size: int = 2) -> None:
         self._dsn = dsn
         self._size = size
         self._connections: list[Pipelined] = []
