@@ -29,7 +29,7 @@ class Place:
     title: str
     subtitle: str | None = None
     keywords: tuple[str, ...] = ()
-    metadata: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
     popularity: int = 0
     score: float = 0
 

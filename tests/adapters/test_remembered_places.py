@@ -50,7 +50,7 @@ async def test_a_place_whose_time_is_over_is_asked_for_again(monkeypatch: pytest
 
 
 def test_a_memory_that_is_full_forgets_what_it_kept_first() -> None:
-    memory: Memory[int] = Memory(2)
+    memory: Memory[str, int] = Memory(2)
     for number, key in enumerate("abac"):
         memory.keep(key, number, 60)
     assert [memory.get(key) for key in "abc"] == [2, None, 3]

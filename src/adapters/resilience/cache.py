@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from src.adapters.resilience.memory import Memory
 from src.domain.errors import RateLimited, SupplierFailed, Unavailable
-from src.domain.inventory import Question, Reply, key_of
+from src.domain.inventory import Question, Reply
 from src.domain.resilience import Kept
 from src.ports.inventory import Supplier
 from src.ports.resilience import Cache
@@ -24,16 +24,15 @@ class Caching:
         self._inner = inner
         self._cache = cache
         self._origin = origin
-        self._fresh: Memory[Reply] = Memory(REMEMBERED)
+        self._fresh: Memory[Question, Reply] = Memory(REMEMBERED)
 
     async def ask(self, question: Question) -> Reply:
-        key = key_of(question)
-        remembered = self._fresh.get(key)
+        remembered = self._fresh.get(question)
         if remembered is not None:
             return remembered
         kept = await self._read(question)
         if kept is not None and kept.fresh_seconds > 0:
-            return self._fresh.keep(key, replace(kept.reply, cached=True), kept.fresh_seconds)
+            return self._fresh.keep(question, replace(kept.reply, cached=True), kept.fresh_seconds)
         try:
             reply = await self._in_time(question)
         except (SupplierFailed, RateLimited):
@@ -42,7 +41,7 @@ class Caching:
                 raise
             return replace(kept.reply, cached=True, stale=kept.fresh_seconds <= 0)
         if reply.expires_at is not None and not reply.cached:
-            self._fresh.keep(key, replace(reply, cached=True), question.fresh_seconds)
+            self._fresh.keep(question, replace(reply, cached=True), question.fresh_seconds)
         return reply
 
     async def _in_time(self, question: Question) -> Reply:

@@ -12,7 +12,7 @@ class RememberedPlaces:
 
     def __init__(self, inner: Places) -> None:
         self._inner = inner
-        self._memory: Memory[Place] = Memory(REMEMBERED)
+        self._memory: Memory[str, Place] = Memory(REMEMBERED)
 
     async def locate(self, context: Context, name: str) -> Place | None:
         known = self._memory.get(name)
