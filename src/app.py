@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import cast
@@ -119,6 +119,11 @@ def create(settings: Settings | None = None) -> Front:
     levels = PostgresServiceLevels(composed.database)
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
 
+    functions = {
+        path: observed(edge.serve(endpoint), path, composed.observer)
+        for path, endpoint in ((f"/functions/v1/{endpoint.name}", endpoint) for endpoint in declared)
+    }
+
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await keeper.refresh()
@@ -136,7 +141,7 @@ def create(settings: Settings | None = None) -> Front:
 
     application = Litestar(
         route_handlers=[
-            *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
+            *(asgi(path, copy_scope=False)(function) for path, function in functions.items()),
             _mounted(
                 "/storage/v1",
                 StorageRoutes(
@@ -157,7 +162,9 @@ def create(settings: Settings | None = None) -> Front:
     )
     origins = tuple(origin.encode() for origin in settings.cors_origins)
     mounted = observed(cast("Application", Cors(rest, origins) if origins else rest), REST, composed.observer)
-    loopback.application = front = Front(application, REST, cast("Asgi", mounted))
+    # Litestar's own CORS stands around its routing.
+    direct = {} if origins else functions
+    loopback.application = front = Front(application, REST, cast("Asgi", mounted), cast("Mapping[str, Asgi]", direct))
     return front
 
 

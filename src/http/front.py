@@ -1,7 +1,9 @@
-"""What stands before Litestar: requests to the REST engine, whose route is one prefix, need none of its routing."""
+"""What stands before Litestar: requests whose route is one prefix or one whole path need none of its routing."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,23 +11,35 @@ from litestar import Litestar
 
 from src.http.rest.application import Asgi, Message, Receive, Send
 
+USUAL_HOST = re.compile(rb"[A-Za-z0-9.:_-]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """`application`, with everything below `prefix` handed straight to `mounted`.
+    """`application`, with everything below `prefix` handed straight to `mounted`, and `functions` by their paths.
 
-    A mount inside Litestar would cost a request as much as reading, planning and answering it.
+    A mount inside Litestar would cost a request as much as reading, planning and answering it; its way to a function
+    costs as much as reading the body. What is unusual about the path or the host is left to Litestar to judge.
     """
 
     application: Litestar
     prefix: str
     mounted: Asgi
+    functions: Mapping[str, Asgi]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request, or the lifespan."""
         path = scope.get("path", "")
-        if path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/"):
+        function = self.functions.get(path)
+        if function is not None and _is_usual(scope):
+            await function(scope, receive, send)
+        elif path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/"):
             scope["root_path"] = self.prefix
             await self.mounted(scope, receive, send)
         else:
             await self.application(cast("Any", scope), cast("Any", receive), cast("Any", send))
+
+
+def _is_usual(scope: Message) -> bool:
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    return scope["type"] == "http" and len(hosts) == 1 and USUAL_HOST.fullmatch(hosts[0]) is not None

@@ -43,7 +43,7 @@ def base_url_of(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) 
     """Our own address: `public_url` where it is set, else what the request says, without a slash at its end."""
     if public_url:
         return public_url.rstrip("/")
-    # The router has refused hosts that are none.
+    # Hosts that are none have been refused on the way here.
     return f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
 
 

@@ -221,6 +221,17 @@ async def test_unknown_fields_are_ignored_and_text_is_trimmed(api: Api) -> None:
     assert answer.json()["currency"] == "USD"
 
 
+async def test_a_host_that_is_none_is_refused(api: Api) -> None:
+    answer = await api.get("ops-bookings", headers=api.anonymous | {"host": "ops.example/evil"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "INPUT_INVALID")
+
+
+async def test_a_slash_at_the_end_of_a_path_changes_nothing(api: Api) -> None:
+    answers = [await api.get(f"ops-bookings{end}") for end in ("", "/")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["data"] == answers[1].json()["data"]
+
+
 async def test_a_wrong_method_says_which_one_is_right(api: Api) -> None:
     answer = await api.get("bff-checkout")
     assert answer.headers["allow"] == "POST"
