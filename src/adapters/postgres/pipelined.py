@@ -98,6 +98,7 @@ class Pipelined(asyncio.Protocol):
 
     def close(self) -> None:
         """What still waits is answered with None."""
+        self.closed = True
         self._transport.write(TERMINATE)
         self._transport.close()
 
@@ -139,7 +140,7 @@ class Pipelined(asyncio.Protocol):
         self._connection.terminate()
 
     def _prepare(self, statement: str) -> tuple[bytes, bytes]:
-        """A name for the statement, with the messages that prepare it and forget the one used least lately."""
+        """A name for the statement, with the messages that prepare it and forget the oldest one of too many."""
         messages = b""
         if len(self._names) == MOST_STATEMENTS:
             _, name = self._names.popitem(last=False)
