@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from src.adapters.postgres.connections import Connections
-from src.adapters.postgres.errors import translated
+from src.adapters.postgres.errors import TRANSLATED
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
 from tests.postgres import settings
@@ -52,7 +52,7 @@ async def test_a_connection_that_asyncpg_lost_track_of_is_closed_and_its_caller_
 ) -> None:
     async with pool.acquire() as connection:
         lost = connection
-    with pytest.raises(Unavailable), translated():
+    with pytest.raises(Unavailable), TRANSLATED:
         async with pool.acquire() as connection:
             raise asyncpg.InternalClientError
     assert lost.is_closed()

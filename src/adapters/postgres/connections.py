@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -47,17 +46,9 @@ class Connections:
         # Free connections are a stack, so this many at its bottom were not used since `retire` ran last.
         self._unused = 0
 
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+    def acquire(self) -> Lease:
         """One connection for the length of the block; a cancelled or broken one is closed, not reused."""
-        connection = await self.take()
-        try:
-            yield connection
-        except (asyncio.CancelledError, *BROKEN):
-            connection.terminate()
-            raise
-        finally:
-            self.give_back(connection)
+        return Lease(self)
 
     async def take(self) -> asyncpg.Connection:
         while self._free:
@@ -152,6 +143,26 @@ class Connections:
             raise
         self._opened_at[connection] = asyncio.get_running_loop().time()
         return connection
+
+
+class Lease:
+    """What `acquire` gives: a class, since a generator would cost each call twice as much."""
+
+    __slots__ = ("_connection", "_connections")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        self._connection = await self._connections.take()
+        return self._connection
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, (asyncio.CancelledError, *BROKEN)):
+            self._connection.terminate()
+        self._connections.give_back(self._connection)
 
 
 def _give_up(handed: asyncio.Future[asyncpg.Connection | None]) -> None:

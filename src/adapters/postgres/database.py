@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from src.adapters.postgres.connections import Connections
-from src.adapters.postgres.errors import RETRIED_CODES, translated
+from src.adapters.postgres.errors import RETRIED_CODES, TRANSLATED
 from src.adapters.postgres.standby import Standby
 from src.domain.context import Context, Role
 from src.ports.telemetry import Telemetry
@@ -64,7 +64,7 @@ class Database:
         standby = self._standbys.get(context.caller.role)
         if standby is not None:
             statement = call_statement(function, tuple(arguments))
-            with translated(), self._telemetry.step(function, **{"db.system.name": "postgresql"}):
+            with TRANSLATED, self._telemetry.step(function, **{"db.system.name": "postgresql"}):
                 row = await standby.row(statement, *self._settings(context), *arguments.values())
             if row is not None:
                 return str(row[0]).encode()
@@ -72,7 +72,7 @@ class Database:
 
     async def value(self, context: Context, statement: str, /, *arguments: object) -> object:
         """The single value of a statement whose $1, $2 and $3 are the claims, the request id and the switches."""
-        with translated():
+        with TRANSLATED:
             for attempt in range(ATTEMPTS):
                 try:
                     async with self._pools[context.caller.role].acquire() as connection:

@@ -6,8 +6,8 @@ own functions raise is written for clients; every other database text stays in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 
 import asyncpg
 
@@ -117,18 +117,25 @@ RETRIED_CODES = frozenset({"40001", "40P01"})
 AWAY = "The service is temporarily unavailable"
 
 
-@contextmanager
-def translated() -> Iterator[None]:
+class Translated:
     """Inside this block, database failures leave as domain errors; what means nothing to us leaves as it came."""
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        meaning = meaning_of(error)
-        if meaning is None:
-            raise
-        raise meaning from error
-    except BROKEN as error:
-        raise Unavailable(AWAY) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, asyncpg.PostgresError):
+            meaning = meaning_of(error)
+            if meaning is not None:
+                raise meaning from error
+        elif isinstance(error, BROKEN):
+            raise Unavailable(AWAY) from error
+
+
+# One for all: it keeps nothing.
+TRANSLATED = Translated()
 
 
 def meaning_of(error: asyncpg.PostgresError) -> DomainError | None:
