@@ -12,7 +12,7 @@ import pytest
 
 from src.adapters.postgres import pipeline as module
 from src.adapters.postgres.pipeline import LAST_RUNS, MOST, QUICK, Pipeline
-from src.adapters.postgres.pipelined import MOST_STATEMENTS, Pipelined, Row
+from src.adapters.postgres.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import Api
 from tests.races import until
 
@@ -30,12 +30,17 @@ async def pipeline(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     pipeline.close()
 
 
+async def answered(pipeline: Pipeline, statement: str, values: list[object]) -> Row | None:
+    answer = pipeline.ask(statement, values)
+    return None if answer is None else await answer
+
+
 async def sent(pipeline: Pipeline, statement: str, *values: object) -> Row:
     """The row of a statement, once there is a connection for it."""
     found: list[Row] = []
 
     async def asked() -> bool:
-        row = await pipeline.row(statement, values)
+        row = await answered(pipeline, statement, values)
         found.extend([] if row is None else [row])
         return bool(found)
 
@@ -46,22 +51,22 @@ async def sent(pipeline: Pipeline, statement: str, *values: object) -> Row:
 async def test_every_caller_gets_the_own_answer_while_others_fail_and_leave(pipeline: Pipeline) -> None:
     chance = random.Random(7)
     pids = {(await sent(pipeline, WHO, "first", 1))[2]}
-    answered = 0
+    done = 0
 
     async def caller(name: str) -> None:
-        nonlocal answered
+        nonlocal done
         for number in range(20):
             who, divisor = f"{name}-{number}-é", chance.choice([0, *range(1, 20)])
             if divisor == 0:
                 with pytest.raises(asyncpg.DivisionByZeroError):
-                    await pipeline.row(WHO, [who, divisor])
+                    await answered(pipeline, WHO, [who, divisor])
                 continue
-            row = await pipeline.row(WHO, [who, divisor])
+            row = await answered(pipeline, WHO, [who, divisor])
             assert row is not None
             assert row[:2] == [who.encode(), str(100 // divisor).encode()]
-            assert await pipeline.row(BEFORE, [who]) == [b"", who.encode()]
+            assert await answered(pipeline, BEFORE, [who]) == [b"", who.encode()]
             pids.add(row[2])
-            answered += 1
+            done += 1
 
     callers = [asyncio.create_task(caller(str(number))) for number in range(64)]
     for task in chance.sample(callers, 20):
@@ -69,7 +74,7 @@ async def test_every_caller_gets_the_own_answer_while_others_fail_and_leave(pipe
         task.cancel()
     results = await asyncio.gather(*callers, return_exceptions=True)
     assert [result for result in results if result is not None and not isinstance(result, asyncio.CancelledError)] == []
-    assert answered > 44 * 15
+    assert done > 44 * 15
     assert len(pids) == 1
     assert pipeline.waiting == 0
 
@@ -77,20 +82,20 @@ async def test_every_caller_gets_the_own_answer_while_others_fail_and_leave(pipe
 async def test_only_what_proved_to_be_quick_is_sent(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     await sent(pipeline, BEFORE, "a")
     monkeypatch.setattr(module, "QUICK", QUICK)
-    assert await pipeline.row(WHO, ["a", 1]) is None
+    assert await answered(pipeline, WHO, ["a", 1]) is None
     pipeline.observe(WHO, QUICK)
-    assert await pipeline.row(WHO, ["a", 1]) is None
+    assert await answered(pipeline, WHO, ["a", 1]) is None
     pipeline.observe(WHO, QUICK / 2)
-    assert await pipeline.row(WHO, ["a", 1]) is not None
+    assert await answered(pipeline, WHO, ["a", 1]) is not None
     for _ in range(LAST_RUNS):
         pipeline.observe(SLEEP, 0)
-    assert await pipeline.row(SLEEP, ["0.02"]) is not None
-    assert await pipeline.row(SLEEP, ["0.02"]) is not None
-    while await pipeline.row(SLEEP, ["0.02"]) is not None:
+    assert await answered(pipeline, SLEEP, ["0.02"]) is not None
+    assert await answered(pipeline, SLEEP, ["0.02"]) is not None
+    while await answered(pipeline, SLEEP, ["0.02"]) is not None:
         pass
     for _ in range(LAST_RUNS):
         pipeline.observe(SLEEP, 0)
-    assert await pipeline.row(SLEEP, ["0"]) is not None
+    assert await answered(pipeline, SLEEP, ["0"]) is not None
 
 
 async def test_nobody_waits_long_behind_a_slow_one(pipeline: Pipeline, admin: asyncpg.Connection) -> None:
@@ -99,26 +104,26 @@ async def test_nobody_waits_long_behind_a_slow_one(pipeline: Pipeline, admin: as
     await admin.execute("lock held")
     statement = "select count(*) from held"
     assert await sent(pipeline, BEFORE, "a") == [b"", b"a"]
-    held = asyncio.create_task(pipeline.row(statement, []))
+    held = asyncio.create_task(answered(pipeline, statement, []))
     await asyncio.sleep(0)
-    behind = asyncio.create_task(pipeline.row(BEFORE, ["b"]))
+    behind = asyncio.create_task(answered(pipeline, BEFORE, ["b"]))
     assert await behind is None
-    assert await pipeline.row(BEFORE, ["c"]) is None
+    assert await answered(pipeline, BEFORE, ["c"]) is None
     assert not held.done()
     await admin.execute("rollback")
     assert await held == [b"0"]
-    assert await pipeline.row(BEFORE, ["d"]) == [b"", b"d"]
+    assert await answered(pipeline, BEFORE, ["d"]) == [b"", b"d"]
 
 
 async def test_no_more_are_sent_than_can_wait(pipeline: Pipeline) -> None:
     await sent(pipeline, BEFORE, "a")
-    rows = await asyncio.gather(*(pipeline.row(BEFORE, [str(number)]) for number in range(MOST + 10)))
+    rows = await asyncio.gather(*(answered(pipeline, BEFORE, [str(number)]) for number in range(MOST + 10)))
     assert [row is not None for row in rows] == [number < MOST for number in range(MOST + 10)]
 
 
 async def test_what_a_lost_connection_owes_is_asked_elsewhere(pipeline: Pipeline, admin: asyncpg.Connection) -> None:
     pid = (await sent(pipeline, WHO, "a", 1))[2] or b""
-    asked = [asyncio.create_task(pipeline.row(SLEEP, ["60"])) for _ in range(2)]
+    asked = [asyncio.create_task(answered(pipeline, SLEEP, ["60"])) for _ in range(2)]
     await asyncio.sleep(0)
     await admin.fetchval("select pg_terminate_backend($1)", int(pid))
     assert await asyncio.gather(*asked) == [None, None]
@@ -136,7 +141,7 @@ async def test_an_unreachable_server_is_not_asked_at_once_again(monkeypatch: pyt
     pipeline = Pipeline("postgresql://nowhere")
     pipeline.observe(BEFORE, 0)
     for _ in range(5):
-        assert await pipeline.row(BEFORE, ["a"]) is None
+        assert await answered(pipeline, BEFORE, ["a"]) is None
         await asyncio.sleep(0)
     assert tries == ["postgresql://nowhere"]
 
@@ -147,16 +152,16 @@ async def test_a_changed_schema_below_a_prepared_statement_is_asked_elsewhere_on
     await admin.execute("create table changing as select 1 as a")
     assert await sent(pipeline, "select * from changing") == [b"1"]
     await admin.execute("alter table changing add column b text default 'x'")
-    assert await pipeline.row("select * from changing", []) is None
-    assert await pipeline.row("select * from changing", []) == [b"1", b"x"]
+    assert await answered(pipeline, "select * from changing", []) is None
+    assert await answered(pipeline, "select * from changing", []) == [b"1", b"x"]
 
 
 async def test_a_statement_that_cannot_be_prepared_says_why_each_time(pipeline: Pipeline) -> None:
     await sent(pipeline, BEFORE, "a")
     for _ in range(2):
         with pytest.raises(asyncpg.UndefinedTableError, match='relation "nowhere" does not exist'):
-            await pipeline.row("select * from nowhere", [])
-    assert await pipeline.row(BEFORE, ["a"]) == [b"", b"a"]
+            await answered(pipeline, "select * from nowhere", [])
+    assert await answered(pipeline, BEFORE, ["a"]) == [b"", b"a"]
 
 
 async def test_the_server_keeps_only_so_many_statements(pipeline: Pipeline) -> None:
@@ -172,7 +177,7 @@ async def test_long_answers_come_whole_and_in_their_order(pipeline: Pipeline) ->
     statement = "select repeat($1, $2::int)"
     await sent(pipeline, statement, "", 0)
     lengths = [3_000_000, 1, 700_000, 0, 70_000]
-    rows = await asyncio.gather(*(pipeline.row(statement, [chr(97 + n), size]) for n, size in enumerate(lengths)))
+    rows = await asyncio.gather(*(answered(pipeline, statement, [chr(97 + n), size]) for n, size in enumerate(lengths)))
     assert rows == [[chr(97 + n).encode() * size] for n, size in enumerate(lengths)]
 
 
@@ -186,8 +191,8 @@ async def test_answers_cut_anywhere_are_put_together(pipeline: Pipeline, monkeyp
     monkeypatch.setattr(Pipelined, "data_received", bit_by_bit)
     await sent(pipeline, WHO, "a", 1)
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await pipeline.row(WHO, ["b", 0])
-    row = await pipeline.row(WHO, ["c", 3])
+        await answered(pipeline, WHO, ["b", 0])
+    row = await answered(pipeline, WHO, ["c", 3])
     assert row is not None
     assert row[:2] == [b"c", b"33"]
 
@@ -195,26 +200,21 @@ async def test_answers_cut_anywhere_are_put_together(pipeline: Pipeline, monkeyp
 async def test_values_are_texts_numbers_or_nothing(pipeline: Pipeline) -> None:
     statement = "select $1::text, $2::int8, $3::text"
     assert await sent(pipeline, statement, "é€", -5, None) == ["é€".encode(), b"-5", None]
-    assert await pipeline.row(statement, ["\ud800", 1, None]) is None
-    assert await pipeline.row(statement, [["a"], 1, None]) is None
-    assert await pipeline.row(statement, ["a", 1, None]) == [b"a", b"1", None]
+    assert await answered(pipeline, statement, ["\ud800", 1, None]) is None
+    assert await answered(pipeline, statement, [["a"], 1, None]) is None
+    assert await answered(pipeline, statement, ["a", 1, None]) == [b"a", b"1", None]
 
 
 async def test_a_read_answers_the_same_whichever_way_it_is_asked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     ways: list[bool] = []
-    row = Pipeline.row
+    ask = Pipeline.ask
 
-    async def tried(self: Pipeline, statement: str, values: list[object]) -> Row | None:
-        ways.append(False)
-        try:
-            found = await row(self, statement, values)
-            ways[-1] = found is not None
-        except asyncpg.PostgresError:
-            ways[-1] = True
-            raise
-        return found
+    def tried(self: Pipeline, statement: str, values: list[object]) -> Answer | None:
+        answer = ask(self, statement, values)
+        ways.append(answer is not None)
+        return answer
 
-    monkeypatch.setattr(Pipeline, "row", tried)
+    monkeypatch.setattr(Pipeline, "ask", tried)
     monkeypatch.setattr(module, "QUICK", 60)
     for path, headers, status in (
         ("ops.v_bookings?select=id,status&order=id&limit=2", api.ops, 200),

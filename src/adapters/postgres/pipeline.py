@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.pipelined import Opened, Pipelined, Row
+from src.adapters.postgres.pipelined import Answer, Opened, Pipelined
 
 # Seconds that a quick statement takes on average. What takes longer gains little and is better shared among the
 # processors of the server.
@@ -44,10 +44,10 @@ class Pipeline:
         # Seconds on average, of how many runs.
         self._paces: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    async def row(self, statement: str, values: Sequence[object]) -> Row | None:
-        """The single row of a read as texts; None when it has to be asked in the ordinary way.
+    def ask(self, statement: str, values: Sequence[object]) -> Answer | None:
+        """The single row of a read, to be awaited; None, now or then, when it has to be asked in the ordinary way.
 
-        Raises asyncpg.PostgresError.
+        The answer raises asyncpg.PostgresError.
         """
         if self._paces.get(statement, UNKNOWN)[0] >= QUICK:
             return None
@@ -61,10 +61,9 @@ class Pipeline:
         if len(texts) < len(values):
             return None
         try:
-            answer = connection.send(statement, texts)
+            return connection.send(statement, texts)
         except UnicodeEncodeError:
             return None
-        return await answer
 
     def observe(self, statement: str, seconds: float) -> None:
         """Remember how long a statement took, here or elsewhere; one that was never heard of is not sent."""

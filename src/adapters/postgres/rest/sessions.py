@@ -62,8 +62,8 @@ class RoleSessions:
         pipeline = self._pipelines.get(identity.role)
         if pipeline is None:
             return await self.row(identity, statement, arguments)
-        texts = await pipeline.row(statement, arguments)
-        if texts is not None:
+        answer = pipeline.ask(statement, arguments)
+        if answer is not None and (texts := await answer) is not None:
             return result_of_texts(texts)
         async with self._pools[identity.role].acquire() as connection:
             began = time.monotonic()
