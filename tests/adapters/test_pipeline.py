@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -30,7 +30,7 @@ async def pipeline(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     pipeline.close()
 
 
-async def answered(pipeline: Pipeline, statement: str, values: list[object]) -> Row | None:
+async def answered(pipeline: Pipeline, statement: str, values: Sequence[object]) -> Row | None:
     answer = pipeline.ask(statement, values)
     return None if answer is None else await answer
 
