@@ -73,8 +73,6 @@ class Composed:
         await self.notifications.stop()
         await self.hbx.close()
         await self.database.close()
-        for pipeline in self.pipelines.values():
-            pipeline.close()
         await self.client.aclose()
         await self.observer.close()
         await self.live_stripe.close()
@@ -97,7 +95,7 @@ def compose(settings: Settings) -> Composed:
         resting = partial(getattr, standby, "resting")
         metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
     observer = _exporting(metrics) if settings.traced else Observer(metrics)
-    database = Database(pools, settings.switches_json, observer, standbys)
+    database = Database(pools, settings.switches_json, observer, standbys, pipelines)
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
     notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from src.adapters.postgres import pipeline as module
 from src.adapters.postgres.pipeline import LAST_RUNS, MOST, QUICK, Pipeline
 from src.adapters.postgres.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
-from tests.conftest import Api
+from tests.conftest import OPS_USER, Api
 from tests.races import until
 
 WHO = "select set_config('test.who', $1, true), (100 / $2::int)::text, pg_backend_pid()"
@@ -197,12 +199,22 @@ async def test_answers_cut_anywhere_are_put_together(pipeline: Pipeline, monkeyp
     assert row[:2] == [b"c", b"33"]
 
 
-async def test_values_are_texts_numbers_or_nothing(pipeline: Pipeline) -> None:
-    statement = "select $1::text, $2::int8, $3::text"
-    assert await sent(pipeline, statement, "é€", -5, None) == ["é€".encode(), b"-5", None]
-    assert await answered(pipeline, statement, ["\ud800", 1, None]) is None
-    assert await answered(pipeline, statement, [["a"], 1, None]) is None
-    assert await answered(pipeline, statement, ["a", 1, None]) == [b"a", b"1", None]
+async def test_values_are_what_has_the_same_words_in_both_languages(pipeline: Pipeline) -> None:
+    statement = "select $1::text, $2::int8, $3::text, $4::date, $5::uuid, $6::timestamptz at time zone 'utc', $7::bool"
+    moment = datetime(2026, 11, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
+    others = date(2026, 11, 24), UUID(OPS_USER), moment, True
+    assert await sent(pipeline, statement, "é€", -5, None, *others) == [
+        "é€".encode(),
+        b"-5",
+        None,
+        b"2026-11-24",
+        OPS_USER.encode(),
+        b"2026-11-24 07:30:00",
+        b"t",
+    ]
+    assert await answered(pipeline, statement, ["\ud800", 1, None, *others]) is None
+    assert await answered(pipeline, statement, [["a"], 1, None, *others]) is None
+    assert await answered(pipeline, statement, ["a", 1, None, *others]) is not None
 
 
 async def test_a_read_answers_the_same_whichever_way_it_is_asked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
 
 import asyncpg
 
@@ -29,6 +31,8 @@ UNKNOWN = (QUICK, 0)
 # Statements on their way at a time; more are for other processors of the server. A second line does not pay before:
 # where processors are few its process is scheduled so late that one of a hundred answers takes five times as long.
 MOST = 128
+# What PostgreSQL reads in the words Python has for it.
+KINDS = (str, int, date, UUID)
 # Seconds between attempts to connect.
 REST = 1.0
 
@@ -57,11 +61,11 @@ class Pipeline:
             return None
         if connection.stuck or connection.waiting >= MOST:
             return None
-        texts = [value for value in values if value is None or isinstance(value, (str, int))]
-        if len(texts) < len(values):
+        known = [value for value in values if value is None or isinstance(value, KINDS)]
+        if len(known) < len(values):
             return None
         try:
-            return connection.send(statement, texts)
+            return connection.send(statement, known)
         except UnicodeEncodeError:
             return None
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 import asyncpg
 
-Value: TypeAlias = str | int | None
+Value: TypeAlias = str | int | date | UUID | None
 Row: TypeAlias = list[bytes | None]
 # The row, or None when the statement has to be asked elsewhere.
 Answer: TypeAlias = asyncio.Future[Row | None]
@@ -193,7 +195,7 @@ def _values(values: Sequence[Value]) -> bytes:
         if value is None:
             parts.append(NULL)
         else:
-            text = value.encode() if isinstance(value, str) else b"%d" % value
+            text = str(value).encode()
             parts.append(len(text).to_bytes(4))
             parts.append(text)
     return b"".join(parts)
