@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from src.adapters.postgres import pipeline as module
+from src.adapters.postgres import pipelined
 from src.adapters.postgres.pipeline import LAST_RUNS, MOST, QUICK, Pipeline
 from src.adapters.postgres.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import OPS_USER, Api
@@ -115,6 +116,18 @@ async def test_nobody_waits_long_behind_a_slow_one(pipeline: Pipeline, admin: as
     await admin.execute("rollback")
     assert await held == [b"0"]
     assert await answered(pipeline, BEFORE, ["d"]) == [b"", b"d"]
+
+
+async def test_a_server_that_answers_no_more_is_left(
+    pipeline: Pipeline, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = await sent(pipeline, "select pg_backend_pid()")
+    monkeypatch.setattr(pipelined, "LOST", 0.1)
+    for statement in ("create table held (id int)", "begin", "lock held"):
+        await admin.execute(statement)
+    assert await answered(pipeline, "select count(*) from held", []) is None
+    assert await sent(pipeline, "select pg_backend_pid()") != pid
+    await admin.execute("rollback")
 
 
 async def test_no_more_are_sent_than_can_wait(pipeline: Pipeline) -> None:

@@ -36,6 +36,8 @@ MOST_STATEMENTS = 256
 UNPREPARED = frozenset({"0A000", "26000"})
 # Seconds after which an answer no longer holds up those behind it.
 PATIENCE = 0.1
+# Seconds after which the other end is taken to be gone: longer than any login's statement_timeout.
+LOST = 60.0
 
 
 class Opened(asyncpg.Connection):
@@ -179,6 +181,9 @@ class Pipelined(asyncio.Protocol):
             if first is self._watched:
                 self.stuck = True
                 _ask_elsewhere(islice(self._line, 1, None))
+            if self._loop.time() - first.since > LOST:
+                self._transport.abort()
+                return
             self._watched = first
             self._watch = self._loop.call_later(PATIENCE, self._look)
 
