@@ -55,7 +55,8 @@ class Ranking:
         self._names = _Index(names)
         self._words = _Index(words)
         self._words_and_subtitles = _Index(map(frozenset.union, words, subtitles))
-        self._near_names = _Near({*self._names.terms, *self._words.terms})
+        self._names_and_words = {*self._names.terms, *self._words.terms}
+        self._near_names = _Near(self._names_and_words)
         self._near_words = _Near(self._words.terms)
 
     def search(self, query: PlacesQuery) -> Found:
@@ -120,7 +121,7 @@ class Ranking:
     def _with_two_typos(self, typed: str) -> dict[int, int]:
         near = (
             term
-            for term in {*self._names.terms, *self._words.terms}
+            for term in self._names_and_words
             if len(term) >= SHORTEST_WITH_TWO_TYPOS and abs(len(term) - len(typed)) <= 2 and edits(typed, term) <= 2  # noqa: PLR2004 - two
         )
         return {

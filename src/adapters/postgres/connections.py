@@ -146,7 +146,7 @@ class Connections:
 
 
 class Lease:
-    """What `acquire` gives: a class, since a generator would cost each call twice as much."""
+    """What `acquire` gives: a class, since a generator costs three times as much."""
 
     __slots__ = ("_connection", "_connections")
 

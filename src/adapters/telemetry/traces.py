@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -18,10 +18,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.util.types import Attributes
 
+from src.adapters.telemetry.observer import NOTHING
+
 SERVICE_NAME = "ecotrips-ops"
 PROPAGATED = frozenset({b"traceparent", b"tracestate"})
 TRACES_PER_SECOND = 100
-NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class AtMost(Sampler):
@@ -78,7 +79,7 @@ class Traces:
             attributes={"http.request.method": method, "http.route": route, "request_id": request_id},
         )
 
-    def step(self, name: str, attributes: Mapping[str, str]) -> AbstractContextManager[None]:
+    def step(self, name: str, attributes: Mapping[str, str]) -> AbstractContextManager[object]:
         """A span within the current one, none where that is not recorded."""
         current = trace.get_current_span()
         unrecorded = current.get_span_context().is_valid and not current.is_recording()
