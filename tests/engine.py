@@ -30,13 +30,17 @@ PATIENCE = 120
 ENTRYPOINT = """#!/bin/sh
 set -e
 data=/var/lib/postgresql/data/main
-echo "$POSTGRES_PASSWORD" >/tmp/password
-initdb -D "$data" -U "$POSTGRES_USER" -E UTF8 --no-sync --no-instructions \\
-    --auth-local=trust --auth-host=scram-sha-256 --pwfile=/tmp/password \\
-    --locale-provider=builtin --builtin-locale=C.UTF-8 >/dev/null
-[ "$POSTGRES_DB" = postgres ] || echo "create database \\"$POSTGRES_DB\\"" | postgres --single -D "$data" postgres
+if [ ! -e "$data" ]; then
+    echo "${POSTGRES_PASSWORD:?}" >/tmp/password
+    initdb -D "$data" -U "${POSTGRES_USER:-postgres}" -E UTF8 --no-sync --no-instructions \\
+        --auth-local=trust --auth-host=scram-sha-256 --pwfile=/tmp/password \\
+        --locale-provider=builtin --builtin-locale=C.UTF-8 >/dev/null
+    echo "host all all all scram-sha-256" >>"$data/pg_hba.conf"
+    [ "$POSTGRES_DB" = postgres ] || echo "create database \\"$POSTGRES_DB\\"" | postgres --single -D "$data" postgres
+fi
 [ "$1" = postgres ] && shift
-exec postgres -D "$data" -k /var/run/postgresql -c timezone=UTC -c jit=off -c max_connections=200 "$@"
+exec postgres -D "$data" -k /var/run/postgresql -c 'listen_addresses=*' -c timezone=UTC -c jit=off \\
+    -c max_connections=200 "$@"
 """
 ACCOUNTS = "root:x:0:0::/:/bin/sh\npostgres:x:70:70::/:/bin/sh\n"
 

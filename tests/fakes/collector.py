@@ -1,7 +1,12 @@
-"""An OpenTelemetry collector that takes everything sent by HTTP and remembers only what kinds of things came."""
+"""An OpenTelemetry collector that takes everything sent by HTTP and remembers only what kinds of things came.
+
+By itself, for all who can reach it, it prints the path of each thing: `python -m tests.fakes.collector PORT`.
+"""
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Collector(ThreadingHTTPServer):
-    """Listening on a port of its own; `paths` are those that something was posted to."""
+    """Listening, on a port of its own unless told otherwise; `paths` are those that something was posted to."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__((host, port), _Handler)
         self.paths: set[str] = set()
 
     @property
@@ -31,7 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None: ...
+    def log_message(self, *_: object) -> None:
+        if __name__ == "__main__":
+            print(self.path, flush=True)
 
 
 @contextmanager
@@ -43,3 +50,8 @@ def collector() -> Iterator[Collector]:
             yield running
         finally:
             running.shutdown()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    Collector("0.0.0.0", int(sys.argv[1])).serve_forever()  # noqa: S104 - in a container of its own
