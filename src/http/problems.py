@@ -41,6 +41,10 @@ class BodyTooSlow(errors.InputInvalid):
     """A body that trickles in."""
 
 
+class BodyBrokenOff(errors.InputInvalid):
+    """A body that ended before its end."""
+
+
 class NotJson(errors.InputInvalid):
     """A body of another media type."""
 

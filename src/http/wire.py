@@ -1,13 +1,13 @@
 """The few ASGI moves that every handler needs: reading a bounded body, sending an answer, the request id."""
 
-import asyncio
 import re
 from collections.abc import Iterable
 from uuid import uuid4
 
 from litestar.types import HTTPScope, Receive, Scope, Send
 
-from src.http.problems import BodyTooLarge, BodyTooSlow, NotJson
+from src.http.problems import BodyBrokenOff, BodyTooLarge, BodyTooSlow, NotJson
+from src.http.rest.body import BrokenOff, TooLarge, TooSlow, whole_body
 
 MEBIBYTE = 1024 * 1024
 LARGEST_BODY = MEBIBYTE
@@ -39,27 +39,24 @@ def base_url_of(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) 
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> bytes:
-    """The whole body. Raises BodyTooLarge above `largest` bytes, without reading on, and BodyTooSlow after 10 s."""
+    """The whole body.
+
+    Raises BodyTooLarge above `largest` bytes, without reading on, BodyTooSlow after 10 s, and BodyBrokenOff.
+    """
     message = f"The body is larger than {largest // MEBIBYTE} MiB"
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > largest:
         raise BodyTooLarge(message)
-    parts = bytearray()
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                event = await receive()
-                if event["type"] == "http.disconnect":
-                    return bytes(parts)
-                if event["type"] == "http.request":
-                    parts += event["body"]
-                    if len(parts) > largest:
-                        raise BodyTooLarge(message)
-                    if not event["more_body"]:
-                        return bytes(parts)
-    except TimeoutError:
+        return await whole_body(receive, largest, PATIENCE_SECONDS)
+    except TooLarge:
+        raise BodyTooLarge(message) from None
+    except TooSlow:
         message = f"The body did not arrive within {PATIENCE_SECONDS} s"
         raise BodyTooSlow(message) from None
+    except BrokenOff:
+        message = "The body broke off"
+        raise BodyBrokenOff(message) from None
 
 
 def require_json(headers: dict[bytes, bytes], body: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -41,12 +41,18 @@ async def link(api: Api, path: str = SIGN, seconds: int = 60) -> str:
     return "/storage/v1" + str(answer.json()["signedURL"])
 
 
-async def on_the_wire(api: Api, method: str, path: bytes) -> tuple[int, bytes]:
+WHOLE = ({"type": "http.request", "body": b'{"expiresIn":5}', "more_body": False},)
+
+
+async def on_the_wire(
+    api: Api, method: str, path: bytes, events: Sequence[Mapping[str, object]] = WHOLE
+) -> tuple[int, bytes]:
     """A request whose path no client library has tidied up."""
     sent: list[Any] = []
+    arriving = iter(events)
 
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b'{"expiresIn":5}', "more_body": False}
+    async def receive() -> Mapping[str, object]:
+        return next(arriving)
 
     async def send(message: object) -> None:
         sent.append(message)
@@ -324,3 +330,12 @@ async def test_a_store_that_is_away_is_a_503(database: str) -> None:
             answer = await api.http.get(OBJECT, headers=api.service)
     assert refusal(answer) == (503, "SlowDown")
     assert json.loads(answer.content)["message"] == "The storage is temporarily unavailable"
+
+
+async def test_an_upload_that_breaks_off_replaces_nothing(api: Api) -> None:
+    await put(api)
+    begun = {"type": "http.request", "body": DOCUMENT[:2], "more_body": True}
+    path = OBJECT.encode()
+    status, _ = await on_the_wire(api, "PUT", path, [begun, {"type": "http.disconnect"}])
+    assert status == 400
+    assert (await api.http.get(OBJECT, headers=api.service)).content == DOCUMENT

@@ -16,6 +16,7 @@ from src.domain.rest.media import Kind as Media
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Job, Request
 from src.domain.rest.response import Response, respond
+from src.http.rest.body import BrokenOff, TooLarge, TooSlow, whole_body
 from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
 from src.ports.rest import Identity, RestEngine
@@ -28,6 +29,8 @@ WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 LARGEST_STATUS = 599
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
 PATIENCE_SECONDS = 15
+# What a body of the largest size takes at half a megabyte a second.
+BODY_SECONDS = 128
 
 # ASGI's own: messages are mappings of anything.
 Message = MutableMapping[str, Any]
@@ -95,17 +98,15 @@ class RestApplication:
         return response
 
     async def _body(self, receive: Receive) -> bytes:
-        chunks = []
-        size = 0
-        while True:
-            message = await receive()
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self.largest_body:
-                raise _too_large()
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+        try:
+            return await whole_body(receive, self.largest_body, BODY_SECONDS)
+        except TooLarge:
+            raise RestError(413, "PGRST102", "The request body is too large") from None
+        except TooSlow:
+            message = f"The request body did not arrive within {BODY_SECONDS} s"
+            raise RestError(408, "PGRST102", message) from None
+        except BrokenOff:
+            raise RestError(400, "PGRST102", "The request body broke off") from None
 
     def _refused(self, error: RestError) -> Response:
         body = error.body(minimal=self.configuration.minimal_errors)
@@ -128,10 +129,6 @@ class RestApplication:
 
 def _untimed(_step: str) -> None:
     pass
-
-
-def _too_large() -> RestError:
-    return RestError(413, "PGRST102", "The request body is too large")
 
 
 @dataclass(slots=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import httpx
 import pytest
 
-from tests.http.rest.conftest import World, serving_world
+from src.http.rest import application
+from src.http.rest.information import Information
+from tests.http.rest.conftest import CONFIGURATION, World, by_header, serving_world
 
 REPRESENTATION = {"prefer": "return=representation"}
 
@@ -285,3 +290,30 @@ async def test_grants_close_what_is_not_given(world: World) -> None:
         "hint": None,
         "message": "permission denied for table visits",
     }
+
+
+@pytest.mark.parametrize(("breaks_off", "status"), [(True, 400), (False, 408)])
+async def test_what_breaks_off_or_trickles_is_not_taken_for_the_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, breaks_off: bool, status: int
+) -> None:
+    monkeypatch.setattr(application, "BODY_SECONDS", 0.2)
+    begun = [{"type": "http.request", "body": b"visitor,paid\na,1\n", "more_body": True}]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        if begun:
+            return begun.pop()
+        if not breaks_off:
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    served = application.RestApplication(
+        world.engine, CONFIGURATION, by_header, Information(world.engine, CONFIGURATION)
+    )
+    headers = [(b"content-type", b"text/csv"), (b"x-role", b"keeper")]
+    await served({"method": "POST", "path": "/visits", "query_string": b"", "headers": headers}, receive, send)
+    assert sent[0]["status"] == status
+    assert await world.rows("/visits?visitor=eq.a") == []
