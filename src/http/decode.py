@@ -21,19 +21,38 @@ T = TypeVar("T", bound=msgspec.Struct)
 LONGEST_REMEMBERED = 512
 
 
-def from_body(kind: type[T], body: bytes) -> T:
-    """Decode a JSON object; no body at all counts as `{}`. Raises InputInvalid with every fault."""
-    return _struct(kind, _json_object(body) if body.strip() else {}, strict=True)
+def from_body(kind: type[T], body: bytes, *, remembered: bool = False) -> T:
+    """Decode a JSON object; no body at all counts as `{}`. Raises InputInvalid with every fault.
+
+    `remembered` is for searches, which callers repeat and which tell nothing of a person.
+    """
+    return _recalled(_body, kind, body) if remembered else _body(kind, body)
 
 
 def from_query(kind: type[T], query: bytes) -> T:
     """Decode query parameters; a repeated one is a fault. Raises InputInvalid with every fault.
 
-    Callers repeat themselves, so what a short query means is remembered: the structs are frozen.
+    Callers repeat themselves, so what a short query means is remembered.
     """
-    found = _remembered(kind, query) if len(query) <= LONGEST_REMEMBERED else _query(kind, query)
+    return _recalled(_query, kind, query)
+
+
+def _recalled(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
+    """What a short text means, from memory when it was read lately: the structs are frozen."""
+    if len(text) > LONGEST_REMEMBERED:
+        return read(kind, text)
+    found = _remembered(read, kind, text)
     assert isinstance(found, kind)  # noqa: S101 - lru_cache forgets which type goes with which
     return found
+
+
+@lru_cache(maxsize=1024)
+def _remembered(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
+    return read(kind, text)
+
+
+def _body(kind: type[T], body: bytes) -> T:
+    return _struct(kind, _json_object(body) if body.strip() else {}, strict=True)
 
 
 def _query(kind: type[T], query: bytes) -> T:
@@ -45,9 +64,6 @@ def _query(kind: type[T], query: bytes) -> T:
     return _struct(
         kind, {name: value for name, value in _without_duplicates(pairs).items() if value != ""}, strict=False
     )
-
-
-_remembered = lru_cache(maxsize=1024)(_query)
 
 
 def _json_object(body: bytes) -> dict[str, object]:

@@ -79,7 +79,7 @@ class Edge:
         access = endpoint.access if isinstance(endpoint.access, Access) else await endpoint.access()
         if access is not Access.OPEN:
             caller = self.authenticator.caller(call.headers)
-            call.context = replace(call.context, caller=caller)
+            call.context = Context(caller, call.context.request_id)
         reading = scope["method"] == "GET"
         # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
         await self._require(access, call.context, ops_is_checked_later=reading)

@@ -169,7 +169,7 @@ def endpoints(
     async def search(call: Call) -> Answer:
         """Hotels of a city with their cheapest price for the whole stay. An unknown city has none."""
         supplier = await chosen(call)
-        given = from_body(HotelsInput, call.body)
+        given = from_body(HotelsInput, call.body, remembered=True)
         stay = given.stay
         place = await located(call, given.city)
         if place is None:
@@ -182,7 +182,7 @@ def endpoints(
     async def quote(call: Call) -> Answer:
         """The price of a plan of a hotel for each night; without a plan, of the cheapest one."""
         supplier = await chosen(call)
-        given = from_body(QuoteInput, call.body)
+        given = from_body(QuoteInput, call.body, remembered=True)
         reply = await supplier.ask(RateQuery(given.supplier_hotel_id, given.plan_id, given.stay))
         return Answer(msgspec.json.encode({**_facts(call, reply, circuit()), "quote": _quote(reply)}))
 

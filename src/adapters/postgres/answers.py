@@ -1,6 +1,8 @@
 """What SQL functions answer: finished JSON, kept as bytes, with the few values that Python reads from it."""
 
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -19,7 +21,10 @@ class _Rows(msgspec.Struct):
 
 def answered(kind: type[T], body: bytes) -> T:
     """A domain value read from a JSON object with the same names; its `body` field keeps the object itself."""
-    return replace(msgspec.json.decode(body, type=kind), body=body)
+    value = msgspec.json.decode(body, type=kind)
+    # Frozen for everybody else; `replace` would take longer than decoding does.
+    object.__setattr__(value, "body", body)
+    return value
 
 
 def list_answered(kind: type[T], body: bytes) -> list[T]:
@@ -34,4 +39,9 @@ def page_of(body: bytes) -> Page:
 
 def parameters(value: "DataclassInstance") -> dict[str, object]:
     """A domain value's fields as the named parameters of a SQL function."""
-    return {f"p_{field.name}": getattr(value, field.name) for field in fields(value)}
+    return {parameter: getattr(value, name) for parameter, name in _names(type(value))}
+
+
+@cache
+def _names(kind: "type[DataclassInstance]") -> Sequence[tuple[str, str]]:
+    return [(f"p_{field.name}", field.name) for field in fields(kind)]
