@@ -136,6 +136,9 @@ class EmbeddedPostgres:
         if self.port:
             yield from ("-p", str(self.port))
         yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
+        # Under load the log alone would call for a checkpoint every two minutes, and after each one every page is
+        # logged whole when it first changes.
+        yield from ("-c", "max_wal_size=4GB")
         if not self.durable:
             yield from ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 
