@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import sys
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -11,6 +13,7 @@ import pytest
 
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.errors import TRANSLATED
+from src.adapters.postgres.opened import SILENCE, Opened, limit_silence
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
 from tests.postgres import settings
@@ -45,6 +48,16 @@ async def test_each_role_runs_and_waits_no_longer_than_its_limits(database: str,
         names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         assert [await connection.fetchval(f"show {name}") for name in names] == limits
     await pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such limit")
+async def test_an_end_that_falls_silent_holds_no_connection(pool: Connections) -> None:
+    async with pool.acquire() as connection:
+        assert isinstance(connection, Opened)
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as end:
+        limit_silence(end)
+        assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SILENCE * 1000
 
 
 async def test_a_connection_that_asyncpg_lost_track_of_is_closed_and_its_caller_told_to_come_again(

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
+from src.adapters.postgres.opened import Opened
 from src.domain.errors import Unavailable
 
 # A connection that raised one of these is not used again. asyncpg raises InternalClientError, which is no
@@ -135,6 +136,7 @@ class Connections:
             connection = await asyncpg.connect(
                 self._dsn,
                 timeout=self._patience,
+                connection_class=Opened,
                 statement_cache_size=0 if self._pooler else 1024,
                 max_cached_statement_lifetime=0,
             )

@@ -16,7 +16,8 @@ from uuid import UUID
 import asyncpg
 
 from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.pipelined import Answer, Opened, Pipelined
+from src.adapters.postgres.opened import Opened
+from src.adapters.postgres.pipelined import Answer, Pipelined
 
 # Seconds that a quick statement takes on average. What takes longer gains little and is better shared among the
 # processors of the server.

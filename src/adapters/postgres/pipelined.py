@@ -12,10 +12,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
+
+from src.adapters.postgres.opened import Opened
 
 Value: TypeAlias = str | int | date | UUID | None
 Row: TypeAlias = list[bytes | None]
@@ -38,14 +40,6 @@ UNPREPARED = frozenset({"0A000", "26000"})
 PATIENCE = 0.1
 # Seconds after which the other end is taken to be gone: longer than any login's statement_timeout.
 LOST = 60.0
-
-
-class Opened(asyncpg.Connection):
-    """A connection of asyncpg that shows what it reads from and writes to."""
-
-    def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:  # noqa: ANN401 - asyncpg's own
-        super().__init__(protocol, transport, *rest)
-        self.transport = transport
 
 
 class Waiting(NamedTuple):
