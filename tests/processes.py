@@ -126,8 +126,12 @@ async def exit_code(worker: multiprocessing.process.BaseProcess) -> int:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """The processes that a process has started, and those that they have."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    """The processes that a process has started, and those that they have; none of one that has ended meanwhile."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for child in children:
         yield int(child)
         yield from descendants(int(child))
 
