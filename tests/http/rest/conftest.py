@@ -76,6 +76,7 @@ class World:
     """A client of the engine over the foreign database; every request may choose a role by `role`."""
 
     http: httpx.AsyncClient
+    application: RestApplication
     engine: Engine
     dsn: str
 
@@ -121,7 +122,7 @@ async def serving_world(dsn: str, catalog: Catalog | None = None, **changes: obj
     transport = httpx.ASGITransport(cast("Any", application), raise_app_exceptions=True)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as client:
-            yield World(client, engine, dsn)
+            yield World(client, application, engine, dsn)
     finally:
         await pool.close()
 

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from src.http.rest import application
-from src.http.rest.information import Information
-from tests.http.rest.conftest import CONFIGURATION, World, by_header
+from tests.http.rest.conftest import World
 from tests.http.rest.test_standalone import standalone
 
 STREAMED = {"accept": "application/x-ndjson"}
@@ -72,9 +71,6 @@ async def test_a_client_that_takes_nothing_loses_its_transaction(world: World, m
         if message.get("more_body"):
             await asyncio.Event().wait()
 
-    served = application.RestApplication(
-        world.engine, CONFIGURATION, by_header, Information(world.engine, CONFIGURATION)
-    )
     scope = {
         "method": "GET",
         "path": "/rpc/wide",
@@ -83,5 +79,5 @@ async def test_a_client_that_takes_nothing_loses_its_transaction(world: World, m
     }
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            await served(dict(scope), receive, send)
+            await world.application(dict(scope), receive, send)
     assert len(await world.rows("/animals")) == 6

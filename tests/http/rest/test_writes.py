@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from src.http.rest import application
-from src.http.rest.information import Information
-from tests.http.rest.conftest import CONFIGURATION, World, by_header, serving_world
+from tests.http.rest.conftest import World, serving_world
 
 REPRESENTATION = {"prefer": "return=representation"}
 
@@ -310,10 +309,9 @@ async def test_what_breaks_off_or_trickles_is_not_taken_for_the_whole(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    served = application.RestApplication(
-        world.engine, CONFIGURATION, by_header, Information(world.engine, CONFIGURATION)
-    )
     headers = [(b"content-type", b"text/csv"), (b"x-role", b"keeper")]
-    await served({"method": "POST", "path": "/visits", "query_string": b"", "headers": headers}, receive, send)
+    await world.application(
+        {"method": "POST", "path": "/visits", "query_string": b"", "headers": headers}, receive, send
+    )
     assert sent[0]["status"] == status
     assert await world.rows("/visits?visitor=eq.a") == []
