@@ -39,7 +39,8 @@ declare
 begin
   -- The quota's row is locked until the approval is committed, so two approvals cannot share the last places.
   select pax_per_day into v_quota from permits.quota where park = p_park for update;
-  if v_quota < p_pax_count + (
+  -- Most parks have no quota, and then nobody need be counted.
+  if found and v_quota < p_pax_count + (
     select coalesce(sum(pax_count), 0) from permits.requests
     where park = p_park and visit_date = p_visit_date and status = 'approved'
   ) then
