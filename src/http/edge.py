@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 REPLAYED = ((b"idempotent-replayed", b"true"),)
 LONGEST_KEY = 255
+FOR_ANYBODY = (Access.OPEN, Access.ANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Edge:
                 Context(ANONYMOUS, REQUEST_ID.get()),
                 headers,
                 scope["query_string"],
-                base_url=wire.base_url_of(scope, headers, self.public_url),
+                scheme=scope["scheme"],
+                public_url=self.public_url,
             )
             request_id = call.context.request_id
             try:
@@ -82,7 +84,8 @@ class Edge:
             call.context = Context(caller, call.context.request_id)
         reading = scope["method"] == "GET"
         # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
-        await self._require(access, call.context, ops_is_checked_later=reading)
+        if access not in FOR_ANYBODY:
+            await self._require(access, call.context, ops_is_checked_later=reading)
         if self.limited and endpoint.per_minute is not None:
             await self._take_token(endpoint, endpoint.per_minute, call.context, scope)
         if not reading:
@@ -98,7 +101,7 @@ class Edge:
 
     async def _require(self, access: Access, context: Context, *, ops_is_checked_later: bool = False) -> None:
         role = context.caller.role
-        allowed = access in (Access.OPEN, Access.ANY) or role is Role.SERVICE
+        allowed = access in FOR_ANYBODY or role is Role.SERVICE
         if not allowed and role is Role.USER and access is not Access.SERVICE:
             allowed = access is Access.USER or ops_is_checked_later or await self.callers.is_ops(context)
         if not allowed:

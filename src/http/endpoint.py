@@ -37,19 +37,27 @@ def ops_unless(switches: Switches, name: str, value: str) -> Callable[[], Awaita
 class Call:
     """One request on its way through an endpoint.
 
-    `base_url` is this service's own address as the caller reaches it, without a slash at its end. `facts` become its
-    AUDIT line, whether it succeeds or fails: ids, states and amounts only.
+    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only. `public_url` is this
+    service's own address where the settings say it.
     """
 
     context: Context
     headers: dict[bytes, bytes]
     query: bytes = b""
     body: bytes = b""
-    base_url: str = ""
+    scheme: str = "http"
+    public_url: str = ""
     facts: dict[str, object] = field(default_factory=dict)
 
     def note(self, **facts: object) -> None:
         self.facts.update(facts)
+
+    @property
+    def base_url(self) -> str:
+        """Our own address as the caller reaches it, without a slash at its end."""
+        # Hosts that are none have been refused on the way here.
+        host = self.headers.get(b"host", b"localhost").decode("latin-1")
+        return self.public_url.rstrip("/") or f"{self.scheme}://{host}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from uuid import uuid4
+from random import getrandbits
+from uuid import UUID
 
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from src.http.problems import BodyBrokenOff, BodyTooLarge, BodyTooSlow, NotJson
 from src.http.rest.body import BrokenOff, TooLarge, TooSlow, whole_body
@@ -27,15 +28,9 @@ def new_request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and VALID_REQUEST_ID.fullmatch(value):
             return value.decode()
-    return str(uuid4())
-
-
-def base_url_of(scope: HTTPScope, headers: dict[bytes, bytes], public_url: str) -> str:
-    """Our own address: `public_url` where it is set, else what the request says, without a slash at its end."""
-    if public_url:
-        return public_url.rstrip("/")
-    # Hosts that are none have been refused on the way here.
-    return f"{scope['scheme']}://{headers.get(b'host', b'localhost').decode('latin-1')}"
+    # Nobody may not guess it, and to ask the system for random bits costs more than all else here: Python lets go of
+    # its lock meanwhile, and has to get it back from the server's own threads.
+    return str(UUID(int=getrandbits(128), version=4))
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> bytes:

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from src.adapters.telemetry.logs import JsonLines
-from src.adapters.telemetry.metrics import Metrics
+from src.adapters.telemetry.metrics import SECONDS, Durations, Metrics
 from src.adapters.telemetry.observer import Observer
 from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import Traces
@@ -178,3 +178,14 @@ def test_a_log_line_is_json_with_its_request_and_without_messages_of_errors() ->
     assert line.items() >= {"level": "error", "message": "it broke", "request_id": "r1", "error": "ValueError"}.items()
     assert "test_a_log_line_is_json" in line["place"]
     assert "250788" not in json.dumps(line)
+
+
+def test_a_bucket_counts_what_took_as_long_as_its_bound_or_less() -> None:
+    durations = Durations()
+    for seconds in (0.0005, 0.001, 0.0011, 60):
+        durations.observe("GET", "/x", 200, seconds)
+    (family,) = durations.collect()
+    found = {sample.labels.get("le", sample.name): sample.value for sample in family.samples}
+    assert [float(bound) for bound in list(found)[:-3]] == list(SECONDS)
+    assert [found[bound] for bound in ("0.001", "0.0025", "10.0", "+Inf")] == [2, 3, 3, 4]
+    assert (found["ecotrips_request_seconds_count"], found["ecotrips_request_seconds_sum"]) == (4, 60.0026)

@@ -13,34 +13,34 @@ from src.domain.audit import AuditLine
 from tests.conftest import CHECKOUT, TRAVELLER, Api
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [line for line in capsys.readouterr().out.splitlines() if "AUDIT" in line]
+def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capfd.readouterr().out.splitlines() if "AUDIT" in line]
 
 
-async def test_the_ops_family_has_the_shape_of_the_runbook(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_ops_family_has_the_shape_of_the_runbook(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     await api.get("ops-bookings", api.service | {"x-request-id": "r1"}, from_="2025-10-01", to="2025-10-15")
     await api.get("ops-exceptions", api.anonymous | {"x-request-id": "r2"}, status="open")
-    assert lines(capsys) == [
+    assert lines(capfd) == [
         "AUDIT ops.bookings requestId=r1 actor=bearer details=from=2025-10-01|to=2025-10-15|supplier=|results=6",
         "AUDIT ops.exceptions requestId=r2 actor=anonymous details=status=open|results=3",
     ]
 
 
-async def test_the_others_are_flat_and_name_the_user(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_others_are_flat_and_name_the_user(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     answer = (await api.post("bff-checkout", CHECKOUT, api.user() | {"x-request-id": "r1"})).json()
     payment, intent = answer["payment_id"], answer["payment_intent"]
-    (line,) = lines(capsys)
+    (line,) = lines(capfd)
     assert line == (
         f"AUDIT checkout.intent requestId=r1 actor={TRAVELLER} payment={payment} intent={intent}"
         " amount=25000 currency=USD mode=mock status=processing"
     )
 
 
-async def test_a_refused_call_has_its_line_too(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_refused_call_has_its_line_too(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     await api.post("bff-checkout", {}, {"x-request-id": "r1"})
     await api.post("bff-checkout", {}, api.anonymous | {"x-request-id": "r2"})
     await api.http.get("/functions/v1/bff-checkout", headers={"x-request-id": "r3"})
-    assert lines(capsys) == [
+    assert lines(capfd) == [
         "AUDIT checkout.intent requestId=r1 actor=anonymous code=AUTH_REQUIRED status=401",
         "AUDIT checkout.intent requestId=r2 actor=anonymous code=INPUT_INVALID status=400",
         "AUDIT checkout.intent requestId=r3 actor=anonymous code=INPUT_INVALID status=405",
@@ -48,13 +48,13 @@ async def test_a_refused_call_has_its_line_too(api: Api, capsys: pytest.CaptureF
 
 
 async def test_fifty_calls_at_once_write_fifty_lines_with_their_own_ids(
-    api: Api, capsys: pytest.CaptureFixture[str]
+    api: Api, capfd: pytest.CaptureFixture[str]
 ) -> None:
     answers = await asyncio.gather(
         *(api.post("bff-checkout", CHECKOUT | {"amount_cents": number + 1}) for number in range(50))
     )
     ids = [answer.json()["request_id"] for answer in answers]
-    written = lines(capsys)
+    written = lines(capfd)
     assert len(set(ids)) == 50
     assert sorted(line.split("requestId=")[1].split()[0] for line in written) == sorted(ids)
 
@@ -62,9 +62,9 @@ async def test_fifty_calls_at_once_write_fifty_lines_with_their_own_ids(
 @pytest.mark.parametrize(
     "forged", ["x\nAUDIT ops.refund requestId=1", "x|results=99", "a=b", "%0AAUDIT", "\u2028AUDIT"]
 )
-async def test_a_forged_line_stays_a_value(api: Api, capsys: pytest.CaptureFixture[str], forged: str) -> None:
+async def test_a_forged_line_stays_a_value(api: Api, capfd: pytest.CaptureFixture[str], forged: str) -> None:
     await api.http.get(f"/functions/v1/ops-bookings?supplier={quote(forged)}", headers=api.anonymous)
-    (line,) = lines(capsys)
+    (line,) = lines(capfd)
     assert line.count("AUDIT ops.") == 1
     assert line.split("details=")[1].count("|") == 3
     assert len(line.split()) == 5

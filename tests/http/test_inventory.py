@@ -118,7 +118,7 @@ async def test_live_answers_are_kept_and_an_old_quote_is_not_bookable(
 
 
 async def test_each_bad_day_is_a_documented_answer_and_its_audit_line_names_source_and_circuit(
-    live: Api, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+    live: Api, admin: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Or the fifth failure would spare the others their call.
     await admin.execute("select force_circuit('hbx', 'closed')")
@@ -140,7 +140,7 @@ async def test_each_bad_day_is_a_documented_answer_and_its_audit_line_names_sour
     for answer in answers.values():
         assert answer.json()["code"] == codes[answer.status_code]
         assert ("retry-after" in answer.headers) == (answer.status_code == 429)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("AUDIT inventory.quote ")]
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("AUDIT inventory.quote ")]
     assert len(lines) == len(statuses)
     for line in lines:
         assert " source=HBX circuit=closed cache_hit=False stale=False code=" in line
@@ -154,34 +154,34 @@ async def test_a_supplier_that_does_not_answer_in_time_is_given_up(live: Api, mo
 
 
 async def test_a_supplier_that_is_not_there_is_a_documented_answer(
-    database: str, fake: FakeHbx, capsys: pytest.CaptureFixture[str]
+    database: str, fake: FakeHbx, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fake.url = f"http://127.0.0.1:{free_port()}"
     async with serving(database, **live_settings(fake)) as api:
         refused = await api.post("inventory-search", SEARCH)
     assert (refused.status_code, refused.json()["code"]) == (504, "SUPPLIER_TIMEOUT")
-    assert " source=HBX circuit=closed cache_hit=False stale=False " in capsys.readouterr().out.splitlines()[-1]
+    assert " source=HBX circuit=closed cache_hit=False stale=False " in capfd.readouterr().out.splitlines()[-1]
 
 
 async def test_a_spent_day_opens_the_circuit_and_both_are_told(
-    live: Api, fake: FakeHbx, capsys: pytest.CaptureFixture[str]
+    live: Api, fake: FakeHbx, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fake.behaviour = Behaviour("quota", retry_after="38452")
     first = await live.post("inventory-search", SEARCH)
     assert (first.status_code, first.json()["code"]) == (429, "RATE_LIMITED")
-    assert " source=HBX circuit=open " in capsys.readouterr().out.splitlines()[-1]
+    assert " source=HBX circuit=open " in capfd.readouterr().out.splitlines()[-1]
     spared = await live.post("inventory-search", {**SEARCH, "pax": {"adults": 9}})
     assert (spared.status_code, spared.json()["code"]) == (503, "SUPPLIER_TIMEOUT")
     for answer in (first, spared):
         assert 38_000 < int(answer.headers["retry-after"]) <= 38_452
-    assert " source=HBX circuit=open " in capsys.readouterr().out.splitlines()[-1]
+    assert " source=HBX circuit=open " in capfd.readouterr().out.splitlines()[-1]
     assert len(fake.calls) == 1
 
 
-async def test_a_refused_input_is_audited_with_source_and_circuit(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_refused_input_is_audited_with_source_and_circuit(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     for function in ("inventory-search", "inventory-quote", "inventory-hold"):
         assert (await api.post(function, {}, api.user())).status_code == 400
-        line = capsys.readouterr().out.splitlines()[-1]
+        line = capfd.readouterr().out.splitlines()[-1]
         assert " source=fixtures circuit=closed cache_hit=False stale=False code=INPUT_INVALID status=400" in line
 
 

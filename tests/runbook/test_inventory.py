@@ -17,12 +17,12 @@ SEARCH = {"city": "Kigali", "check_in": "2030-06-03", "check_out": "2030-06-06",
 
 
 async def test_triage_goes_from_rate_limits_over_an_open_circuit_to_fixtures(
-    database: str, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    database: str, admin: asyncpg.Connection, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "DELAYS", (0.0, 0.0, 0.0))
 
     def audit() -> str:
-        return capsys.readouterr().out.splitlines()[-1]
+        return capfd.readouterr().out.splitlines()[-1]
 
     async with running() as fake, serving(database, **live_settings(fake)) as api:
         # Persistent rate limits: three retries, then RATE_LIMITED and a minute's wait.

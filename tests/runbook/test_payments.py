@@ -47,7 +47,7 @@ async def test_a_failed_card_tried_again_succeeds(api: Api, admin: asyncpg.Conne
 
 
 async def test_a_payment_is_refunded_in_part_and_then_whole(
-    api: Api, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+    api: Api, admin: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
     intent = await paid(api)
     payment = intent["payment_id"]
@@ -57,7 +57,7 @@ async def test_a_payment_is_refunded_in_part_and_then_whole(
     assert body["provider_ref"] == f"{intent['payment_intent']}-refund"
     rest = (await api.post("payments-refund", {"payment_id": payment}, api.service)).json()
     assert (rest["amount_cents"], rest["refunded_cents"], rest["provider_ref"]) == (20000, 25000, body["provider_ref"])
-    written = capsys.readouterr().out
+    written = capfd.readouterr().out
     assert (
         len(
             re.findall(
@@ -119,12 +119,12 @@ async def test_one_idempotency_key_is_one_refund(api: Api, admin: asyncpg.Connec
 
 
 async def test_a_mock_ops_refund_does_nothing_and_says_so(
-    api: Api, admin: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+    api: Api, admin: asyncpg.Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
     asked = {"itinerary_id": ITINERARY, "amount_cents": 15000, "reason": "customer cancellation"}
     answer = await api.post("ops-refund", asked, api.anonymous | {"x-request-id": "r1"})
     assert answer.json() == {"ok": True, "request_id": "mock-r1"}
-    assert capsys.readouterr().out.startswith(
+    assert capfd.readouterr().out.startswith(
         f"AUDIT ops.refund requestId=mock-r1 actor=anonymous details=itinerary={ITINERARY}|amount=15000|mode=mock"
     )
     assert await admin.fetchval("select count(*) from payment.refunds") == 0

@@ -61,11 +61,11 @@ async def test_only_ops_and_the_service_role_decide(api: Api) -> None:
             assert (answer.status_code, answer.json()["code"]) == (status, "AUTH_REQUIRED")
 
 
-async def test_each_call_prints_one_line(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_each_call_prints_one_line(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     target = await submit(api, {**api.user(), "x-request-id": "ask"})
     await api.post("permits-ops-approve", {"request_id": target}, {**api.ops, "x-request-id": "yes"})
     await api.post("permits-ops-reject", {"request_id": target}, {**api.service, "x-request-id": "no"})
-    assert capsys.readouterr().out.splitlines() == [
+    assert capfd.readouterr().out.splitlines() == [
         f"AUDIT permits.request requestId=ask actor={TRAVELLER} park=Volcanoes visit={VISIT} pax=2 status=pending",
         f"AUDIT permits.approve requestId=yes actor={OPS_USER} target={target} status=approved",
         f"AUDIT permits.reject requestId=no actor=service-role target={target} code=DATA_CONFLICT status=409",

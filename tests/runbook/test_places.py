@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Api
 
 
-async def test_the_index_is_filled_and_searched(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_index_is_filled_and_searched(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     filled = await api.http.post(
         "/functions/v1/search-index-populate", headers={**api.service, "Content-Type": "application/json"}
     )
@@ -25,7 +25,7 @@ async def test_the_index_is_filled_and_searched(api: Api, capsys: pytest.Capture
     assert body["items"][0]["title"] == "Kigali"
     assert body["items"][0]["matches"][0] == {"field": "title", "terms": ["kigali"], "ranges": [[0, 6]]}
     assert (body["source"], body["fallback"]) == ("fixtures", True)
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     request_id = filled.headers["x-request-id"]
     audit = f"AUDIT search.populate requestId={request_id} actor=service-role seeded=55 source=fixtures fallback=False"
     assert audit in lines

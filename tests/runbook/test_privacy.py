@@ -129,11 +129,11 @@ async def test_only_ops_and_the_service_review_export_and_erase(api: Api) -> Non
         assert (await api.post(function, body, api.user())).status_code == 403
 
 
-async def test_lines_hold_ids_and_states_only(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_lines_hold_ids_and_states_only(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     target = await approved(api, "erasure")
     await api.post("privacy-erasure-dryrun", {"request_id": target}, api.ops)
     await api.post("privacy-erasure-execute", {"request_id": target, "confirm": "ERASE"}, api.ops)
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [
         "privacy.request",
         "privacy.review",

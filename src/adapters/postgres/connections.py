@@ -37,7 +37,9 @@ class Connections:
         self._pooler = pooler
         self._opened = 0
         self._free: list[asyncpg.Connection] = []
-        self._waiting: deque[asyncio.Future[asyncpg.Connection | None]] = deque()
+        # Who waits, until when.
+        self._waiting: deque[tuple[asyncio.Future[asyncpg.Connection | None], float]] = deque()
+        self._looking = False
         self._closing = False
         # How many callers waited in vain, for metrics.
         self.timeouts = 0
@@ -62,9 +64,11 @@ class Connections:
             return await self._open()
         loop = asyncio.get_running_loop()
         handed: asyncio.Future[asyncpg.Connection | None] = loop.create_future()
-        self._waiting.append(handed)
-        # A plain timer costs a third of asyncio.timeout, and under load every caller waits.
-        end = loop.call_later(self._patience, _give_up, handed)
+        self._waiting.append((handed, loop.time() + self._patience))
+        # One timer for all: under load every caller waits, and to set and clear a timer costs as much as a query.
+        if not self._looking:
+            self._looking = True
+            loop.call_later(self._patience, self._look, loop)
         try:
             connection_or_place = await handed
         except asyncio.CancelledError:
@@ -75,8 +79,6 @@ class Connections:
         except Unavailable:
             self.timeouts += 1
             raise
-        finally:
-            end.cancel()
         return connection_or_place if connection_or_place is not None else await self._open(reserved=True)
 
     def give_back(self, connection: asyncpg.Connection) -> None:
@@ -120,7 +122,7 @@ class Connections:
     def _pass_on(self, connection: asyncpg.Connection | None) -> None:
         """Hand a connection, or (None) the right to open one, to the first caller who still waits."""
         while self._waiting:
-            handed = self._waiting.popleft()
+            handed, _ = self._waiting.popleft()
             if not handed.done():
                 handed.set_result(connection)
                 return
@@ -128,6 +130,19 @@ class Connections:
             self._opened -= 1
         else:
             self._free.append(connection)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those whose patience is over, and look again when the next one's will be."""
+        while self._waiting:
+            handed, end = self._waiting[0]
+            if end > loop.time() and not handed.done():
+                loop.call_at(end, self._look, loop)
+                return
+            self._waiting.popleft()
+            if not handed.done():
+                message = "The service is busy"
+                handed.set_exception(Unavailable(message))
+        self._looking = False
 
     async def _open(self, *, reserved: bool = False) -> asyncpg.Connection:
         if not reserved:
@@ -165,9 +180,3 @@ class Lease:
         if isinstance(error, (asyncio.CancelledError, *BROKEN)):
             self._connection.terminate()
         self._connections.give_back(self._connection)
-
-
-def _give_up(handed: asyncio.Future[asyncpg.Connection | None]) -> None:
-    if not handed.done():
-        message = "The service is busy"
-        handed.set_exception(Unavailable(message))
