@@ -24,19 +24,19 @@ class AuditLine:
     facts: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        facts = [f"{name}={escaped(value)}" for name, value in self.facts.items()]
+        texts = [self.request_id, *["" if value is None else str(value) for value in self.facts.values()]]
+        # Nearly always all are plain, which one look tells.
+        if not PLAIN.fullmatch("".join(texts)):
+            texts = [escaped(text) for text in texts]
+        facts = [f"{name}={text}" for name, text in zip(self.facts, texts[1:], strict=True)]
         if self.action.startswith("ops."):
             actor = "anonymous" if self.actor == "anonymous" else "bearer"
-            shown = [f"details={'|'.join(facts)}"]
+            facts = [f"details={'|'.join(facts)}"]
         else:
             actor = self.actor
-            shown = facts
-        return " ".join([f"AUDIT {self.action} requestId={escaped(self.request_id)} actor={actor}", *shown])
+        return " ".join([f"AUDIT {self.action} requestId={texts[0]} actor={actor}", *facts])
 
 
-def escaped(value: object) -> str:
-    """The value as it may stand in a line: nobody can end the line or start another fact with it."""
-    if value is None:
-        return ""
-    text = str(value)
+def escaped(text: str) -> str:
+    """The text as it may stand in a line: nobody can end the line or start another fact with it."""
     return text if PLAIN.fullmatch(text) else quote(text, safe=UNESCAPED, errors="replace")

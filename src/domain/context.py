@@ -1,7 +1,7 @@
 """Who calls, and in which request: handed from the edge through use cases to every port."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -20,18 +20,20 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified caller. `claims` is the token's claims as JSON text, handed to SQL as they are."""
+    """A verified caller. `claims` is the token's claims as JSON text, handed to SQL as they are.
+
+    `actor` is the caller's name in AUDIT lines: a user's uuid, service-role or anonymous.
+    """
 
     role: Role
     claims: str
     user_id: UUID | None = None
+    actor: str = field(init=False)
 
-    @property
-    def actor(self) -> str:
-        """The caller's name in AUDIT lines: a user's uuid, service-role or anonymous."""
-        if self.user_id is not None:
-            return str(self.user_id)
-        return "service-role" if self.role is Role.SERVICE else "anonymous"
+    def __post_init__(self) -> None:
+        # Once for a token, not for each of its requests.
+        key = "service-role" if self.role is Role.SERVICE else "anonymous"
+        object.__setattr__(self, "actor", key if self.user_id is None else str(self.user_id))
 
 
 ANONYMOUS = Caller(Role.ANONYMOUS, '{"role":"anon"}')

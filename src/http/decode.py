@@ -19,6 +19,10 @@ from src.domain.errors import InputInvalid
 T = TypeVar("T", bound=msgspec.Struct)
 
 LONGEST_REMEMBERED = 512
+# Around a JSON text (RFC 8259, section 2).
+BLANKS = " \t\r\n"
+# What conversion raises for a value that is none of its type, and cleaning for a text that is none.
+UNFIT = (msgspec.ValidationError, UnicodeError, OverflowError)
 
 
 def from_body(kind: type[T], body: bytes, *, remembered: bool = False) -> T:
@@ -67,11 +71,15 @@ def _query(kind: type[T], query: bytes) -> T:
 
 
 def _json_object(body: bytes) -> dict[str, object]:
+    message = "The body is not valid JSON"
     try:
-        value = JSON.decode(body.decode())
+        text = body.decode().strip(BLANKS)
+        # What decode() does, without its regular expressions for the blanks around.
+        value, end = JSON.raw_decode(text)
     except (ValueError, RecursionError):
-        message = "The body is not valid JSON"
         raise InputInvalid(message) from None
+    if end != len(text):
+        raise InputInvalid(message)
     if not isinstance(value, dict):
         message = "The body must be a JSON object"
         raise InputInvalid(message)
@@ -97,11 +105,28 @@ JSON = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_r
 
 
 def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
-    reader = _Reader(strict=strict)
-    read = reader.struct(kind, raw, "")
+    read = _at_once(kind, raw, strict=strict)
     if read is None:
-        raise InputInvalid(*reader.faults)
+        reader = _Reader(strict=strict)
+        read = reader.struct(kind, raw, "")
+        if read is None:
+            raise InputInvalid(*reader.faults)
     return read
+
+
+def _at_once(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T | None:
+    """A struct of plain values in which all is well, as most are; for any other the reader is needed."""
+    given = {}
+    try:
+        for field in _fields(kind):
+            if field.struct is not None or field.item is not None or (field.camel != field.key and field.camel in raw):
+                return None
+            value = raw.get(field.key)
+            if value is not None:
+                given[field.key] = _cleaned(value, field.normalise)
+        return msgspec.convert(given, kind, strict=strict)
+    except UNFIT:
+        return None
 
 
 class _Reader:
@@ -137,7 +162,7 @@ class _Reader:
             ]
         try:
             return msgspec.convert([_cleaned(value, field.normalise)], field.holder, strict=self._strict).value
-        except (msgspec.ValidationError, UnicodeError, OverflowError):
+        except UNFIT:
             self.faults.append(_message(field.kind, prefix + field.key))
             return None
 
