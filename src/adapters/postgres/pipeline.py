@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import date
-from uuid import UUID
 
 import asyncpg
 
@@ -32,8 +30,6 @@ UNKNOWN = (QUICK, 0)
 # Statements on their way at a time; more are for other processors of the server. A second line does not pay before:
 # where processors are few its process is scheduled so late that one of a hundred answers takes five times as long.
 MOST = 128
-# What PostgreSQL reads in the words Python has for it.
-KINDS = (str, int, date, UUID)
 # Seconds between attempts to connect.
 REST = 1.0
 
@@ -62,13 +58,7 @@ class Pipeline:
             return None
         if connection.stuck or connection.waiting >= MOST:
             return None
-        known = [value for value in values if value is None or isinstance(value, KINDS)]
-        if len(known) < len(values):
-            return None
-        try:
-            return connection.send(statement, known)
-        except UnicodeEncodeError:
-            return None
+        return connection.send(statement, values)
 
     def observe(self, statement: str, seconds: float) -> None:
         """Remember how long a statement took, here or elsewhere; one that was never heard of is not sent."""

@@ -19,7 +19,8 @@ import asyncpg
 
 from src.adapters.postgres.opened import Opened
 
-Value: TypeAlias = str | int | date | UUID | None
+# What PostgreSQL reads in the words Python has for it.
+KINDS = (str, int, date, UUID)
 Row: TypeAlias = list[bytes | None]
 # The row, or None when the statement has to be asked elsewhere.
 Answer: TypeAlias = asyncio.Future[Row | None]
@@ -79,9 +80,11 @@ class Pipelined(asyncio.Protocol):
         """How many statements were sent and not answered yet."""
         return len(self._line)
 
-    def send(self, statement: str, values: Sequence[Value]) -> Answer:
-        """Its future also raises asyncpg.PostgresError. Raises UnicodeEncodeError for a value that is no text."""
+    def send(self, statement: str, values: Sequence[object]) -> Answer | None:
+        """Its future also raises asyncpg.PostgresError. None for values that Python and PostgreSQL word differently."""
         bound = _values(values)
+        if bound is None:
+            return None
         name = self._names.get(statement)
         prepares, head = name is None, b""
         if name is None:
@@ -188,15 +191,20 @@ def _ask_elsewhere(line: Iterable[Waiting]) -> None:
             waiting.answer.set_result(None)
 
 
-def _values(values: Sequence[Value]) -> bytes:
+def _values(values: Sequence[object]) -> bytes | None:
     parts = []
     for value in values:
         if value is None:
             parts.append(NULL)
-        else:
-            text = str(value).encode()
+        elif isinstance(value, KINDS):
+            try:
+                text = str(value).encode()
+            except UnicodeEncodeError:
+                return None
             parts.append(len(text).to_bytes(4))
             parts.append(text)
+        else:
+            return None
     return b"".join(parts)
 
 
@@ -206,9 +214,13 @@ def _fields(data: bytes, position: int) -> Row:
     position += 2
     for _ in range(count):
         start = position + 4
-        length = int.from_bytes(data[position:start], signed=True)
-        position = start + max(length, 0)
-        fields.append(data[start:position] if length >= 0 else None)
+        length = data[position:start]
+        if length == NULL:
+            position = start
+            fields.append(None)
+        else:
+            position = start + int.from_bytes(length)
+            fields.append(data[start:position])
     return fields
 
 

@@ -64,7 +64,8 @@ def _conditional(job: Job, response: Response) -> Response:
     if asked is not None and any(known.strip().removeprefix("W/") in (tag, "*") for known in asked.split(",")):
         kept = [(name, value) for name, value in response.headers if name not in ("Content-Length", "Content-Type")]
         return Response(304, [*kept, ("ETag", tag)])
-    return Response(response.status, [*response.headers, ("ETag", tag)], response.body)
+    response.headers.append(("ETag", tag))
+    return response
 
 
 Parts = tuple[int, Headers, bytes]
