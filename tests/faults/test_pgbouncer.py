@@ -14,18 +14,21 @@ from src.domain.errors import NotAllowed
 from tests import processes
 from tests.cluster import execute, server
 from tests.conftest import SERVICE_CONTEXT
-from tests.pgbouncer import pgbouncer
+from tests.pgbouncer import PREPARING, pgbouncer, require_version
 from tests.postgres import Server, make_template, settings
 from tests.processes import PATIENCE
 
 
-async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pooler", ["transaction", ""])
+async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp_path: Path, pooler: str) -> None:
+    if not pooler and require_version() < PREPARING:
+        pytest.skip("this PgBouncer knows no prepared statements: PGBOUNCER names another one")
     with server() as primary:
         name = make_template(Server(primary.url("postgres")))
-        with pgbouncer(primary.socket_folder) as port:
+        with pgbouncer(primary.socket_folder, prepares=not pooler) as port:
             given = settings(
                 f"postgresql://postgres@127.0.0.1:{port}/{name}",
-                database_pooler="transaction",
+                database_pooler=pooler,
                 database_direct_url=primary.url(name),
                 pool_size=8,
             )
@@ -68,7 +71,7 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
             finally:
                 await composed.close()
             # The pooler does not know the administrator: what a start looks at, it looks at directly.
-            pooled = {"DATABASE_DIRECT_URL": primary.url(name), "DATABASE_POOLER": "transaction"}
+            pooled = {"DATABASE_DIRECT_URL": primary.url(name), "DATABASE_POOLER": pooler}
             with processes.server(given.database_url, tmp_path, **pooled) as one:
                 async with httpx.AsyncClient(timeout=PATIENCE) as client:
                     assert (await client.get(f"{one.address}/readyz")).status_code == 200
