@@ -1,10 +1,11 @@
-"""The clock of a host jumps an hour ahead and back, under a server and a worker: rules hold, nothing is done twice."""
+"""The clock of a server, a worker or the database jumps an hour ahead and back: rules hold, nothing is done twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import asyncpg
@@ -13,10 +14,11 @@ import time_machine
 
 from src.commands.local import token
 from src.settings import OFFLINE_SWITCHES
+from tests.cluster import server
 from tests.conftest import ANON_KEY, ITINERARY, TRAVELLER, serving
 from tests.escrows import met_escrows
 from tests.fakes.stripe import signed
-from tests.postgres import JWT_SECRET, settings
+from tests.postgres import JWT_SECRET, Server, make_template, settings
 from tests.processes import command, environment
 from tests.races import until
 
@@ -110,3 +112,57 @@ async def test_a_worker_whose_clock_jumps_pays_every_escrow_out_once(
             assert paid == 5 * number
     assert await admin.fetchval("select count(*) from fin.entries where entry_type = 'payout_succeeded'") == 15
     assert await admin.fetch("select * from fin.verify_ledger()") == []
+
+
+@pytest.fixture
+def jumping(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[str], object]]]:
+    """A database whose server's clock obeys, and what sets it."""
+    with TemporaryDirectory(prefix="ecotrips-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # it is another user who looks into it
+        clock = folder / "clock"
+        clock.write_text(RIGHT)
+        for variable, value in faked(folder).items():
+            monkeypatch.setenv(variable, value)
+        with server() as primary:
+            monkeypatch.undo()
+            yield primary.url(make_template(Server(primary.url("postgres")))), clock.write_text
+
+
+async def test_the_databases_own_clock_jumps_and_nothing_is_lost_done_twice_or_held_up(
+    tmp_path: Path, jumping: tuple[str, Callable[[str], object]]
+) -> None:
+    dsn, set_clock = jumping
+    admin = await asyncpg.connect(dsn)
+    given = {**OFFLINE_SWITCHES, "DATABASE_URL": dsn, "JWT_SECRET": JWT_SECRET}
+    refunds = {"amount_cents": 100, "reason": "late"}
+    await admin.execute("select ops.set_flag('STRIPE_MOCK_MODE', '1')")
+    with command(tmp_path, "worker", ready="worker started", env=environment(**given)):
+        async with serving(dsn) as api:
+            for number, offset in enumerate((RIGHT, AHEAD, RIGHT, BACK, RIGHT), start=1):
+                set_clock(offset)
+                seen = await admin.fetchval("select clock_timestamp()")
+                hours = {RIGHT: 0, AHEAD: 1, BACK: -1}[offset]
+                assert abs(seen - datetime.now(UTC) - timedelta(hours=hours)) < timedelta(minutes=5)
+                paid = (await api.post("bff-checkout", {**CHECKOUT, "amount_cents": 1000 + number})).json()
+                event = {
+                    "type": "payment_intent.succeeded",
+                    "data": {k: paid[k] for k in ("payment_id", "payment_intent")},
+                }
+                for _ in range(2):
+                    assert (await api.post("stripe-webhook", event)).status_code == 200
+                asked = {"payment_id": paid["payment_id"], **refunds}
+                keyed = api.service | {"idempotency-key": f"refund-{number}"}
+                for _ in range(2):
+                    answer = await api.post("payments-refund", asked, keyed)
+                    assert (answer.status_code, answer.json()["refunded_cents"]) == (200, 100)
+                await met_escrows(admin, 3)
+                # Slots and leases that were taken in the future do not hold up the work of the right time.
+                await until(
+                    lambda: admin.fetchval("select not exists (select from \"group\".escrows where status = 'met')")
+                )
+    count = "select count(*) from fin.entries where entry_type = $1"
+    assert await admin.fetchval(count, "payout_succeeded") == 15
+    assert await admin.fetchval(count, "refund_succeeded") == 5
+    assert await admin.fetch("select * from fin.verify_ledger()") == []
+    await admin.close()
