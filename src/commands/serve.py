@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from src.http.front import Front
 
 
+# What libraries look for and we do not use, where it is installed: httpx its command line with the terminal's colours
+# (4 MB), Litestar its other ways to describe data (8 MB).
+UNWANTED = ("click", "pydantic", "attrs")
+
+
 class PortBusyError(OSError):
     """Somebody else listens on the port."""
 
@@ -117,8 +122,8 @@ def require_free_port(host: str, port: int) -> None:
 def application() -> Front:
     """What a server process serves; it ends with the process that started it, even if that is killed."""
     orphans.stop_with(os.getppid())
-    # Not to be found, so that httpx leaves out its command line: 4 MB, with the terminal's colours.
-    sys.modules["click"] = None  # type: ignore[assignment] # Python's own sign for it
+    for unwanted in UNWANTED:
+        sys.modules[unwanted] = None  # type: ignore[assignment] # Python's own sign for what is not there
     from src.app import create  # noqa: PLC0415 - only for who serves, not for who starts and watches it
 
     return create()
