@@ -15,8 +15,8 @@ from bench.harness import Case, measure
 from bench.load import Wrk
 from bench.stack import Service, Stack
 from src.adapters.postgres.seed import seed_volume
-from tests.cluster import cluster
-from tests.pgbouncer import pgbouncer
+from tests.cluster import Cluster, cluster
+from tests.pgbouncer import PREPARING, pgbouncer, require_version
 from tests.postgres import settings
 from tests.processes import server
 
@@ -30,18 +30,15 @@ def steps() -> Iterator[Stack]:
     with ExitStack() as life:
         pair = life.enter_context(cluster())
         asyncio.run(seed_volume(pair.primary_dsn, ROWS, lambda _: None))
-        port = life.enter_context(pgbouncer(pair.primary.socket_folder, size=4))
-        pooled = {
-            "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{port}/{pair.database}",
-            "DATABASE_DIRECT_URL": pair.primary_dsn,
-            "DATABASE_POOLER": "transaction",
-        }
+        pooled = {"PgBouncer": {**_behind_pgbouncer(life, pair), "DATABASE_POOLER": "transaction"}}
+        if require_version() >= PREPARING:
+            pooled["PgBouncer that prepares"] = _behind_pgbouncer(life, pair, prepares=True)
         made = Stack(pair.primary)
         ways: Mapping[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
             "main": ((), {}),
             "two processes": (("--workers", "2"), {}),
             "standby": ((), {"DATABASE_REPLICA_URL": pair.standby_dsn}),
-            "PgBouncer": ((), pooled),
+            **{name: ((), changes) for name, changes in pooled.items()},
         }
         for name, (arguments, changes) in ways.items():
             folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="ecotrips-bench-")))
@@ -49,6 +46,14 @@ def steps() -> Iterator[Stack]:
             process = life.enter_context(server(pair.primary_dsn, folder, *arguments, **live))
             made.services[name] = Service(process, settings(pair.primary_dsn))
         yield made
+
+
+def _behind_pgbouncer(life: ExitStack, pair: Cluster, *, prepares: bool = False) -> dict[str, str]:
+    port = life.enter_context(pgbouncer(pair.primary.socket_folder, size=4, prepares=prepares))
+    return {
+        "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{port}/{pair.database}",
+        "DATABASE_DIRECT_URL": pair.primary_dsn,
+    }
 
 
 def cases(running: Stack) -> list[Case]:

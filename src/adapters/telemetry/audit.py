@@ -19,7 +19,7 @@ class _Polled(ctypes.Structure):
 
 # Python lets go of its lock for each write, the server's own threads take it, and to get it back costs a fifth of a
 # small request. Functions of a PyDLL keep it.
-_LIBC = ctypes.PyDLL(None, use_errno=True)
+_LIBC = ctypes.PyDLL(None)
 _POLLED = _Polled(STANDARD_OUTPUT, select.POLLOUT)
 _ADDRESS = ctypes.byref(_POLLED)
 
