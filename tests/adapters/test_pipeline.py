@@ -101,6 +101,20 @@ async def test_only_what_proved_to_be_quick_is_sent(pipeline: Pipeline, monkeypa
     assert await answered(pipeline, SLEEP, ["0"]) is not None
 
 
+async def test_a_quick_statement_stays_so_however_long_it_takes_elsewhere(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sent(pipeline, BEFORE, "a")
+    monkeypatch.setattr(module, "QUICK", QUICK)
+    pipeline.learn(WHO, QUICK)
+    assert await answered(pipeline, WHO, ["a", 1]) is None
+    for _ in range(LAST_RUNS):
+        pipeline.learn(WHO, 0)
+    for _ in range(LAST_RUNS):
+        pipeline.learn(WHO, 60)
+    assert await answered(pipeline, WHO, ["a", 1]) is not None
+
+
 async def test_nobody_waits_long_behind_a_slow_one(pipeline: Pipeline, admin: asyncpg.Connection) -> None:
     await admin.execute("create table held (id int)")
     await admin.execute("begin")

@@ -61,12 +61,18 @@ class Pipeline:
         return connection.send(statement, values)
 
     def observe(self, statement: str, seconds: float) -> None:
-        """Remember how long a statement took, here or elsewhere; one that was never heard of is not sent."""
+        """Remember how long a statement took; one that was never heard of is not sent."""
         pace, runs = self._paces.get(statement, UNKNOWN)
         if runs == 0 and len(self._paces) == REMEMBERED:
             self._paces.popitem(last=False)
         runs = min(runs + 1, LAST_RUNS)
         self._paces[statement] = pace + (min(seconds, LONGEST) - pace) / runs, runs
+
+    def learn(self, statement: str, seconds: float) -> None:
+        """Remember how long a statement took elsewhere, unless it is quick here: there it also waits for processors."""
+        pace, _ = self._paces.get(statement, UNKNOWN)
+        if pace >= QUICK:
+            self.observe(statement, seconds)
 
     @property
     def waiting(self) -> int:

@@ -69,7 +69,7 @@ class RoleSessions:
             began = time.monotonic()
             row = await connection.fetchrow(statement, *arguments)
             if row is not None and isinstance(row["body"], str):
-                pipeline.observe(statement, time.monotonic() - began)
+                pipeline.learn(statement, time.monotonic() - began)
         return result_of(row)
 
     @asynccontextmanager
