@@ -28,8 +28,8 @@ def new_request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and VALID_REQUEST_ID.fullmatch(value):
             return value.decode()
-    # Nobody may not guess it, and to ask the system for random bits costs more than all else here: Python lets go of
-    # its lock meanwhile, and has to get it back from the server's own threads.
+    # Whoever guesses it gains nothing, and to ask the system for random bits costs more than all else here: Python lets
+    # go of its lock meanwhile, and has to get it back from the server's own threads.
     return str(UUID(int=getrandbits(128), version=4))
 
 
