@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from random import getrandbits
-from uuid import UUID
 
 from litestar.types import Receive, Scope, Send
 
@@ -30,7 +29,9 @@ def new_request_id(scope: Scope) -> str:
             return value.decode()
     # Whoever guesses it gains nothing, and to ask the system for random bits costs more than all else here: Python lets
     # go of its lock meanwhile, and has to get it back from the server's own threads.
-    return str(UUID(int=getrandbits(128), version=4))
+    digits = f"{getrandbits(120):030x}"
+    # Version 4, variant 8; the standard library's class takes twice as long for the same text.
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-8{digits[15:18]}-{digits[18:]}"
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> bytes:
