@@ -26,6 +26,7 @@ from tests.processes import command, environment, free_port
 BARE = "bare route"
 FOUR_TRIPS = "pgbench, four trips, 32 clients"
 PIPELINED = "pgbench, pipelined, 8 clients"
+TWENTY_ROWS = "/ops.v_bookings?supplier=eq.SUP-007&order=start_date,id&limit=20"
 
 
 def cases(stack: Stack) -> list[Case]:
@@ -33,7 +34,7 @@ def cases(stack: Stack) -> list[Case]:
     key = str(stack.execute("select meta.made_id('itinerary', 4711)"))
     asked = {
         "rest, one row by key": f"/ops.v_bookings?id=eq.{key}",
-        "rest, 20 rows": "/ops.v_bookings?supplier=eq.SUP-007&order=start_date,id&limit=20",
+        "rest, 20 rows": TWENTY_ROWS,
         "rest, one embed": f"/booking.itineraries?select=id,status,items(item_type,price_cents)&id=eq.{key}",
     }
     reach = {

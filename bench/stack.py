@@ -85,10 +85,12 @@ class Stack:
 
 
 @contextmanager
-def stack(volume: int = 0, others: dict[str, int] | None = None, **environment: str) -> Iterator[Stack]:
+def stack(
+    volume: int = 0, others: dict[str, int] | None = None, *, bookings_only: bool = False, **environment: str
+) -> Iterator[Stack]:
     """A running stack whose service `main` has `volume` made-up itineraries; `others` names more services by volume.
 
-    `environment` changes the settings of `main`.
+    `bookings_only` leaves out their payments and ledger. `environment` changes the settings of `main`.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     postgres = EmbeddedPostgres(FOLDER, binaries(os.environ.get("POSTGRES_BIN")))
@@ -96,8 +98,8 @@ def stack(volume: int = 0, others: dict[str, int] | None = None, **environment: 
         life.enter_context(running(postgres))
         made = Stack(postgres)
         for name, rows in {"main": volume, **(others or {})}.items():
-            dsn = postgres.url(f"volume_{rows}")
-            asyncio.run(_prepare(postgres.url("postgres"), dsn, rows))
+            dsn = postgres.url(f"{'bookings' if bookings_only else 'volume'}_{rows}")
+            asyncio.run(_prepare(postgres.url("postgres"), dsn, rows, bookings_only=bookings_only))
             changes = environment if name == "main" else {}
             began = time.monotonic()
             process = life.enter_context(server(dsn, FOLDER, **changes))
@@ -106,7 +108,7 @@ def stack(volume: int = 0, others: dict[str, int] | None = None, **environment: 
         yield made
 
 
-async def _prepare(administrator: str, dsn: str, rows: int) -> None:
+async def _prepare(administrator: str, dsn: str, rows: int, *, bookings_only: bool) -> None:
     """The database with the shipped SQL, the demo data and `rows` made-up itineraries, made when it is not there."""
     name = urlsplit(dsn).path[1:]
     given = settings_of(dsn)
@@ -127,7 +129,7 @@ async def _prepare(administrator: str, dsn: str, rows: int) -> None:
     last = "select exists (select from booking.itineraries where id = meta.made_id('itinerary', $1))"
     if rows and not await _value(dsn, last, rows):
         print(f"making {rows:,} itineraries in {name}")
-        await seed_volume(dsn, rows, lambda done: print(f"\r{done:,}", end="", flush=True))
+        await seed_volume(dsn, rows, lambda done: print(f"\r{done:,}", end="", flush=True), bookings_only=bookings_only)
         print()
 
 

@@ -44,16 +44,20 @@ async def _insert(connection: asyncpg.Connection, table: str, file: str, key: st
     return int(done.rpartition(" ")[2])
 
 
-async def seed_volume(dsn: str, itineraries: int, report: Callable[[int], None]) -> None:
+async def seed_volume(
+    dsn: str, itineraries: int, report: Callable[[int], None], *, bookings_only: bool = False
+) -> None:
     """Make `itineraries` itineraries, each with items, a payment and ledger rows, adding to what is there.
 
-    `report(done)` is called after each batch.
+    `report(done)` is called after each batch. `bookings_only` leaves out payments and ledger, which take most of the
+    time and the space.
     """
+    function = "meta.seed_bookings" if bookings_only else "meta.seed_volume"
     connection = await asyncpg.connect(dsn, server_settings={"synchronous_commit": "off"})
     try:
         for first in range(1, itineraries + 1, BATCH):
             last = min(first + BATCH - 1, itineraries)
-            await connection.execute("select meta.seed_volume($1, $2)", first, last)
+            await connection.execute(f"select {function}($1, $2)", first, last)
             if first == 1:
                 # Plans made for empty tables would be kept for all batches.
                 await connection.execute("analyze")
