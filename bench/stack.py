@@ -47,12 +47,17 @@ class Service:
         return processor_seconds(self.process.process.pid)
 
     def resident_megabytes(self) -> float:
-        """Of the biggest of the server's processes: its worker."""
-        return max(resident_megabytes(pid) for pid in tree(self.process.process.pid))
+        """Of the worker: the one process that the server's first one has started."""
+        return resident_megabytes(self._worker)
 
     def own_megabytes(self) -> float:
         """Of the worker, without what it shares with other processes."""
-        return max(own_megabytes(pid) for pid in tree(self.process.process.pid))
+        return own_megabytes(self._worker)
+
+    @property
+    def _worker(self) -> int:
+        _, worker = tree(self.process.process.pid)
+        return worker
 
 
 @dataclass(slots=True)
