@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote
 
 # Printable ASCII and everything that no terminal or parser of these lines trips over; the rest is percent-encoded.
@@ -11,8 +11,10 @@ UNESCAPED = "!\"#$&'()*+,-./:;<>?@[\\]^_`{}~"
 PLAIN = re.compile(r"[A-Za-z0-9_.:/-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class AuditLine:
+NO_FACTS: Mapping[str, object] = {}
+
+
+class AuditLine(NamedTuple):
     """One line. `facts` hold ids, states and amounts, never personal data.
 
     The `ops.*` family joins its facts in `details` and names the actor only as bearer or anonymous.
@@ -21,7 +23,7 @@ class AuditLine:
     action: str
     request_id: str
     actor: str
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = NO_FACTS
 
     def __str__(self) -> str:
         texts = [self.request_id, *["" if value is None else str(value) for value in self.facts.values()]]

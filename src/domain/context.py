@@ -1,8 +1,9 @@
 """Who calls, and in which request: handed from the edge through use cases to every port."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 
@@ -40,9 +41,11 @@ ANONYMOUS = Caller(Role.ANONYMOUS, '{"role":"anon"}')
 SERVICE = Caller(Role.SERVICE, '{"role":"service_role"}')
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """One request: its caller, its id and the client's idempotency key when it sent one."""
+class Context(NamedTuple):
+    """One request: its caller, its id and the client's idempotency key when it sent one.
+
+    A named tuple, as everything that is made for each request: a frozen dataclass takes three times as long to make.
+    """
 
     caller: Caller
     request_id: str
@@ -52,4 +55,4 @@ class Context:
 
     def as_service(self) -> "Context":
         """The same request acting for the service itself, after the edge has made sure that it may."""
-        return replace(self, caller=SERVICE)
+        return self._replace(caller=SERVICE)

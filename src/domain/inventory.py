@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from uuid import UUID
 
 from src.domain.context import Context
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 LONGEST_STAY = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Pax:
+class Pax(NamedTuple):
     """Who travels. Children without a given age count as CHILD_AGE years old."""
 
     adults: int
@@ -55,27 +54,35 @@ class Stay:
         return [self.check_in + timedelta(days=night) for night in range((self.check_out - self.check_in).days)]
 
 
-@dataclass(frozen=True, slots=True)
-class HotelSearch:
+class HotelSearch(NamedTuple):
     """Hotels at a place."""
 
     place: Place
     stay: Stay
 
-    kind = "search"
-    fresh_seconds = 600
+    @property
+    def kind(self) -> str:
+        return "search"
+
+    @property
+    def fresh_seconds(self) -> int:
+        return 600
 
 
-@dataclass(frozen=True, slots=True)
-class RateQuery:
+class RateQuery(NamedTuple):
     """The price of a plan of one hotel; without a plan, of the cheapest."""
 
     supplier_hotel_id: str
     plan_id: str | None
     stay: Stay
 
-    kind = "quote"
-    fresh_seconds = 120
+    @property
+    def kind(self) -> str:
+        return "quote"
+
+    @property
+    def fresh_seconds(self) -> int:
+        return 120
 
 
 Question: TypeAlias = HotelSearch | RateQuery

@@ -29,9 +29,13 @@ class Place:
     title: str
     subtitle: str | None = None
     keywords: tuple[str, ...] = ()
-    metadata: Mapping[str, object] = field(default_factory=dict, hash=False)
+    metadata: Mapping[str, object] = field(default_factory=dict)
     popularity: int = 0
     score: float = 0
+
+    def __hash__(self) -> int:
+        """Of what no two places share."""
+        return hash(self.slug)
 
 
 @dataclass(frozen=True, slots=True)

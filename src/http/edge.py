@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
@@ -123,13 +123,13 @@ class Edge:
         if not (1 <= len(key) <= LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
             message = "Idempotency-Key must be 1 to 255 visible ASCII characters"
             raise InputInvalid(message)
-        asking = replace(call.context, idempotency_key=key)
+        asking = call.context._replace(idempotency_key=key)
         request_hash = hashlib.sha256(b"\n".join([endpoint.name.encode(), call.body])).digest()
         found = await self.keys.claim(asking, request_hash)
         if isinstance(found, FirstAnswer):
             call.note(replayed=True)
             return Answer(found.body, found.status, REPLAYED)
-        call.context = replace(asking, claim=found if endpoint.atomic else None)
+        call.context = asking._replace(claim=found if endpoint.atomic else None)
         try:
             answer = await endpoint.run(call)
         except Exception as error:

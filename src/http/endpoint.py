@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -60,8 +60,7 @@ class Call:
         return self.public_url.rstrip("/") or f"{self.scheme}://{host}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A success: the finished body, JSON but for the one provider that wants its own text back."""
 
     body: bytes

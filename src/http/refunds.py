@@ -1,7 +1,6 @@
 """`payments-refund` and `ops-refund` (API.md section 3; runbook "Refunds (HITL)" and "Submit a refund request")."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -96,7 +95,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
         asked = from_body(OpsRefundInput, call.body)
         call.note(itinerary=asked.itinerary_id, amount=asked.amount_cents)
         if await switches.value("OPS_REFUND_MODE") == "mock":
-            call.context = replace(call.context, request_id=f"mock-{call.context.request_id}")
+            call.context = call.context._replace(request_id=f"mock-{call.context.request_id}")
             call.note(mode="mock")
             return Answer(msgspec.json.encode(MockAnswer(ok=True, request_id=call.context.request_id)))
         request = ItineraryRefundRequest(**msgspec.structs.asdict(asked), idempotency_key=_key(call, "ops-refund"))

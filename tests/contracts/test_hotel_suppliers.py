@@ -96,7 +96,7 @@ async def test_a_plan_can_be_asked_for_by_its_name(supplier: Supplier) -> None:
     query = RateQuery(await hotel_of(supplier), None, STAY)
     cheapest = await quoted(supplier, query)
     assert cheapest.supplier_hotel_id == query.supplier_hotel_id
-    assert await quoted(supplier, replace(query, plan_id=cheapest.plan_id)) == cheapest
+    assert await quoted(supplier, query._replace(plan_id=cheapest.plan_id)) == cheapest
 
 
 async def test_more_nights_and_more_travellers_cost_more(supplier: Supplier) -> None:

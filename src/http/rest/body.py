@@ -75,13 +75,13 @@ async def whole_body(receive: Callable[[], Awaitable[Mapping[str, Any]]], larges
             event = await receive()
             if event["type"] == "http.disconnect":
                 raise BrokenOff
-            part = event.get("body", b"")
+            part: bytes = event.get("body", b"")
             size += len(part)
             if size > largest:
                 raise TooLarge
-            parts.append(part)
             if not event.get("more_body", False):
-                return b"".join(parts)
+                return b"".join([*parts, part]) if parts else part
+            parts.append(part)
     except asyncio.CancelledError:
         if task in PATIENCE.late and task.uncancel() == 0:
             raise TooSlow from None
