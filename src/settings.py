@@ -69,7 +69,7 @@ class Settings:
     hbx_markup_percent: Decimal = Decimal(0)
     rate_limits: bool = False
     cors_origins: tuple[str, ...] = ()
-    pool_size: int = 8
+    pool_size: int = 12
     log_level: str = "INFO"
     production: bool = False
     traced: bool = False
@@ -148,7 +148,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         hbx_markup_percent=_percent(environ, "HBX_MARKUP_PERCENT"),
         rate_limits=environ.get("RATE_LIMITS") == "1",
         cors_origins=_listed(environ, "CORS_ORIGINS"),
-        pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 8),
+        pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 12),
         production=environ.get("ECOTRIPS_ENV") == "production",
         log_level=environ.get("LOG_LEVEL", "INFO"),
         traced=bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")),

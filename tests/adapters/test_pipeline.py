@@ -14,7 +14,7 @@ import pytest
 
 from src.adapters.postgres import pipeline as module
 from src.adapters.postgres import pipelined
-from src.adapters.postgres.pipeline import LAST_RUNS, MOST, QUICK, Pipeline
+from src.adapters.postgres.pipeline import LAST_RUNS, LONGEST, MOST, QUICK, Pipeline
 from src.adapters.postgres.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import OPS_USER, Api
 from tests.races import until
@@ -106,12 +106,27 @@ async def test_a_quick_statement_stays_so_however_long_it_takes_elsewhere(
 ) -> None:
     await sent(pipeline, BEFORE, "a")
     monkeypatch.setattr(module, "QUICK", QUICK)
-    pipeline.learn(WHO, QUICK)
-    assert await answered(pipeline, WHO, ["a", 1]) is None
-    for _ in range(LAST_RUNS):
-        pipeline.learn(WHO, 0)
+    pipeline.observe(WHO, 0)
     for _ in range(LAST_RUNS):
         pipeline.learn(WHO, 60)
+    assert await answered(pipeline, WHO, ["a", 1]) is not None
+
+
+async def test_what_others_hold_up_elsewhere_is_tried(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sent(pipeline, BEFORE, "a")
+    monkeypatch.setattr(module, "QUICK", QUICK)
+    pipeline.learn(WHO, LONGEST)
+    assert await answered(pipeline, WHO, ["a", 1]) is None
+    pipeline.learn(WHO, 3 * QUICK)
+    assert await answered(pipeline, WHO, ["a", 1]) is not None
+    for _ in range(10):
+        pipeline.observe(WHO, 1.6 * QUICK)
+    assert await answered(pipeline, WHO, ["a", 1]) is None
+    # What was slow here is only tried again when it is quick elsewhere, on average.
+    pipeline.learn(WHO, 0.9 * QUICK)
+    assert await answered(pipeline, WHO, ["a", 1]) is None
+    for _ in range(LAST_RUNS):
+        pipeline.learn(WHO, 0.5 * QUICK)
     assert await answered(pipeline, WHO, ["a", 1]) is not None
 
 
