@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import httpx
-
 from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
@@ -35,8 +33,6 @@ from src.logins import login_dsn
 from src.ports.messaging import Sender
 from src.settings import Settings
 
-PROVIDER_SECONDS = 10.0
-
 
 @dataclass(frozen=True, slots=True)
 class Composed:
@@ -54,8 +50,8 @@ class Composed:
     invoices: PostgresInvoices
     documents: TypstRenderer
     messages: PostgresMessages
-    senders: Mapping[str, Sender]
-    client: httpx.AsyncClient
+    mock_whatsapp: MockWhatsApp
+    live_whatsapp: GraphWhatsApp
     metrics: Metrics
     observer: Observer
     hbx: HbxClient
@@ -68,12 +64,17 @@ class Composed:
         """The payment provider of each mode."""
         return {"mock": self.mock_stripe, "live": self.live_stripe}
 
+    @property
+    def senders(self) -> Mapping[str, Sender]:
+        """Who sends messages in each mode."""
+        return {"mock": self.mock_whatsapp, "live": self.live_whatsapp}
+
     async def close(self) -> None:
         """Let go of everything that was opened."""
         await self.notifications.stop()
         await self.hbx.close()
         await self.database.close()
-        await self.client.aclose()
+        await self.live_whatsapp.close()
         await self.observer.close()
         await self.live_stripe.close()
 
@@ -99,7 +100,6 @@ def compose(settings: Settings) -> Composed:
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
     notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})
-    client = httpx.AsyncClient(timeout=PROVIDER_SECONDS)
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
     hbx = HbxClient(_hbx_settings(settings))
     circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
@@ -118,16 +118,12 @@ def compose(settings: Settings) -> Composed:
         invoices=PostgresInvoices(database, settings.business_timezone, facturx=settings.invoice_facturx),
         documents=TypstRenderer(),
         messages=PostgresMessages(database, settings.wa_link_template),
-        senders={
-            "mock": MockWhatsApp(),
-            "live": GraphWhatsApp(
-                client,
-                f"{settings.wa_graph_base.rstrip('/')}/{settings.wa_graph_version}",
-                settings.wa_phone_id,
-                settings.wa_access_token,
-            ),
-        },
-        client=client,
+        mock_whatsapp=MockWhatsApp(),
+        live_whatsapp=GraphWhatsApp(
+            f"{settings.wa_graph_base.rstrip('/')}/{settings.wa_graph_version}",
+            settings.wa_phone_id,
+            settings.wa_access_token,
+        ),
         metrics=metrics,
         observer=observer,
         hbx=hbx,

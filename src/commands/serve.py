@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 # What libraries look for and we do not use, where it is installed: httpx its command line with the terminal's colours
-# (4 MB), Litestar its other ways to describe data (8 MB).
-UNWANTED = ("click", "pydantic", "attr", "attrs")
+# (4 MB) and HTTP/2 (2 MB), Litestar its other ways to describe data (8 MB).
+UNWANTED = ("click", "h2", "pydantic", "attr", "attrs")
 # What PyJWT needs for keys of a JWKS alone (8 MB).
 FOR_PUBLIC_KEYS = "cryptography"
 

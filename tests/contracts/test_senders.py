@@ -41,8 +41,9 @@ async def address(fake: FakeWhatsApp) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def graph(fake: FakeWhatsApp, address: str) -> AsyncIterator[GraphWhatsApp]:
-    async with httpx.AsyncClient(timeout=5) as client:
-        yield GraphWhatsApp(client, f"{address}/v26.0", fake.phone_id, fake.token)
+    graph = GraphWhatsApp(f"{address}/v26.0", fake.phone_id, fake.token)
+    yield graph
+    await graph.close()
 
 
 @pytest.fixture(params=["mock", "graph"])
@@ -125,9 +126,9 @@ async def test_an_unknown_template_or_a_wrong_count_is_our_fault(graph: Sender) 
 
 
 async def test_a_server_that_is_not_there_was_not_asked() -> None:
-    async with httpx.AsyncClient() as client:
-        nobody = GraphWhatsApp(client, "http://127.0.0.1:9/v26.0", "1", "t")
-        assert await nobody.send(TEXT) == Outcome(Result.RETRY)
+    nobody = GraphWhatsApp("http://127.0.0.1:9/v26.0", "1", "t")
+    assert await nobody.send(TEXT) == Outcome(Result.RETRY)
+    await nobody.close()
 
 
 async def test_an_answer_that_takes_too_long_is_unknown(address: str) -> None:
@@ -135,8 +136,8 @@ async def test_an_answer_that_takes_too_long_is_unknown(address: str) -> None:
         message = "slow"
         raise httpx.ReadTimeout(message)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(slow)) as client:
-        assert await GraphWhatsApp(client, address, "1", "t").send(TEXT) == Outcome(Result.UNKNOWN)
+    graph = GraphWhatsApp(address, "1", "t", httpx.MockTransport(slow))
+    assert await graph.send(TEXT) == Outcome(Result.UNKNOWN)
 
 
 async def test_what_the_server_says_about_waiting_is_obeyed_within_reason(address: str) -> None:
@@ -145,12 +146,10 @@ async def test_what_the_server_says_about_waiting_is_obeyed_within_reason(addres
         transport = httpx.MockTransport(
             lambda _, told=told: httpx.Response(429, json=error, headers={"retry-after": told})  # noqa: B023
         )
-        async with httpx.AsyncClient(transport=transport) as client:
-            outcome = await GraphWhatsApp(client, address, "1", "t").send(TEXT)
+        outcome = await GraphWhatsApp(address, "1", "t", transport).send(TEXT)
         assert outcome == Outcome(Result.RETRY, error_code=130429, retry_after=expected)
 
 
 async def test_without_a_token_nothing_is_sent(fake: FakeWhatsApp, address: str) -> None:
-    async with httpx.AsyncClient() as client:
-        assert await GraphWhatsApp(client, address, "1000", "").send(TEXT) == Outcome(Result.REFUSED)
+    assert await GraphWhatsApp(address, "1000", "").send(TEXT) == Outcome(Result.REFUSED)
     assert fake.taken == []

@@ -11,6 +11,7 @@ from src.domain.messaging import Message, Outcome, Result
 
 LONGEST_RETRY_AFTER = 3600
 LONGEST_TOLD = 10
+PATIENCE_SECONDS = 10.0
 FIRST_FAILURE = 400
 # These come before a byte of the request is on its way.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -32,11 +33,13 @@ class _Answer(msgspec.Struct):
 class GraphWhatsApp:
     """Sends from one phone number id. `base` is Graph's address with its version, `token` a system user's.
 
-    Without either it refuses every message.
+    Without either it refuses every message. `transport` is another way there than the network's. What it takes to
+    connect is made at the first message.
     """
 
-    def __init__(self, client: httpx.AsyncClient, base: str, phone_id: str, token: str) -> None:
-        self._client = client
+    def __init__(self, base: str, phone_id: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
         self._url = f"{base}/{phone_id}/messages"
         self._complete = bool(phone_id and token)
         self._headers = {"authorization": f"Bearer {token}"}
@@ -45,7 +48,7 @@ class GraphWhatsApp:
         if not self._complete:
             return Outcome(Result.REFUSED)
         try:
-            response = await self._client.post(self._url, json=payload(message), headers=self._headers)
+            response = await self._connected().post(self._url, json=payload(message), headers=self._headers)
         except NOT_SENT:
             return Outcome(Result.RETRY)
         except httpx.HTTPError:
@@ -60,6 +63,16 @@ class GraphWhatsApp:
             return Outcome(Result.ACCEPTED, provider_message_id=answer.messages[0].id)
         # Whatever this is, it is not WhatsApp's own word on whether the message went out.
         return Outcome(Result.UNKNOWN)
+
+    async def close(self) -> None:
+        """Close the connections, if any were made."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _connected(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._client = httpx.AsyncClient(timeout=PATIENCE_SECONDS, transport=self._transport)
+        return self._client
 
 
 def _failed(code: int, response: httpx.Response) -> Outcome:
