@@ -33,7 +33,7 @@ class Front:
         function = self.functions.get(path)
         if function is not None and _is_usual(scope):
             await function(scope, receive, send)
-        elif path.startswith(self.prefix) and path[len(self.prefix) :][:1] in ("", "/"):
+        elif path == self.prefix or path.startswith(f"{self.prefix}/"):
             scope["root_path"] = self.prefix
             await self.mounted(scope, receive, send)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 
@@ -48,10 +48,12 @@ class MediaType:
     plan_format: str = ""
     plan_options: tuple[str, ...] = ()
     subject: MediaType | None = None
+    content_type: str = field(init=False)
 
-    @property
-    def content_type(self) -> str:
-        return self.name if self.kind in (Kind.OCTETS, Kind.OTHER) else f"{self.name}; charset=utf-8"
+    def __post_init__(self) -> None:
+        # Once for a shape of request, not for each of its answers.
+        as_it_is = self.kind in (Kind.OCTETS, Kind.OTHER)
+        object.__setattr__(self, "content_type", self.name if as_it_is else f"{self.name}; charset=utf-8")
 
 
 JSON = MediaType(Kind.JSON, Kind.JSON.value)
