@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import MEMORY
-from tests.processes import free_port
+from tests.processes import PATIENCE, free_port
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 CONFIGURATION = """
@@ -64,6 +66,19 @@ def pgbouncer(host: Path, size: int = 2, *, prepares: bool = False) -> Iterator[
             reached.chmod(0o755)
         with subprocess.Popen([PROGRAM, "-q", *unprivileged, folder / "pgbouncer.ini"]) as process:
             try:
+                _wait_until_listening(port)
                 yield port
             finally:
                 process.terminate()
+
+
+def _wait_until_listening(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "pgbouncer does not start"
+            time.sleep(0.01)
+        else:
+            return
