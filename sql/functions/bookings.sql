@@ -1,7 +1,7 @@
 -- Bookings as operators list them, and the columns that keep those lists fast.
 
 create or replace function booking.refresh_itinerary() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Locked first: the next statement then sees the items of whoever changed the same itinerary before.
@@ -39,7 +39,7 @@ referencing old table as touched for each statement execute function booking.ref
 create or replace function ops.list_bookings(
   p_start_from date, p_start_to date, p_supplier text, p_page int, p_page_size int
 ) returns json
-language plpgsql stable security definer set search_path = pg_catalog set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_from date := coalesce(p_start_from, '-infinity');

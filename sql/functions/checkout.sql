@@ -33,7 +33,7 @@ comment on function payment.intent_key(payment.payments) is
 create or replace function public.start_checkout(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
 ) returns json
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   select payment.checkout_answer(
     payment.ensure_payment_record(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key)
@@ -45,7 +45,7 @@ comment on function public.start_checkout(uuid, bigint, text, text) is
 create or replace function public.record_payment_intent(
   p_payment_id uuid, p_intent_id text, p_client_secret text default null, p_provider_status text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payment payment.payments;
@@ -60,7 +60,7 @@ comment on function public.record_payment_intent(uuid, text, text, text) is
 'secret is answered, never stored.';
 
 create or replace function public.record_intent_failure(p_payment_id uuid, p_error text, p_definite boolean) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payment payment.payments := payment.locked(p_payment_id);
@@ -91,7 +91,7 @@ comment on function public.record_intent_failure(uuid, text, boolean) is
 'not known (the worker asks again under the same key). p_error is a code.';
 
 create or replace function public.claim_due_intents(p_limit int default 20) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_due json;

@@ -29,14 +29,14 @@ $$;
 comment on function inventory.circuit_answer(inventory.circuit, boolean) is 'The circuit as the service reads it.';
 
 create or replace function inventory.read_circuit(p_name text) returns json
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select inventory.circuit_answer(c) from inventory.circuit c where name = p_name
 $$;
 comment on function inventory.read_circuit(text) is 'Service and ops: the circuit now.';
 
 create or replace function inventory.admit_call(p_name text, p_probe_seconds int) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_circuit inventory.circuit;
@@ -60,7 +60,7 @@ comment on function inventory.admit_call(text, int) is
 'Service: the circuit, and whether this caller is the one probe of a half-open one (probing), for so many seconds.';
 
 create or replace function inventory.release_probe(p_name text, p_version int) returns void
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   update inventory.circuit set probe_until = null, version = version + 1 where name = p_name and version = p_version
 $$;
@@ -69,7 +69,7 @@ comment on function inventory.release_probe(text, int) is 'Service: the probe en
 create or replace function inventory.judge_circuit(
   p_name text, p_version int, p_state text, p_failures int, p_cooldown_seconds int, p_error text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_before inventory.circuit;
@@ -119,7 +119,7 @@ comment on function inventory.tell_circuit(inventory.circuit, inventory.circuit,
 'Tells the audit trail, the other processes and ops that a circuit opened or closed.';
 
 create or replace function public.force_circuit(p_name text, p_forced text) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_before inventory.circuit;

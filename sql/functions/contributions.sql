@@ -47,7 +47,7 @@ create or replace function public.contribute(
   p_member_id uuid default null,
   p_idempotency_key text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_escrow "group".escrows;
@@ -105,7 +105,7 @@ comment on function public.contribute(uuid, bigint, text, uuid, uuid, text) is
 create or replace function public.record_contribution_intent(
   p_contribution_id uuid, p_intent_id text, p_client_secret text default null, p_provider_status text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_contribution "group".contributions;
@@ -125,7 +125,7 @@ returns table (
   escrow_id uuid, group_id uuid, status text, currency text, target_cents bigint, total_cents bigint, captured_cents bigint,
   contributors int, min_members int, deadline timestamptz
 )
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -154,7 +154,7 @@ comment on function "group".queue_refunds(uuid) is
 'Part of recount: marks what a closed escrow holds beyond its payout to be refunded, once for each contribution.';
 
 create or replace function public.request_escrow_refunds(p_limit int default 50) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payments uuid[];

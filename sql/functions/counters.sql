@@ -1,7 +1,7 @@
 -- Named counters of clients (API.md section 11).
 
 create or replace function public.increment_counter(p_name text, p_delta bigint default 1) returns json
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   with counted as (
     insert into ops.counters as c (name, count) values (p_name, p_delta)

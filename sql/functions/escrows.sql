@@ -152,7 +152,7 @@ comment on function "group".recount_contributions("group".escrows, uuid) is
 'Part of recount: brings contributions to what their payments and refunds say, and books what moved.';
 
 create or replace function "group".follow_payment() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_escrow_id uuid := (select escrow_id from "group".contributions where payment_id = new.id);
@@ -192,7 +192,7 @@ create or replace function public.create_escrow(
   p_currency text default 'USD',
   p_itinerary_id uuid default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_group "group".groups;
@@ -227,7 +227,7 @@ comment on function public.create_escrow(uuid, bigint, timestamptz, int, text, u
 'The group''s owner or ops: opens an escrow that collects p_target_cents from at least p_min_members until p_deadline.';
 
 create or replace function public.cancel_escrow(p_escrow_id uuid) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_escrow "group".escrows;
@@ -259,7 +259,7 @@ comment on function public.cancel_escrow(uuid) is
 'The owner while it is open, or ops until it is paid out: cancels an escrow; what was captured goes back. Again changes nothing.';
 
 create or replace function public.expire_escrows(p_limit int default 100) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id uuid;

@@ -21,7 +21,7 @@ $$;
 comment on function ops.resolve_exception(text, text) is 'Resolves the unresolved exception of a cause, if there is one.';
 
 create or replace function ops.list_exceptions(p_status text, p_page int, p_page_size int) returns json
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
@@ -47,7 +47,7 @@ $$;
 comment on function ops.list_exceptions(text, int, int) is 'Ops: one page of ops.v_exceptions, newest first (API.md section 2).';
 
 create or replace function public.retry_exception(p_exception_id uuid, p_note text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_exception ops.exceptions;
@@ -87,7 +87,7 @@ comment on function public.retry_exception(uuid, text) is
 'Ops: queues the work behind an unresolved exception again. It ends as resolved, or is back as open with one attempt more.';
 
 create or replace function ops.reopen_stalled_exceptions(p_limit int default 500) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_patience constant interval := interval '15 minutes';

@@ -1,7 +1,7 @@
 -- Run-time switches (API.md section 1). The environment gives the default, a row overrides it at once.
 
 create or replace function ops.flag(p_name text) returns text
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
     (select value from ops.flags where name = p_name),
@@ -13,7 +13,7 @@ comment on function ops.flag(text) is
 'The switch''s value in force: the row, else the calling service''s environment (request.switches), else live.';
 
 create or replace function ops.set_flag(p_name text, p_value text) returns text
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();

@@ -23,7 +23,7 @@ create or replace trigger refuse_removal before truncate on "group".members
 for each statement execute function audit.refuse_change();
 
 create or replace function "group".my_groups() returns setof uuid
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select group_id from "group".members where user_id = auth.uid() $$;
 comment on function "group".my_groups() is 'The groups that the caller is a member of, for row policies.';
 
@@ -76,7 +76,7 @@ comment on function "group".acting_member(uuid, uuid, uuid) is
 create or replace function public.create_group(
   p_name text, p_size_target int default null, p_itinerary_id uuid default null, p_user_id uuid default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user_id uuid := "group".acting_user(p_user_id);
@@ -108,7 +108,7 @@ comment on function "group".require_itinerary(uuid) is
 'Raises itinerary_known for an itinerary that is not stored, unless bookings come from fixtures.';
 
 create or replace function public.join_group(p_group_id uuid, p_user_id uuid default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user_id uuid := "group".acting_user(p_user_id);
@@ -146,7 +146,7 @@ comment on function public.join_group(uuid, uuid) is
 'A user joins an open group as a member; who is in it already gets the same membership. Ops name the user in p_user_id.';
 
 create or replace function public.set_group_status(p_group_id uuid, p_status text) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (

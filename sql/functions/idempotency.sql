@@ -2,7 +2,7 @@
 
 create or replace function ops.claim_idempotency_key(p_caller text, p_key text, p_request_hash bytea)
 returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_claim uuid;
@@ -34,14 +34,14 @@ comment on function ops.claim_idempotency_key(text, text, bytea) is
 'Service: the first request''s claim, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
 
 create or replace function ops.settle_idempotency_key(p_claim uuid, p_status int, p_body text) returns void
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   update ops.idempotency_keys set status = p_status, body = p_body where claim = p_claim
 $$;
 comment on function ops.settle_idempotency_key(uuid, int, text) is 'Service: keeps the first answer of a claimed key.';
 
 create or replace function ops.keep_first_answer(p_claim uuid, p_answer json) returns text
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   update ops.idempotency_keys set status = 200, body = p_answer::text where claim = p_claim;
   select p_answer::text;
@@ -50,7 +50,7 @@ comment on function ops.keep_first_answer(uuid, json) is
 'Keeps a function''s answer under a claimed key in the very transaction of its effect, so that a lost answer is not run again. The claim is a secret of its request.';
 
 create or replace function ops.release_idempotency_key(p_claim uuid) returns void
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   delete from ops.idempotency_keys where claim = p_claim and status is null
 $$;
@@ -58,7 +58,7 @@ comment on function ops.release_idempotency_key(uuid) is
 'Service: frees a key whose request had no answer worth keeping (5xx) and no effect.';
 
 create or replace function ops.purge_idempotency_keys(p_limit int default 5000) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_purged int;

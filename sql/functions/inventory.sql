@@ -1,7 +1,7 @@
 -- The supplier's answers, kept, and rates held for travellers (API.md section 9).
 
 create or replace function inventory.read_cache(p_key text, p_origin text) returns json
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select coalesce((
     select json_build_object(
@@ -17,7 +17,7 @@ comment on function inventory.read_cache(text, text) is
 'Service: what an origin last said to a question, null when nothing; fresh while fresh_seconds is positive.';
 
 create or replace function inventory.claim_flight(p_key text, p_origin text, p_holder uuid, p_seconds int) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into inventory.flights as f (key, origin, holder, locked_until)
@@ -31,7 +31,7 @@ comment on function inventory.claim_flight(text, text, uuid, int) is
 'Service: whether this holder may ask the supplier; for some seconds nobody else may.';
 
 create or replace function inventory.land_flight(p_key text, p_origin text, p_holder uuid) returns void
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   delete from inventory.flights where key = p_key and origin = p_origin and holder = p_holder
 $$;
@@ -40,7 +40,7 @@ comment on function inventory.land_flight(text, text, uuid) is 'Service: lets ot
 create or replace function inventory.write_cache(
   p_key text, p_origin text, p_kind text, p_payload text, p_seconds int, p_holder uuid default null
 ) returns text
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_expires timestamptz := clock_timestamp() + make_interval(secs => p_seconds);
@@ -58,7 +58,7 @@ comment on function inventory.write_cache(text, text, text, text, int, uuid) is
 'Service: keeps an answer and ends its flight; returns until when it is fresh.';
 
 create or replace function inventory.purge_cache(p_limit int default 1000) returns int
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   with old as (
     select key, origin from inventory.cache where fetched_at < now() - interval '24 hours'
@@ -94,7 +94,7 @@ create or replace function public.find_hold(
   p_pax jsonb,
   p_idempotency_key text
 ) returns json
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold inventory.holds;
@@ -127,7 +127,7 @@ create or replace function public.place_hold(
   p_currency text,
   p_quote jsonb
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold inventory.holds;

@@ -3,7 +3,7 @@
 create or replace function fin.set_seller(
   p_name text, p_address text, p_tax_id text, p_email text, p_country text, p_tax_name text, p_tax_rate_bp int
 ) returns void
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();

@@ -173,7 +173,7 @@ create or replace function public.generate_invoice(
   p_timezone text default 'Africa/Kigali',
   p_facturx boolean default false
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_kind is null or p_kind not in ('invoice', 'credit_note') then
@@ -186,7 +186,7 @@ comment on function public.generate_invoice(text, uuid, uuid, text, boolean) is
 'Service: issues the invoice or the next credit note of a payment, or gives the invoice again (API.md section 4); the worker renders it.';
 
 create or replace function public.record_invoice_document(p_invoice_id uuid, p_sha256 text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   update fin.invoices set sha256 = p_sha256 where id = p_invoice_id and sha256 is distinct from p_sha256;
@@ -200,7 +200,7 @@ comment on function public.record_invoice_document(uuid, text) is
 'Service: keeps the digest of the stored document; another one later raises invoice_fixed.';
 
 create or replace function fin.claim_invoices_to_render(p_limit int) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_patience constant interval := interval '1 hour';

@@ -10,7 +10,7 @@ create or replace trigger refuse_removal before delete or truncate on fin.accoun
 for each statement execute function audit.refuse_change();
 
 create or replace function fin.check_balance() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if (select sum(amount_cents) from fin.postings where entry_id = new.entry_id) <> 0 then

@@ -10,7 +10,7 @@ create or replace function public.append_ledger_entry(
   p_occurred_at timestamptz default null,
   p_note text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payment payment.payments := payment.locked(p_payment_id);
@@ -89,7 +89,7 @@ comment on function public.append_ledger_entry(uuid, text, bigint, text, text, t
 'gives the first row, a differing one raises ledger_conflict; requests of refunds and payouts have workflows of their own.';
 
 create or replace function public.live_books(p_since timestamptz default '-infinity', p_intent_ids text[] default '{}') returns json
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(json_agg(json_build_object(
     'payment_id', id,

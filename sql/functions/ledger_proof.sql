@@ -22,7 +22,7 @@ comment on function fin.root_of(timestamptz, timestamptz, bytea) is
 'SHA-256 over the previous root and the last hash of every stream that grew in the period.';
 
 create or replace function fin.seal_ledger(p_through timestamptz default date_trunc('day', now(), 'UTC')) returns fin.checkpoints
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_last fin.checkpoints;
@@ -51,7 +51,7 @@ create or replace trigger refuse_change before update or delete or truncate on f
 for each statement execute function audit.refuse_change();
 
 create or replace function fin.verify_ledger() returns table (stream_id uuid, seq int, problem text)
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   with lines as materialized (
     select p.entry_id, sum(p.amount_cents) as total, string_agg(p.account || '=' || p.amount_cents::text, ';' order by p.line) as text
@@ -131,7 +131,7 @@ comment on function fin.verify_ledger() is
 'Every way in which the ledger, its balances, payments, refunds and checkpoints disagree; no row is the proof that they do not.';
 
 create or replace function public.seal_ledger() returns json
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   select json_build_object('ok', true, 'through', through, 'root', encode(root, 'hex'), 'request_id', sec.request_id())
   from fin.seal_ledger()

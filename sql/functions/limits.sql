@@ -1,7 +1,7 @@
 -- Rate limits (API.md section 1, Limits): one token bucket per function and caller.
 
 create or replace function ops.take_token(p_function text, p_caller text, p_per_minute int) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tokens double precision;
@@ -25,7 +25,7 @@ comment on function ops.take_token(text, text, int) is
 'Takes one call from a caller''s minute; 0 when there was one, else the seconds until there is.';
 
 create or replace function ops.purge_rate_limits(p_limit int default 5000) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_purged int;

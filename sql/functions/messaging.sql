@@ -62,7 +62,7 @@ create or replace function public.send_message(
   p_link_template text default null,
   p_claimed boolean default false
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_message wa.messages;
@@ -107,7 +107,7 @@ comment on function wa.may_write_freely(text) is
 'Whether the number wrote within 24 hours: after that WhatsApp delivers templates only.';
 
 create or replace function wa.claim_messages(p_limit int) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_lost wa.messages;
@@ -162,7 +162,7 @@ create or replace function public.record_message_outcome(
   p_error_code int default null,
   p_retry_after int default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- So many attempts in a row; ops who send a message again give it as many more.

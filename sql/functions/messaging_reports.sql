@@ -62,7 +62,7 @@ comment on function wa.apply_status(text, uuid, text, timestamptz, int) is
 'Applies one report to its message, found by WhatsApp''s id, or by ours while an attempt''s answer is missing.';
 
 create or replace function public.receive_message_events(p_messages jsonb, p_statuses jsonb) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_received int;

@@ -45,7 +45,7 @@ comment on function payment.locked(uuid) is 'The payment, locked until the trans
 create or replace function payment.ensure_payment_record(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
 ) returns payment.payments
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_currency text := upper(p_currency);
@@ -90,7 +90,7 @@ comment on function payment.ensure_payment_record(uuid, bigint, text, text) is
 create or replace function public.ensure_payment_record(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
 ) returns payment.payments
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();

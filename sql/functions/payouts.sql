@@ -117,7 +117,7 @@ as $$ select least(interval '1 hour', interval '30 seconds' * power(2, least(p_a
 comment on function "group".backoff(int) is 'How long after its n-th try a payout is tried again: about a minute, doubled up to an hour.';
 
 create or replace function public.claim_payouts(p_limit int default 20, p_escrow_id uuid default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_lease constant interval := interval '2 minutes';
@@ -272,7 +272,7 @@ comment on function "group".settle_contributions("group".escrows, text) is
 create or replace function public.finish_payout(
   p_payout_id uuid, p_claim int, p_outcome text, p_provider_ref text default null, p_error text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payout "group".payouts;

@@ -1,7 +1,7 @@
 -- What ops do with payouts: ask for one now, decide one that nobody knows about, try again, count (API.md section 8).
 
 create or replace function public.payout_now(p_escrow_id uuid) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_escrow "group".escrows;
@@ -22,7 +22,7 @@ comment on function public.payout_now(uuid) is
 'Ops: asks for the payout of a met escrow now, also while PAYOUTS_PAUSED is on; a worker makes it. Again: the same payout.';
 
 create or replace function public.decide_payout(p_payout_id uuid, p_paid boolean, p_provider_ref text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payout "group".payouts;
@@ -66,7 +66,7 @@ comment on function "group".retry_payout(text) is
 
 create or replace function public.group_payouts_counts(p_from date, p_to date)
 returns table (status text, currency text, count bigint, total_cents bigint)
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
@@ -82,7 +82,7 @@ comment on function public.group_payouts_counts(date, date) is
 'Ops: payouts made from the first to the last day, both included (UTC), by status and currency.';
 
 create or replace function "group".payouts_report(p_start_from date, p_start_to date) returns json
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();

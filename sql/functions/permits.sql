@@ -85,7 +85,7 @@ comment on function permits.settle(uuid, text, text) is
 create or replace function public.create_permit_request(
   p_park text, p_visit_date date, p_pax_count int, p_note text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request permits.requests;
@@ -110,7 +110,7 @@ comment on function public.create_permit_request(text, date, int, text) is
 'Any caller: asks for permits; the signed-in user''s id goes with it (API.md section 7).';
 
 create or replace function public.approve_permit_request(p_request_id uuid, p_note text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
@@ -120,7 +120,7 @@ $$;
 comment on function public.approve_permit_request(uuid, text) is 'Ops: approves a pending request within the park''s quota.';
 
 create or replace function public.reject_permit_request(p_request_id uuid, p_note text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
@@ -130,7 +130,7 @@ $$;
 comment on function public.reject_permit_request(uuid, text) is 'Ops: rejects a pending request; the note says why.';
 
 create or replace function public.cancel_permit_request(p_request_id uuid, p_note text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not sec.is_ops() and not exists (select from permits.requests where id = p_request_id and user_id = auth.uid()) then
@@ -142,7 +142,7 @@ $$;
 comment on function public.cancel_permit_request(uuid, text) is 'The traveller who asked, or ops: gives up a pending request.';
 
 create or replace function public.set_permit_quota(p_park text, p_pax_per_day int) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();

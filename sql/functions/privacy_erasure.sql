@@ -108,7 +108,7 @@ comment on function privacy.folders_of(uuid, boolean) is
 'Where the person''s files are: objects, and folders (they end in a slash). Not those that the law keeps, unless asked for.';
 
 create or replace function public.privacy_erasure_folders(p_request_id uuid) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request privacy.requests;
@@ -124,7 +124,7 @@ $$;
 comment on function public.privacy_erasure_folders(uuid) is 'Ops: the folders whose files an erasure would delete.';
 
 create or replace function public.plan_privacy_erasure(p_request_id uuid, p_files jsonb default '[]') returns json
-language plpgsql volatile security definer set search_path = pg_catalog set timezone = 'UTC' set datestyle = 'ISO, YMD'
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD'
 as $$
 declare
   v_request privacy.requests;

@@ -168,7 +168,7 @@ comment on function privacy.execution_answer(uuid) is 'The body of privacy-erasu
 create or replace function public.execute_privacy_erasure(p_request_id uuid, p_confirm text, p_secret text, p_files jsonb default null)
 returns json
 language plpgsql volatile security definer
-set search_path = pg_catalog set timezone = 'UTC' set datestyle = 'ISO, YMD' set lock_timeout = '30s'
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' set lock_timeout = '30s'
 as $$
 declare
   v_request privacy.requests;

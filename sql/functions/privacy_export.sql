@@ -1,7 +1,7 @@
 -- A person's copy of what we know of them, table by table.
 
 create or replace function public.begin_privacy_export(p_request_id uuid) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 -- @plpgsql_check_options: security_warnings = off
 declare
@@ -44,7 +44,7 @@ comment on function public.begin_privacy_export(uuid) is
 
 create or replace function public.read_privacy_export(p_request_id uuid, p_schema text, p_table text, p_offset bigint, p_limit int)
 returns json
-language plpgsql volatile security definer set search_path = pg_catalog set timezone = 'UTC'
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 as $$
 declare
   v_request privacy.requests;
@@ -77,7 +77,7 @@ comment on function public.read_privacy_export(uuid, text, text, bigint, int) is
 
 create or replace function public.record_privacy_export(p_request_id uuid, p_path text, p_sha256 text, p_expires_at timestamptz)
 returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request privacy.requests;

@@ -131,7 +131,7 @@ $$;
 comment on function privacy.require_sound_map() is 'Raises data_map_sound while the map and the catalog differ: nothing is planned then.';
 
 create or replace function public.privacy_get_datamap() returns setof privacy.data_map
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();

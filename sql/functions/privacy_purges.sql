@@ -1,7 +1,7 @@
 -- Files go after the commit: an outbox of folders, each worked at until a listing of it is empty.
 
 create or replace function public.claim_privacy_purges(p_limit int default 20, p_request_id uuid default null) returns json
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   with due as (
     select id from privacy.purges
@@ -23,7 +23,7 @@ $$;
 comment on function public.claim_privacy_purges(int, uuid) is 'Service: takes purges that are due, of one request or of all, under a lease.';
 
 create or replace function public.finish_privacy_purge(p_purge_id uuid, p_attempt int, p_error text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_purge privacy.purges;
@@ -86,7 +86,7 @@ comment on function privacy.purge_again(privacy.requests) is
 'Takes up the purges of an erasure that failed and was approved again; nothing for any other.';
 
 create or replace function public.sweep_privacy_retention(p_limit int default 5000) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_rule privacy.retention;

@@ -70,7 +70,7 @@ comment on function privacy.require_status(privacy.requests, text[]) is 'Raises 
 
 create or replace function public.create_privacy_request(p_kind text, p_subject_user_id uuid, p_reason text default null)
 returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request privacy.requests;
@@ -95,7 +95,7 @@ comment on function public.create_privacy_request(text, uuid, text) is
 'A user for themself, the service for anyone: asks for an export or an erasure; while one is open, asking again gives that one.';
 
 create or replace function public.start_privacy_review(p_request_id uuid) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
@@ -106,7 +106,7 @@ $$;
 comment on function public.start_privacy_review(uuid) is 'Ops: takes a received request into review, for instance until the person has proved who they are.';
 
 create or replace function public.review_privacy_request(p_request_id uuid, p_decision text, p_note text default null) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request privacy.requests;
@@ -137,7 +137,7 @@ $$;
 comment on function privacy.decide(uuid, text, text) is 'Moves a request by a decision of ops.';
 
 create or replace function public.extend_privacy_request(p_request_id uuid, p_months int, p_reason text) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request privacy.requests;
@@ -161,7 +161,7 @@ comment on function public.extend_privacy_request(uuid, int, text) is
 'Ops: puts the end off by one or two months from the first one (GDPR article 12(3)); the person is to be told the reason.';
 
 create or replace function public.remind_privacy_deadlines(p_limit int default 500) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_ahead constant interval := interval '7 days';
@@ -190,7 +190,7 @@ comment on function public.remind_privacy_deadlines(int) is
 'Service: shows ops the open requests that are due within a week, and again those that are overdue; says how many.';
 
 create or replace function public.privacy_get_request(p_request_id uuid) returns setof privacy.requests
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
@@ -200,7 +200,7 @@ $$;
 comment on function public.privacy_get_request(uuid) is 'Ops: one request, no row when there is none (runbook, Privacy Ops).';
 
 create or replace function public.privacy_log_audit(p_who uuid, p_what text, p_payload jsonb default '{}') returns bigint
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id bigint;
@@ -222,7 +222,7 @@ comment on function public.privacy_log_audit(uuid, text, jsonb) is
 'Ops: adds an event about privacy to the audit trail and returns its id; the payload holds ids, never personal data.';
 
 create or replace function privacy.refuse_erased() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (

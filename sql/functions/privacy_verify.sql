@@ -25,7 +25,7 @@ comment on function privacy.known_by(uuid, text) is
 
 create or replace function public.find_erased_subject(p_request_id uuid, p_secret text)
 returns table (table_schema text, table_name text, column_name text, kind text, found bigint, kept boolean)
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 -- @plpgsql_check_options: security_warnings = off, extra_warnings = off
 declare
@@ -64,7 +64,7 @@ comment on function public.find_erased_subject(uuid, text) is
 many rows; kept says that the law keeps them there. Reads whole tables.';
 
 create or replace function public.find_erased_subject_in_text(p_request_id uuid, p_text text, p_secret text) returns text[]
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tokens bytea[];

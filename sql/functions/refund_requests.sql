@@ -26,7 +26,7 @@ comment on function payment.refund_answer(payment.refunds) is 'The body of payme
 create or replace function public.request_refund(
   p_payment_id uuid, p_amount_cents bigint default null, p_reason text default null, p_idempotency_key text default null
 ) returns json
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   select payment.refund_answer(payment.request_refund(
     p_payment_id, p_amount_cents, p_reason, 'request', p_idempotency_key, now() + interval '60 seconds'
@@ -39,7 +39,7 @@ comment on function public.request_refund(uuid, bigint, text, text) is
 create or replace function public.request_itinerary_refund(
   p_itinerary_id uuid, p_amount_cents bigint, p_reason text, p_idempotency_key text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_payment_id uuid;
@@ -65,7 +65,7 @@ comment on function public.request_itinerary_refund(uuid, bigint, text, text) is
 create or replace function public.record_refund(
   p_refund_id uuid, p_status text, p_provider_refund_id text default null, p_error text default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_refund payment.refunds;
@@ -82,7 +82,7 @@ comment on function public.record_refund(uuid, text, text, text) is
 'Service: what the provider said of a refund: succeeded, failed, or pending (with p_error: its answer is not known).';
 
 create or replace function public.claim_due_refunds(p_limit int default 20) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- A good half day for an outcome that is not known, five days for one that is pending at the provider.

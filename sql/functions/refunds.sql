@@ -24,7 +24,7 @@ create or replace trigger refuse_removal before delete or truncate on payment.re
 for each statement execute function audit.refuse_change();
 
 create or replace function payment.count_refund() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_pending bigint := new.amount_cents * (new.status = 'pending')::int;

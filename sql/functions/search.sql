@@ -35,7 +35,7 @@ comment on function catalog.hits(text, int) is
 'The places that match a folded text, some more than once. One typo is forgiven from five letters, two from nine.';
 
 create or replace function public.search_places(p_query text, p_limit int default 5) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_found json;
@@ -70,7 +70,7 @@ comment on function public.search_places(text, int) is
 'Any caller: the best places for what was typed, else (found false) the most popular ones (API.md section 9).';
 
 create or replace function public.locate_place(p_name text) returns json
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Once, not for every term that it is compared with.
@@ -93,7 +93,7 @@ comment on function public.locate_place(text) is
 'Any caller: the place of this very name or keyword, null when there is none or nobody knows where it lies.';
 
 create or replace function public.populate_search_index(p_places jsonb) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_seeded int;

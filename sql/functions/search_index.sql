@@ -48,7 +48,7 @@ $$;
 comment on function catalog.index_places(int[]) is 'Makes the terms of these places anew, and removes those that no place holds any more.';
 
 create or replace function catalog.index_touched_places() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform catalog.index_places(array(select id from touched order by id));

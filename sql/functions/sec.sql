@@ -23,7 +23,7 @@ as $$ select pg_has_role(sec.session_role(), 'service_role', 'usage') $$;
 comment on function sec.is_service() is 'The service key, or a psql session as service_role.';
 
 create or replace function sec.is_ops() returns boolean
-language plpgsql stable security definer set search_path = pg_catalog
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user uuid;

@@ -166,7 +166,7 @@ $$;
 comment on function meta.seed_ledger(int, int) is 'Administrator: makes the ledger of those payments, chained and balanced.';
 
 create or replace function meta.seed_volume(p_first int, p_last int) returns void
-language sql volatile security definer set search_path = pg_catalog
+language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   select meta.seed_bookings(p_first, p_last);
   select meta.seed_payments(p_first, p_last);

@@ -1,7 +1,7 @@
 -- How well the service does, by its own books: what /metrics and `ecotrips check` show and alerts are made of.
 
 create or replace function ops.service_levels() returns json
-language sql stable security definer set search_path = pg_catalog
+language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select json_strip_nulls(json_build_object(
     'checkouts_last_hour', (select count(*) from payment.payments where created_at > now() - interval '1 hour'),

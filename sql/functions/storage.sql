@@ -1,7 +1,7 @@
 -- Objects are kept outside the database; what the service changes there by hand is written down here.
 
 create or replace function public.record_storage_change(p_action text, p_object text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_action is null or p_action not in ('put', 'delete') or p_object !~ '^[a-z_]+/.' then

@@ -2,7 +2,7 @@
 -- row, so a turn that overlaps another or dies half-way is harmless.
 
 create or replace function ops.claim_sweep(p_name text, p_seconds double precision) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into ops.sweeps as s (name, slot, request_id)
@@ -19,7 +19,7 @@ comment on function ops.claim_sweep(text, double precision) is
 'Service: takes the running period of p_seconds for a sweep; false when it is taken already or the sweep is backing off.';
 
 create or replace function ops.finish_sweep(p_name text, p_handled bigint) returns void
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from ops.sweeps where name = p_name and failures > 0) then
@@ -33,7 +33,7 @@ $$;
 comment on function ops.finish_sweep(text, bigint) is 'Service: a turn ended well; its exception, if there is one, is resolved.';
 
 create or replace function ops.fail_sweep(p_name text, p_error text) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_patience constant int := 5;

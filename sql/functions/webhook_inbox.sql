@@ -99,7 +99,7 @@ create or replace function public.apply_payment_event(
   p_object_status text default null,
   p_captured_cents bigint default null
 ) returns json
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_event payment.webhook_events;
@@ -150,7 +150,7 @@ $$;
 comment on function payment.webhook_answer(text, payment.webhook_events) is 'The body of stripe-webhook.';
 
 create or replace function public.retry_webhook_events(p_limit int default 50) returns int
-language plpgsql volatile security definer set search_path = pg_catalog
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_event payment.webhook_events;
