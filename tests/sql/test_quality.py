@@ -26,7 +26,8 @@ async def test_a_function_with_anothers_rights_looks_in_pg_catalog_first_and_pg_
 ) -> None:
     """PostgreSQL's manual, "Writing SECURITY DEFINER Functions Safely". Of every schema, whoever made the function."""
     loose = await admin.fetch(
-        "select p.oid::regprocedure::text from pg_proc p where p.prosecdef and not $1 = any (coalesce(p.proconfig, '{}'))",
+        "select p.oid::regprocedure::text from pg_proc p"
+        " where p.prosecdef and not $1 = any (coalesce(p.proconfig, '{}'))",
         SAFE_PATH,
     )
     assert not loose
