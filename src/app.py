@@ -73,15 +73,17 @@ from src.http import (
 from src.http import docs as docs_page
 from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
+from src.http.client_address import ClientAddresses
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
 from src.http.front import Front
+from src.http.limits import Limits, by_function
 from src.http.loopback import Loopback
 from src.http.me import CurrentUser
 from src.http.observe import Application, observed
 from src.http.rest.application import Asgi
 from src.http.rest.cors import Cors
-from src.http.rest.service import service_application
+from src.http.rest.service import admission, service_application
 from src.http.storage import StorageRoutes
 from src.ports.inventory import Supplier
 from src.settings import Settings, from_environment
@@ -96,16 +98,19 @@ def create(settings: Settings | None = None) -> Front:
         logs.configure(settings.log_level)
     composed = compose(settings)
     loopback = Loopback()
-    declared = _endpoints(composed)
+    declared = endpoints_of(composed)
     declared += probes.endpoints([endpoint.name for endpoint in declared], loopback)
     authenticator, audit = Authenticator(settings.jwt_secrets, settings.jwt_jwks), StandardOutput()
+    callers = PostgresCallers(composed.database)
+    clients = ClientAddresses(settings.trusted_proxies, settings.address_key, settings.public_url)
+    limits = Limits(callers, clients) if settings.rate_limits else None
     edge = Edge(
         authenticator=authenticator,
-        callers=PostgresCallers(composed.database),
+        callers=callers,
         keys=PostgresIdempotencyKeys(composed.database),
         audit=audit,
-        limited=settings.rate_limits,
-        public_url=settings.public_url,
+        clients=clients,
+        limits=limits,
     )
     engine, keeper = service_engine(
         composed.pools,
@@ -115,7 +120,9 @@ def create(settings: Settings | None = None) -> Front:
         Configuration(schemas=settings.schemas),
     )
     composed.notifications.add("pgrst", keeper.refresh)
-    rest = service_application(engine, engine.configuration, authenticator)
+    fronted = by_function(declared)
+    admit = admission(engine.configuration, authenticator, limits, fronted) if limits is not None else None
+    rest = service_application(engine, engine.configuration, authenticator, admit)
     levels = PostgresServiceLevels(composed.database)
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
 
@@ -172,7 +179,8 @@ def _mounted(path: str, application: Application, composed: Composed, *, mount: 
     return asgi(path, is_mount=mount, copy_scope=False)(observed(application, path, composed.observer))
 
 
-def _endpoints(composed: Composed) -> list[Endpoint]:
+def endpoints_of(composed: Composed) -> list[Endpoint]:
+    """Every family's endpoints over their adapters."""
     database, switches = composed.database, composed.switches
     catalog, curated = PostgresSearch(database), FixtureSearch()
     signatures = StripeSignatures(composed.settings.stripe_webhook_secrets)

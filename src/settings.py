@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -68,6 +69,7 @@ class Settings:
     hbx_client_key: str = ""
     hbx_markup_percent: Decimal = Decimal(0)
     rate_limits: bool = False
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     cors_origins: tuple[str, ...] = ()
     pool_size: int = 12
     log_level: str = "INFO"
@@ -96,6 +98,11 @@ class Settings:
         """The key of the tokens that stay in place of erased ids; unless set, one derived from the JWT secret."""
         derived = hmac.new(self.jwt_secret.encode(), b"privacy", hashlib.sha256).hexdigest()
         return self.privacy_hmac_secret or derived
+
+    @property
+    def address_key(self) -> bytes:
+        """The key of the digests that stand for callers' addresses."""
+        return hmac.digest(self.jwt_secret.encode(), b"client addresses", "sha256")
 
     @property
     def switches_json(self) -> str:
@@ -147,6 +154,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         hbx_client_key=environ.get("HBX_CLIENT_KEY", ""),
         hbx_markup_percent=_percent(environ, "HBX_MARKUP_PERCENT"),
         rate_limits=environ.get("RATE_LIMITS") == "1",
+        trusted_proxies=_networks(environ, "TRUSTED_PROXIES"),
         cors_origins=_listed(environ, "CORS_ORIGINS"),
         pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 12),
         production=environ.get("ECOTRIPS_ENV") == "production",
@@ -167,6 +175,14 @@ def _required(environ: Mapping[str, str], name: str) -> str:
 
 def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(filter(None, environ.get(name, "").replace(" ", "").split(",")))
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(network) for network in _listed(environ, name))
+    except ValueError as error:
+        message = f"{name} must be IP networks such as 10.0.0.0/8,2001:db8::/32: {error}"
+        raise SettingsError(message) from None
 
 
 def _one_of(environ: Mapping[str, str], name: str, *values: str) -> str:

@@ -82,5 +82,6 @@ def endpoints(live: Bookings, fixtures: Bookings, switches: Switches) -> list[En
             access=ops_unless(switches, "USE_FIXTURES", "1"),
             method="GET",
             per_minute=10,
+            functions=("ops.list_bookings",),
         )
     ]

@@ -51,5 +51,6 @@ def endpoints(counters: Counters) -> list[Endpoint]:
             IncrementAnswer,
             access=Access.SERVICE,
             atomic=True,
+            functions=("public.increment_counter",),
         )
     ]

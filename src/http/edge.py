@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
@@ -12,11 +13,13 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.domain.audit import AuditLine
 from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
-from src.domain.errors import CallerUnknown, DomainError, InputInvalid, NotAllowed, RateLimited
+from src.domain.errors import CallerUnknown, DomainError, InputInvalid, NotAllowed
 from src.domain.idempotency import FirstAnswer
 from src.http import problems, wire
 from src.http.auth import Authenticator
+from src.http.client_address import ClientAddresses
 from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.limits import Limits
 from src.ports.audit import AuditTrail
 from src.ports.callers import Callers
 from src.ports.idempotency import IdempotencyKeys
@@ -33,14 +36,14 @@ FOR_ANYBODY = (Access.OPEN, Access.ANY)
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Serves endpoints. `limited` turns the rate limits on; `public_url` overrides what requests say of our address."""
+    """Serves endpoints. Without `limits` callers call as often as they like."""
 
     authenticator: Authenticator
     callers: Callers
     keys: IdempotencyKeys
     audit: AuditTrail
-    limited: bool = False
-    public_url: str = ""
+    clients: ClientAddresses
+    limits: Limits | None = None
 
     def serve(self, endpoint: Endpoint) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
         """The endpoint as an ASGI application."""
@@ -52,8 +55,7 @@ class Edge:
                 Context(ANONYMOUS, REQUEST_ID.get()),
                 headers,
                 scope["query_string"],
-                scheme=scope["scheme"],
-                public_url=self.public_url,
+                address=partial(self.clients.base_url, scope),
             )
             request_id = call.context.request_id
             try:
@@ -86,8 +88,8 @@ class Edge:
         # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
         if access not in FOR_ANYBODY:
             await self._require(access, call.context, ops_is_checked_later=reading)
-        if self.limited and endpoint.per_minute is not None:
-            await self._take_token(endpoint, endpoint.per_minute, call.context, scope)
+        if self.limits is not None and endpoint.per_minute is not None:
+            await self.limits.take(call.context, endpoint.name, endpoint.per_minute, scope)
         if not reading:
             call.body = await wire.read_body(call.headers, receive, endpoint.largest_body)
             wire.require_json(call.headers, call.body)
@@ -107,15 +109,6 @@ class Edge:
         if not allowed:
             message = f"Only {'ops' if access is Access.OPS else f'a {access.value}'} may do this"
             raise NotAllowed(message)
-
-    async def _take_token(self, endpoint: Endpoint, per_minute: int, context: Context, scope: HTTPScope) -> None:
-        client = scope["client"][0] if scope["client"] else ""
-        # An address is personal data: only its digest is kept.
-        seen_from = hashlib.sha256(client.encode()).hexdigest()[:16]
-        seconds = await self.callers.take_token(context, endpoint.name, per_minute, seen_from)
-        if seconds:
-            message = f"Too many calls of {endpoint.name}; wait {seconds} s"
-            raise RateLimited(message, seconds)
 
     async def _once(self, endpoint: Endpoint, call: Call) -> Answer:
         """The first answer for this Idempotency-Key: made now, or given again."""

@@ -37,16 +37,15 @@ def ops_unless(switches: Switches, name: str, value: str) -> Callable[[], Awaita
 class Call:
     """One request on its way through an endpoint.
 
-    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only. `public_url` is this
-    service's own address where the settings say it.
+    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only. `address` tells this
+    service's own address as the caller reaches it.
     """
 
     context: Context
     headers: dict[bytes, bytes]
     query: bytes = b""
     body: bytes = b""
-    scheme: str = "http"
-    public_url: str = ""
+    address: Callable[[], str] = str
     facts: dict[str, object] = field(default_factory=dict)
 
     def note(self, **facts: object) -> None:
@@ -54,10 +53,8 @@ class Call:
 
     @property
     def base_url(self) -> str:
-        """Our own address as the caller reaches it, without a slash at its end."""
-        # Hosts that are none have been refused on the way here.
-        host = self.headers.get(b"host", b"localhost").decode("latin-1")
-        return self.public_url.rstrip("/") or f"{self.scheme}://{host}"
+        """Our own address, without a slash at its end."""
+        return self.address()
 
 
 class Answer(NamedTuple):
@@ -82,6 +79,9 @@ class Endpoint:
     that call's own transaction. Others rest on the natural keys of their steps. `get` answers GET on the path of a
     POST, for a provider that checks the address first; `largest_body` is in bytes. `statuses` are those that come with
     `answer`, `errors` the failures beyond those that any endpoint may give.
+
+    `functions` are the SQL functions, `schema.name`, that take the input on; each belongs to one endpoint. They refuse
+    what `input` refuses, and a call of them by /rest/v1/rpc takes from this endpoint's limit.
     """
 
     name: str
@@ -97,3 +97,4 @@ class Endpoint:
     errors: tuple[int, ...] = ()
     get: Run | None = None
     largest_body: int = wire.LARGEST_BODY
+    functions: tuple[str, ...] = ()

@@ -97,6 +97,7 @@ def endpoints(live: OpsQueue, fixtures: Exceptions, switches: Switches) -> list[
             access=ops_unless(switches, "USE_FIXTURES", "1"),
             method="GET",
             per_minute=10,
+            functions=("ops.list_exceptions",),
         ),
         Endpoint(
             "ops-exceptions-retry",
@@ -106,5 +107,6 @@ def endpoints(live: OpsQueue, fixtures: Exceptions, switches: Switches) -> list[
             RetryAnswer,
             access=Access.OPS,
             errors=(404, 409),
+            functions=("public.retry_exception",),
         ),
     ]

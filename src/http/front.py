@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from litestar import Litestar
 
+from src.http.client_address import USUAL_HOST
 from src.http.rest.application import Asgi, Message, Receive, Send
-
-USUAL_HOST = re.compile(rb"[A-Za-z0-9.:_-]+")
 
 
 @dataclass(frozen=True, slots=True)

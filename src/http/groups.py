@@ -158,7 +158,17 @@ def endpoints(
 
     user = Access.USER
     return [
-        Endpoint("groups-create", "groups.create", create, GroupInput, GroupAnswer, user, atomic=True, errors=(404,)),
+        Endpoint(
+            "groups-create",
+            "groups.create",
+            create,
+            GroupInput,
+            GroupAnswer,
+            user,
+            atomic=True,
+            errors=(404,),
+            functions=("public.create_group",),
+        ),
         Endpoint(
             "groups-create-escrow",
             "groups.escrow.create",
@@ -169,6 +179,7 @@ def endpoints(
             per_minute=6,
             atomic=True,
             errors=(404, 409),
+            functions=("public.create_escrow",),
         ),
         Endpoint(
             "groups-join",
@@ -180,6 +191,7 @@ def endpoints(
             per_minute=10,
             atomic=True,
             errors=(404, 409),
+            functions=("public.join_group",),
         ),
         Endpoint(
             "groups-contribute",
@@ -190,6 +202,7 @@ def endpoints(
             user,
             per_minute=10,
             errors=(402, 404, 409, 502),
+            functions=("public.contribute",),
         ),
         Endpoint(
             "groups-cancel-escrow",
@@ -199,5 +212,6 @@ def endpoints(
             CancelAnswer,
             user,
             errors=(404, 409),
+            functions=("public.cancel_escrow",),
         ),
     ]

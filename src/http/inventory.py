@@ -202,7 +202,14 @@ def endpoints(
     failures = (404, 409, 429, 503, 504)
     return [
         Endpoint(
-            "inventory-search", "inventory.search", search, HotelsInput, HotelsAnswer, per_minute=10, errors=failures
+            "inventory-search",
+            "inventory.search",
+            search,
+            HotelsInput,
+            HotelsAnswer,
+            per_minute=10,
+            errors=failures,
+            functions=("public.locate_place",),
         ),
         Endpoint("inventory-quote", "inventory.quote", quote, QuoteInput, QuoteAnswer, per_minute=12, errors=failures),
         Endpoint(
@@ -214,6 +221,10 @@ def endpoints(
             access=Access.USER,
             per_minute=6,
             errors=failures,
+            functions=(
+                "public.find_hold",
+                "public.place_hold",
+            ),
         ),
     ]
 

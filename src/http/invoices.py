@@ -73,5 +73,6 @@ def endpoints(invoices: Invoices, renderer: Renderer, storage: Storage, links: L
             InvoiceAnswer,
             access=Access.SERVICE,
             errors=(404, 409),
+            functions=("public.generate_invoice",),
         )
     ]

@@ -93,5 +93,6 @@ def endpoints(ledger: Ledger) -> list[Endpoint]:
             access=Access.SERVICE,
             errors=(404, 409),
             atomic=True,
+            functions=("public.append_ledger_entry",),
         )
     ]

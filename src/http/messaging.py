@@ -146,6 +146,7 @@ def endpoints(
             per_minute=60,
             statuses=(200, 202),
             errors=(409, 502),
+            functions=("public.send_message",),
         ),
         Endpoint(
             "wa-webhook",
@@ -156,6 +157,7 @@ def endpoints(
             access=Access.OPEN,
             get=challenge,
             largest_body=LARGEST_EVENT,
+            functions=("public.receive_message_events",),
         ),
     ]
 

@@ -67,5 +67,6 @@ def endpoints(payments: Payments, providers: Mapping[str, PaymentProvider]) -> l
             CheckoutAnswer,
             per_minute=4,
             errors=(402, 404, 409, 502),
+            functions=("public.start_checkout",),
         )
     ]

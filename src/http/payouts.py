@@ -145,6 +145,11 @@ def endpoints(
             WorkerInput,
             WorkerAnswer,
             access=Access.SERVICE,
+            functions=(
+                "public.expire_escrows",
+                "public.request_escrow_refunds",
+                "public.claim_payouts",
+            ),
         ),
         Endpoint(
             "groups-ops-payout-now",
@@ -155,6 +160,7 @@ def endpoints(
             access=Access.OPS,
             per_minute=5,
             errors=(404,),
+            functions=("public.payout_now",),
         ),
         Endpoint(
             "groups-payouts-report",
@@ -165,6 +171,10 @@ def endpoints(
             access=Access.OPS,
             method="GET",
             per_minute=3,
+            functions=(
+                "group.payouts_report",
+                "public.group_payouts_counts",
+            ),
         ),
     ]
 

@@ -79,14 +79,15 @@ def endpoints(permits: Permits) -> list[Endpoint]:
             per_minute=5,
             atomic=True,
             errors=(409,),
+            functions=("public.create_permit_request",),
         ),
-        _decision("permits-ops-approve", "permits.approve", approve, Access.OPS, 3),
-        _decision("permits-ops-reject", "permits.reject", reject, Access.OPS, 3),
-        _decision("permits-cancel", "permits.cancel", cancel, Access.USER, 5),
+        _decision("permits-ops-approve", "permits.approve", approve, "approve_permit_request", Access.OPS, 3),
+        _decision("permits-ops-reject", "permits.reject", reject, "reject_permit_request", Access.OPS, 3),
+        _decision("permits-cancel", "permits.cancel", cancel, "cancel_permit_request", Access.USER, 5),
     ]
 
 
-def _decision(name: str, audit: str, run: Run, access: Access, per_minute: int) -> Endpoint:
+def _decision(name: str, audit: str, run: Run, function: str, access: Access, per_minute: int) -> Endpoint:
     return Endpoint(
         name,
         audit,
@@ -97,6 +98,7 @@ def _decision(name: str, audit: str, run: Run, access: Access, per_minute: int) 
         per_minute=per_minute,
         atomic=True,
         errors=(404, 409),
+        functions=(f"public.{function}",),
     )
 
 

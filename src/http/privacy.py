@@ -190,17 +190,51 @@ def endpoints(
 
     return [
         Endpoint(
-            "privacy-request", "privacy.request", request, RequestInput, RequestAnswer, access=Access.USER, atomic=True
+            "privacy-request",
+            "privacy.request",
+            request,
+            RequestInput,
+            RequestAnswer,
+            access=Access.USER,
+            atomic=True,
+            functions=("public.create_privacy_request",),
         ),
-        _for_ops("privacy-review", "privacy.review", review, ReviewInput, ReviewAnswer),
-        _for_ops("privacy-export", "privacy.export", export_data, OneRequestInput, ExportAnswer),
-        _for_ops("privacy-erasure-dryrun", "privacy.erasure_dryrun", plan_erasure, OneRequestInput, DryRunAnswer),
-        _for_ops("privacy-erasure-execute", "privacy.erasure_execute", execute_erasure, ExecuteInput, ExecuteAnswer),
+        _for_ops("privacy-review", "privacy.review", review, ReviewInput, ReviewAnswer, "review_privacy_request"),
+        _for_ops(
+            "privacy-export",
+            "privacy.export",
+            export_data,
+            OneRequestInput,
+            ExportAnswer,
+            "begin_privacy_export",
+            "read_privacy_export",
+            "record_privacy_export",
+        ),
+        _for_ops(
+            "privacy-erasure-dryrun",
+            "privacy.erasure_dryrun",
+            plan_erasure,
+            OneRequestInput,
+            DryRunAnswer,
+            "privacy_erasure_folders",
+            "plan_privacy_erasure",
+        ),
+        _for_ops(
+            "privacy-erasure-execute",
+            "privacy.erasure_execute",
+            execute_erasure,
+            ExecuteInput,
+            ExecuteAnswer,
+            "execute_privacy_erasure",
+        ),
     ]
 
 
-def _for_ops(name: str, audit: str, run: Run, asked: type[msgspec.Struct], answer: type[msgspec.Struct]) -> Endpoint:
-    return Endpoint(name, audit, run, asked, answer, access=Access.OPS, errors=(404, 409))
+def _for_ops(
+    name: str, audit: str, run: Run, asked: type[msgspec.Struct], answer: type[msgspec.Struct], *functions: str
+) -> Endpoint:
+    fronted = tuple(f"public.{function}" for function in functions)
+    return Endpoint(name, audit, run, asked, answer, access=Access.OPS, errors=(404, 409), functions=fronted)
 
 
 def _encoded(answer: msgspec.Struct) -> Answer:

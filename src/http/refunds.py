@@ -116,6 +116,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
             per_minute=3,
             statuses=(200, 202),
             errors=(404, 409, 502),
+            functions=("public.request_refund",),
         ),
         Endpoint(
             "ops-refund",
@@ -127,6 +128,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
             per_minute=3,
             statuses=(200, 202),
             errors=(404, 409, 502),
+            functions=("public.request_itinerary_refund",),
         ),
     ]
 

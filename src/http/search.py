@@ -99,9 +99,23 @@ def endpoints(
         return Answer(populated.body)
 
     return [
-        Endpoint("search-places", "search.places", search, PlacesInput, PlacesAnswer, per_minute=60),
         Endpoint(
-            "search-index-populate", "search.populate", populate, PopulateInput, PopulateAnswer, access=Access.SERVICE
+            "search-places",
+            "search.places",
+            search,
+            PlacesInput,
+            PlacesAnswer,
+            per_minute=60,
+            functions=("public.search_places",),
+        ),
+        Endpoint(
+            "search-index-populate",
+            "search.populate",
+            populate,
+            PopulateInput,
+            PopulateAnswer,
+            access=Access.SERVICE,
+            functions=("public.populate_search_index",),
         ),
     ]
 

@@ -88,6 +88,7 @@ def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) ->
             WebhookAnswer,
             access=access,
             per_minute=20 * 60,
+            functions=("public.apply_payment_event",),
         )
     ]
 

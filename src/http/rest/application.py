@@ -38,19 +38,22 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 Identify = Callable[[Mapping[bytes, bytes]], Identity]
+Admit = Callable[[Message, Request], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class RestApplication:
     """Serves `engine` below any mount.
 
-    `identify` finds the caller from the headers, or raises RestError. `largest_body` is in bytes.
+    `identify` finds the caller from the headers, or raises RestError; so does `admit`, told of each request of a known
+    caller before its body is read, when it is not to be served now. `largest_body` is in bytes.
     """
 
     engine: RestEngine
     configuration: Configuration
     identify: Identify
     information: Information
+    admit: Admit | None = None
     largest_body: int = 64 * 1024 * 1024
     server_timing: bool = False
     log_query: bool = False
@@ -78,6 +81,8 @@ class RestApplication:
         request = Request(scope["method"], _path(scope), scope.get("query_string", b""), scope["headers"])
         identity = self.identify(request.first)
         lap("jwt")
+        if self.admit is not None:
+            await self.admit(scope, request)
         if request.method not in WITHOUT_BODY:
             request.body = await self._body(receive)
         recalled = self.engine.recall(request)
