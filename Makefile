@@ -45,7 +45,7 @@ soak: $(VENV)/.dev ## Mixed load for SOAK_MINUTES (30)
 	@$(BIN)/python -m bench.soak
 
 bench-%: $(VENV)/.dev
-	@$(BIN)/python -m bench.$*
+	@$(BIN)/python -m bench.$* $(BENCH)
 
 format: $(VENV)/.dev ## Format the Python
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
