@@ -11,6 +11,7 @@ import asyncpg
 
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
+from src.adapters.telemetry import bounded
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
 from src.domain.errors import DomainError
 from src.settings import SettingsError
@@ -31,7 +32,7 @@ def main() -> None:
     if others and not getattr(arguments, "passes_on", False):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     # Libraries tell at INFO of every request that they send.
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    bounded.configure(logging.WARNING, "%(levelname)s %(name)s %(message)s")
     status = _run(arguments)
     # The file store's library has threads that take the interpreter's lock a moment after their answer was taken. In
     # an interpreter that is being taken down meanwhile that ends the process by SIGABRT, so ours is not taken down.

@@ -25,6 +25,7 @@ from src.adapters.postgres.rest.keeper import CatalogKeeper
 from src.adapters.postgres.rest.runners import Runner
 from src.adapters.postgres.rest.sessions import AuthenticatorSessions
 from src.adapters.postgres.rest.stored_settings import stored_settings
+from src.adapters.telemetry import bounded
 from src.domain.rest.catalog import Catalog
 from src.http.rest.admin import Admin
 from src.http.rest.application import Asgi, Message, Receive, RestApplication, Send
@@ -174,7 +175,7 @@ def _identities(settings: RestSettings) -> JwtIdentities:
 def serve(environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
     """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 read schema and settings again. Raises SettingsError."""
     standalone = Standalone(environ, flags, file)
-    logging.basicConfig(level=LEVELS[standalone.settings.log_level], stream=sys.stderr, force=True)
+    bounded.configure(LEVELS[standalone.settings.log_level])
     _make_room(standalone.settings)
     uvloop.run(_serve(standalone))
 

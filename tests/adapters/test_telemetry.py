@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import Histogram, MetricExporter, MetricEx
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from src.adapters.telemetry.bounded import BoundedLines
 from src.adapters.telemetry.logs import JsonLines
 from src.adapters.telemetry.metrics import SECONDS, Durations, Metrics
 from src.adapters.telemetry.observer import Observer
@@ -189,3 +190,26 @@ def test_a_bucket_counts_what_took_as_long_as_its_bound_or_less() -> None:
     assert [float(bound) for bound in list(found)[:-3]] == list(SECONDS)
     assert [found[bound] for bound in ("0.001", "0.0025", "10.0", "+Inf")] == [2, 3, 3, 4]
     assert (found["ecotrips_request_seconds_count"], found["ecotrips_request_seconds_sum"]) == (4, 60.0026)
+
+
+def sink(levels: int) -> None:
+    """Fails so deep, in frames that do not repeat."""
+    if not levels:
+        fail("x" * 100_000)
+    for _ in map(sink, [levels - 1]):
+        pass
+
+
+@pytest.mark.parametrize("lines", [JsonLines(), BoundedLines()])
+def test_no_record_is_long_whatever_its_cause(lines: logging.Formatter, caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("ecotrips.test")
+    try:
+        sink(200)
+    except ValueError:
+        logger.exception("%s failed", "é" * 100_000)
+    record = caplog.records[-1]
+    # Formatters share an error's text, and pytest's was the first.
+    record.exc_text = None
+    line = lines.format(record)
+    assert 2_000 < len(line.encode()) < 20_000
+    assert "in fail" in line

@@ -3,11 +3,11 @@
 import json
 import logging
 import sys
-import traceback
 from datetime import UTC, datetime
 
 from opentelemetry import trace
 
+from src.adapters.telemetry.bounded import place, shortened
 from src.domain.context import REQUEST_ID
 
 # Chatty libraries log addresses, and addresses may hold links: only their warnings are wanted.
@@ -20,7 +20,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": shortened(record.getMessage()),
         }
         request_id = getattr(record, "request_id", None) or REQUEST_ID.get()
         if request_id:
@@ -32,7 +32,7 @@ class JsonLines(logging.Formatter):
             kind, _, frames = record.exc_info
             # Type and place only: messages of database and HTTP errors quote the values they choke on.
             line["error"] = kind.__name__
-            line["place"] = "".join(traceback.format_tb(frames))
+            line["place"] = place(frames)
         return json.dumps(line)
 
 

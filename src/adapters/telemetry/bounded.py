@@ -1,0 +1,44 @@
+"""Log lines of bounded length, whatever their cause: what a caller sends decides neither a message nor a traceback."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from types import TracebackType
+from typing import TypeAlias
+
+LONGEST_MESSAGE = 2_000
+"""Characters."""
+DEEPEST_TRACE = 20
+"""The innermost frames are kept."""
+
+Exception_: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]"
+
+
+def shortened(text: str) -> str:
+    """Its beginning, and how long it was."""
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} … ({len(text)} characters)"
+
+
+def place(frames: TracebackType | None) -> str:
+    """Where an error was raised."""
+    return "".join(traceback.format_tb(frames, -DEEPEST_TRACE))
+
+
+class BoundedLines(logging.Formatter):
+    """The library's own form, an error with its type, text and place."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        return shortened(super().formatMessage(record))
+
+    def formatException(self, ei: Exception_) -> str:  # noqa: N802 - the library's name
+        kind, error, frames = ei
+        return "" if kind is None else f"{place(frames)}{shortened(f'{kind.__name__}: {error}')}"
+
+
+def configure(level: int, form: str = logging.BASIC_FORMAT) -> None:
+    """Send every log of this process to standard error as plain lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(BoundedLines(form))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
