@@ -7,9 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from src.domain.limits import LONGEST_NAME
+
 GRAM_SIZES = (3, 2)
 CANDIDATES = 50
 NOT_A_WORD = re.compile(r"[^\w, ]+")
+# Among more names no hint is looked for, nor for a longer text or with one: what a mistake may cost is bounded.
+MOST_KNOWN = 500
+LONGEST = 4 * LONGEST_NAME
 
 
 def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | None:
@@ -20,7 +25,9 @@ def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | Non
 
 def scored(name: str, known: Iterable[str], minimum: float = 0.33) -> list[tuple[float, str]]:
     """Known names with their scores, best first."""
-    candidates = sorted(set(known))
+    candidates = sorted({candidate for candidate in known if len(candidate) <= LONGEST})
+    if len(name) > LONGEST or len(candidates) > MOST_KNOWN:
+        return []
     exact = [candidate for candidate in candidates if candidate.lower() == name.lower()]
     if exact:
         return [(1.0, candidate) for candidate in exact]
@@ -54,10 +61,19 @@ def _norm(grams: Counter[str]) -> float:
 
 
 def edit_distance(first: str, second: str) -> int:
-    """The Levenshtein distance."""
-    row = list(range(len(second) + 1))
-    for i, character in enumerate(first, 1):
-        previous, row[0] = row[0], i
-        for j, other in enumerate(second, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (character != other))
-    return row[-1]
+    """The Levenshtein distance, a column of its table at once as the bits of a number (Myers 1999, Hyyrö 2003)."""
+    places: dict[str, int] = {}
+    for place, character in enumerate(first):
+        places[character] = places.get(character, 0) | 1 << place
+    everywhere = (1 << len(first)) - 1
+    last = (1 << len(first)) >> 1
+    rises, falls, distance = everywhere, 0, len(first)
+    for character in second:
+        same = places.get(character, 0)
+        level = (((same & rises) + rises) ^ rises) | same
+        up, down = falls | everywhere & ~(level | rises), rises & level
+        distance += bool(up & last) - bool(down & last) if first else 1
+        up, down = up << 1 | 1, down << 1
+        steep = same | falls
+        rises, falls = everywhere & (down | ~(steep | up)), up & steep
+    return distance
