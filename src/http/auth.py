@@ -13,6 +13,8 @@ from jwt.types import Options
 
 from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
+from src.domain.json_size import require_modest, require_modest_token
+from src.domain.limits import OF_BODIES, OF_PROVIDERS
 
 ALGORITHMS_OF_KEYS = ("RS256", "ES256", "EdDSA")
 FUTURE_LEEWAY_SECONDS = 30
@@ -71,9 +73,11 @@ class Authenticator:
     def _verify(self, token: bytes) -> tuple[Caller, float]:
         if len(token) > LONGEST_TOKEN:
             raise CallerUnknown(INVALID)
+        token = token.strip()
         try:
-            return _caller(self._claims(token.strip().decode("ascii")))
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+            require_modest_token(token, OF_BODIES)
+            return _caller(self._claims(token.decode("ascii")))
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise CallerUnknown(INVALID) from None
 
     def _claims(self, token: str) -> dict[str, object]:
@@ -114,4 +118,5 @@ def _keys(jwks: str) -> list[jwt.PyJWK]:
     if not jwks:
         return []
     text = jwks if jwks.lstrip().startswith("{") else Path(jwks).read_text()
+    require_modest(text.encode(), OF_PROVIDERS)
     return [key for key in jwt.PyJWKSet.from_json(text).keys if key.algorithm_name in ALGORITHMS_OF_KEYS]

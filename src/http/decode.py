@@ -5,6 +5,7 @@ field's path) and `Meta(extra={"normalise": str.upper})` is applied to text befo
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -15,10 +16,15 @@ import msgspec
 from msgspec import inspect
 
 from src.domain.errors import InputInvalid
+from src.domain.json_size import JsonTooLarge, require_few, require_modest
+from src.domain.limits import OF_BODIES
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 LONGEST_REMEMBERED = 512
+MOST_PARAMETERS = 64
+# Of a list of thousands each item may be wrong.
+MOST_FAULTS = 1000
 # Around a JSON text (RFC 8259, section 2).
 BLANKS = " \t\r\n"
 # What conversion raises for a value that is none of its type, and cleaning for a text that is none.
@@ -61,7 +67,7 @@ def _body(kind: type[T], body: bytes) -> T:
 
 def _query(kind: type[T], query: bytes) -> T:
     try:
-        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=64)
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
     except ValueError:
         message = "The query string is not valid UTF-8 or has too many parameters"
         raise InputInvalid(message) from None
@@ -74,9 +80,12 @@ def _json_object(body: bytes) -> dict[str, object]:
     message = "The body is not valid JSON"
     try:
         text = body.decode().strip(BLANKS)
+        require_modest(body, OF_BODIES)
         # What decode() does, without its regular expressions for the blanks around.
         value, end = JSON.raw_decode(text)
-    except (ValueError, RecursionError):
+    except JsonTooLarge as fault:
+        raise InputInvalid(str(fault)) from None
+    except ValueError:
         raise InputInvalid(message) from None
     if end != len(text):
         raise InputInvalid(message)
@@ -87,10 +96,11 @@ def _json_object(body: bytes) -> dict[str, object]:
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    require_few(len(pairs), OF_BODIES)
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in times.items() if count > 1)
         message = f"{repeated[:64]} is given twice" if repeated.isidentifier() else "A key is given twice"
         raise InputInvalid(message)
     return found
@@ -110,7 +120,7 @@ def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
         reader = _Reader(strict=strict)
         read = reader.struct(kind, raw, "")
         if read is None:
-            raise InputInvalid(*reader.faults)
+            raise InputInvalid(*reader.faults[:MOST_FAULTS])
     return read
 
 

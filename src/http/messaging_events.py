@@ -11,6 +11,8 @@ from uuid import UUID
 import msgspec
 
 from src.domain.errors import InputInvalid
+from src.domain.json_size import JsonTooLarge, require_modest
+from src.domain.limits import OF_BODIES
 from src.domain.messaging import Inbound, Report
 
 NUMBER = re.compile(r"[1-9]\d{6,14}", re.ASCII)
@@ -65,7 +67,10 @@ class WhatsAppEventInput(msgspec.Struct):
 def events_of(body: bytes) -> tuple[list[Inbound], list[Report]]:
     """Inbound messages and reports. What cannot be understood is left out. Raises InputInvalid for no envelope."""
     try:
+        require_modest(body, OF_BODIES)
         envelope = msgspec.json.decode(body, type=WhatsAppEventInput)
+    except JsonTooLarge as fault:
+        raise InputInvalid(str(fault)) from None
     except msgspec.DecodeError:
         message = "The body is not an event of WhatsApp"
         raise InputInvalid(message) from None

@@ -132,6 +132,7 @@ async def test_a_rate_that_is_gone_is_a_conflict(fake: FakeHbx, hbx: HbxSupplier
         ("9500", SupplierFailed),
         ("9603", SupplierFailed),
         ("9604", SupplierFailed),
+        ("9606", SupplierFailed),
     ],
 )
 async def test_each_bad_day_has_its_meaning(hbx: HbxSupplier, hotel: str, expected: type[Exception]) -> None:

@@ -217,6 +217,28 @@ async def test_a_slow_supplier_is_given_up_at_the_deadline_and_counts(database: 
         assert circuit.state == "open"
 
 
+async def test_an_answer_that_is_too_deep_is_a_failure_and_a_mistake_of_ours_says_nothing(
+    database: str, fake: FakeHbx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.behaviour = Behaviour("deep")
+    async with processes(database, fake, 1) as (one,):
+        supplier = HbxSupplier(one.client)
+        circuit = Circuit(supplier, PostgresCircuit(one.composed.database, "hbx"))
+        for asked in range(5):
+            if asked == 3:
+                with monkeypatch.context() as patch:
+                    patch.setattr(HbxSupplier, "ask", _mistaken)
+                    with pytest.raises(LookupError):
+                        await circuit.ask(SEARCH)
+            with pytest.raises(SupplierFailed):
+                await circuit.ask(SEARCH)
+        assert circuit.state == "open"
+
+
+async def _mistaken(_supplier: HbxSupplier, _question: object) -> None:
+    raise LookupError
+
+
 def test_nobody_waits_for_eight_seconds() -> None:
     assert cache.DEADLINE < 8
 

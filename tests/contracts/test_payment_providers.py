@@ -144,6 +144,15 @@ async def test_nobody_knows_is_not_a_refusal(live: Live, planned: int | str) -> 
         live.fake.plan.clear()
 
 
+@pytest.mark.parametrize("planned", ["deep", "nonsense"])
+async def test_an_answer_that_cannot_be_read_says_nothing_of_what_was_done(live: Live, planned: str) -> None:
+    for asking in (live.stripe.create_intent(payment()), live.stripe.transfer(payout())):
+        live.fake.plan.append(planned)
+        with pytest.raises(ProviderUnknown):
+            await asking
+    assert len(live.fake.intents) == len(live.fake.transfers) == 1
+
+
 async def test_a_refusal_is_definite_and_names_the_code(live: Live) -> None:
     asked = await paid(live)
     with pytest.raises(ProviderFailed) as failure:

@@ -114,6 +114,7 @@ async def test_a_template_is_filled_by_number_or_by_name(graph: Sender, fake: Fa
         ("0190", Outcome(Result.REFUSED, error_code=190)),
         ("0408", Outcome(Result.UNKNOWN)),
         ("0504", Outcome(Result.UNKNOWN)),
+        ("0505", Outcome(Result.UNKNOWN)),
     ],
 )
 async def test_a_failure_says_what_is_to_be_done(graph: Sender, ending: str, outcome: Outcome) -> None:

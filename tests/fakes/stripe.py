@@ -32,7 +32,7 @@ from uuid import uuid4
 import httpx
 
 from src.settings import OFFLINE_SWITCHES
-from tests.fakes.wire import Reply, Request, listening
+from tests.fakes.wire import Reply, Request, deep, listening
 
 KEPT_SECONDS = 24 * 3600
 DECLINED = 402
@@ -55,11 +55,15 @@ class Kept:
     reply: Reply | None = None
 
 
+UNREADABLE: dict[int | str, bytes] = {"deep": deep(), "nonsense": b"<html>"}
+
+
 @dataclass
 class FakeStripe:
     """`plan` says what happens to the next calls that are not replays, one entry a call:
 
-    a status (fails before it works), "hang_up" (the answer is lost after the work), "hang_up_before", or "ok".
+    a status (fails before it works), "hang_up" (the answer is lost after the work), "hang_up_before", "deep" or
+    "nonsense" (an answer that nobody can read, after the work), or "ok".
     The next `lost_answers` answers, also of replays, are lost after the work.
     """
 
@@ -116,6 +120,8 @@ class FakeStripe:
         self.reached.set()
         if self.held is not None:
             await self.held.wait()
+        if planned in UNREADABLE:
+            return Reply(200, UNREADABLE[planned])
         return Reply(0, None, hang_up=True) if planned == "hang_up" else reply
 
     @staticmethod

@@ -10,6 +10,7 @@ The last four digits of a number:
     0429  refused twice: throughput (130429, HTTP 429), then taken
     0503  refused once: service unavailable (131016, HTTP 503)
     0504  a gateway's page in place of an answer
+    0505  taken, but the answer is deeper than any is
     else  taken, sent, delivered and read
 
 Reports come signed, twice each and shuffled, as they may from Meta. By hand, with the service's webhook as the second
@@ -34,7 +35,7 @@ from typing import Any
 
 import httpx
 
-from tests.fakes.wire import Reply, Request, listening
+from tests.fakes.wire import Reply, Request, deep, listening
 
 TEMPLATES = {"link_notice": 2, "invoice_ready": 1, "greeting": 0}
 """Approved templates and how many variables each has."""
@@ -104,7 +105,7 @@ class FakeWhatsApp:
         contact = {"input": message["to"], "wa_id": message["to"]}
         accepted = {"id": wamid, "message_status": "accepted"}
         body = {"messaging_product": "whatsapp", "contacts": [contact], "messages": [accepted]}
-        return Reply(200, body, hang_up=number == "0408")
+        return Reply(200, deep() if number == "0505" else body, hang_up=number == "0408")
 
     def _report(self, message: dict[str, Any], wamid: str, status: str, code: int | None) -> dict[str, Any]:
         report: dict[str, Any] = {

@@ -38,6 +38,11 @@ class Reply:
     trickle: float = 0
 
 
+def deep(levels: int = 3000) -> bytes:
+    """A JSON object with a field of so many lists, each in the one before it."""
+    return b'{"deep":' + b"[" * levels + b"]" * levels + b"}"
+
+
 Handler = Callable[[Request], Awaitable[Reply]]
 
 

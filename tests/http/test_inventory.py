@@ -132,6 +132,7 @@ async def test_each_bad_day_is_a_documented_answer_and_its_audit_line_names_sour
         "9602": 504,  # connections reset
         "9603": 504,  # truncated gzip
         "9604": 504,  # no JSON
+        "9606": 504,  # JSON that is too deep
     }
     codes = {409: "DATA_CONFLICT", 429: "RATE_LIMITED", 504: "SUPPLIER_TIMEOUT"}
     calls = [live.post("inventory-quote", {"supplier_hotel_id": hotel, **STAY}) for hotel in statuses]

@@ -12,6 +12,8 @@ import httpx
 import msgspec
 
 from src.domain.errors import Conflict, CredentialsRefused, InputInvalid, NotFound, QuotaSpent, SupplierFailed
+from src.domain.json_size import JsonTooLarge, require_modest
+from src.domain.limits import OF_PROVIDERS
 from src.domain.resilience import TryAgain
 
 log = logging.getLogger(__name__)
@@ -118,16 +120,18 @@ def failure(answer: httpx.Response) -> Exception:  # noqa: PLR0911 - a table, on
 
 
 def _object(answer: httpx.Response) -> Mapping[str, object]:
+    """Raises SupplierFailed for what is no JSON object, or too deep or too large a one."""
     try:
+        require_modest(answer.content, OF_PROVIDERS)
         return msgspec.json.decode(answer.content, type=dict[str, object])
-    except msgspec.DecodeError:
+    except (JsonTooLarge, msgspec.DecodeError):
         raise SupplierFailed(UNREADABLE) from None
 
 
 def _code(answer: httpx.Response) -> str:
     try:
-        error = msgspec.json.decode(answer.content, type=dict[str, object]).get("error")
-    except msgspec.DecodeError:
+        error = _object(answer).get("error")
+    except SupplierFailed:
         return ""
     return str(error.get("code", "")).partition("-")[0] if isinstance(error, dict) else ""
 

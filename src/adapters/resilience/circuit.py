@@ -13,7 +13,15 @@ from dataclasses import replace
 
 import pybreaker
 
-from src.domain.errors import CircuitOpen, CredentialsRefused, QuotaSpent, RateLimited, SupplierFailed, Unavailable
+from src.domain.errors import (
+    CircuitOpen,
+    CredentialsRefused,
+    DomainError,
+    QuotaSpent,
+    RateLimited,
+    SupplierFailed,
+    Unavailable,
+)
 from src.domain.inventory import Question, Reply
 from src.domain.resilience import CircuitState
 from src.ports.inventory import Supplier
@@ -51,11 +59,6 @@ class Circuit:
         admitted = await self._admitted()
         try:
             reply = await self._inner.ask(question)
-        except asyncio.CancelledError:
-            # Whoever gave up says nothing about the supplier.
-            if admitted.probing:
-                await asyncio.shield(self._release(admitted))
-            raise
         except CredentialsRefused:
             if admitted.probing:
                 await self._release(admitted)
@@ -63,9 +66,14 @@ class Circuit:
         except (SupplierFailed, RateLimited) as error:
             await self._judge(admitted, error)
             raise
-        except BaseException:
+        except DomainError:
             # The supplier answered, if not what was hoped for: it is well.
             await self._judge(admitted, None)
+            raise
+        except BaseException:
+            # Whoever gave up, and a mistake of ours, say nothing about the supplier.
+            if admitted.probing:
+                await asyncio.shield(self._release(admitted))
             raise
         await self._judge(admitted, None)
         return reply

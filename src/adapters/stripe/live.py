@@ -22,6 +22,7 @@ KEY_LIFETIME = timedelta(hours=23)
 FAILED = frozenset({"failed", "canceled"})
 # What tells nothing of what was asked for: it may have been done under its key before. So does a secret not accepted.
 UNDECIDED = frozenset({401, 403, 409, 429})
+FIRST_REFUSAL = 400
 SERVER_FAULT = 500
 
 
@@ -146,8 +147,10 @@ class LiveStripe:
         if self._client is None:
             import stripe  # noqa: PLC0415 - see the class
 
+            from src.adapters.stripe.sdk import ModestClient  # noqa: PLC0415 - see the class
+
             stripe.enable_telemetry = False
-            self._http = stripe.HTTPXClient(timeout=self._timeout)
+            self._http = ModestClient(timeout=self._timeout)
             self._client = stripe.StripeClient(
                 self._api_key,
                 http_client=self._http,
@@ -192,7 +195,8 @@ def translated() -> Iterator[None]:
         raise ProviderUnknown(message, "no_answer") from error
     except stripe.StripeError as error:
         status = error.http_status or SERVER_FAULT
-        if status in UNDECIDED or status >= SERVER_FAULT:
+        # Under a status of success the answer could not be read: what it says of what was done, nobody knows.
+        if status in UNDECIDED or status >= SERVER_FAULT or status < FIRST_REFUSAL:
             message = "The payment provider is not available"
             raise ProviderUnknown(message, f"http_{status}") from error
         message = "The payment provider refused the request"

@@ -7,6 +7,8 @@ import msgspec
 
 from src.adapters.whatsapp.outcomes import PAIR_RATE, PAIR_RATE_SECONDS, RESULTS
 from src.adapters.whatsapp.payload import payload
+from src.domain.json_size import JsonTooLarge, require_modest
+from src.domain.limits import OF_PROVIDERS
 from src.domain.messaging import Message, Outcome, Result
 
 LONGEST_RETRY_AFTER = 3600
@@ -54,8 +56,9 @@ class GraphWhatsApp:
         except httpx.HTTPError:
             return Outcome(Result.UNKNOWN)
         try:
+            require_modest(response.content, OF_PROVIDERS)
             answer = msgspec.json.decode(response.content, type=_Answer)
-        except msgspec.DecodeError:
+        except (JsonTooLarge, msgspec.DecodeError):
             answer = _Answer()
         if answer.error is not None:
             return _failed(answer.error.code, response)

@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
+from src.domain.json_size import JsonTooLarge, require_few, require_modest
+from src.domain.limits import OF_BODIES
 from src.domain.rest.errors import bad_body
 from src.domain.rest.media import Kind, MediaType
 from src.domain.rest.query import pairs_of
@@ -50,13 +52,21 @@ def parse_payload(body: bytes, media: MediaType, columns: tuple[str, ...] | None
 
 
 def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payload:
+    try:
+        require_modest(body, OF_BODIES)
+    except JsonTooLarge as fault:
+        raise bad_body(str(fault)) from None
     if columns is not None:
         return Payload(body, frozenset(columns), body.lstrip(BLANKS).startswith(b"{"))
     if not body and call:
         return Payload(b"{}")
     try:
-        content = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        # RFC 8259 wants UTF-8; the library would take others, whose bytes say nothing of what they hold.
+        text = body.decode()
+        content = (PLAIN if body.count(b":") <= OF_BODIES.keys else COUNTING).decode(text)
+    except JsonTooLarge as fault:
+        raise bad_body(str(fault)) from None
+    except ValueError:  # UnicodeDecodeError is one
         message = "Empty or invalid json"
         raise bad_body(message) from None
     keys = _keys(content)
@@ -84,15 +94,21 @@ def _of_rows(rows: object) -> Payload:
 
 
 def _csv_rows(text: str) -> list[dict[str, str | None]]:
-    lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
-    if not lines:
+    lines = filter(None, csv.reader(io.StringIO(text, newline="")))
+    names = next(lines, None)
+    if names is None:
         message = "Empty or invalid csv"
         raise bad_body(message)
-    names, *rows = lines
-    if any(len(row) != len(names) for row in rows):
-        message = "All lines must have same number of fields"
-        raise bad_body(message)
-    return [dict(zip(names, map(_csv_value, row), strict=True)) for row in rows]
+    rows: list[dict[str, str | None]] = []
+    for line in lines:
+        if len(line) != len(names):
+            message = "All lines must have same number of fields"
+            raise bad_body(message)
+        if (len(rows) + 1) * len(names) > OF_BODIES.values:
+            message = f"CSV may hold at most {OF_BODIES.values:,} fields"
+            raise bad_body(message)
+        rows.append(dict(zip(names, map(_csv_value, line), strict=True)))
+    return rows
 
 
 def _csv_value(text: str) -> str | None:
@@ -109,3 +125,12 @@ def _decoded(body: bytes) -> str:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+def _few(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    require_few(len(pairs), OF_BODIES)
+    return dict(pairs)
+
+
+PLAIN = json.JSONDecoder(parse_constant=_refuse)
+COUNTING = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_few)

@@ -14,6 +14,8 @@ from typing import NoReturn
 
 import jwt
 
+from src.domain.json_size import JsonTooLarge, require_modest, require_modest_token
+from src.domain.limits import OF_BODIES, OF_PROVIDERS
 from src.domain.rest.errors import RestError
 from src.http.rest.claims import ClaimPath
 from src.ports.rest import Identity
@@ -65,6 +67,7 @@ def _decoded(text: str) -> bytes:
 
 def _json_keys(text: str) -> list[Key]:
     try:
+        require_modest(text.encode(), OF_PROVIDERS)
         content = json.loads(text)
         items = content.get("keys", [content])
         return [_json_key(item) for item in items]
@@ -141,8 +144,11 @@ class JwtIdentities:
         if parts != PARTS:
             _refuse_token(f"Expected 3 parts in JWT; got {parts}")
         try:
+            require_modest_token(token, OF_BODIES)
             header = jwt.get_unverified_header(token)
-        except (jwt.PyJWTError, ValueError, RecursionError):
+        except JsonTooLarge:
+            _refuse_claims("Parsing claims failed")
+        except (jwt.PyJWTError, ValueError):
             _refuse_token("JWT cryptographic operation failed")
         algorithm, kid = str(header.get("alg")), header.get("kid")
         if algorithm == "none":
@@ -186,7 +192,7 @@ class JwtIdentities:
 def _object(payload: bytes) -> dict[str, object]:
     try:
         claims = json.loads(payload)
-    except (ValueError, RecursionError):
+    except ValueError:
         claims = None
     if not isinstance(claims, dict):
         _refuse_claims("Parsing claims failed")

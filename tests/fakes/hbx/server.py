@@ -9,7 +9,7 @@ that a person can see a failure through the service by asking for a quote:
     9500  a failure of the supplier's own    9600  the day's quota is used up (XML)
     9601  silence                            9602  the connection is reset
     9603  gzip that ends too soon            9604  no JSON
-    9605  a body that trickles in
+    9605  a body that trickles in            9606  JSON deeper than any answer is
 
 A booking whose clientReference begins with LOST is made, but its answer is lost.
 """
@@ -29,7 +29,7 @@ from typing import Any
 
 from tests.fakes.hbx import bookings, hotels, limits
 from tests.fakes.hbx.hotels import Json, Rate, Refused
-from tests.fakes.wire import Reply, Request, listening
+from tests.fakes.wire import Reply, Request, deep, listening
 
 LARGEST_SKEW = 300
 MODES_BY_HOTEL = {
@@ -43,6 +43,7 @@ MODES_BY_HOTEL = {
     9603: "truncated",
     9604: "nonsense",
     9605: "trickling",
+    9606: "deep",
 }
 
 
@@ -124,6 +125,7 @@ class FakeHbx:
             "limited": Reply(429, {"error": "Rate limit exceeded"}, _wish(behaviour)),
             "refused": Reply(403, {"error": "Access to this API has been disallowed"}),
             "nonsense": Reply(200, b'{"hotels": {'),
+            "deep": Reply(200, deep()),
             "quota": limits.over_day(self.clock(), behaviour.retry_after),
             "broken": Reply(500, _error("SYSTEM_ERROR", "x")),
         }
