@@ -1,5 +1,5 @@
--- Roles, and what else belongs to the server and not to a dump of the database. Runs as the administrator before
--- anything else and again with every change, so all of it may run twice.
+-- Roles, which belong to the server and not to a dump of the database. Runs as the administrator whenever SQL is
+-- applied, before anything else, so all of it may run twice.
 
 do $$
 declare
@@ -29,7 +29,6 @@ grant authenticated to ops_staff;
 do $$
 begin
   execute format('grant ecotrips_owner to %I', current_user);
-  execute format('grant create on database %I to ecotrips_owner', current_database());
 end;
 $$;
 

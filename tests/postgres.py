@@ -34,8 +34,8 @@ class Server:
     def url(self, database: str) -> str:
         return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
 
-    async def execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.dsn)
+    async def execute(self, statement: str, database: str = "") -> None:
+        connection = await asyncpg.connect(self.url(database) if database else self.dsn)
         try:
             await connection.execute(statement)
         finally:
@@ -46,6 +46,9 @@ class Server:
         name = f"test_{os.getpid()}_{next(self.numbers)}"
         clause = f'template "{template}" strategy file_copy' if template else ""
         await self.execute(f'create database "{name}" {clause}')
+        if template:
+            # A copy has the rights of a new database.
+            await self.execute(apply.DATABASE_FILE.read_text(), name)
         return self.url(name)
 
     async def drop(self, dsn: str) -> None:
@@ -113,6 +116,12 @@ def _engine_has_network() -> bool:
     import docker  # noqa: PLC0415 - only where it is asked for
 
     return bool(docker.from_env().networks.list(names=["bridge"]))
+
+
+def with_login(dsn: str, login: str, password: str) -> str:
+    """The DSN with another login in place of the administrator's."""
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(netloc=f"{login}:{password}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def settings(dsn: str, **changes: object) -> Settings:

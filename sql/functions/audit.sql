@@ -8,7 +8,7 @@ $$;
 comment on function audit.record(text, jsonb) is 'Adds one event; the payload holds ids and states, never personal data.';
 
 create or replace function audit.refuse_change() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception using

@@ -2,7 +2,7 @@
 -- Everything that may move one goes through "group".recount. Locks: a payment, then its escrow, then accounts.
 
 create or replace function "group".guard_escrow() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'INSERT' then

@@ -1,7 +1,7 @@
 -- Groups and their members (API.md section 8). Whoever makes a group owns it; ops may act for anyone.
 
 create or replace function "group".guard_group() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status

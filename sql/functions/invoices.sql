@@ -1,7 +1,7 @@
 -- Invoices and credit notes (API.md section 4): number and content in one transaction, the document after it.
 
 create or replace function fin.guard_invoice() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if (to_jsonb(new) - 'sha256' - 'next_render_at') is distinct from (to_jsonb(old) - 'sha256' - 'next_render_at')

@@ -2,7 +2,7 @@
 -- `unknown` and never repeated by itself: Meta knows no idempotency key, and its report of the message settles it.
 
 create or replace function wa.guard_message() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status

@@ -1,7 +1,7 @@
 -- Payments: one row per intended payment, moved only along payment.transitions (API.md section 3).
 
 create or replace function payment.guard_transition() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status

@@ -2,7 +2,7 @@
 -- transaction, finished by whoever holds the newest claim (API.md section 8).
 
 create or replace function "group".guard_payout() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'INSERT' then

@@ -1,7 +1,7 @@
 -- Park permits: a traveller asks, ops approve or reject, either may give up (API.md section 7).
 
 create or replace function permits.guard_transition() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status

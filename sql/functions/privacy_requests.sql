@@ -1,7 +1,7 @@
 -- Privacy requests from receipt to decision (API.md section 6). What is then done: privacy_export.sql, privacy_erasure.sql.
 
 create or replace function privacy.guard_transition() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status
@@ -21,7 +21,7 @@ comment on function privacy.guard_transition() is 'Trigger: only legal moves, an
 create or replace trigger guard_transition before update on privacy.requests
 for each row execute function privacy.guard_transition();
 create or replace function privacy.end_reminder() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.due_at <> old.due_at or new.status in ('completed', 'rejected') then

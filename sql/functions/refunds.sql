@@ -1,7 +1,7 @@
 -- Refunds: asked for (pending, the money set aside), then settled by what the provider says (API.md section 3).
 
 create or replace function payment.guard_refund() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status

@@ -1,25 +1,27 @@
 -- Who is calling. Claims come from the edge in request.jwt.claims; the database role comes from the login, or from
 -- `set role` in psql. Neither can raise the other: service needs the role itself, ops needs the stored persona.
+-- Policies run these under the reader's own search_path. A body after `return` is parsed once, here, so no path changes
+-- what it means, and it is still inlined; plpgsql sets its path.
 
 create or replace function auth.claims() returns jsonb
 language sql stable
-as $$ select coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb $$;
+return coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb;
 comment on function auth.claims() is 'The verified token''s claims; {} in psql.';
 
 create or replace function auth.uid() returns uuid
 language sql stable
-as $$ select nullif(auth.claims() ->> 'sub', '')::uuid $$;
+return nullif(auth.claims() ->> 'sub', '')::uuid;
 comment on function auth.uid() is 'The signed-in user''s id, null for keys and in psql.';
 
 create or replace function sec.session_role() returns text
 language sql stable
-as $$ select coalesce(nullif(current_setting('role'), 'none'), session_user) $$;
+return coalesce(nullif(current_setting('role'), 'none'), session_user);
 comment on function sec.session_role() is
 'The role this session acts as, the same inside security definer functions, where current_user is the owner.';
 
 create or replace function sec.is_service() returns boolean
 language sql stable
-as $$ select pg_has_role(sec.session_role(), 'service_role', 'usage') $$;
+return pg_has_role(sec.session_role(), 'service_role', 'usage');
 comment on function sec.is_service() is 'The service key, or a psql session as service_role.';
 
 create or replace function sec.is_ops() returns boolean
@@ -42,7 +44,7 @@ comment on function sec.is_ops() is
 'Ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
 
 create or replace function sec.require_ops() returns void
-language plpgsql stable
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.ops_only();
@@ -51,7 +53,7 @@ $$;
 comment on function sec.require_ops() is 'Raises ops_only (42501) unless the caller is ops.';
 
 create or replace function sec.ops_only() returns boolean
-language plpgsql stable
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not sec.is_ops() then
@@ -65,19 +67,17 @@ comment on function sec.ops_only() is
 
 create or replace function sec.actor() returns text
 language sql stable
-as $$
-  select coalesce(
-    auth.uid()::text,
-    case
-      when sec.session_role() in ('anon', 'web_anon') then 'anonymous'
-      when sec.session_role() in ('service_role', 'web_service') then 'service-role'
-      else sec.session_role()
-    end
-  )
-$$;
+return coalesce(
+  auth.uid()::text,
+  case
+    when sec.session_role() in ('anon', 'web_anon') then 'anonymous'
+    when sec.session_role() in ('service_role', 'web_service') then 'service-role'
+    else sec.session_role()
+  end
+);
 comment on function sec.actor() is 'The name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or a database role.';
 
 create or replace function sec.request_id() returns text
 language sql volatile
-as $$ select coalesce(nullif(current_setting('request.id', true), ''), set_config('request.id', 'psql-' || gen_random_uuid(), true)) $$;
+return coalesce(nullif(current_setting('request.id', true), ''), set_config('request.id', 'psql-' || gen_random_uuid(), true));
 comment on function sec.request_id() is 'The request id of the HTTP call, else one made for this transaction.';

@@ -1,7 +1,7 @@
 -- When a booking was confirmed, for the suppliers' service levels.
 
 create or replace function booking.note_confirmation() returns trigger
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status = 'confirmed' then

@@ -39,6 +39,19 @@ async def test_a_second_run_has_nothing_to_do(empty: str, sql: Path) -> None:
     assert await run(empty, sql) == []
 
 
+async def test_a_copy_of_the_database_loses_its_rights_and_a_run_brings_them_back(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    connection = await asyncpg.connect(empty)
+    name = await connection.fetchval("select current_database()")
+    made = "select has_database_privilege('web_anon', current_database(), 'temporary')"
+    assert not await connection.fetchval(made)
+    await connection.execute(f'grant temporary on database "{name}" to public')
+    assert await connection.fetchval(made)
+    assert await run(empty, sql) == []
+    assert not await connection.fetchval(made)
+    await connection.close()
+
+
 async def test_two_hosts_at_once_apply_it_once(empty: str, sql: Path) -> None:
     first, second = await asyncio.gather(run(empty, sql), run(empty, sql))
     assert sorted([len(first), len(second)]) == [0, len(apply.shipped(sql))]

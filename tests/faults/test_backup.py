@@ -34,6 +34,8 @@ def test_a_dump_of_one_server_serves_on_another(tmp_path: Path) -> None:
         restored = db(copy, "restore", dump)
         assert restored.returncode == 0, restored.stderr
         assert asyncio.run(execute(copy, BOOKS)) == asyncio.run(execute(database, BOOKS)) == "0|1"
+        temporary = "select has_database_privilege('public', 'restored', 'temporary')"
+        assert asyncio.run(execute(copy, temporary)) is False
         assert db(copy, "apply").stdout == "up to date\n"
         again = db(copy, "restore", dump)
         assert (again.returncode, again.stderr) == (

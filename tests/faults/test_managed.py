@@ -20,6 +20,7 @@ async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_en
     with server() as managed:
         await execute(managed.url("postgres"), "create role admin login createrole password 'administrators'")
         await execute(managed.url("postgres"), "create database ecotrips owner admin")
+        await execute(managed.url("postgres"), "alter role postgres password 'of-the-provider'")
         managed.stop()
         (managed.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
         managed.start()
@@ -27,6 +28,8 @@ async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_en
         given = settings(dsn)
         for expected in (len(apply.shipped()), 0):
             assert len(await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))) == expected
+        may = "select has_database_privilege('public', 'ecotrips', 'temporary')"
+        assert await execute(dsn, may) is False
         for login in LOGIN_ROLES.values():
             assert await execute(login_dsn(given, login), "select session_user") == login
             with pytest.raises(asyncpg.InvalidPasswordError):
@@ -34,3 +37,8 @@ async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_en
         composed = compose(given)
         assert b'"exceptions_open":0' in await composed.database.call(SERVICE_CONTEXT, "ops.service_levels")
         await composed.close()
+        provider = managed.url("ecotrips").replace("postgres@", "postgres:of-the-provider@")
+        await execute(provider, "alter database ecotrips owner to postgres")
+        await execute(provider, "grant temporary on database ecotrips to public")
+        with pytest.raises(apply.ApplyError, match="apply as its owner or as a superuser"):
+            await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))

@@ -1,7 +1,7 @@
 """Brings a database to the SQL this code ships: migrations once, functions, views, policies and grants when changed.
 
-The roles come first, as often as anything changes. Each file runs in its own transaction, exactly as `psql -f` would
-run it; `meta.applied` remembers the digests. Overloads of one function stand in one file.
+The roles and the rights on the database come first, every time. Each file runs in its own transaction, exactly as
+`psql -f` would run it; `meta.applied` remembers the digests. Overloads of one function stand in one file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 import asyncpg
 
 SQL_FOLDER = Path(__file__).parents[3] / "sql"
+# What a dump does not carry: the server's part, then the database's.
 ROLES_FILE = SQL_FOLDER / "roles.sql"
+DATABASE_FILE = SQL_FOLDER / "database.sql"
 SCHEMAS_FILE = "migrations/0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 
@@ -95,12 +97,11 @@ async def _apply(
         message = f"{edited[0]} was edited after it was applied; add a new migration instead"
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
+    # Also when nothing changed: the database may have been copied or restored, and the secret may be another.
+    await _make_roles(connection, role_password)
     if not changed:
         await _keep_in_step(connection, files)
-        # The secret they are derived from may have changed.
-        await _set_passwords(connection, role_password)
         return []
-    await connection.execute(ROLES_FILE.read_text())
     # New tables and functions start without policies and grants, so those two files follow every change.
     last = [f for f in files if f.name in {"policies.sql", "grants.sql"} and f not in changed]
     ran = [*changed, *last]
@@ -108,7 +109,6 @@ async def _apply(
         report(file.name)
         await _run(connection, file, files.index(file))
     await _keep_in_step(connection, files)
-    await _set_passwords(connection, role_password)
     await connection.execute("notify pgrst, 'reload schema'")
     return [file.name for file in ran]
 
@@ -128,10 +128,19 @@ async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
     """Make what a dump does not carry: the roles, their passwords and their rights on the database itself."""
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute(ROLES_FILE.read_text())
-        await _set_passwords(connection, role_password)
+        await _make_roles(connection, role_password)
     finally:
         await connection.close()
+
+
+async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+    for file in (ROLES_FILE, DATABASE_FILE):
+        await connection.execute(file.read_text())
+    # Who may not revoke is only warned.
+    if await connection.fetchval("select has_database_privilege('public', current_database(), 'create, temporary')"):
+        message = "everybody may make objects in this database: apply as its owner or as a superuser"
+        raise ApplyError(message)
+    await _set_passwords(connection, role_password)
 
 
 async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, ordinal: int) -> None:
