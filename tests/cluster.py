@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from tests import postgres
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a private folder is made in it
@@ -44,13 +44,17 @@ class Cluster:
 @contextmanager
 def server() -> Iterator[EmbeddedPostgres]:
     """A server of its own, as an installation runs it: commits wait for the (fast) disk."""
-    with tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as folder:
-        postgres = EmbeddedPostgres(Path(folder), binaries(os.environ.get("POSTGRES_BIN")))
-        postgres.start()
-        try:
-            yield postgres
-        finally:
-            postgres.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as folder,
+        running(EmbeddedPostgres(Path(folder), binaries(os.environ.get("POSTGRES_BIN")))) as postgres,
+    ):
+        yield postgres
+
+
+def start_again(stopped: EmbeddedPostgres) -> None:
+    """Start a server, stopped or crashed, that its `server()` still uses."""
+    with running(stopped):
+        pass
 
 
 @contextmanager
@@ -58,22 +62,19 @@ def cluster() -> Iterator[Cluster]:
     with server() as primary, tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as folder:
         standby = EmbeddedPostgres(Path(folder), primary.bin)
         made = Cluster(primary, standby)
-        follow(standby, primary)
-        try:
+        copy(standby, primary)
+        with running(standby):
             made.database = postgres.make_template(postgres.Server(primary.url("postgres")))
             yield made
-        finally:
-            standby.stop()
 
 
-def follow(standby: EmbeddedPostgres, primary: EmbeddedPostgres) -> None:
-    """Start `standby` on a copy of the primary's data, replaying its log from there on."""
-    copy: list[str | Path] = [standby.bin / "pg_basebackup", "-D", standby.data, "-d", primary.url("postgres")]
-    subprocess.run([*copy, "-X", "stream", "-R", "-c", "fast"], check=True)
+def copy(standby: EmbeddedPostgres, primary: EmbeddedPostgres) -> None:
+    """Give `standby` a copy of the primary's data; started, it replays the primary's log from there on."""
+    program: list[str | Path] = [standby.bin / "pg_basebackup", "-D", standby.data, "-d", primary.url("postgres")]
+    subprocess.run([*program, "-X", "stream", "-R", "-c", "fast"], check=True)
     owner = primary.data.stat()
     for path in (standby.folder, standby.data, *standby.data.rglob("*")):
         os.chown(path, owner.st_uid, owner.st_gid)
-    standby.start()
 
 
 async def execute(dsn: str, statement: str) -> object:

@@ -47,13 +47,19 @@ def add(commands: Commands) -> None:
 
 def _start(_arguments: argparse.Namespace) -> int:
     server = local.postgres(os.environ)
-    started = server.start(detached=True)
+    started = server.start()
     print(f"{'started' if started else 'already running'}: {server.url()}")
     return 0
 
 
 def _stop(_arguments: argparse.Namespace) -> int:
-    print("stopped" if local.postgres(os.environ).stop() else "not running")
+    """Whoever uses the server loses it until it is started again, and is named."""
+    server = local.postgres(os.environ)
+    users = server.users()
+    if not server.stop():
+        print("not running")
+        return 0
+    print(f"stopped; it was in use by {', '.join(users)}" if users else "stopped")
     return 0
 
 
@@ -92,7 +98,7 @@ def _reset(arguments: argparse.Namespace) -> int:
     if os.environ.get("DATABASE_URL"):
         print("only the embedded database can be reset; unset DATABASE_URL", file=sys.stderr)
         return 2
-    with local.database(os.environ) as settings:
+    with local.database(os.environ, exclusive=True) as settings:
         asyncio.run(_drop(settings.direct_url))
         local.apply_sql(settings)
         print(f"{asyncio.run(seed_demo(settings.direct_url))} demo rows added")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import shlex
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from src.adapters.postgres import apply
+from src.adapters.postgres import apply, locks
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.logins import role_password
 from src.settings import Settings, from_environment
@@ -37,27 +38,30 @@ def postgres(environ: MutableMapping[str, str]) -> EmbeddedPostgres:
 
 
 @contextmanager
-def database(environ: MutableMapping[str, str]) -> Iterator[Settings]:
+def database(environ: MutableMapping[str, str], *, exclusive: bool = False) -> Iterator[Settings]:
     """Settings with a database that answers: DATABASE_URL's, else the embedded one for the length of the block.
 
-    Without JWT_SECRET an embedded installation uses its own, made once and kept under DATA_DIR.
+    Without JWT_SECRET an embedded installation uses its own, made once and kept under DATA_DIR. `exclusive` is for the
+    embedded one alone: nobody else uses it meanwhile.
     """
     if environ.get("DATABASE_URL"):
         yield from_environment(environ)
         return
-    with running(postgres(environ)) as server:
+    with running(postgres(environ), exclusive=exclusive) as server:
         environ["DATABASE_URL"] = server.url(DATABASE)
-        environ.setdefault("JWT_SECRET", _kept_secret(data_dir(environ)))
+        if "JWT_SECRET" not in environ:
+            environ["JWT_SECRET"] = _kept_secret(server)
         yield from_environment(environ)
 
 
 async def create_database(dsn: str) -> None:
-    """Make the database of a DSN unless it is there."""
+    """Make the database of a DSN unless it is there; any number of processes may do so at once."""
     server, _, rest = dsn.partition(f"/{DATABASE}?")
     if not rest:
         return
     connection = await asyncpg.connect(f"{server}/postgres?{rest}")
     try:
+        await connection.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
         if not await connection.fetchval("select exists (select from pg_database where datname = $1)", DATABASE):
             await connection.execute(f'create database "{DATABASE}"')
     finally:
@@ -76,12 +80,33 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
     return asyncio.run(run())
 
 
-def _kept_secret(folder: Path) -> str:
-    path = folder / "jwt_secret"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
-    return path.read_text()
+def _kept_secret(server: EmbeddedPostgres) -> str:
+    path = server.folder / "jwt_secret"
+    if not _kept(path):
+        with server.alone():
+            if not _kept(path):
+                _write(path, secrets.token_hex(32))
+    return _kept(path)
+
+
+def _kept(path: Path) -> str:
+    """Empty is what a process leaves that is killed while it makes a file in place."""
+    return path.read_text() if path.exists() else ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the owner alone. Whoever reads it finds all of it or what was there before; one at a time."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # What is raised while writing does not name the file.
+        raise OSError(error.errno or errno.EIO, error.strerror or "", str(path)) from None
+    beside.replace(path)
 
 
 def token(settings: Settings, role: str, user_id: str | None = None, lifetime: timedelta | None = None) -> str:
@@ -96,8 +121,12 @@ def token(settings: Settings, role: str, user_id: str | None = None, lifetime: t
     return jwt.encode(claims, settings.jwt_secret, algorithm="HS256")
 
 
-def write_environment_file(settings: Settings) -> dict[str, str]:
-    """Write `dev.env` under DATA_DIR, readable by its owner only, and return what it holds."""
+@contextmanager
+def environment_file(settings: Settings) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A file for shells to source, and what it holds: DATA_DIR's `dev.env`, for the length of the block.
+
+    A second server of the same folder has `dev-<port>.env` instead, so that the first one's stays as it is.
+    """
     address = f"http://127.0.0.1:{settings.port}"
     values = {
         "BASE_URL": address,
@@ -111,8 +140,11 @@ def write_environment_file(settings: Settings) -> dict[str, str]:
         # So that commands of a shell that sources this mock what the server mocks.
         **settings.switches,
     }
-    path = settings.data_dir / "dev.env"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
-    return values
+    lock = locks.attempt(settings.data_dir / "locks" / "dev.env")
+    path = settings.data_dir / ("dev.env" if lock is not None else f"dev-{settings.port}.env")
+    _write(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items()))
+    try:
+        yield path, values
+    finally:
+        if lock is not None:
+            os.close(lock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -74,9 +76,8 @@ def demo() -> None:
     with local.database(os.environ) as settings:
         local.apply_sql(settings)
         asyncio.run(seed_demo(settings.direct_url))
-        values = local.write_environment_file(settings)
-        with _worker():
-            run(settings, 1, "127.0.0.1", lambda: print(_welcome(settings, values), flush=True))
+        with local.environment_file(settings) as (file, values), _worker():
+            run(settings, 1, "127.0.0.1", lambda: print(_welcome(file, values), flush=True))
 
 
 @contextmanager
@@ -182,8 +183,7 @@ def _when_ready(forked: Callable[[], bool], host: str, port: int, announce: Call
             time.sleep(0.05)
 
 
-def _welcome(settings: Settings, values: dict[str, str]) -> str:
-    file = settings.data_dir / "dev.env"
+def _welcome(file: Path, values: dict[str, str]) -> str:
     return f"""
 ecoTrips Ops is ready on {values["BASE_URL"]}   (docs: {values["BASE_URL"]}/docs, stop: Ctrl-C)
 
@@ -192,6 +192,6 @@ ecoTrips Ops is ready on {values["BASE_URL"]}   (docs: {values["BASE_URL"]}/docs
 
 Try it in another terminal:
 
-  source {file}
+  source {shlex.quote(str(file))}
   curl -s -H "apikey: $SUPABASE_ANON_KEY" "$BASE_URL/functions/v1/ops-bookings?from=2025-10-01&to=2025-10-15"
 """

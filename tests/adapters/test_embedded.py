@@ -1,29 +1,35 @@
-"""The embedded PostgreSQL: root or not, crashed parents, stale files, second starts."""
+"""The embedded PostgreSQL: root or not, killed users and servers, many users at once, stale and half-made files."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres import unprivileged
+from src.adapters.postgres import locks, unprivileged
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
-from tests.processes import ROOT, descendants, environment, free_port, wait_until_gone
+from tests.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
 
-STARTER = """
-import sys, time
+USER = """
+import sys
 from pathlib import Path
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 server = EmbeddedPostgres(Path(sys.argv[1]), binaries(sys.argv[2]), durable=False)
-print(server.start(detached=len(sys.argv) > 3), server.running_pid(), flush=True)
-time.sleep(60)
+with running(server):
+    print(server.running_pid(), flush=True)
+    sys.stdin.read()
 """
 
 
@@ -32,6 +38,7 @@ def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="ecotrips-embedded-") as name:
         yield Path(name)
         EmbeddedPostgres(Path(name), binaries()).stop()
+        wait_until_watched_no_more(Path(name))
 
 
 @pytest.fixture
@@ -44,84 +51,279 @@ def answer(postgres: EmbeddedPostgres, sql: str = "select 1") -> str:
     return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def start_elsewhere(
-    folder: Path, *arguments: str, user: int | None = None, python: str = sys.executable
-) -> tuple[subprocess.Popen[str], int]:
-    """Start the server from a process of its own; returns it and the server's pid."""
-    process = subprocess.Popen(
-        [python, "-c", STARTER, str(folder), str(binaries()), *arguments],
-        env=environment(),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        user=user,
-    )
-    assert process.stdout is not None
-    started, pid = process.stdout.readline().split()
-    assert started == "True"
-    return process, int(pid)
+class User:
+    """Another process that uses the server until its standard input is closed."""
+
+    def __init__(self, folder: Path, user: int | None = None, python: str = sys.executable) -> None:
+        self.process = subprocess.Popen(
+            [python, "-c", USER, str(folder), str(binaries())],
+            env=environment(),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            user=user,
+        )
+
+    def server(self) -> int:
+        """The server's pid, once it is ready."""
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def leave(self) -> None:
+        self.process.communicate()
+        assert self.process.returncode == 0
+
+
+@contextmanager
+def using(folder: Path) -> Iterator[User]:
+    user = User(folder)
+    try:
+        yield user
+    finally:
+        user.kill()
+
+
+def is_free(lock: Path) -> bool:
+    """Whether no process holds it."""
+    file = locks.attempt(lock)
+    if file is not None:
+        os.close(file)
+    return file is not None
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def wait_until_watched_no_more(folder: Path) -> None:
+    if (folder / "locks").exists():
+        wait_for(lambda: is_free(folder / "locks" / "watcher"))
+
+
+def kill_server(pid: int) -> None:
+    """The whole of it, as a power cut would."""
+    its_own = list(descendants(pid))
+    for process in (pid, *its_own):
+        os.kill(process, signal.SIGKILL)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        wait_until_gone(pid)
+    wait_until_gone(*its_own)
 
 
 def test_it_starts_answers_and_stops(postgres: EmbeddedPostgres) -> None:
     assert postgres.start()
+    assert not postgres.start()
     assert answer(postgres) == "1"
     assert postgres.stop()
     assert postgres.running_pid() is None
     assert not postgres.stop()
 
 
-def test_a_second_start_attaches_and_does_not_own(postgres: EmbeddedPostgres) -> None:
-    with running(postgres):
+def test_the_last_user_stops_it_whoever_started_it(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as starter:
+        pid = starter.server()
         with running(postgres):
+            starter.leave()
             assert answer(postgres) == "1"
-        assert answer(postgres) == "1"
+            with running(postgres):
+                assert answer(postgres) == "1"
+            assert postgres.running_pid() == pid
+    assert postgres.running_pid() is None
+    wait_until_watched_no_more(postgres.folder)
+
+
+def test_it_outlives_a_killed_starter_whom_others_use_it_with(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as starter, using(postgres.folder) as other:
+        pid = starter.server()
+        assert other.server() == pid
+        starter.kill()
+        # The watcher looks every second.
+        time.sleep(1.5)
+        assert postgres.running_pid() == pid
+        other.leave()
     assert postgres.running_pid() is None
 
 
-def test_it_dies_with_a_killed_parent_and_recovers(postgres: EmbeddedPostgres) -> None:
-    parent, pid = start_elsewhere(postgres.folder)
-    answer(postgres, "create table kept as select 7 as value")
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    assert parent.stdout is not None
-    parent.stdout.close()
+def test_it_ends_with_its_last_user_killed_and_recovers(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as starter, using(postgres.folder) as other:
+        pid = starter.server()
+        other.server()
+        answer(postgres, "create table kept as select 7 as value")
+        starter.kill()
+        other.kill()
     wait_until_gone(pid)
     with running(postgres):
         assert answer(postgres, "select value from kept") == "7"
 
 
-def test_detached_it_outlives_its_parent(postgres: EmbeddedPostgres) -> None:
-    parent, pid = start_elsewhere(postgres.folder, "detached")
-    parent.kill()
-    parent.wait()
-    assert parent.stdout is not None
-    parent.stdout.close()
-    assert postgres.running_pid() == pid
-    assert answer(postgres) == "1"
+def test_a_killed_watcher_is_replaced_by_the_next_user(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as starter:
+        pid = starter.server()
+        found = ["/usr/bin/pgrep", "-f", f"postgres.watcher {postgres.folder.resolve()}"]
+        os.kill(int(subprocess.run(found, capture_output=True, check=True).stdout), signal.SIGKILL)
+        wait_until_watched_no_more(postgres.folder)
+        with using(postgres.folder) as other:
+            other.server()
+            starter.kill()
+            other.kill()
+        wait_until_gone(pid)
 
 
-def test_a_stale_pid_file_that_names_another_program_is_removed(postgres: EmbeddedPostgres) -> None:
+def test_started_to_stay_it_outlives_its_users_until_it_is_stopped(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as user:
+        pid = user.server()
+        assert not postgres.start()
+        user.kill()
+    wait_until_watched_no_more(postgres.folder)
     with running(postgres):
-        pass
-    stale = [os.getpid(), postgres.data, 1, 5432, postgres.folder, "", "", "ready", ""]
-    (postgres.data / "postmaster.pid").write_text("\n".join(map(str, stale)))
-    assert postgres.running_pid() is None
+        assert postgres.running_pid() == pid
+    assert answer(postgres) == "1"
+    # Only that very server stays: the one after a crash is its users' again.
+    kill_server(pid)
     with running(postgres):
         assert answer(postgres) == "1"
+    assert postgres.running_pid() is None
+
+
+def test_a_server_that_somebody_else_started_is_used_and_left_alone(postgres: EmbeddedPostgres) -> None:
+    with running(postgres):
+        pass
+    runner = unprivileged.unprivileged(postgres.bin, postgres.folder)
+    by_hand = [str(runner.bin / "postgres"), "-D", str(postgres.data), "-k", str(postgres.folder), "-h", ""]
+    with subprocess.Popen(
+        by_hand,
+        preexec_fn=runner.prepare(None),  # noqa: PLW1509 - no threads here
+        stderr=subprocess.DEVNULL,
+    ) as started:
+        # From its first moment on: it may not have written that it is ready yet.
+        wait_for(lambda: postgres.running_pid() == started.pid)
+        with running(postgres):
+            assert answer(postgres) == "1"
+        assert postgres.running_pid() == started.pid
+        assert postgres.stop()
+
+
+@pytest.mark.parametrize("content", ["", "not a number", "{pid}", "{zombie}"])
+def test_a_stale_pid_file_does_not_stop_a_start(postgres: EmbeddedPostgres, content: str) -> None:
+    with running(postgres):
+        pass
+    zombie = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
+    first = content.format(pid=os.getpid(), zombie=zombie)
+    stale = [first, postgres.data, 1, 5432, postgres.folder, "", "", "ready", ""]
+    for file in (postgres.data / "postmaster.pid", postgres.folder / ".s.PGSQL.5432.lock"):
+        file.write_text("\n".join(map(str, stale)) if content else "")
+    assert postgres.running_pid() is None
+    assert not postgres.stop()
+    with running(postgres):
+        assert answer(postgres) == "1"
+    os.waitpid(zombie, 0)
 
 
 def test_a_killed_server_starts_again_from_its_log(folder: Path) -> None:
     postgres = EmbeddedPostgres(folder, binaries())
-    postgres.start()
-    answer(postgres, "create table kept as select 7 as value")
-    pid = postgres.running_pid()
-    assert pid is not None
-    its_own = list(descendants(pid))
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    wait_until_gone(*its_own)
     with running(postgres):
-        assert answer(postgres, "select value from kept") == "7"
+        answer(postgres, "create table kept as select 7 as value")
+        pid = postgres.running_pid()
+        assert pid is not None
+        kill_server(pid)
+        with running(postgres):
+            assert answer(postgres, "select value from kept") == "7"
+        assert answer(postgres) == "1"
+
+
+def test_a_start_waits_for_the_last_process_of_the_server_before(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as starter:
+        pid = starter.server()
+        survivor, *others = descendants(pid)
+        os.kill(survivor, signal.SIGSTOP)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            wait_until_gone(pid, *others)
+            with using(postgres.folder) as second:
+                time.sleep(1)
+                assert second.process.poll() is None
+                assert postgres.running_pid() is None
+                os.kill(survivor, signal.SIGKILL)
+                assert second.server() == postgres.running_pid()
+                second.leave()
+        finally:
+            wait_until_gone(survivor)
+        starter.leave()
+
+
+def test_an_initialisation_that_was_killed_leaves_nothing(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as killed:
+        wait_for(lambda: any(postgres.folder.glob("pg*.new-*/PG_VERSION")))
+        killed.kill()
+    assert not postgres.data.exists()
+    with running(postgres):
+        assert answer(postgres) == "1"
+    assert not list(postgres.folder.glob("pg*.new-*"))
+
+
+def test_folders_that_an_earlier_release_left_half_made_are_made_whole(postgres: EmbeddedPostgres) -> None:
+    (postgres.data / "base" / "1").mkdir(parents=True)
+    with running(postgres):
+        assert answer(postgres) == "1"
+
+
+def test_files_are_never_cleared_away(postgres: EmbeddedPostgres) -> None:
+    table = postgres.data / "base" / "1" / "1259"
+    table.parent.mkdir(parents=True)
+    table.write_text("somebody's rows")
+    with pytest.raises(EmbeddedPostgresError, match="holds files but no cluster; move it away"):
+        postgres.start()
+    assert table.read_text() == "somebody's rows"
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    mounted = subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=16m", "none", tmp_path], check=False)
+    if mounted.returncode:
+        pytest.skip("*** nothing was tested of a full disk, because none can be mounted")
+    try:
+        postgres = EmbeddedPostgres(tmp_path, binaries())
+        with pytest.raises(EmbeddedPostgresError, match=r"initdb failed: .*No space left on device"):
+            postgres.start()
+        assert not list(tmp_path.glob("pg*"))
+    finally:
+        subprocess.run(["/bin/umount", "--lazy", tmp_path], check=True)
+
+
+def test_a_server_that_does_not_start_says_why(postgres: EmbeddedPostgres) -> None:
+    with running(postgres):
+        pass
+    with (postgres.data / "postgresql.conf").open("a") as file:
+        file.write("shared_buffers = '1 parsec'\n")
+    with pytest.raises(EmbeddedPostgresError, match=r"did not start: .*(shared_buffers|configuration file)"):
+        postgres.start()
+
+
+def test_an_exclusive_user_is_alone(postgres: EmbeddedPostgres) -> None:
+    with running(postgres):
+        with pytest.raises(EmbeddedPostgresError, match=rf"is in use: end ecotrips.*\(pid {os.getpid()}\) first"):
+            postgres.join(exclusive=True)
+        assert answer(postgres) == "1"
+    with ExitStack() as waiting:
+        with running(postgres, exclusive=True):
+            user = waiting.enter_context(using(postgres.folder))
+            time.sleep(1)
+            assert user.process.stdout is not None
+            assert not select.select([user.process.stdout.fileno()], [], [], 0)[0], "it did not wait"
+            pid = postgres.running_pid()
+        assert user.server() == pid
+        user.leave()
+    assert postgres.running_pid() is None
 
 
 def test_a_very_long_path_gets_a_short_socket_folder(folder: Path) -> None:
@@ -132,6 +334,50 @@ def test_a_very_long_path_gets_a_short_socket_folder(folder: Path) -> None:
         assert len(str(postgres.socket_folder)) < 90
 
 
+def test_a_path_is_as_long_as_its_bytes(folder: Path) -> None:
+    postgres = EmbeddedPostgres(folder / ("é" * 40), binaries(), durable=False)
+    with running(postgres):
+        assert answer(postgres) == "1"
+
+
+@pytest.mark.parametrize("change", ["mode", "link", "owner"])
+def test_a_socket_folder_of_somebody_else_is_refused(folder: Path, change: str) -> None:
+    postgres = EmbeddedPostgres(folder / ("d" * 60) / ("e" * 60), binaries(), durable=False)
+    place = postgres.socket_folder
+    if change == "link":
+        place.symlink_to(folder)
+    else:
+        place.mkdir()
+        place.chmod(0o755 if change == "mode" else 0o700)
+    if change == "owner":
+        if os.getuid() != 0:
+            pytest.skip("only root can give a folder to somebody else")
+        os.chown(place, 65534, 65534)
+    try:
+        with pytest.raises(EmbeddedPostgresError, match="is not a folder of yours alone"):
+            postgres.start()
+    finally:
+        if change == "link":
+            place.unlink()
+        else:
+            place.rmdir()
+
+
+def test_a_file_system_without_locks_is_one_clear_line(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_file: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.raises(
+            EmbeddedPostgresError, match=r"cannot be locked: .*; set DATA_DIR to a folder of a local disk"
+        ):
+            postgres.join()
+    assert not postgres.data.exists()
+
+
 def test_tcp_is_opened_only_when_a_port_is_asked_for(folder: Path) -> None:
     port = free_port()
     with running(EmbeddedPostgres(folder, binaries(), durable=False, port=port)) as postgres:
@@ -140,6 +386,9 @@ def test_tcp_is_opened_only_when_a_port_is_asked_for(folder: Path) -> None:
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         run = [str(postgres.bin / "psql"), url, "-Atc", "select 1"]
         assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "1\n"
+        # Who asks for another one, or for none, uses the server as it runs.
+        with running(EmbeddedPostgres(folder, binaries(), durable=False)) as other:
+            assert answer(other) == "1"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root has to become somebody else")
@@ -151,13 +400,14 @@ def test_root_becomes_nobody_where_namespaces_are_forbidden(
     if not reachable:
         monkeypatch.setattr(unprivileged, "_nobody_can_run", lambda _program: False)
     postgres.folder.chmod(0o755)
-    assert postgres.start()
-    pid = postgres.running_pid()
-    assert pid is not None
-    assert Path(f"/proc/{pid}").stat().st_uid == unprivileged.NOBODY
-    assert answer(postgres, "select version() is not null") == "t"
-    if not reachable:
-        assert Path(f"/proc/{pid}/exe").resolve().is_relative_to(postgres.folder)
+    with running(postgres):
+        pid = postgres.running_pid()
+        assert pid is not None
+        assert Path(f"/proc/{pid}").stat().st_uid == unprivileged.NOBODY
+        assert answer(postgres, "select version() is not null") == "t"
+        if not reachable:
+            assert Path(f"/proc/{pid}/exe").resolve().is_relative_to(postgres.folder)
+    assert postgres.running_pid() is None
 
 
 def runs_for_nobody(python: str) -> bool:
@@ -177,13 +427,12 @@ def test_it_works_for_an_ordinary_user(folder: Path) -> None:
     python = next((path for path in (sys.executable, "/usr/bin/python3") if runs_for_nobody(path)), None)
     if python is None:
         pytest.skip("no Python here that another user may run")
-    parent, pid = start_elsewhere(home, user=65534, python=python)
-    assert Path(f"/proc/{pid}").stat().st_uid == 65534
-    parent.terminate()
-    parent.wait()
-    assert parent.stdout is not None
-    parent.stdout.close()
-    wait_until_gone(pid)
+    for end in (User.leave, User.kill):
+        user = User(home, user=65534, python=python)
+        pid = user.server()
+        assert Path(f"/proc/{pid}").stat().st_uid == 65534
+        end(user)
+        wait_until_gone(pid)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from tests import postgres
+from tests.cluster import start_again
 from tests.conftest import Api
 from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
 from tests.processes import PATIENCE, server
@@ -51,12 +52,10 @@ def fill(disk: Path) -> Path:
 
 async def test_a_full_disk_refuses_and_loses_nothing(disk: Path, tmp_path: Path) -> None:
     count = 100
-    embedded = EmbeddedPostgres(disk, binaries(os.environ.get("POSTGRES_BIN")))
-    embedded.start()
-    try:
+    with running(EmbeddedPostgres(disk, binaries(os.environ.get("POSTGRES_BIN")))) as embedded:
         dsn = embedded.url(postgres.make_template(postgres.Server(embedded.url("postgres"))))
-        with server(dsn, tmp_path, DATA_DIR=str(disk / "files")) as running:
-            async with client(running.address) as http:
+        with server(dsn, tmp_path, DATA_DIR=str(disk / "files")) as service:
+            async with client(service.address) as http:
                 stored = await http.put(FILE.format(1), content=b"\1" * 5000, headers=Api.service)
                 assert stored.status_code == 200
                 ballast = fill(disk)
@@ -69,16 +68,13 @@ async def test_a_full_disk_refuses_and_loses_nothing(disk: Path, tmp_path: Path)
                 assert seen <= DOCUMENTED
                 refused = await http.put(FILE.format(2), content=b"\2" * 100_000, headers=Api.service)
                 assert refused.status_code == 503
-                assert await is_alive(running.address)
+                assert await is_alive(service.address)
                 ballast.unlink()
                 # PostgreSQL gives up when it cannot even write its log; whoever runs it starts it again.
-                if embedded.running_pid() is None:
-                    embedded.start()
+                start_again(embedded)
                 assert not (await until_done(http, range(count)))[0], "connections broke"
                 again = await http.put(FILE.format(2), content=b"\2" * 100_000, headers=Api.service)
                 assert again.status_code == 200
                 first = await http.get(FILE.format(1), headers=Api.service)
                 assert first.content == b"\1" * 5000
         await require_sound(dsn, count)
-    finally:
-        embedded.stop()

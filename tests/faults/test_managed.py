@@ -9,7 +9,7 @@ from src.adapters.postgres import apply
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.composition import compose
 from src.logins import login_dsn, role_password
-from tests.cluster import execute, server
+from tests.cluster import execute, server, start_again
 from tests.conftest import SERVICE_CONTEXT
 from tests.postgres import settings
 
@@ -23,7 +23,7 @@ async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_en
         await execute(managed.url("postgres"), "alter role postgres password 'of-the-provider'")
         managed.stop()
         (managed.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
-        managed.start()
+        start_again(managed)
         dsn = managed.url("ecotrips").replace("postgres@", "admin:administrators@")
         given = settings(dsn)
         for expected in (len(apply.shipped()), 0):

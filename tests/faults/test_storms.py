@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.cluster import Cluster, cluster, execute
+from tests.cluster import Cluster, cluster, execute, start_again
 from tests.conftest import ANON_KEY, ITINERARY
 from tests.processes import PATIENCE, free_port, server
 from tests.races import until
@@ -114,7 +114,7 @@ async def test_a_database_that_restarts_under_load_loses_nothing(pair: Cluster, 
             load = asyncio.create_task(until_done(http, range(600)))
             await under_way(pair.primary_dsn)
             await asyncio.to_thread(pair.primary.stop)
-            pair.primary.start()
+            start_again(pair.primary)
             assert (await load)[0] < 60, "connections broke"
     await require_sound(pair.primary_dsn, 600)
 

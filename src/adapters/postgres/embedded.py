@@ -1,27 +1,54 @@
-"""The embedded PostgreSQL: found, initialised, started, attached to and stopped without installing anything.
+"""The embedded PostgreSQL: found, initialised, started, shared and stopped without installing anything.
 
-Works for root (PostgreSQL refuses uid 0) and for ordinary users, and never outlives a killed parent unless
-started detached. Standard library only, so that `ecotrips db` works before anything else does.
+Any number of processes may use one folder. Each holds a shared lock for as long as it does; the last one stops the
+server, or a watcher when the last one was killed. Whatever changes the state of the server (initialise, start, stop)
+is done under one exclusive lock. Both the server's processes and initdb inherit a third lock, so that nothing is
+started or swept away while any process of an earlier server lives, whatever has become of its pid file.
+
+Works for root (PostgreSQL refuses uid 0) and for ordinary users. Standard library only, so that `ecotrips db` works
+before anything else does.
 """
 
+import fcntl
+import functools
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
+import socket
+import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from src.adapters.postgres.unprivileged import ATTEMPTS, REFUSED, EmbeddedPostgresError, Runner, unprivileged
+from src.adapters.postgres import locks
+from src.adapters.postgres.unprivileged import (
+    ATTEMPTS,
+    NOBODY,
+    REFUSED,
+    EmbeddedPostgresError,
+    Runner,
+    unprivileged,
+)
 
-LONGEST_SOCKET_PATH = 107 - len("/.s.PGSQL.5432.lock")
+ROOT = Path(__file__).parents[3]
+# Bytes, terminator left out, on the system that allows the fewest.
+LONGEST_SOCKET_PATH = 103 - len("/.s.PGSQL.65535.lock")
 BUILTIN_LOCALE_SINCE = 17
+# Seconds for a server that others start or stop. One that this process starts may recover for as long as it takes.
+PATIENCE = 60.0
+# What a server is told that stays although nobody uses it.
+KEPT = "kept"
+# The lines that say why a program gave up; a client that came too early is refused by lines that look alike.
+REASON = re.compile(r"(?:FATAL|PANIC|error):\s+(?!the database system is )(.+)")
 
 
 def binaries(configured: str | None = None) -> Path:
@@ -39,7 +66,7 @@ def binaries(configured: str | None = None) -> Path:
 class EmbeddedPostgres:
     """One data folder and the server on it.
 
-    `folder` holds `pg<major>` (the cluster), its log and, when its path is short enough, the socket.
+    `folder` holds `pg<major>` (the cluster), its log, the locks and, when its path is short enough, the socket.
     `durable=False` turns fsync off: for tests only. `port` adds TCP on 127.0.0.1 beside the socket.
     """
 
@@ -50,7 +77,7 @@ class EmbeddedPostgres:
 
     @property
     def data(self) -> Path:
-        return self.folder / f"pg{self._major()}"
+        return self.folder / f"pg{_major(self.bin)}"
 
     @property
     def log(self) -> Path:
@@ -58,15 +85,16 @@ class EmbeddedPostgres:
 
     @property
     def socket_folder(self) -> Path:
-        if len(str(self.folder.resolve())) <= LONGEST_SOCKET_PATH:
+        path = os.fsencode(self.folder.resolve())
+        if len(path) <= LONGEST_SOCKET_PATH:
             return self.folder.resolve()
-        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"ecotrips-{os.getuid()}-{digest}"
+        return Path(tempfile.gettempdir()) / f"ecotrips-{os.getuid()}-{hashlib.sha256(path).hexdigest()[:12]}"
 
     def url(self, database: str = "ecotrips", user: str = "postgres") -> str:
         """A DSN over the unix socket, for asyncpg and psql alike."""
-        port = f"&port={self.port}" if self.port else ""
-        return f"postgresql://{user}@/{database}?host={quote(self._running_socket_folder())}{port}"
+        _, _, _, port, folder, *_ = [*self._pid_file(), *[""] * 5]
+        place = quote(folder.strip() or str(self.socket_folder))
+        return f"postgresql://{user}@/{database}?host={place}&port={port.strip() or self.port or 5432}"
 
     def running_pid(self) -> int | None:
         """The postmaster's pid when it serves this very folder; a pid reused by another program does not count."""
@@ -76,60 +104,210 @@ class EmbeddedPostgres:
         pid = int(lines[0])
         return pid if _serves(pid, self.data) else None
 
-    def start(self, *, detached: bool = False) -> bool:
-        """Run the server and return True, or False when one already serves the folder (it is attached to).
+    def users(self) -> list[str]:
+        """Who uses the folder, as a person would look for it: command and pid."""
+        lines = (line.partition(" ") for line in _lines(self._lock("users")))
+        return [f"{command} (pid {pid})" for pid, _, command in lines if _lives(pid)]
 
-        Not detached, the server stops when this process ends, however it ends; call it from the main thread.
-        Raises EmbeddedPostgresError with the last log line when the server does not come up.
+    def start(self) -> bool:
+        """Run the server until it is stopped, used or not, and return True, or False when it runs already.
+
+        Call it from the main thread. Raises EmbeddedPostgresError with the reason when the server does not come up.
         """
-        if self.running_pid() is not None:
-            self._wait_until_ready(None)
-            return False
-        self._prepare_folders()
-        runner = unprivileged(self.bin, self.folder)
-        if not (self.data / "PG_VERSION").exists():
-            self._initialise(runner)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603 - the arguments are ours
-                [str(runner.bin / "postgres"), "-D", str(self.data), *self._options()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_clean_environment(),
-                start_new_session=True,
-                preexec_fn=runner.prepare(None if detached else os.getpid()),  # noqa: PLW1509 - no threads yet
-            )
-        self._wait_until_ready(child)
-        child.returncode = 0  # it outlives this object, and is followed by its pid file from here on
-        return True
+        self._prepare_folder()
+        with self.alone():
+            return self._run(kept=True)
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """Fast shutdown, immediate after `timeout` seconds; False when nothing was running."""
-        pid = self.running_pid()
-        if pid is None:
+        """Fast shutdown, immediate after `timeout` seconds, whoever uses it; False when nothing was running."""
+        if not self.data.exists():
             return False
-        for sign, patience in ((signal.SIGINT, timeout), (signal.SIGQUIT, timeout)):
-            os.kill(pid, sign)
-            if _until(lambda: self.running_pid() is None, patience):
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
-                return True
-        message = f"PostgreSQL (pid {pid}) does not stop"
+        self._prepare_folder()
+        with self.alone():
+            return self._stop(timeout)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """The lock of whoever initialises, starts or stops the server, or makes a file of which there is only one."""
+        return locks.held(self._lock("steps"))
+
+    def join(self, *, exclusive: bool = False) -> int:
+        """Become a user of the server, started when it does not run; returns the lock to `leave` with.
+
+        `exclusive`: others wait until this one leaves. Raises EmbeddedPostgresError when the server does not come up,
+        or, exclusive, when somebody uses it. Call it from the main thread.
+        """
+        self._prepare_folder()
+        with self.alone():
+            user = self._enter(exclusive=exclusive)
+            try:
+                self._watched()
+                self._run(kept=False)
+            except BaseException:
+                os.close(user)
+                raise
+            return user
+
+    def leave(self, user: int) -> None:
+        """Stop using the server, and stop it when nobody else uses it."""
+        # Whoever waits for an exclusive user holds the lock that is taken next.
+        fcntl.flock(user, fcntl.LOCK_SH)
+        # Without its folder there is nothing left to stop: PostgreSQL looks after its pid file and ends.
+        with suppress(FileNotFoundError), self.alone():
+            os.close(user)
+            if not self._in_use():
+                self._stop_unless_kept()
+
+    def watch(self, lock: int) -> None:
+        """Wait until nobody uses the server and stop it; `lock` says that this is being done."""
+        with suppress(FileNotFoundError):
+            while True:
+                # A look under the lock instead of a wait for the users' one, which would seem to be one more user.
+                time.sleep(1)
+                with self.alone():
+                    if not self._in_use():
+                        self._stop_unless_kept()
+                        os.close(lock)
+                        return
+
+    def _lock(self, name: str) -> Path:
+        return self.folder / "locks" / name
+
+    def _enter(self, *, exclusive: bool) -> int:
+        others = self.users()
+        user = locks.attempt(self._lock("users")) if exclusive else locks.take(self._lock("users"), fcntl.LOCK_SH)
+        if user is None:
+            message = f"{self.folder} is in use: end {' and '.join(others) or 'what uses it'} first"
+            raise EmbeddedPostgresError(message)
+        kept = [line for line in os.pread(user, 1 << 16, 0).decode().splitlines() if _lives(line.partition(" ")[0])]
+        words = [word for word in sys.argv[1:3] if word.isalpha()]
+        written = "".join(f"{line}\n" for line in (*kept, " ".join([str(os.getpid()), "ecotrips", *words])))
+        os.ftruncate(user, 0)
+        os.pwrite(user, written.encode(), 0)
+        return user
+
+    def _in_use(self) -> bool:
+        lock = locks.attempt(self._lock("users"))
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+    def _watched(self) -> None:
+        lock = locks.attempt(self._lock("watcher"))
+        if lock is None:
+            return
+        module = [sys.executable, "-SPm", "src.adapters.postgres.watcher"]
+        command = [*module, str(self.folder.resolve()), str(self.bin.resolve()), str(lock)]
+        self._leave_behind(command, lock, {**_clean_environment(), "PYTHONPATH": str(ROOT)}).returncode = 0
+
+    def _leave_behind(
+        self, command: list[str], lock: int, environment: Mapping[str, str], prepare: Callable[[], None] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a process that outlives this one and holds the lock instead of it.
+
+        Set its `returncode` when it has done so: Python warns of children that nobody waits for.
+        """
+        try:
+            with self.log.open("ab") as log:
+                child = subprocess.Popen(  # noqa: S603 - the arguments are ours
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                    pass_fds=(lock,),
+                    preexec_fn=prepare,  # noqa: PLW1509 - no threads yet
+                )
+        finally:
+            os.close(lock)
+        return child
+
+    def _run(self, *, kept: bool) -> bool:
+        """Wait until the server is ready, starting it when none of its processes lives; whether it was started."""
+        deadline = time.monotonic() + PATIENCE
+        size = self.log.stat().st_size if self.log.exists() else 0
+        child: subprocess.Popen[bytes] | None = None
+        while not self._ready():
+            if child is not None:
+                if child.poll() is not None:
+                    with self.log.open("rb") as log:
+                        log.seek(size)
+                        message = f"PostgreSQL did not start: {_reason(log.read(), child.returncode)}"
+                    raise EmbeddedPostgresError(message)
+            elif self.running_pid() is None and (lock := locks.attempt(self._lock("server"))) is not None:
+                child = self._launch(lock, kept=kept)
+            elif time.monotonic() > deadline:
+                message = f"PostgreSQL, started or stopped by another, is not ready after {PATIENCE:.0f} s: {self.log}"
+                raise EmbeddedPostgresError(message)
+            time.sleep(0.01)
+        if child is not None:
+            child.returncode = 0  # it outlives this object, and is followed by its pid file from here on
+        elif kept:
+            self._lock("server").write_text(KEPT)
+        return child is not None
+
+    def _launch(self, lock: int, *, kept: bool) -> subprocess.Popen[bytes]:
+        """The server's process, which takes over the lock of all its processes."""
+        try:
+            runner = unprivileged(self.bin, self.folder)
+            self._prepare_socket_folder(runner)
+            if not (self.data / "PG_VERSION").exists():
+                self._initialise(runner, lock)
+            self._remove_stale_files()
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, KEPT.encode() if kept else b"", 0)
+        except BaseException:
+            os.close(lock)
+            raise
+        command = [str(runner.bin / "postgres"), "-D", str(self.data), *self._options()]
+        return self._leave_behind(command, lock, _clean_environment(), runner.prepare(None))
+
+    def _remove_stale_files(self) -> None:
+        """PostgreSQL takes whatever has their pid for a server: another program that got it later, or a zombie.
+
+        The lock of the server's processes is ours and nothing of that pid works in the data, so no server does.
+        """
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        socket_lock = self.socket_folder / f".s.PGSQL.{self.port or 5432}.lock"
+        pid, data, *_ = [*_lines(socket_lock), "", ""]
+        if not (pid.strip().isdigit() and _serves(int(pid), Path(data))):
+            socket_lock.unlink(missing_ok=True)
+
+    def _stop_unless_kept(self) -> None:
+        lock = locks.attempt(self._lock("server"))
+        if lock is not None:
+            # Nothing runs, or what somebody else has started, who will stop it as well.
+            os.close(lock)
+        elif self._lock("server").read_text() != KEPT:
+            self._stop()
+
+    def _stop(self, timeout: float = 10.0) -> bool:
+        told: int | None = None
+        for sign in (signal.SIGINT, signal.SIGQUIT):
+            deadline = time.monotonic() + timeout
+            pid = None
+            while self._some_process_lives():
+                # A server that is starting has no pid file yet.
+                if pid is None and (pid := self.running_pid()) is not None:
+                    told = pid
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, sign)
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
+            else:
+                if told is not None:
+                    with suppress(ChildProcessError):
+                        os.waitpid(told, 0)
+                return told is not None
+        message = f"PostgreSQL (pid {told}) does not stop" if told else f"PostgreSQL does not stop, unseen: {self.log}"
         raise EmbeddedPostgresError(message)
 
-    def _major(self) -> str:
-        try:
-            found = subprocess.run(  # noqa: S603 - the arguments are ours
-                [str(self.bin / "postgres"), "--version"], capture_output=True, text=True, check=False
-            )
-        except OSError as error:
-            message = f"{self.bin / 'postgres'} does not run: {error.strerror}"
-            raise EmbeddedPostgresError(message) from None
-        if found.returncode:
-            message = f"{self.bin / 'postgres'} does not run: {found.stderr.strip()}"
-            raise EmbeddedPostgresError(message)
-        return found.stdout.split()[2].split(".")[0]
+    def _some_process_lives(self) -> bool:
+        lock = locks.attempt(self._lock("server"))
+        if lock is not None:
+            os.close(lock)
+        return lock is None or self.running_pid() is not None
 
     def _options(self) -> Iterator[str]:
         yield from ("-k", str(self.socket_folder), "-c", f"listen_addresses={'127.0.0.1' if self.port else ''}")
@@ -142,9 +320,9 @@ class EmbeddedPostgres:
         if not self.durable:
             yield from ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 
-    def _prepare_folders(self) -> None:
+    def _prepare_folder(self) -> None:
         try:
-            for folder in (self.folder, self.socket_folder):
+            for folder in (self.folder, self._lock("steps").parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -152,61 +330,91 @@ class EmbeddedPostgres:
             message = f"cannot write to {self.folder}: {error.strerror}; set DATA_DIR to a folder you own"
             raise EmbeddedPostgresError(message) from None
 
-    def _initialise(self, runner: Runner) -> None:
+    def _prepare_socket_folder(self, runner: Runner) -> None:
+        """Raises EmbeddedPostgresError when the socket's place in the folder of temporary files is somebody else's."""
+        place = self.socket_folder
+        if place != self.folder.resolve():
+            place.mkdir(mode=0o700, exist_ok=True)
+            found = place.lstat()
+            owners = {os.getuid(), NOBODY} if runner.demoted else {os.getuid()}
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners or found.st_mode & 0o077:
+                message = f"{place} is not a folder of yours alone; remove it, or set DATA_DIR to a shorter path"
+                raise EmbeddedPostgresError(message)
+        runner.own(self.folder, place)
+
+    def _initialise(self, runner: Runner, lock: int) -> None:
+        """Make the cluster beside its place and move it there when it is whole. What was begun earlier is removed."""
+        for begun in self.folder.glob(f"{self.data.name}.new-*"):
+            shutil.rmtree(begun)
+        if any(not path.is_dir() or path.is_symlink() for path in self.data.rglob("*")):
+            message = f"{self.data} holds files but no cluster; move it away, or set DATA_DIR to another folder"
+            raise EmbeddedPostgresError(message)
         shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(mode=0o700)
-        runner.own(self.folder, self.data, self.socket_folder)
+        made = Path(tempfile.mkdtemp(prefix=f"{self.data.name}.new-", dir=self.folder))
+        runner.own(made)
         locale = (
             ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-            if int(self._major()) >= BUILTIN_LOCALE_SINCE
+            if int(_major(self.bin)) >= BUILTIN_LOCALE_SINCE
             else ["--locale=C.UTF-8"]
         )
-        said: list[str] = []
+        said = ""
         for _ in range(ATTEMPTS):
-            made = subprocess.run(  # noqa: S603 - the arguments are ours
+            ran = subprocess.run(  # noqa: S603 - the arguments are ours
                 [
                     str(runner.bin / "initdb"),
-                    *("-D", str(self.data), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
+                    *("-D", str(made), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
                     *locale,
                     *([] if self.durable else ["--no-sync"]),
                 ],
                 capture_output=True,
-                text=True,
                 check=False,
                 env=_clean_environment(),
+                pass_fds=(lock,),
                 preexec_fn=runner.prepare(os.getpid()),
             )
-            said = (made.stderr or made.stdout).strip().splitlines() or [f"exit {made.returncode}"]
-            if made.returncode == 0:
+            if ran.returncode == 0:
+                made.rename(self.data)
+                if self.durable:
+                    _sync(self.folder)
                 return
-            if made.returncode != REFUSED:
+            said = _reason(ran.stderr or ran.stdout, ran.returncode)
+            if ran.returncode != REFUSED:
                 break
-        shutil.rmtree(self.data, ignore_errors=True)
-        message = f"initdb failed: {said[-1]}"
+        shutil.rmtree(made, ignore_errors=True)
+        message = f"initdb failed: {said}"
         raise EmbeddedPostgresError(message)
 
-    def _wait_until_ready(self, child: subprocess.Popen[bytes] | None, timeout: float = 60.0) -> None:
-        def ready() -> bool:
-            if child is not None and child.poll() is not None:
-                lines = self.log.read_text(errors="replace").strip().splitlines()
-                message = f"PostgreSQL did not start: {lines[-1] if lines else f'exit {child.returncode}'}"
-                raise EmbeddedPostgresError(message)
-            lines = self._pid_file()
-            return len(lines) > 7 and lines[7].strip() == "ready" and _serves(int(lines[0]), self.data)  # noqa: PLR2004
-
-        if not _until(ready, timeout):
-            message = f"PostgreSQL is not ready after {timeout:.0f} s; see {self.log}"
-            raise EmbeddedPostgresError(message)
+    def _ready(self) -> bool:
+        """Its pid file says so; and, because the file may be of a server that was killed, somebody listens."""
+        lines = self._pid_file()
+        if len(lines) < 8 or lines[7].strip() != "ready":  # noqa: PLR2004
+            return False
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(f"{lines[4].strip()}/.s.PGSQL.{lines[3].strip()}") == 0
 
     def _pid_file(self) -> list[str]:
-        try:
-            return (self.data / "postmaster.pid").read_text().splitlines()
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return _lines(self.data / "postmaster.pid")
 
-    def _running_socket_folder(self) -> str:
-        lines = self._pid_file()
-        return lines[4].strip() if len(lines) > 4 and lines[4].strip() else str(self.socket_folder)  # noqa: PLR2004
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@functools.cache
+def _major(folder_of_binaries: Path) -> str:
+    program = folder_of_binaries / "postgres"
+    try:
+        found = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - the arguments are ours
+    except OSError as error:
+        message = f"{program} does not run: {error.strerror}"
+        raise EmbeddedPostgresError(message) from None
+    if found.returncode:
+        message = f"{program} does not run: {found.stderr.strip()}"
+        raise EmbeddedPostgresError(message)
+    return found.stdout.split()[2].split(".")[0]
 
 
 def _serves(pid: int, data: Path) -> bool:
@@ -226,26 +434,40 @@ def _is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, ValueError):
+        return False
+    return True
+
+
 def _clean_environment() -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _until(condition: Callable[[], bool], timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
+def _reason(output: bytes, status: int) -> str:
+    """The line that says why a program gave up, which need not be its last one."""
+    lines = output.decode(errors="replace").strip().splitlines() or [f"exit {status}"]
+    return next((found[1] for line in reversed(lines) if (found := REASON.search(line))), lines[-1])
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 @contextmanager
-def running(postgres: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
-    """The server for the length of a `with` block; left running when it already was."""
-    ours = postgres.start()
+def running(postgres: EmbeddedPostgres, *, exclusive: bool = False) -> Iterator[EmbeddedPostgres]:
+    """The server for the length of a `with` block, and longer when others use it then (`join`, `leave`)."""
+    user = postgres.join(exclusive=exclusive)
     try:
         yield postgres
     finally:
-        if ours:
-            postgres.stop()
+        postgres.leave(user)
