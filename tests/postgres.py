@@ -30,6 +30,7 @@ class Server:
 
     dsn: str
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    templates: set[str] = field(default_factory=set)
 
     def url(self, database: str) -> str:
         return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
@@ -46,7 +47,7 @@ class Server:
         name = f"test_{os.getpid()}_{next(self.numbers)}"
         clause = f'template "{template}" strategy file_copy' if template else ""
         await self.execute(f'create database "{name}" {clause}')
-        if template:
+        if template in self.templates:
             # A copy has the rights of a new database.
             await self.execute(apply.DATABASE_FILE.read_text(), name)
         return self.url(name)
@@ -60,7 +61,9 @@ class Server:
         given = settings(dsn)
         await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))
         await seed_demo(dsn)
-        return urlsplit(dsn).path[1:]
+        name = urlsplit(dsn).path[1:]
+        self.templates.add(name)
+        return name
 
 
 @contextmanager
