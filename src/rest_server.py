@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -27,6 +28,8 @@ from src.adapters.postgres.rest.sessions import AuthenticatorSessions
 from src.adapters.postgres.rest.stored_settings import stored_settings
 from src.adapters.telemetry import bounded
 from src.domain.rest.catalog import Catalog
+from src.http.draining import drained
+from src.http.listening import BACKLOG, HTTP1, connections
 from src.http.rest.admin import Admin
 from src.http.rest.application import Asgi, Message, Receive, RestApplication, Send
 from src.http.rest.claims import BadPathError, parse_claim_path
@@ -194,12 +197,13 @@ async def _serve(standalone: Standalone) -> None:
     settings = standalone.settings
     socket = settings.server_unix_socket
     address = f"unix:{socket}" if socket else f"http://{settings.server_host}:{settings.server_port}"
-    servers = [_server(standalone, settings.server_host, settings.server_port, socket)]
+    most = connections()
+    servers = [_server(standalone, settings.server_host, settings.server_port, socket, most)]
     if settings.admin_port is not None:
         admin = Admin(
             lambda: standalone.engine.catalog is not None, lambda: standalone.engine.catalog, standalone.figures
         )
-        servers.append(_server(admin, settings.admin_host, settings.admin_port, ""))
+        servers.append(_server(admin, settings.admin_host, settings.admin_port, "", most))
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, _stop, servers)
@@ -223,13 +227,16 @@ def _stop(servers: list[Server]) -> None:
         server.stop()  # type: ignore[no-untyped-call]  # granian's embedded server has no annotations
 
 
-def _server(application: Asgi, host: str, port: int, unix_socket: str) -> Server:
+def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int) -> Server:
     return Server(
-        application,
+        partial(drained, application),
         address=host,
         port=port,
         uds=Path(unix_socket) if unix_socket else None,
         interface=Interfaces.ASGINL,
+        http1_settings=HTTP1,
+        backlog=BACKLOG,
+        backpressure=most,
         log_enabled=False,
     )
 

@@ -13,6 +13,11 @@ import pytest
 PATIENCE = 240  # seconds
 
 
+def node() -> str:
+    """The program. Skips, or fails in CI, where there is none."""
+    return shutil.which("node") or str(_missing("node is not installed"))
+
+
 def installed(manifest: Path) -> Path:
     """A folder with the packages of a package.json, kept between runs under a name of its contents.
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
-from granian.http import HTTP1Settings
 from granian.server import Server
 
 from src import orphans
@@ -29,6 +28,7 @@ from src.adapters.postgres import apply
 from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
+from src.http.listening import BACKLOG, HTTP1, connections
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
 
 if TYPE_CHECKING:
@@ -151,8 +151,9 @@ def run(settings: Settings, workers: int, host: str, announce: Callable[[], None
         runtime_mode=RuntimeModes.st,
         http=HTTPModes.http1,
         websockets=False,
-        # Whoever sends its header slower than this, or larger, is hung up on before anything of ours sees it.
-        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024),
+        backlog=BACKLOG,
+        backpressure=connections(),
+        http1_settings=HTTP1,
         log_enabled=False,
         respawn_failed_workers=True,
         workers_kill_timeout=30,

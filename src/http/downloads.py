@@ -63,8 +63,9 @@ async def send_download(send: Send, sent: Sent, first: bytes, request_id: str, *
     """Send piece by piece; `first` was read already, so that what cannot be read was not announced."""
     headers = [*sent.headers, (b"content-length", str(sent.length).encode()), (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": sent.status, "headers": headers})
+    last = first if body else b""
     if body:
-        await send({"type": "http.response.body", "body": first, "more_body": True})
         async for chunk in sent.chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": last, "more_body": True})
+            last = chunk
+    await send({"type": "http.response.body", "body": last, "more_body": False})

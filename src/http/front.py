@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from litestar import Litestar
 
 from src.http.client_address import USUAL_HOST
+from src.http.draining import drained
 from src.http.rest.application import Asgi, Message, Receive, Send
 
 
@@ -25,17 +26,19 @@ class Front:
     mounted: Asgi
     functions: Mapping[str, Asgi]
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """One request, or the lifespan."""
+        return drained(self._chosen(scope), scope, receive, send)
+
+    def _chosen(self, scope: Message) -> Asgi:
         path = scope.get("path", "")
         function = self.functions.get(path)
         if function is not None and _is_usual(scope):
-            await function(scope, receive, send)
-        elif path == self.prefix or path.startswith(f"{self.prefix}/"):
+            return function
+        if path == self.prefix or path.startswith(f"{self.prefix}/"):
             scope["root_path"] = self.prefix
-            await self.mounted(scope, receive, send)
-        else:
-            await self.application(cast("Any", scope), cast("Any", receive), cast("Any", send))
+            return self.mounted
+        return cast("Asgi", self.application)
 
 
 def _is_usual(scope: Message) -> bool:

@@ -6,8 +6,8 @@ from random import getrandbits
 
 from litestar.types import Receive, Scope, Send
 
+from src.http.body import BrokenOff, TooLarge, TooSlow, whole_body
 from src.http.problems import BodyBrokenOff, BodyTooLarge, BodyTooSlow, NotJson
-from src.http.rest.body import BrokenOff, TooLarge, TooSlow, whole_body
 
 MEBIBYTE = 1024 * 1024
 LARGEST_BODY = MEBIBYTE

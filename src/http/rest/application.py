@@ -16,7 +16,7 @@ from src.domain.rest.media import Kind as Media
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Job, Request
 from src.domain.rest.response import Response, respond
-from src.http.rest.body import BrokenOff, TooLarge, TooSlow, whole_body
+from src.http.body import BrokenOff, TooLarge, TooSlow, whole_body
 from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
 from src.ports.rest import Identity, RestEngine

@@ -134,6 +134,20 @@ def test_roles_come_from_tokens(served: Standalone) -> None:
     assert (unknown.status_code, unknown.json()["code"]) == (401, "22023")
 
 
+def test_an_early_answer_reaches_who_still_sends(served: Standalone) -> None:
+    for address, status in ((str(served.http.base_url), b"401"), (served.admin, b"404")):
+        port = urlsplit(address).port or 0
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            head = "POST /visits HTTP/1.1\r\nhost: x\r\nauthorization: Bearer x.y.z\r\ncontent-length: 3000000\r\n\r\n"
+            connection.sendall(head.encode())
+            for _ in range(30):
+                connection.sendall(b"x" * 100_000)
+                time.sleep(0.001)
+            assert connection.recv(65536).split(b" ")[1] == status
+            connection.sendall(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 ")
+
+
 def test_cross_origin_requests(served: Standalone) -> None:
     asked = {
         "origin": "http://example.com",
