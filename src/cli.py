@@ -14,7 +14,7 @@ from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.adapters.telemetry import bounded
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
 from src.domain.errors import DomainError
-from src.settings import SettingsError
+from src.environment import SettingsError, is_production
 
 COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
 
@@ -43,6 +43,7 @@ def main() -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
+        is_production(os.environ)  # a command that reads no settings would not notice a word that says nothing
         return int(arguments.run(arguments) or 0)
     except MENDABLE as error:
         print(f"ecotrips: {_told(error)}", file=sys.stderr)

@@ -5,14 +5,17 @@ import hmac
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from src import production
-from src.production import SHORTEST_SECRET
+from src.environment import Environment, SettingsError, is_production
+from src.production import Form
+
+__all__ = ["Settings", "SettingsError", "from_environment"]
 
 # What /rest/v1 shows, the default first; grants and policies decide who sees what of it.
 DEFAULT_SCHEMAS = (
@@ -25,14 +28,16 @@ SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)
 LIVE_SWITCHES: Mapping[str, str] = {**dict.fromkeys(SWITCHES, "0"), "OPS_REFUND_MODE": "live"}
 OFFLINE_SWITCHES: Mapping[str, str] = {**LIVE_SWITCHES, **dict.fromkeys(MOCKS, "1"), "OPS_REFUND_MODE": "mock"}
 
-
-class SettingsError(Exception):
-    """A setting is missing or makes no sense; the message names it."""
+# Providers' own keys, as short as they are known to be.
+STRIPE_KEY = Form(24, ("sk_live_", "rk_live_"))
+STRIPE_SIGNING = Form(24, ("whsec_",))
+HBX_KEY, HBX_SECRET = Form(16), Form(8)
+AWS_SECRET = Form(16)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One process's settings. `environ` names are the upper-case field names unless from_environment says otherwise."""
+    """One process's settings; `_read` says what each is called in the environment, and what it has to look like."""
 
     jwt_secret: str = field(repr=False)
     database_url: str = field(repr=False)
@@ -56,6 +61,8 @@ class Settings:
     wa_verify_token: str = field(default="", repr=False)
     wa_link_template: str = ""
     jwt_jwks: str = field(default="", repr=False)
+    jwt_issuers: tuple[str, ...] = ()
+    jwt_audiences: tuple[str, ...] = ()
     schemas: tuple[str, ...] = DEFAULT_SCHEMAS
     stripe_secret_key: str = field(default="", repr=False)
     stripe_webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -111,139 +118,89 @@ class Settings:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings. Raises SettingsError naming the first variable that is missing or wrong.
+    """Read the settings. Raises SettingsError naming every variable that is missing or wrong.
 
-    With ECOTRIPS_ENV=production everything that must not be there is named (src/production.py).
+    With ECOTRIPS_ENV=production that is also whatever src/production.py refuses.
     """
-    if environ.get("ECOTRIPS_ENV") == "production" and (found := list(production.faults(environ, LIVE_SWITCHES))):
-        raise SettingsError("not fit for production:\n  " + "\n  ".join(found))
-    jwt_secret = _required(environ, "JWT_SECRET")
+    given = Environment(environ, production=is_production(environ))
+    settings = _read(given, environ)
+    given.require_sound()
+    return settings
+
+
+def faults_in_production(environ: Mapping[str, str]) -> list[str]:
+    """What from_environment would refuse if this were production."""
+    given = Environment(environ, production=True)
+    _read(given, environ)
+    return given.all_faults()
+
+
+def _read(given: Environment, environ: Mapping[str, str]) -> Settings:
+    data_dir = Path(environ.get("DATA_DIR") or ".data")
+    with suppress(OSError):
+        given.foreign("the secret of the demo (jwt_secret in DATA_DIR)", (data_dir / "jwt_secret").read_text())
+    jwt_secret = given.secret("JWT_SECRET", needed=True)
+    jwt_jwks = given.public_keys("JWT_JWKS")
+    storage_url = given.address("STORAGE_URL", wanted=True, fault=production.storage_fault)
+    if storage_url.startswith("s3://"):  # what its library reads by itself
+        given.secret("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
+        given.switch("AWS_ALLOW_HTTP", "false", "true", production="false")
     return Settings(
         jwt_secret=jwt_secret,
-        database_url=_required(environ, "DATABASE_URL"),
-        database_role_secret=environ.get("DATABASE_ROLE_SECRET") or jwt_secret,
-        database_pooler=_one_of(environ, "DATABASE_POOLER", "", "transaction"),
-        database_replica_url=environ.get("DATABASE_REPLICA_URL", ""),
-        database_direct_url=environ.get("DATABASE_DIRECT_URL", ""),
-        jwt_previous_secrets=_listed(environ, "JWT_PREVIOUS_SECRETS"),
-        data_dir=Path(environ.get("DATA_DIR") or ".data"),
-        port=_whole_number(environ, "PORT", 8000),
-        public_url=environ.get("PUBLIC_URL", ""),
-        business_timezone=_timezone(environ, "BUSINESS_TIMEZONE", "Africa/Kigali"),
-        invoice_facturx=environ.get("INVOICE_FACTURX") == "1",
-        storage_url=environ.get("STORAGE_URL", ""),
-        link_secrets=_keys(environ, "LINK_SECRETS"),
-        wa_access_token=environ.get("WA_ACCESS_TOKEN", ""),
-        wa_phone_id=environ.get("WA_PHONE_ID", ""),
-        wa_graph_base=environ.get("WA_GRAPH_BASE") or "https://graph.facebook.com",
-        wa_graph_version=environ.get("WA_GRAPH_VERSION") or "v26.0",
-        wa_app_secrets=_listed(environ, "WA_APP_SECRET"),  # two while one is being rotated
-        wa_verify_token=environ.get("WA_VERIFY_TOKEN", ""),
-        wa_link_template=environ.get("WA_LINK_TEMPLATE", ""),
-        jwt_jwks=environ.get("JWT_JWKS", ""),
-        stripe_secret_key=environ.get("STRIPE_SECRET_KEY", ""),
-        stripe_webhook_secrets=_listed(environ, "STRIPE_WEBHOOK_SECRET"),  # likewise
-        stripe_payout_account=environ.get("STRIPE_PAYOUT_ACCOUNT", ""),
-        stripe_api_base=environ.get("STRIPE_API_BASE", ""),
-        privacy_hmac_secret=_secret(environ, "PRIVACY_HMAC_SECRET"),
-        schemas=_listed(environ, "DB_SCHEMAS") or DEFAULT_SCHEMAS,
-        hbx_api_key=environ.get("HBX_API_KEY", ""),
-        hbx_api_secret=environ.get("HBX_API_SECRET", ""),
-        hbx_base_url=environ.get("HBX_BASE_URL") or "https://api.test.hotelbeds.com",
-        hbx_client_cert=environ.get("HBX_CLIENT_CERT", ""),
-        hbx_client_key=environ.get("HBX_CLIENT_KEY", ""),
-        hbx_markup_percent=_percent(environ, "HBX_MARKUP_PERCENT"),
-        rate_limits=environ.get("RATE_LIMITS") == "1",
-        trusted_proxies=_networks(environ, "TRUSTED_PROXIES"),
-        cors_origins=_listed(environ, "CORS_ORIGINS"),
-        pool_size=_whole_number(environ, "DATABASE_POOL_SIZE", 12),
-        production=environ.get("ECOTRIPS_ENV") == "production",
-        log_level=environ.get("LOG_LEVEL", "INFO"),
+        jwt_previous_secrets=given.secrets("JWT_PREVIOUS_SECRETS"),
+        jwt_jwks=jwt_jwks,
+        jwt_issuers=given.listed("JWT_ISSUER", wanted=bool(jwt_jwks)),
+        jwt_audiences=given.listed("JWT_AUDIENCE", wanted=bool(jwt_jwks)),
+        database_role_secret=given.secret("DATABASE_ROLE_SECRET", wanted=True) or jwt_secret,
+        database_url=given.database("DATABASE_URL", needed=True),
+        database_replica_url=given.database("DATABASE_REPLICA_URL"),
+        database_direct_url=given.database("DATABASE_DIRECT_URL"),
+        database_pooler=given.one_of("DATABASE_POOLER", "transaction"),
+        pool_size=given.number("DATABASE_POOL_SIZE", 12),
+        schemas=given.listed("DB_SCHEMAS") or DEFAULT_SCHEMAS,
+        data_dir=data_dir,
+        port=given.number("PORT", 8000),
+        public_url=given.address("PUBLIC_URL", wanted=True, fault=production.public_fault),
+        cors_origins=given.origins("CORS_ORIGINS"),
+        rate_limits=given.switch("RATE_LIMITS", production="1") == "1",
+        trusted_proxies=given.networks("TRUSTED_PROXIES"),
+        business_timezone=given.timezone("BUSINESS_TIMEZONE", "Africa/Kigali"),
+        invoice_facturx=given.switch("INVOICE_FACTURX") == "1",
+        storage_url=storage_url,
+        link_secrets=given.keys("LINK_SECRETS", wanted=True),
+        privacy_hmac_secret=given.secret("PRIVACY_HMAC_SECRET", wanted=True, long_everywhere=True),
+        metrics_token=given.secret("METRICS_TOKEN", wanted=True),
+        stripe_secret_key=given.secret("STRIPE_SECRET_KEY", STRIPE_KEY, wanted=True),
+        stripe_webhook_secrets=given.secrets("STRIPE_WEBHOOK_SECRET", STRIPE_SIGNING, wanted=True),
+        stripe_payout_account=given.text("STRIPE_PAYOUT_ACCOUNT", wanted=True),
+        stripe_api_base=given.address("STRIPE_API_BASE"),
+        hbx_api_key=given.secret("HBX_API_KEY", HBX_KEY, wanted=True),
+        hbx_api_secret=given.secret("HBX_API_SECRET", HBX_SECRET, wanted=True),
+        hbx_base_url=given.address(
+            "HBX_BASE_URL", "https://api.test.hotelbeds.com", wanted=True, fault=production.hotelbeds_fault
+        ),
+        hbx_client_cert=given.path("HBX_CLIENT_CERT"),
+        hbx_client_key=given.path("HBX_CLIENT_KEY"),
+        hbx_markup_percent=given.percent("HBX_MARKUP_PERCENT"),
+        wa_access_token=given.secret("WA_ACCESS_TOKEN", wanted=True),
+        wa_app_secrets=given.secrets("WA_APP_SECRET", wanted=True),
+        wa_verify_token=given.secret("WA_VERIFY_TOKEN", wanted=True),
+        wa_phone_id=given.text("WA_PHONE_ID", wanted=True),
+        wa_graph_base=given.address("WA_GRAPH_BASE", "https://graph.facebook.com"),
+        wa_graph_version=given.text("WA_GRAPH_VERSION", "v26.0"),
+        wa_link_template=given.text("WA_LINK_TEMPLATE"),
+        log_level=given.text("LOG_LEVEL", "INFO"),
         traced=bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")),
-        metrics_token=environ.get("METRICS_TOKEN", ""),
-        switches={name: environ.get(name, default) for name, default in LIVE_SWITCHES.items()},
+        production=given.production,
+        switches={
+            **{name: given.switch(name, production="0") for name in MOCKS},
+            "OPS_REFUND_MODE": given.switch("OPS_REFUND_MODE", "live", "mock", production="live"),
+            **{name: given.switch(name) for name in PAUSES},
+        },
     )
-
-
-def _required(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if not value:
-        message = f"{name} is not set"
-        raise SettingsError(message)
-    return value
-
-
-def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(filter(None, environ.get(name, "").replace(" ", "").split(",")))
-
-
-def _networks(environ: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    try:
-        return tuple(ip_network(network) for network in _listed(environ, name))
-    except ValueError as error:
-        message = f"{name} must be IP networks such as 10.0.0.0/8,2001:db8::/32: {error}"
-        raise SettingsError(message) from None
-
-
-def _one_of(environ: Mapping[str, str], name: str, *values: str) -> str:
-    value = environ.get(name, "")
-    if value not in values:
-        message = f"{name} must be {' or '.join(filter(None, values))}, or not set; not {value!r}"
-        raise SettingsError(message)
-    return value
-
-
-def _secret(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if value and len(value) < SHORTEST_SECRET:
-        message = f"{name} must have {SHORTEST_SECRET} characters or more"
-        raise SettingsError(message)
-    return value
 
 
 def _derived_link_key(jwt_secret: str) -> tuple[str, str]:
     """A key's id and secret; the id tells the keys of rotated secrets apart and gives nothing of them away."""
     secret = hmac.new(jwt_secret.encode(), b"storage links", hashlib.sha256).hexdigest()
     return f"jwt-{hashlib.sha256(secret.encode()).hexdigest()[:8]}", secret
-
-
-def _keys(environ: Mapping[str, str], name: str) -> Mapping[str, str]:
-    """`id:secret,id:secret`, the first one first. A secret has 32 characters or more."""
-    keys: dict[str, str] = {}
-    for entry in _listed(environ, name):
-        key_id, _, secret = entry.partition(":")
-        if not key_id or key_id in keys or len(secret) < SHORTEST_SECRET:
-            message = f"{name} must be id:secret,id:secret with different ids and {SHORTEST_SECRET} characters or more"
-            raise SettingsError(message)
-        keys[key_id] = secret
-    return keys
-
-
-def _timezone(environ: Mapping[str, str], name: str, default: str) -> str:
-    value = environ.get(name) or default
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"{name} must be a time zone such as {default}, not {value!r}"
-        raise SettingsError(message) from None
-    return value
-
-
-def _percent(environ: Mapping[str, str], name: str) -> Decimal:
-    value = environ.get(name) or "0"
-    try:
-        percent = Decimal(value)
-    except InvalidOperation:
-        percent = Decimal("NaN")
-    if percent.is_nan() or not 0 <= percent <= 100:  # noqa: PLR2004 - a percentage
-        message = f"{name} must be a number from 0 to 100, not {value!r}"
-        raise SettingsError(message)
-    return percent
-
-
-def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
-    value = environ.get(name, str(default))
-    if not value.isdigit():
-        message = f"{name} must be a whole number, not {value!r}"
-        raise SettingsError(message)
-    return int(value)

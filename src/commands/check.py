@@ -8,12 +8,11 @@ import os
 
 import asyncpg
 
-from src import production
 from src.commands import check_database, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
 from src.production import SHORTEST_SECRET
-from src.settings import LIVE_SWITCHES, Settings, SettingsError
+from src.settings import LIVE_SWITCHES, Settings, SettingsError, faults_in_production
 
 
 def add(commands: Commands) -> None:
@@ -65,5 +64,5 @@ def _settings(settings: Settings) -> Verdict:
 def _keys(settings: Settings) -> Verdict:
     if len(settings.jwt_secret) < SHORTEST_SECRET:
         return Verdict("keys", well=False, detail=f"JWT_SECRET is shorter than {SHORTEST_SECRET} characters")
-    missing = [name for name in production.REQUIRED if not os.environ.get(name)]
-    return Verdict("keys", well=True, detail=f"not set: {', '.join(missing)}" if missing else "all set")
+    unfit = faults_in_production(os.environ)
+    return Verdict("keys", well=True, detail=f"for production: {'; '.join(unfit)}" if unfit else "fit for production")

@@ -16,6 +16,7 @@ import asyncpg
 
 from src.adapters.postgres import apply, locks
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.environment import is_production
 from src.logins import role_password
 from src.settings import Settings, from_environment
 
@@ -44,7 +45,7 @@ def database(environ: MutableMapping[str, str], *, exclusive: bool = False) -> I
     Without JWT_SECRET an embedded installation uses its own, made once and kept under DATA_DIR. `exclusive` is for the
     embedded one alone: nobody else uses it meanwhile.
     """
-    if environ.get("DATABASE_URL"):
+    if environ.get("DATABASE_URL") or is_production(environ):
         yield from_environment(environ)
         return
     with running(postgres(environ), exclusive=exclusive) as server:

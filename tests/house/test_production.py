@@ -1,0 +1,445 @@
+"""What production refuses to start with: every weak secret by one rule, and what it says."""
+
+from __future__ import annotations
+
+import base64
+import random
+import re
+import string
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from src.environment import SECRET_NAME, Environment
+from src.production import OURS, Form, weakness
+from src.settings import (
+    HBX_KEY,
+    HBX_SECRET,
+    LIVE_SWITCHES,
+    STRIPE_KEY,
+    STRIPE_SIGNING,
+    SettingsError,
+    from_environment,
+)
+from tests.processes import ROOT, ecotrips
+
+LETTERS = string.ascii_letters + string.digits
+URL_SAFE = LETTERS + "-_"
+SUPABASE = "your-super-secret-jwt-token-with-at-least-32-characters-long"
+SUPABASE_CLI = SUPABASE.removeprefix("your-")
+
+
+# Always the same, so that all test processes collect the same tests.
+CHANCE = random.Random(19)
+
+
+def letters(length: int, among: str = LETTERS) -> str:
+    return "".join(CHANCE.choice(among) for _ in range(length))
+
+
+def in_hex(size: int) -> str:
+    return CHANCE.randbytes(size).hex()
+
+
+FIT = {
+    "ECOTRIPS_ENV": "production",
+    "DATABASE_URL": f"postgresql://postgres:{in_hex(16)}@postgres:5432/ecotrips",
+    "JWT_SECRET": in_hex(32),
+    "JWT_PREVIOUS_SECRETS": f"{in_hex(32)}, {letters(42, LETTERS + '-_')}",
+    "DATABASE_ROLE_SECRET": in_hex(16),
+    "LINK_SECRETS": f"b:{in_hex(32)},a:{letters(32, LETTERS + '-_')}",
+    "PRIVACY_HMAC_SECRET": base64.b64encode(CHANCE.randbytes(32)).decode(),
+    "METRICS_TOKEN": letters(42, URL_SAFE),
+    "PUBLIC_URL": "https://ops.ecotrips.africa",
+    "STORAGE_URL": "s3://ecotrips",
+    "STRIPE_PAYOUT_ACCOUNT": f"acct_{letters(16)}",
+    "STRIPE_SECRET_KEY": f"sk_live_{letters(24)}",
+    "STRIPE_WEBHOOK_SECRET": f"whsec_{letters(32)},whsec_{letters(64)}",
+    "HBX_BASE_URL": "https://api-mtls.hotelbeds.com",
+    "HBX_API_KEY": in_hex(16),
+    "HBX_API_SECRET": in_hex(8),
+    "WA_ACCESS_TOKEN": f"EAAG{letters(180)}",
+    "WA_PHONE_ID": "106540352242922",
+    "WA_APP_SECRET": in_hex(16),
+    "WA_VERIFY_TOKEN": letters(42, URL_SAFE),
+}
+SECRETS = (
+    "JWT_SECRET",
+    "JWT_PREVIOUS_SECRETS",
+    "DATABASE_ROLE_SECRET",
+    "LINK_SECRETS",
+    "PRIVACY_HMAC_SECRET",
+    "METRICS_TOKEN",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "HBX_API_KEY",
+    "HBX_API_SECRET",
+    "WA_ACCESS_TOKEN",
+    "WA_APP_SECRET",
+    "WA_VERIFY_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+)
+PREFIXES = {"STRIPE_SECRET_KEY": "sk_live_", "STRIPE_WEBHOOK_SECRET": "whsec_", "LINK_SECRETS": "a:"}
+# Read under a secret's name, and none: a file's path, and public keys.
+NO_SECRETS = {"HBX_CLIENT_KEY"}
+
+
+def refused(**changes: str) -> str:
+    """What production says of its settings with these changes."""
+    with pytest.raises(SettingsError) as caught:
+        from_environment(FIT | changes)
+    return str(caught.value)
+
+
+class Noting(dict[str, str]):
+    """An environment that remembers which names were asked for."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        super().__init__(given)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # one of dict's forms
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+
+def asked_for() -> set[str]:
+    environ = Noting(FIT)
+    from_environment(environ)
+    return environ.asked
+
+
+def test_a_complete_production_environment_is_fit() -> None:
+    settings = from_environment(FIT)
+    assert settings.production
+    assert settings.switches == LIVE_SWITCHES
+    assert settings.rate_limits
+
+
+def test_every_setting_with_a_secrets_name_is_held_to_the_rule() -> None:
+    named = {name for name in asked_for() if SECRET_NAME.search(name)}
+    assert named - NO_SECRETS == set(SECRETS)
+    for name in SECRETS:
+        assert f"{name} " in refused(**{name: PREFIXES.get(name, "") + "a" * 40}), name
+
+
+def test_a_secret_cannot_be_read_as_if_it_were_a_word() -> None:
+    for name in ("NEXT_API_KEY", "SMS_TOKEN", "MAIL_PASSWORD", "CHAT_SECRETS", "SECRET"):
+        with pytest.raises(AssertionError, match=name):
+            Environment({}, production=False).text(name)
+
+
+def test_no_module_reads_a_secret_past_the_rule() -> None:
+    reads = re.compile(r"environ(?:\.get\(|\[)\s*[\"'](\w+)[\"']")
+    for file in (ROOT / "src").rglob("*.py"):
+        assert not [name for name in reads.findall(file.read_text()) if SECRET_NAME.search(name)], file
+
+
+def test_settings_that_hold_a_secret_do_not_show_it() -> None:
+    settings = from_environment(FIT)
+    given = [value for name in (*SECRETS, "DATABASE_URL") if name in FIT for value in re.split(r",\s*|\w:", FIT[name])]
+    assert len(given) > len(SECRETS)
+    assert not [value for value in given if value and value in repr(settings)]
+    shown = {field.name for field in fields(settings) if field.repr}
+    assert not {name for name in shown if SECRET_NAME.search(name.upper())} - {"hbx_client_key"}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "a" * 32,
+        "a",
+        "ab" * 32,
+        "k4f8e2" * 8,
+        "0123456789abcdef" * 4,
+        "abcdefghijklmnopqrstuvwxyz012345",
+        "zyxwvutsrqponmlkjihgfedcba987654",
+        "aabbccddeeff00112233445566778899",
+        "acegikmoqsuwy02468acegikmoqsuwy02468",
+        "qwertyuiopasdfghjklzxcvbnm1234567890",
+        "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p",
+        "password" * 5,
+        "change-me-change-me-change-me-now",
+        "CHANGE_ME_PLEASE_THIS_IS_A_SECRET",
+        "your-jwt-secret-goes-here-please-change",
+        "super-secret-production-key-for-ecotrips",
+        "01010101011101010101010110101010",
+        SUPABASE,
+        SUPABASE_CLI,
+        SUPABASE.upper(),
+        f"{SUPABASE_CLI}!",
+        f"my-{SUPABASE_CLI}-2",
+        base64.b64encode(SUPABASE.encode()).decode(),
+        SUPABASE.encode().hex(),
+        base64.b64encode(b"a" * 40).decode(),
+        "reallyreallyreallyreallyverysafe",
+        "your-256-bit-secret-your-256-bit-secret",
+    ],
+)
+def test_a_secret_that_can_be_guessed_or_is_published_is_refused(secret: str) -> None:
+    for name in SECRETS:
+        said = refused(**{name: PREFIXES.get(name, "") + secret})
+        assert f"{name} " in said
+        assert len(secret) == 1 or secret not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("STRIPE_SECRET_KEY", "sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_SECRET_KEY", f"sk_test_{letters(24)}"),
+        ("STRIPE_SECRET_KEY", f"rk_test_{letters(24)}"),
+        ("STRIPE_SECRET_KEY", f"pk_live_{letters(24)}"),
+        ("STRIPE_SECRET_KEY", letters(40)),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_test_secret"),
+        ("STRIPE_WEBHOOK_SECRET", f"whsec_{letters(10)}"),
+        ("STRIPE_WEBHOOK_SECRET", letters(40)),
+        ("STRIPE_WEBHOOK_SECRET", f"whsec_{letters(32)},x"),
+        ("STRIPE_WEBHOOK_SECRET", ","),
+        ("STRIPE_WEBHOOK_SECRET", f"whsec_{letters(32)},"),
+        ("WA_VERIFY_TOKEN", "meatyhamhock"),
+        ("WA_APP_SECRET", ", ,"),
+        ("WA_APP_SECRET", "x"),
+        ("JWT_PREVIOUS_SECRETS", "secret"),
+        ("JWT_PREVIOUS_SECRETS", ","),
+        ("JWT_PREVIOUS_SECRETS", " "),
+        ("JWT_PREVIOUS_SECRETS", f"{in_hex(32)},,{in_hex(32)}"),
+        ("JWT_SECRET", " " * 32),
+        ("JWT_SECRET", "\t" * 40),
+        ("JWT_SECRET", f"{in_hex(32)}\n"),
+        ("JWT_SECRET", f"eyJhbGciOiJIUzI1NiJ9.{letters(40)}.{letters(43)}"),
+        ("JWT_SECRET", in_hex(15)),
+        ("LINK_SECRETS", in_hex(32)),
+        ("LINK_SECRETS", f"a:{in_hex(32)},a:{in_hex(32)}"),
+        ("LINK_SECRETS", f"a:{in_hex(32)},"),
+        ("LINK_SECRETS", ","),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("AWS_SECRET_ACCESS_KEY", "minioadmin"),
+        *((name, "") for name in SECRETS if name not in ("JWT_PREVIOUS_SECRETS", "AWS_SECRET_ACCESS_KEY")),
+    ],
+)
+def test_each_kind_of_secret_has_its_form(name: str, secret: str) -> None:
+    said = refused(**{name: secret})
+    assert f"{name} " in said
+    assert not secret.strip(" ,\t") or secret not in said
+
+
+@pytest.mark.parametrize(
+    "form", [OURS, Form(12), STRIPE_KEY, STRIPE_SIGNING, HBX_KEY, HBX_SECRET], ids=lambda form: str(form.least)
+)
+def test_a_random_secret_is_none_of_that(form: Form) -> None:
+    longer = max(form.least, 10)
+    alphabets = (string.hexdigits.lower()[:16], string.ascii_lowercase, LETTERS, URL_SAFE, LETTERS + "+/")
+    made = [letters(longer, alphabet) for alphabet in alphabets for _ in range(100)]
+    found = [weakness(form.prefixes[0] + secret, form) for secret in made]
+    # Chance is chance: among so few letters one in ten thousand looks poor.
+    assert len([text for text in found if text]) <= 1, found
+
+
+@pytest.mark.parametrize("name", [name for name in SECRETS if name not in ("JWT_SECRET", "AWS_SECRET_ACCESS_KEY")])
+def test_each_secret_serves_one_purpose(name: str) -> None:
+    body = letters(48)
+    for same in (body, f"{body}1", f"1{body}", body.swapcase()):
+        said = refused(**{"JWT_SECRET": body, name: PREFIXES.get(name, "") + same})
+        assert re.search(rf"{name} is (nearly )?the same as JWT_SECRET", said) or re.search(
+            rf"JWT_SECRET is (nearly )?the same as {name}", said
+        )
+        assert body not in said
+
+
+def test_a_list_holds_no_secret_twice() -> None:
+    again = in_hex(32)
+    assert "JWT_PREVIOUS_SECRETS holds a secret twice" in refused(JWT_PREVIOUS_SECRETS=f"{again},{again}")
+    assert "LINK_SECRETS holds a secret twice" in refused(LINK_SECRETS=f"a:{again},b:{again}")
+
+
+def test_the_demos_secret_is_not_productions(tmp_path: Path) -> None:
+    (tmp_path / "jwt_secret").write_text(FIT["JWT_SECRET"])
+    assert "JWT_SECRET is the same as the secret of the demo" in refused(DATA_DIR=str(tmp_path))
+
+
+def test_the_databases_password_is_one_of_the_secrets() -> None:
+    for password in ("postgres", "change-me-now", "a" * 20, "your-super-secret-and-long-postgres-password"):
+        said = refused(DATABASE_URL=f"postgresql://postgres:{password}@postgres/ecotrips")
+        assert "the password in DATABASE_…URL " in said
+        assert password not in said
+    said = refused(DATABASE_URL=f"postgresql://postgres:{FIT['JWT_SECRET']}@postgres/ecotrips")
+    assert "the password in DATABASE_…URL is the same as JWT_SECRET" in said
+    assert "password" in refused(DATABASE_URL="postgresql://postgres@postgres/ecotrips?password=postgres")
+    same = FIT["DATABASE_URL"].replace("@postgres:", "@standby:")
+    from_environment(FIT | {"DATABASE_REPLICA_URL": same, "DATABASE_DIRECT_URL": FIT["DATABASE_URL"]})
+    from_environment(FIT | {"DATABASE_URL": "postgresql:///ecotrips?host=/run/postgresql"})
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "well"),
+    [
+        ("127.0.0.1", "", True),
+        ("[::1]", "", True),
+        ("postgres", "", True),
+        ("10.1.2.3", "", True),
+        ("db.internal", "", True),
+        ("", "?host=/run/postgresql", True),
+        ("db.example.org", "", False),
+        ("db.example.org", "?sslmode=disable", False),
+        ("db.example.org", "?sslmode=prefer", False),
+        ("db.example.org", "?sslmode=require", True),
+        ("db.example.org", "?sslmode=verify-full", True),
+        ("8.8.8.8", "", False),
+        ("[2001:4860:4860::8888]", "", False),
+        ("postgres,db.example.org:5433", "", False),
+        ("", "?host=db.example.org", False),
+        ("", "?host=2001:4860:4860::8888", False),
+        ("postgres", "?host=db.example.org", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_REPLICA_URL", "DATABASE_DIRECT_URL"])
+def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, query: str, *, well: bool) -> None:
+    changes = {name: f"postgresql://postgres:{letters(20)}@{host}/ecotrips{query}"}
+    if well:
+        from_environment(FIT | changes)
+    else:
+        assert f"{name} must say sslmode=" in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        *(({name: "mock" if name == "OPS_REFUND_MODE" else "1"}, f"{name}=") for name in list(LIVE_SWITCHES)[:5]),
+        ({"RATE_LIMITS": "0"}, "RATE_LIMITS=0 is not allowed"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8,0.0.0.0/0"}, "TRUSTED_PROXIES trusts everybody"),
+        ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES trusts everybody"),
+        ({"TRUSTED_PROXIES": "proxy"}, "TRUSTED_PROXIES must be IP networks"),
+        ({"STORAGE_URL": ""}, "STORAGE_URL is not set"),
+        ({"STORAGE_URL": "memory://"}, "STORAGE_URL keeps files only until"),
+        ({"STORAGE_URL": "gs://bucket"}, "STORAGE_URL must begin with"),
+        ({"STORAGE_URL": "/var/lib/files"}, "STORAGE_URL must begin with"),
+        ({"AWS_ALLOW_HTTP": "true"}, "AWS_ALLOW_HTTP=true is not allowed"),
+        ({"PUBLIC_URL": ""}, "PUBLIC_URL is not set"),
+        ({"PUBLIC_URL": "http://ops.ecotrips.africa"}, "PUBLIC_URL must be an https"),
+        ({"PUBLIC_URL": "https://user:word@ops.ecotrips.africa"}, "PUBLIC_URL must not hold credentials"),
+        ({"PUBLIC_URL": "https://localhost"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://10.0.0.7"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "ops.ecotrips.africa"}, "PUBLIC_URL must be an https"),
+        ({"PUBLIC_URL": "https://"}, "PUBLIC_URL must be an https"),
+        ({"PUBLIC_URL": "https://["}, "PUBLIC_URL must be an https"),
+        ({"HBX_BASE_URL": ""}, "HBX_BASE_URL is not set"),
+        ({"HBX_BASE_URL": "https://api.test.hotelbeds.com"}, "HBX_BASE_URL is Hotelbeds' test host"),
+        ({"HBX_BASE_URL": "https://API.TEST.hotelbeds.com/"}, "HBX_BASE_URL is Hotelbeds' test host"),
+        ({"HBX_BASE_URL": "http://api.hotelbeds.com"}, "HBX_BASE_URL must be an https"),
+        ({"STRIPE_API_BASE": "http://127.0.0.1:12111"}, "STRIPE_API_BASE must be an https"),
+        ({"STRIPE_API_BASE": "https://u:p@api.stripe.com"}, "STRIPE_API_BASE must not hold credentials"),
+        ({"WA_GRAPH_BASE": "http://graph.facebook.com"}, "WA_GRAPH_BASE must be an https"),
+        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS must be"),
+        ({"CORS_ORIGINS": "https://ops.ecotrips.africa,http://ops.ecotrips.africa"}, "CORS_ORIGINS must be"),
+        ({"CORS_ORIGINS": "https://ops.ecotrips.africa/"}, "CORS_ORIGINS must be an origin"),
+        ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS must be"),
+        ({"JWT_JWKS": '{"keys":[]}'}, "JWT_ISSUER is not set"),
+        ({"JWT_JWKS": '{"keys":[]}'}, "JWT_AUDIENCE is not set"),
+        ({"WA_PHONE_ID": " "}, "WA_PHONE_ID is not set"),
+        ({"STRIPE_PAYOUT_ACCOUNT": "acct_your_account"}, "STRIPE_PAYOUT_ACCOUNT is a placeholder"),
+        ({"DATABASE_URL": ""}, "DATABASE_URL is not set"),
+        ({"DATABASE_URL": "mysql://db/ecotrips"}, "DATABASE_URL must begin with"),
+        ({"PORT": "eighty"}, "PORT must be a whole number"),
+    ],
+)
+def test_production_refuses_and_says_which(change: dict[str, str], complaint: str) -> None:
+    assert complaint in refused(**change)
+
+
+def test_what_is_no_mock_may_be_paused_from_the_start() -> None:
+    settings = from_environment(FIT | {"PAYOUTS_PAUSED": "1"})
+    assert settings.switches["PAYOUTS_PAUSED"] == "1"
+
+
+def test_files_may_be_kept_on_one_host_when_that_is_said() -> None:
+    assert from_environment(FIT | {"STORAGE_URL": "file:///data/storage"}).storage_url == "file:///data/storage"
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        from_environment({"ECOTRIPS_ENV": "production", "USE_FIXTURES": "1", "PORT": "x"})
+    said = str(caught.value)
+    wanted = [name for name in FIT if name not in ("ECOTRIPS_ENV", "JWT_PREVIOUS_SECRETS")]
+    assert [name for name in (*wanted, "USE_FIXTURES", "PORT") if f"  {name}" not in said] == []
+
+
+ASSIGNED = re.compile(r"\b([A-Z][A-Z_]+)[\"']?\s*[=:]\s*[f]?[\"']?([^\s\"',;|&)}]{4,})")
+
+
+def shown_values() -> Iterator[tuple[str, str]]:
+    """Every value that a tracked file of ours shows for a secret."""
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md", "*.yaml", "*.yml", "*.sh", "tests/*.py", "bench/*.py", "Makefile"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.split():
+        for setting, value in ASSIGNED.findall((ROOT / name).read_text()):
+            if setting in SECRETS and not re.search(r"[${(\[…]|^[a-z]+\.", value):
+                yield setting, value
+
+
+def test_no_secret_of_our_own_guides_and_tests_is_fit() -> None:
+    found = set(shown_values())
+    assert len(found) > 3
+    forms = {"STRIPE_SECRET_KEY": STRIPE_KEY, "STRIPE_WEBHOOK_SECRET": STRIPE_SIGNING, "HBX_API_KEY": HBX_KEY}
+    for setting, value in found:
+        assert weakness(value, {**forms, "HBX_API_SECRET": HBX_SECRET}.get(setting, OURS)), (setting, value)
+
+
+@pytest.mark.parametrize("word", ["Production", "prod", "PRODUCTION", "production ", " production", "live", "staging"])
+def test_an_environment_that_is_unknown_is_refused(word: str) -> None:
+    for environ in ({"ECOTRIPS_ENV": word}, FIT | {"ECOTRIPS_ENV": word}):
+        with pytest.raises(SettingsError, match="ECOTRIPS_ENV must be production or development, or not set; not"):
+            from_environment(environ)
+
+
+def test_development_has_a_name() -> None:
+    given = {"ECOTRIPS_ENV": "development", "JWT_SECRET": "x", "DATABASE_URL": "postgresql:///none"}
+    assert not from_environment(given).production
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["demo"],
+        ["serve"],
+        ["worker", "--once"],
+        ["rest"],
+        ["check"],
+        ["db", "status"],
+        ["db", "apply"],
+        ["db", "seed"],
+        ["psql"],
+        ["flags", "list"],
+        ["flags", "set", "STRIPE_MOCK_MODE=1"],
+        ["circuit", "show"],
+        ["ledger", "verify"],
+        ["token", "anon"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_an_unknown_environment(tmp_path: Path, command: list[str]) -> None:
+    ran = ecotrips(tmp_path, *command, ECOTRIPS_ENV="Production")
+    assert ran.returncode == 1
+    assert ran.stderr == "ecotrips: ECOTRIPS_ENV must be production or development, or not set; not 'Production'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["demo"], ["db", "seed", "--demo"], ["flags", "list"]])
+def test_no_command_of_an_unfit_production_begins_anything(tmp_path: Path, command: list[str]) -> None:
+    ran = ecotrips(tmp_path, *command, ECOTRIPS_ENV="production", DATA_DIR="data", STRIPE_MOCK_MODE="1")
+    assert ran.returncode == 1
+    assert "not fit for production:\n" in ran.stderr
+    assert "DATABASE_URL is not set" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
