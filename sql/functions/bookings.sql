@@ -42,13 +42,22 @@ create or replace function ops.list_bookings(
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_from date := coalesce(p_start_from, '-infinity');
-  v_to date := coalesce(p_start_to, 'infinity');
-  v_skip bigint := (p_page - 1)::bigint * p_page_size;
+  v_from date;
+  v_to date;
+  v_skip bigint;
   v_rows json;
   v_total bigint;
 begin
   perform sec.require_ops();
+  v_from := coalesce(sec.valid_date('from', p_start_from, p_optional => true, p_message => 'Invalid from date'), '-infinity');
+  v_to := coalesce(sec.valid_date('to', p_start_to, p_optional => true, p_message => 'Invalid to date'), 'infinity');
+  p_supplier := sec.valid_text('supplier', p_supplier, 0, 64, p_optional => true);
+  p_page := sec.valid_integer('page', p_page, 1, 1000000000);
+  p_page_size := sec.valid_integer('page_size', p_page_size, 1, 100);
+  if v_from > v_to then
+    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'from must not be after to';
+  end if;
+  v_skip := (p_page - 1)::bigint * p_page_size;
   -- Plain queries for each case, planned once: "p_supplier is null or …" would be planned anew at every call.
   if p_supplier is null then
     select json_agg(page order by start_date, id) into v_rows from (

@@ -35,9 +35,7 @@ create or replace function public.start_checkout(
 ) returns json
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-  select payment.checkout_answer(
-    payment.ensure_payment_record(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key)
-  )
+  select payment.checkout_answer(payment.start(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key))
 $$;
 comment on function public.start_checkout(uuid, bigint, text, text) is
 'Any caller: records a payment to be made; its intent follows from the provider.';

@@ -126,6 +126,8 @@ declare
   v_circuit inventory.circuit;
 begin
   perform sec.require_ops();
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  p_forced := sec.valid_choice('forced', p_forced, array['open', 'closed'], p_optional => true);
   select * into v_before from inventory.circuit where name = p_name for update;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'circuit_known', message = 'No such circuit';

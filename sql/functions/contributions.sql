@@ -56,12 +56,16 @@ declare
   v_payment payment.payments;
   v_contribution_id uuid;
 begin
+  p_escrow_id := sec.valid_uuid('escrow_id', p_escrow_id);
+  p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents);
+  p_currency := sec.valid_currency('currency', p_currency, p_optional => true);
+  p_idempotency_key := sec.valid_text('idempotency_key', p_idempotency_key, 1, 255, p_optional => true);
   select * into v_escrow from "group".escrows where id = p_escrow_id;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'escrow_known', message = 'Escrow not found';
   end if;
   v_member := "group".acting_member(v_escrow.group_id, p_user_id, p_member_id);
-  if upper(p_currency) <> v_escrow.currency then
+  if p_currency <> v_escrow.currency then
     raise exception using errcode = 'PT400', constraint = 'escrow_currency', message = 'currency must match escrow';
   end if;
   v_key := "group".contribution_key(p_escrow_id, v_member.id, p_idempotency_key);
@@ -161,6 +165,7 @@ declare
   v_due "group".contributions;
   v_requested int := 0;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   if ops.flag('ESCROW_REFUNDS_PAUSED') = '1' then
     return 0;
   end if;

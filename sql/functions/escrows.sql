@@ -198,6 +198,11 @@ declare
   v_group "group".groups;
   v_escrow "group".escrows;
 begin
+  p_group_id := sec.valid_uuid('group_id', p_group_id);
+  p_target_cents := sec.valid_amount('target_cents', p_target_cents);
+  p_deadline := sec.valid_time('deadline', p_deadline);
+  p_min_members := sec.valid_integer('min_members', p_min_members, 1, 10000);
+  p_currency := sec.valid_currency('currency', p_currency);
   -- Shared: nobody cancels the group meanwhile.
   select * into v_group from "group".groups where id = p_group_id for share;
   if not found then
@@ -214,7 +219,7 @@ begin
   perform "group".require_itinerary(p_itinerary_id);
   insert into "group".escrows (group_id, itinerary_id, currency, target_cents, min_members, deadline)
   values (
-    p_group_id, coalesce(p_itinerary_id, v_group.itinerary_id), upper(p_currency), p_target_cents, p_min_members, p_deadline
+    p_group_id, coalesce(p_itinerary_id, v_group.itinerary_id), p_currency, p_target_cents, p_min_members, p_deadline
   )
   returning * into v_escrow;
   perform audit.record('escrow.created', jsonb_build_object(
@@ -232,6 +237,7 @@ as $$
 declare
   v_escrow "group".escrows;
 begin
+  p_escrow_id := sec.valid_uuid('escrow_id', p_escrow_id);
   -- Locked before its state decides who may.
   select * into v_escrow from "group".escrows where id = p_escrow_id for update;
   if not found then
@@ -267,6 +273,7 @@ declare
   v_payout "group".payouts;
   v_expired json[] := '{}'::json[];
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   for v_id in
     select id from "group".escrows where status = 'open' and deadline <= now()
     order by deadline, id limit p_limit for update skip locked

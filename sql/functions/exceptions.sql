@@ -25,6 +25,11 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_status := sec.valid_choice(
+    'status', lower(p_status), array['open', 'retrying', 'resolved'], true, 'status must be one of open|retrying|resolved'
+  );
+  p_page := sec.valid_integer('page', p_page, 1, 1000000000);
+  p_page_size := sec.valid_integer('page_size', p_page_size, 1, 100);
   return (
     with page as (
       select * from ops.v_exceptions
@@ -54,6 +59,8 @@ declare
   v_queued boolean;
 begin
   perform sec.require_ops();
+  p_exception_id := sec.valid_uuid('exception_id', p_exception_id);
+  p_note := sec.valid_text('note', p_note, 1, 500, p_optional => true);
   select * into v_exception from ops.exceptions where id = p_exception_id for update;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'exception_known', message = 'Exception not found';

@@ -83,6 +83,8 @@ declare
   v_group_id uuid;
   v_member_id uuid;
 begin
+  p_name := sec.valid_text('name', p_name, 1, 120);
+  p_size_target := sec.valid_integer('size_target', p_size_target, 1, 10000, p_optional => true);
   perform "group".require_itinerary(p_itinerary_id);
   insert into "group".groups (name, size_target, itinerary_id) values (p_name, p_size_target, p_itinerary_id)
   returning id into v_group_id;
@@ -116,6 +118,7 @@ declare
   v_member "group".members;
   v_new boolean;
 begin
+  p_group_id := sec.valid_uuid('group_id', p_group_id);
   -- Shared: members join side by side, while nobody locks or cancels the group.
   select status into v_status from "group".groups where id = p_group_id for share;
   if not found then
@@ -149,6 +152,8 @@ create or replace function public.set_group_status(p_group_id uuid, p_status tex
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  p_group_id := sec.valid_uuid('group_id', p_group_id);
+  p_status := sec.valid_choice('status', p_status, array['open', 'locked', 'cancelled']);
   if not exists (
     select from "group".members where group_id = p_group_id and user_id = auth.uid() and role = 'owner'
   ) then

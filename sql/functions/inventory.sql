@@ -85,6 +85,35 @@ as $$
 $$;
 comment on function inventory.hold_answer(inventory.holds) is 'The body of inventory-hold.';
 
+create or replace function inventory.valid_stay(p_check_in date, p_check_out date, p_pax jsonb) returns jsonb
+language plpgsql immutable
+as $$
+declare
+  v_nights int;
+  v_number bigint;
+begin
+  v_nights := sec.valid_date('check_out', p_check_out) - sec.valid_date('check_in', p_check_in);
+  if v_nights < 1 then
+    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'check_out must be after check_in';
+  elsif v_nights > 30 then
+    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'a stay must be at most 30 nights';
+  end if;
+  p_pax := sec.valid_json('pax', p_pax, 'array', 1000);
+  v_number := sec.valid_integer('pax.adults', (p_pax ->> 0)::bigint, 1, 20);
+  v_number := sec.valid_integer('pax.children', (p_pax ->> 1)::bigint, 0, 20);
+  if jsonb_typeof(p_pax -> 2) is distinct from 'array' or jsonb_array_length(p_pax -> 2) not in (0, v_number) then
+    raise exception using
+      errcode = 'PT400', constraint = 'input_json', message = 'pax.child_ages must give the age of each child';
+  end if;
+  for v_number in select age::bigint from jsonb_array_elements_text(p_pax -> 2) as ages (age) loop
+    v_number := sec.valid_integer('pax.child_ages', v_number, 0, 17);
+  end loop;
+  return p_pax;
+end;
+$$;
+comment on function inventory.valid_stay(date, date, jsonb) is
+'Who travels, [adults, children, [ages]], if that and the nights may be asked for. Raises input_range, input_json, input_integer.';
+
 create or replace function public.find_hold(
   p_user_id uuid,
   p_supplier_hotel_id text,
@@ -99,6 +128,11 @@ as $$
 declare
   v_hold inventory.holds;
 begin
+  p_user_id := sec.valid_uuid('user_id', p_user_id);
+  p_supplier_hotel_id := sec.valid_text('supplier_hotel_id', p_supplier_hotel_id, 1, 64);
+  p_plan_id := sec.valid_text('plan_id', p_plan_id, 1, 128);
+  p_pax := inventory.valid_stay(p_check_in, p_check_out, p_pax);
+  p_idempotency_key := sec.valid_text('idempotency_key', p_idempotency_key, 1, 255);
   select * into v_hold from inventory.holds where user_id = p_user_id and idempotency_key = p_idempotency_key;
   if not found then
     return 'null'::json;
@@ -133,6 +167,15 @@ declare
   v_hold inventory.holds;
   v_id uuid := gen_random_uuid();
 begin
+  p_user_id := sec.valid_uuid('user_id', p_user_id);
+  p_supplier_hotel_id := sec.valid_text('supplier_hotel_id', p_supplier_hotel_id, 1, 64);
+  p_plan_id := sec.valid_text('plan_id', p_plan_id, 1, 128);
+  p_pax := inventory.valid_stay(p_check_in, p_check_out, p_pax);
+  p_idempotency_key := sec.valid_text('idempotency_key', p_idempotency_key, 1, 255);
+  p_source := sec.valid_choice('source', p_source, array['HBX', 'fixtures']);
+  p_total_cents := sec.valid_integer('total_cents', p_total_cents, 0, 1000000000000);
+  p_currency := sec.valid_pattern(p_currency, '^[A-Z]{3}$', 'currency must be three capital letters (ISO 4217)');
+  p_quote := sec.valid_json('quote', p_quote, 'object', 100000);
   insert into inventory.holds (
     id, user_id, idempotency_key, hold_ref, source, supplier_hotel_id, plan_id, check_in, check_out, pax, total_cents,
     currency, quote, expires_at

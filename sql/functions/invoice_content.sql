@@ -7,6 +7,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_name := sec.valid_text('name', p_name, 1, 200);
+  p_address := sec.valid_text('address', p_address, 1, 500);
+  p_tax_id := sec.valid_text('tax_id', p_tax_id, 1, 64);
+  p_email := sec.valid_text('email', p_email, 3, 200);
+  p_country := sec.valid_pattern(p_country, '^[A-Z]{2}$', 'country must be two capital letters (ISO 3166-1)');
+  p_tax_name := sec.valid_text('tax_name', p_tax_name, 1, 32);
+  p_tax_rate_bp := sec.valid_integer('tax_rate_bp', p_tax_rate_bp, 0, 10000);
   update fin.seller
   set name = p_name, address = p_address, tax_id = p_tax_id, email = p_email, country = p_country,
     tax_name = p_tax_name, tax_rate_bp = p_tax_rate_bp, updated_at = now();

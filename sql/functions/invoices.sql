@@ -176,9 +176,10 @@ create or replace function public.generate_invoice(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_kind is null or p_kind not in ('invoice', 'credit_note') then
-    raise exception using errcode = 'PT400', constraint = 'invoice_kind', message = 'kind must be invoice|credit_note';
-  end if;
+  p_kind := sec.valid_choice('kind', p_kind, array['invoice', 'credit_note']);
+  p_payment_id := sec.valid_uuid('payment_id', p_payment_id);
+  p_timezone := sec.valid_pattern(p_timezone, '^[A-Za-z0-9_+/-]{1,64}$', 'timezone must be a time zone''s name');
+  p_facturx := sec.valid_flag('facturx', p_facturx);
   return fin.issue_document(p_kind, p_payment_id, p_itinerary_id, p_timezone, p_facturx, now());
 end;
 $$;

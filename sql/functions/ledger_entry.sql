@@ -13,14 +13,32 @@ create or replace function public.append_ledger_entry(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_payment payment.payments := payment.locked(p_payment_id);
+  v_payment payment.payments;
   v_event payment.webhook_events;
   v_entry fin.entries;
 begin
+  p_payment_id := sec.valid_uuid('payment_id', p_payment_id);
+  p_entry_type := sec.valid_choice('entry_type', p_entry_type, array[
+    'capture_failed', 'capture_succeeded', 'dispute_closed', 'dispute_opened', 'fee_charged', 'intent_created',
+    'refund_failed', 'refund_succeeded'
+  ]);
+  p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents);
+  p_provider_ref := sec.valid_pattern(
+    p_provider_ref, '^[!-~]{1,255}$', 'provider_ref must be between 1 and 255 visible ASCII characters'
+  );
+  p_currency := sec.valid_currency('currency', p_currency, p_optional => true);
+  p_occurred_at := sec.valid_time('occurred_at', p_occurred_at, p_optional => true);
+  p_note := sec.valid_pattern(
+    p_note, '^[A-Za-z0-9_.:-]{1,64}$', 'note must be a code of at most 64 letters, digits and _.:-', true
+  );
+  if p_entry_type = 'dispute_closed' then
+    p_note := sec.valid_choice('note', p_note, array['won', 'lost'], p_optional => true);
+  end if;
+  v_payment := payment.locked(p_payment_id);
   select * into v_entry from fin.entries
   where stream_id = p_payment_id and entry_type = p_entry_type and provider_ref = p_provider_ref;
   if v_entry.id is null then
-    if p_entry_type <> 'fee_charged' and upper(p_currency) <> v_payment.currency then
+    if p_entry_type <> 'fee_charged' and p_currency <> v_payment.currency then
       raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'currency differs from the payment';
     elsif p_entry_type in ('intent_created', 'capture_succeeded', 'capture_failed') and (
       p_amount_cents <> v_payment.amount_cents and (p_entry_type <> 'capture_succeeded' or p_amount_cents > v_payment.amount_cents)
@@ -52,10 +70,7 @@ begin
         v_event.object_status := case p_entry_type when 'dispute_opened' then 'needs_response' else coalesce(p_note, 'won') end;
         perform payment.apply_dispute_event(v_payment, v_event);
       when p_entry_type = 'fee_charged' then
-        perform payment.book_fee(v_payment, p_amount_cents, coalesce(upper(p_currency), v_payment.currency), p_provider_ref, p_occurred_at);
-      else
-        raise exception using
-          errcode = 'PT409', constraint = 'ledger_by_hand', message = format('%s is recorded by its own workflow only', p_entry_type);
+        perform payment.book_fee(v_payment, p_amount_cents, coalesce(p_currency, v_payment.currency), p_provider_ref, p_occurred_at);
     end case;
     select * into v_entry from fin.entries
     where stream_id = p_payment_id and entry_type = p_entry_type and provider_ref = p_provider_ref;
@@ -64,7 +79,7 @@ begin
         errcode = 'PT409', constraint = 'ledger_sequence', message = format('%s does not fit the payment''s state', p_entry_type);
     end if;
   end if;
-  if v_entry.amount_cents <> p_amount_cents or v_entry.currency <> coalesce(upper(p_currency), v_entry.currency) then
+  if v_entry.amount_cents <> p_amount_cents or v_entry.currency <> coalesce(p_currency, v_entry.currency) then
     raise exception using
       errcode = 'PT409', constraint = 'ledger_conflict', message = 'ledger_conflict: the fact is recorded with other terms';
   end if;

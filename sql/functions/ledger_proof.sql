@@ -29,6 +29,7 @@ declare
   v_new fin.checkpoints;
 begin
   perform sec.require_ops();
+  p_through := sec.valid_time('through', p_through);
   -- Waits for every writer, so that nothing from before the seal is recorded after it.
   lock table fin.entries in share mode;
   select * into v_last from fin.checkpoints order by through desc limit 1;

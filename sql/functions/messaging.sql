@@ -53,6 +53,41 @@ $$;
 comment on function wa.message_answer(wa.messages) is
 'The body of wa-send: message_id is WhatsApp''s once it is known and ours until then, id always ours.';
 
+create or replace function wa.valid_template(p_template jsonb, p_optional boolean) returns jsonb
+language plpgsql immutable
+as $$
+begin
+  if p_template is null and p_optional then
+    return null;
+  elsif p_template is null then
+    raise exception using errcode = 'PT400', constraint = 'input_json', message = 'template is required';
+  end if;
+  p_template := sec.valid_json('template', p_template, 'object', 64000);
+  perform sec.valid_text('template.name', p_template ->> 'name', 1, 512);
+  perform sec.valid_text('template.components.body_text', p_template ->> 'body_text', 1, 1024);
+  perform sec.valid_text('template.language', p_template ->> 'language', 2, 16);
+  if not p_template @? 'strict $ ? (@.name.type() == "string" && @.body_text.type() == "string" && @.language.type() == "string")'
+    or coalesce(jsonb_typeof(p_template -> 'buttons'), 'array') <> 'array'
+    or coalesce(jsonb_typeof(p_template -> 'variables'), 'null') not in ('null', 'object') then
+    raise exception using errcode = 'PT400', constraint = 'input_json', message = 'template has a field of another type';
+  elsif jsonb_array_length(p_template -> 'buttons') > 10 or exists (
+    select from jsonb_array_elements(p_template -> 'buttons') as button
+    where not button @? 'strict $ ? (@.size() == 2 && @[0].type() == "string" && @[1].type() == "string")'
+      or length(button ->> 0) not between 1 and 256 or length(button ->> 1) not between 1 and 25
+  ) then
+    raise exception using
+      errcode = 'PT400', constraint = 'input_json', message = 'template.components.buttons must be a list of 0 to 10 pairs of id and text';
+  elsif exists (
+    select from jsonb_path_query(p_template, 'strict $.variables ? (@.type() == "object").*') as value where jsonb_typeof(value) <> 'string'
+  ) then
+    raise exception using errcode = 'PT400', constraint = 'input_json', message = 'template.components.vars must hold texts';
+  end if;
+  return p_template;
+end;
+$$;
+comment on function wa.valid_template(jsonb, boolean) is
+'A template {name, body_text, language, buttons?: [[id, text]], variables?: {}} as senders read it. Raises input_json, input_text.';
+
 create or replace function public.send_message(
   p_type text,
   p_recipient text,
@@ -66,8 +101,22 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_message wa.messages;
-  v_msisdn text := ltrim(p_recipient, '+');
+  v_msisdn text;
 begin
+  p_type := sec.valid_choice('type', p_type, array['text', 'link_notice', 'template']);
+  v_msisdn := ltrim(sec.valid_pattern(p_recipient, '^\+?[1-9][0-9]{6,14}$', 'to must be a phone number in E.164 digits'), '+');
+  p_text := sec.valid_text('text', p_text, 0, 4096, p_optional => true);
+  p_url := sec.valid_text('url', p_url, 0, 2048, p_optional => true);
+  if p_type <> 'template' then
+    p_text := sec.valid_text('text', p_text, 1, 4096);
+  end if;
+  if p_type = 'link_notice' then
+    p_url := sec.valid_pattern(p_url, '^https?://[^/?#[:space:]][^[:space:]]*$', 'url must be an http or https link');
+    p_text := sec.valid_text('text', p_text, 1, 4095 - length(p_url), p_message => 'text and url together must be <= 4096 characters');
+  end if;
+  p_template := wa.valid_template(p_template, p_type <> 'template');
+  p_link_template := sec.valid_text('link_template', p_link_template, 1, 600, p_optional => true);
+  p_claimed := sec.valid_flag('claimed', p_claimed);
   insert into wa.messages (
     direction, mode, type, msisdn, body, url, template, link_template, sent_as, status, attempts, locked_until
   ) values (

@@ -69,6 +69,16 @@ declare
   v_reported int := 0;
   v_status record;
 begin
+  p_messages := sec.valid_json('messages', p_messages, 'array', 6000000);
+  p_statuses := sec.valid_json('statuses', p_statuses, 'array', 6000000);
+  if exists (
+    select from jsonb_to_recordset(p_messages || p_statuses)
+      as e (provider_message_id text, occurred_at timestamptz)
+    where length(e.provider_message_id) between 1 and 128 is not true or isfinite(e.occurred_at) is not true
+  ) then
+    raise exception using
+      errcode = 'PT400', constraint = 'input_json', message = 'each event must have a provider_message_id and an occurred_at';
+  end if;
   with given as (
     select distinct on (provider_message_id) *
     from jsonb_to_recordset(p_messages)

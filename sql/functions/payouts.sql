@@ -130,6 +130,7 @@ declare
   v_claims json[] := '{}'::json[];
   v_found boolean := true;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   -- Once more when all that was found has just been claimed by others: an empty answer means that nothing is left.
   while v_found and cardinality(v_claims) = 0 loop
     v_found := false;

@@ -8,6 +8,7 @@ declare
   v_payout "group".payouts;
 begin
   perform sec.require_ops();
+  p_escrow_id := sec.valid_uuid('escrow_id', p_escrow_id);
   v_escrow := "group".recount(p_escrow_id);
   v_payout := "group".plan_payout(v_escrow);
   if v_payout.status = 'processing' then
@@ -28,6 +29,11 @@ declare
   v_payout "group".payouts;
 begin
   perform sec.require_ops();
+  p_payout_id := sec.valid_uuid('payout_id', p_payout_id);
+  p_paid := sec.valid_flag('paid', p_paid);
+  p_provider_ref := sec.valid_pattern(
+    p_provider_ref, '^[!-~]{1,255}$', 'provider_ref must be between 1 and 255 visible ASCII characters', true
+  );
   perform from "group".escrows e
   where e.id = (select escrow_id from "group".payouts where id = p_payout_id) for update;
   select * into v_payout from "group".payouts where id = p_payout_id for update;
@@ -70,6 +76,11 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_from := sec.valid_date('from', p_from, p_message => 'Invalid from date');
+  p_to := sec.valid_date('to', p_to, p_message => 'Invalid to date');
+  if p_from > p_to then
+    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'from must not be after to';
+  end if;
   return query
   select p.status, p.currency, count(*), sum(p.total_cents)::bigint
   from "group".payouts p
@@ -86,6 +97,8 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_start_from := sec.valid_date('from', p_start_from, p_message => 'Invalid from date');
+  p_start_to := sec.valid_date('to', p_start_to, p_message => 'Invalid to date');
   return json_strip_nulls(json_build_object(
     'ok', true,
     'request_id', sec.request_id(),

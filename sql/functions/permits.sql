@@ -90,11 +90,13 @@ as $$
 declare
   v_request permits.requests;
 begin
+  p_park := sec.valid_choice('park', p_park, array['Volcanoes', 'Nyungwe', 'Akagera']);
+  p_visit_date := sec.valid_date('visit_date', p_visit_date);
+  p_pax_count := sec.valid_integer('pax_count', p_pax_count, 1, 10000, p_message => 'pax_count must be a positive integer');
+  p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
   -- The parks' own day: all three lie in Rwanda.
   if p_visit_date < (now() at time zone 'Africa/Kigali')::date then
     raise exception using errcode = 'PT400', constraint = 'permit_date_ahead', message = 'visit_date must be today or later';
-  elsif length(p_note) > 500 then
-    raise exception using errcode = 'PT400', constraint = 'permit_note_short', message = 'note must be <= 500 characters';
   end if;
   perform permits.require_places(p_park, p_visit_date, p_pax_count);
   insert into permits.requests (user_id, park, visit_date, pax_count, note)
@@ -114,6 +116,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
   return permits.settle(p_request_id, 'approved', p_note);
 end;
 $$;
@@ -124,6 +128,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
   return permits.settle(p_request_id, 'rejected', p_note);
 end;
 $$;
@@ -133,6 +139,8 @@ create or replace function public.cancel_permit_request(p_request_id uuid, p_not
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
   if not sec.is_ops() and not exists (select from permits.requests where id = p_request_id and user_id = auth.uid()) then
     raise exception using errcode = 'PT404', constraint = 'permit_known', message = 'Request not found';
   end if;
@@ -146,6 +154,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_park := sec.valid_choice('park', p_park, array['Volcanoes', 'Nyungwe', 'Akagera']);
+  p_pax_per_day := sec.valid_integer('pax_per_day', p_pax_per_day, 0, 1000000, p_optional => true);
   if p_pax_per_day is null then
     delete from permits.quota where park = p_park;
   else

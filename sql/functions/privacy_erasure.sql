@@ -114,6 +114,7 @@ declare
   v_request privacy.requests;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
   v_request := privacy.locked_request(p_request_id, 'erasure');
   perform privacy.require_sound_map();
   return json_build_object('ok', true, 'folders', (
@@ -132,6 +133,8 @@ declare
   v_sha256 text;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_files := sec.valid_json('files', p_files, 'array', 16000000);
   v_request := privacy.locked_request(p_request_id, 'erasure');
   perform privacy.require_status(v_request, 'approved');
   perform privacy.require_sound_map();

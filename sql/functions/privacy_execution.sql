@@ -176,9 +176,9 @@ declare
 begin
   perform sec.require_ops();
   perform privacy.require_secret(p_secret);
-  if p_confirm is distinct from 'ERASE' then
-    raise exception using errcode = 'PT400', constraint = 'erase_confirmed', message = 'confirm must be ERASE';
-  end if;
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_confirm := sec.valid_choice('confirm', p_confirm, array['ERASE']);
+  p_files := sec.valid_json('files', p_files, 'array', 16000000, p_optional => true);
   v_request := privacy.locked_request(p_request_id, 'erasure');
   if exists (select from privacy.certificates where request_id = p_request_id) then
     perform privacy.purge_again(v_request);

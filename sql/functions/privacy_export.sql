@@ -11,6 +11,7 @@ declare
   v_tables jsonb := '[]'::jsonb;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
   v_request := privacy.locked_request(p_request_id, 'export');
   perform privacy.require_status(v_request, 'approved', 'completed');
   perform privacy.require_sound_map();
@@ -51,6 +52,9 @@ declare
   v_rows json;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_offset := sec.valid_integer('offset', p_offset, 0, 1000000000000);
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   v_request := privacy.locked_request(p_request_id, 'export');
   perform privacy.require_status(v_request, 'approved', 'completed');
   if not exists (
@@ -83,6 +87,10 @@ declare
   v_request privacy.requests;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_path := sec.valid_text('path', p_path, 1, 1024);
+  p_sha256 := sec.valid_pattern(p_sha256, '^[0-9a-f]{64}$', 'sha256 must be 64 hex digits');
+  p_expires_at := sec.valid_time('expires_at', p_expires_at);
   v_request := privacy.locked_request(p_request_id, 'export');
   perform privacy.require_status(v_request, 'approved', 'completed');
   if v_request.export_path is null then

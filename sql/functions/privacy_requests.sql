@@ -75,6 +75,9 @@ as $$
 declare
   v_request privacy.requests;
 begin
+  p_kind := sec.valid_choice('kind', p_kind, array['export', 'erasure']);
+  p_subject_user_id := sec.valid_uuid('subject_user_id', p_subject_user_id);
+  p_reason := sec.valid_text('reason', p_reason, 0, 500, p_optional => true);
   if p_subject_user_id is distinct from auth.uid() and (auth.uid() is not null or not sec.is_ops()) then
     raise exception using errcode = '42501', constraint = 'privacy_own_subject', message = 'A user may ask for themself only';
   end if;
@@ -99,6 +102,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
   perform privacy.require_status(privacy.locked_request(p_request_id), 'received');
   return privacy.decide(p_request_id, 'in_review', null);
 end;
@@ -112,10 +116,11 @@ declare
   v_request privacy.requests;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_decision := sec.valid_choice('decision', p_decision, array['approve', 'reject']);
+  p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
   v_request := privacy.locked_request(p_request_id);
-  if p_decision not in ('approve', 'reject') then
-    raise exception using errcode = 'PT400', constraint = 'privacy_decision', message = 'decision must be approve|reject';
-  elsif v_request.status not in ('received', 'in_review') and (v_request.status, p_decision) <> ('failed', 'approve') then
+  if v_request.status not in ('received', 'in_review') and (v_request.status, p_decision) <> ('failed', 'approve') then
     raise exception using
       errcode = 'PT409', constraint = 'privacy_reviewed', message = format('The request is already %s', v_request.status);
   end if;
@@ -143,14 +148,13 @@ declare
   v_request privacy.requests;
 begin
   perform sec.require_ops();
+  p_request_id := sec.valid_uuid('request_id', p_request_id);
+  p_months := sec.valid_integer('months', p_months, 1, 2);
+  p_reason := sec.valid_text('reason', p_reason, 1, 500);
   v_request := privacy.locked_request(p_request_id);
   perform privacy.require_status(v_request, 'received', 'in_review', 'approved', 'failed');
-  if p_months not in (1, 2) or nullif(btrim(p_reason), '') is null then
-    raise exception using
-      errcode = 'PT400', constraint = 'privacy_extension', message = 'An extension is one or two months and has a reason';
-  end if;
   update privacy.requests
-  set due_at = created_at + interval '1 month' * (1 + p_months), extension_reason = btrim(p_reason)
+  set due_at = created_at + interval '1 month' * (1 + p_months), extension_reason = p_reason
   where id = p_request_id
   returning * into v_request;
   perform audit.record('privacy.extended', jsonb_build_object('privacy_request_id', p_request_id, 'months', p_months));
@@ -208,10 +212,9 @@ begin
   perform sec.require_ops();
   if p_who is distinct from auth.uid() and not sec.is_service() then
     raise exception using errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
-  elsif p_what !~ '^privacy\.[a-z_]{1,60}$' or jsonb_typeof(p_payload) is distinct from 'object' then
-    raise exception using
-      errcode = 'PT400', constraint = 'privacy_audit_shape', message = 'p_what must be privacy.<what> and p_payload an object';
   end if;
+  p_what := sec.valid_pattern(p_what, '^privacy\.[a-z_]{1,60}$', 'what must be privacy.<what>');
+  p_payload := sec.valid_json('payload', p_payload, 'object', 8000);
   insert into audit.events (who, what, request_id, payload)
   values (coalesce(p_who::text, sec.actor()), p_what, sec.request_id(), p_payload)
   returning id into v_id;

@@ -23,14 +23,34 @@ as $$
 $$;
 comment on function payment.refund_answer(payment.refunds) is 'The body of payments-refund, and what a provider must know of a refund.';
 
+create or replace function payment.refund_key(p_function text, p_chosen text) returns text
+language plpgsql stable
+as $$
+declare
+  v_space text := format('%s:%s:', p_function, sec.actor());
+begin
+  p_chosen := sec.valid_text('idempotency_key', p_chosen, 1, 400 - length(v_space), p_optional => true);
+  -- The release before this one sends the whole of it.
+  return case when starts_with(p_chosen, v_space) then p_chosen else v_space || p_chosen end;
+end;
+$$;
+comment on function payment.refund_key(text, text) is
+'The key under which a caller''s refund is kept: each function and caller has keys of their own, apart from those of escrows.';
+
 create or replace function public.request_refund(
   p_payment_id uuid, p_amount_cents bigint default null, p_reason text default null, p_idempotency_key text default null
 ) returns json
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-  select payment.refund_answer(payment.request_refund(
+begin
+  p_payment_id := sec.valid_uuid('payment_id', p_payment_id);
+  p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents, p_optional => true);
+  p_reason := sec.valid_text('reason', p_reason, 1, 200, p_optional => true);
+  p_idempotency_key := payment.refund_key('payments-refund', p_idempotency_key);
+  return payment.refund_answer(payment.request_refund(
     p_payment_id, p_amount_cents, p_reason, 'request', p_idempotency_key, now() + interval '60 seconds'
-  ))
+  ));
+end;
 $$;
 comment on function public.request_refund(uuid, bigint, text, text) is
 'Service: asks for a refund of a captured payment, all that is left without an amount. The caller, or a minute later the '
@@ -45,6 +65,10 @@ declare
   v_payment_id uuid;
 begin
   perform sec.require_ops();
+  p_itinerary_id := sec.valid_uuid('itinerary_id', p_itinerary_id);
+  p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents);
+  p_reason := sec.valid_text('reason', p_reason, 1, 200);
+  p_idempotency_key := payment.refund_key('ops-refund', p_idempotency_key);
   select coalesce(
     (select payment_id from payment.refunds where idempotency_key = p_idempotency_key and status <> 'failed'),
     (
@@ -56,7 +80,9 @@ begin
   if v_payment_id is null then
     raise exception using errcode = 'PT404', constraint = 'itinerary_paid', message = 'No payment found for itinerary';
   end if;
-  return public.request_refund(v_payment_id, p_amount_cents, p_reason, p_idempotency_key);
+  return payment.refund_answer(payment.request_refund(
+    v_payment_id, p_amount_cents, p_reason, 'request', p_idempotency_key, now() + interval '60 seconds'
+  ));
 end;
 $$;
 comment on function public.request_itinerary_refund(uuid, bigint, text, text) is

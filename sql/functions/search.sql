@@ -40,6 +40,8 @@ as $$
 declare
   v_found json;
 begin
+  p_query := sec.valid_text('query', p_query, 0, 120);
+  p_limit := sec.valid_integer('limit', p_limit, 1, 12);
   select json_agg(place order by score desc, slug) into v_found
   from (
     select p.slug, p.entity_type, p.entity_id, p.title, p.subtitle, p.keywords, p.metadata, best.rank / 1000.0 as score
@@ -73,9 +75,11 @@ create or replace function public.locate_place(p_name text) returns json
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Once, not for every term that it is compared with.
-  v_name text := catalog.fold(p_name);
+  v_name text;
 begin
+  p_name := sec.valid_text('city', p_name, 1, 120);
+  -- Once, not for every term that it is compared with.
+  v_name := catalog.fold(p_name);
   return coalesce((
     select json_build_object(
       'slug', p.slug, 'entity_type', p.entity_type, 'entity_id', p.entity_id, 'title', p.title, 'metadata', p.metadata
@@ -98,6 +102,7 @@ as $$
 declare
   v_seeded int;
 begin
+  p_places := sec.valid_json('places', p_places, 'array', 16000000);
   insert into catalog.search_index (slug, entity_type, entity_id, title, subtitle, keywords, metadata, popularity)
   select slug, entity_type, entity_id, title, subtitle, coalesce(keywords, '{}'), coalesce(metadata, '{}'), coalesce(popularity, 0)
   from jsonb_populate_recordset(null::catalog.search_index, p_places)

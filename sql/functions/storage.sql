@@ -4,9 +4,10 @@ create or replace function public.record_storage_change(p_action text, p_object 
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_action is null or p_action not in ('put', 'delete') or p_object !~ '^[a-z_]+/.' then
-    raise exception using
-      errcode = 'PT400', constraint = 'storage_change', message = 'p_action must be put|delete and p_object bucket/path';
+  p_action := sec.valid_choice('action', p_action, array['put', 'delete']);
+  p_object := sec.valid_text('object', p_object, 1, 1100);
+  if p_object !~ '^[a-z_]+/.' then
+    raise exception using errcode = 'PT400', constraint = 'input_pattern', message = 'object must be bucket/path';
   end if;
   -- A path may hold a person's id, and events are kept when the person is erased.
   perform audit.record('storage.' || p_action, jsonb_build_object(

@@ -109,6 +109,15 @@ declare
     'refund.failed', 'charge.dispute.created', 'charge.dispute.closed'
   );
 begin
+  p_event_id := sec.valid_text('id', p_event_id, 1, 255);
+  p_type := sec.valid_text('type', p_type, 1, 255);
+  p_body := sec.valid_json('data', p_body, 'object', 100000);
+  p_signed := sec.valid_flag('signed', p_signed);
+  p_occurred_at := sec.valid_time('created', p_occurred_at, p_optional => true);
+  p_object_id := sec.valid_text('object_id', p_object_id, 1, 255, p_optional => true);
+  p_intent_id := sec.valid_text('intent_id', p_intent_id, 1, 255, p_optional => true);
+  p_currency := sec.valid_text('currency', p_currency, 1, 255, p_optional => true);
+  p_object_status := sec.valid_text('object_status', p_object_status, 1, 255, p_optional => true);
   insert into payment.webhook_events (
     id, type, signed, object_id, intent_id, metadata_payment_id, metadata_refund_id, amount_cents, currency, object_status,
     captured_cents, occurred_at, body, result

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """What is to be refunded of a payment, in minor units; None is all that is left. The same key is one refund."""
+    """What is to be refunded of a payment, in minor units; None is all that is left.
+
+    The same key of the same caller is one refund, so that a request that died half-way goes on with its refund and
+    makes no other.
+    """
 
     payment_id: UUID
     amount_cents: int | None = None

@@ -80,7 +80,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
         """
         asked = from_body(PaymentRefundInput, call.body)
         call.note(payment=asked.payment_id, amount=asked.amount_cents)
-        request = RefundRequest(**msgspec.structs.asdict(asked), idempotency_key=_key(call, "payments-refund"))
+        request = RefundRequest(**msgspec.structs.asdict(asked), idempotency_key=call.context.idempotency_key)
         try:
             return _answer(call, await refund_payment(call.context, request, refunds, providers))
         except ProviderFailed as failure:
@@ -98,7 +98,7 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
             call.context = call.context._replace(request_id=f"mock-{call.context.request_id}")
             call.note(mode="mock")
             return Answer(msgspec.json.encode(MockAnswer(ok=True, request_id=call.context.request_id)))
-        request = ItineraryRefundRequest(**msgspec.structs.asdict(asked), idempotency_key=_key(call, "ops-refund"))
+        request = ItineraryRefundRequest(**msgspec.structs.asdict(asked), idempotency_key=call.context.idempotency_key)
         try:
             return _answer(call, await refund_itinerary(call.context, request, refunds, providers))
         except ProviderFailed as failure:
@@ -131,12 +131,6 @@ def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switche
             functions=("public.request_itinerary_refund",),
         ),
     ]
-
-
-def _key(call: Call, function: str) -> str | None:
-    """The refund's own key, so that a request that died half-way goes on with its refund and makes no other."""
-    given = call.context.idempotency_key
-    return None if given is None else f"{function}:{call.context.caller.actor}:{given}"
 
 
 def _answer(call: Call, refund: Refund) -> Answer:

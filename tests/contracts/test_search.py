@@ -224,7 +224,6 @@ async def test_a_place_is_found_by_its_name_for_the_supplier(database: str) -> N
         assert found is not None
         assert (found.slug, found.metadata["latitude"]) == ("musanze", -1.4998)
         assert await places.locate(ANONYMOUS_CONTEXT, "Ruhenger") is None
-        assert await places.locate(ANONYMOUS_CONTEXT, "") is None
     await composed.database.close()
 
 
