@@ -7,7 +7,9 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import msgspec
 from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Receive, Scope, Send
 
@@ -18,6 +20,7 @@ from src.domain.idempotency import FirstAnswer
 from src.http import problems, wire
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
+from src.http.decode import from_body
 from src.http.endpoint import Access, Answer, Call, Endpoint
 from src.http.limits import Limits
 from src.ports.audit import AuditTrail
@@ -94,7 +97,7 @@ class Edge:
             call.body = await wire.read_body(call.headers, receive, endpoint.largest_body)
             wire.require_json(call.headers, call.body)
             if b"idempotency-key" in call.headers:
-                return await self._once(endpoint, call)
+                return await self._once(endpoint, call, scope)
         try:
             return await run(call)
         except InputInvalid:
@@ -110,15 +113,22 @@ class Edge:
             message = f"Only {'ops' if access is Access.OPS else f'a {access.value}'} may do this"
             raise NotAllowed(message)
 
-    async def _once(self, endpoint: Endpoint, call: Call) -> Answer:
-        """The first answer for this Idempotency-Key: made now, or given again."""
+    async def _once(self, endpoint: Endpoint, call: Call, scope: HTTPScope) -> Answer:
+        """The first answer for this Idempotency-Key: made now, or given again.
+
+        Anonymous callers are apart by the itinerary that they name, so that who comes again from another address gets
+        their answer, else by their address.
+        """
         key = call.headers[b"idempotency-key"].decode("latin-1")
         if not (1 <= len(key) <= LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
             message = "Idempotency-Key must be 1 to 255 visible ASCII characters"
             raise InputInvalid(message)
         asking = call.context._replace(idempotency_key=key)
+        owner = call.context.caller.actor
+        if call.context.caller.role is Role.ANONYMOUS:
+            owner = f"{owner}:{_itinerary_of(call.body) or self.clients.digest(scope)}"
         request_hash = hashlib.sha256(b"\n".join([endpoint.name.encode(), call.body])).digest()
-        found = await self.keys.claim(asking, request_hash)
+        found = await self.keys.claim(asking, owner, request_hash)
         if isinstance(found, FirstAnswer):
             call.note(replayed=True)
             return Answer(found.body, found.status, REPLAYED)
@@ -136,6 +146,18 @@ class Edge:
         if not endpoint.atomic:
             await self.keys.settle(asking, found, FirstAnswer(answer.status, answer.body))
         return answer
+
+
+class _ItineraryInput(msgspec.Struct, frozen=True):
+    itinerary_id: UUID | None = None
+
+
+def _itinerary_of(body: bytes) -> UUID | None:
+    """The itinerary that a body names; none in a body that the endpoint refuses."""
+    try:
+        return from_body(_ItineraryInput, body).itinerary_id
+    except InputInvalid:
+        return None
 
 
 def seen_by(context: Context, error: Exception) -> Exception:

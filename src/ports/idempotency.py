@@ -8,8 +8,8 @@ from src.domain.idempotency import FirstAnswer
 class IdempotencyKeys(Protocol):
     """First answers of requests that carry an Idempotency-Key, kept for 24 hours."""
 
-    async def claim(self, context: Context, request_hash: bytes) -> FirstAnswer | UUID:
-        """The first answer, or a claim when this request is the first.
+    async def claim(self, context: Context, owner: str, request_hash: bytes) -> FirstAnswer | UUID:
+        """The first answer, or a claim when this request is the first that `owner` made under this key.
 
         Raises InProgress while the first one runs, Conflict when it was another request.
         """

@@ -19,11 +19,11 @@ class PostgresIdempotencyKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, context: Context, request_hash: bytes) -> FirstAnswer | UUID:
+    async def claim(self, context: Context, owner: str, request_hash: bytes) -> FirstAnswer | UUID:
         row = await self._database.call(
             context.as_service(),
             "ops.claim_idempotency_key",
-            p_caller=context.caller.actor,
+            p_caller=owner,
             p_key=context.idempotency_key,
             p_request_hash=request_hash,
         )
