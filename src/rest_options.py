@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from src.domain.rest.catalog import Name
 from src.settings import SettingsError
 
 PREFIX = "PGRST_"
@@ -25,6 +26,10 @@ ALIASES = {
 LINE = re.compile(
     r"""\s*(?:(?P<option>[A-Za-z][\w.-]*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s"\#]+)\s*)?(?:\#.*)?""", re.VERBOSE
 )
+QUOTED = r'"(?:[^"]|"")*"'
+LISTED = re.compile(rf"\s*({QUOTED}|[^,]*?)\s*(?:,|$)")
+QUALIFIED = re.compile(rf"(?:(?!{QUOTED}$)({QUOTED}|[^.]*)\.)?(.*)", re.DOTALL)
+LONGEST_NAME = 63
 FILE_MODES = range(0o600, 0o1000)
 VARIABLE = re.compile(r"\$(?:\((\w+)\)|(\$))")
 
@@ -101,6 +106,17 @@ class Options:
         value = default if given is None or (not given and not empty) else given
         return tuple(filter(None, (word.strip() for word in value.split(","))))
 
+    def names(self, name: str, default: str, *, empty: bool = False) -> tuple[str, ...]:
+        """Names of the database with commas between them; one that holds a comma stands in double quotes, as in SQL."""
+        given = self._get(name)
+        value = default if given is None or (not given and not empty) else given
+        return tuple(filter(None, map(database_name, LISTED.findall(value))))
+
+    def function(self, name: str) -> Name | None:
+        """`schema.function`, or a bare `function` that the search path finds; either may stand in double quotes."""
+        schema, bare = QUALIFIED.fullmatch(self.text(name, "")).groups("")  # type: ignore[union-attr]  # all texts match
+        return Name(database_name(schema), database_name(bare)) if bare else None
+
     def number(self, name: str, default: int) -> int:
         return self._read(name, default, int, "a whole number")
 
@@ -131,6 +147,12 @@ class Options:
         except (ValueError, KeyError):
             message = f"{name} must be {meaning}, not {value!r}"
             raise SettingsError(message) from None
+
+
+def database_name(text: str) -> str:
+    """The name that SQL means by a text in double quotes, else the text itself; as much as PostgreSQL keeps of it."""
+    name = text[1:-1].replace('""', '"') if re.fullmatch(QUOTED, text) else text
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _content(path: Path) -> str:

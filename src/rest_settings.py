@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from src.domain.rest.catalog import Name
 from src.domain.rest.request import Configuration
-from src.rest_options import ALIASES, APP_SETTINGS, Options, of_environment, of_file
+from src.rest_options import ALIASES, APP_SETTINGS, Options, database_name, of_environment, of_file
 from src.settings import SettingsError
 
 TRANSACTION_ENDS = {
@@ -159,11 +159,11 @@ def rest_settings(
         db_pool_acquisition_timeout=options.number("db-pool-acquisition-timeout", 10),
         db_pool_max_idletime=options.number("db-pool-max-idletime", 30),
         db_pool_max_lifetime=options.number("db-pool-max-lifetime", 1800),
-        db_channel=options.text("db-channel", "pgrst"),
+        db_channel=database_name(options.text("db-channel", "pgrst")),
         db_channel_enabled=options.truth("db-channel-enabled", default=True),
         db_prepared_statements=options.truth("db-prepared-statements", default=True),
         db_config=options.truth("db-config", default=True),
-        db_pre_config=_name(options.text("db-pre-config", "")),
+        db_pre_config=options.function("db-pre-config"),
         hoisted_settings=options.words("db-hoisted-tx-settings", HOISTED),
         jwt_secret=options.file_or_text("jwt-secret"),
         jwt_secret_is_base64=options.truth("jwt-secret-is-base64", default=False),
@@ -185,7 +185,7 @@ def rest_settings(
 
 
 def _configuration(options: Options) -> Configuration:
-    schemas = options.words("db-schemas", "public")
+    schemas = options.names("db-schemas", "public")
     for schema in schemas:
         if schema in CLOSED_SCHEMAS:
             message = f"db-schemas does not allow schema: '{schema}'"
@@ -194,22 +194,22 @@ def _configuration(options: Options) -> Configuration:
     largest = options.number("db-max-rows", -1)
     return Configuration(
         schemas=schemas,
-        extra_search_path=options.words("db-extra-search-path", "public", empty=True),
+        extra_search_path=options.names("db-extra-search-path", "public", empty=True),
         max_rows=largest if largest >= 0 else None,
         aggregates=options.truth("db-aggregates-enabled", default=False),
         plans=options.truth("db-plan-enabled", default=False),
         openapi=options.one_of("openapi-mode", "follow-privileges", OPENAPI_MODES),
         openapi_server_uri=options.text("openapi-server-proxy-uri", ""),
         openapi_security=options.truth("openapi-security-active", default=False),
-        root_spec=_name(options.text("db-root-spec", "")),
-        pre_request=_name(options.text("db-pre-request", "")),
+        root_spec=options.function("db-root-spec"),
+        pre_request=options.function("db-pre-request"),
         transaction_end=end,
         may_end_transaction=override,
         legacy_names=options.truth("url-use-legacy-target-names", default=True),
         minimal_errors=options.one_of("client-error-verbosity", "verbose", frozenset({"verbose", "minimal"}))
         == "minimal",
         app_settings=tuple(options.beginning(APP_SETTINGS)),
-        anonymous_role=options.text("db-anon-role", "") or None,
+        anonymous_role=database_name(options.text("db-anon-role", "")) or None,
     )
 
 
@@ -219,14 +219,6 @@ def _uri(text: str) -> str:
         return text
     words = {name: re.sub(r"\\(.)", r"\1", quoted or bare) for name, quoted, bare in CONNECTION_WORD.findall(text)}
     return f"postgresql://?{urlencode(words, quote_via=quote)}"
-
-
-def _name(text: str) -> Name | None:
-    """`schema.function` or a bare `function` that the search path finds."""
-    if not text:
-        return None
-    schema, dot, name = text.partition(".")
-    return Name(schema, name) if dot else Name("", text)
 
 
 def _address(host: str) -> str:

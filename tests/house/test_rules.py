@@ -11,6 +11,7 @@ from src.adapters.postgres.errors import RULES
 
 SQL = Path(__file__).parents[2] / "sql"
 RAISED = re.compile(r"constraint\s*=\s*'(\w+)'")
+TO_OBJECT = re.compile(r"('[^']*'|\w+\([^()]*\)|[\w.$]+)::reg\w+")
 
 
 def raised_rules() -> set[str]:
@@ -41,3 +42,10 @@ def test_grants_stand_in_one_file() -> None:
 def test_functions_files_drop_nothing() -> None:
     for file in (SQL / "functions").glob("*.sql"):
         assert not re.search(r"^\s*drop\s", file.read_text(), flags=re.MULTILINE), file.name
+
+
+def test_no_name_is_read_as_sql() -> None:
+    """`name::regrole` folds case and stops at blanks: only an oid, a constant or a quoted name is cast so."""
+    for file in (*SQL.rglob("*.sql"), *(SQL.parent / "src").rglob("*.py")):
+        for operand in TO_OBJECT.findall(file.read_text()):
+            assert operand[0] == "'" or operand.startswith("quote_ident(") or operand.endswith("id"), file

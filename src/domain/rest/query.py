@@ -17,6 +17,7 @@ from src.domain.rest.syntax import Syntax
 
 Pair = tuple[str, str | None]
 RESERVED = frozenset({"select", "columns", "on_conflict"})
+NO_COLUMNS = RESERVED | {"order", "limit", "offset", "and", "or", "distinct"}
 ALL_COLUMNS = (SelectField(Field("*")),)
 EVERYTHING = Range()
 # Larger limits are values like any other: few shapes of a request have them.
@@ -152,11 +153,16 @@ class _Reader:
             self._filter(key, value)
 
     def _filter(self, key: str, value: str) -> None:
-        path, column = parse_tree_path(key)
         operation = operation_in(value) if self._call else parse_operation(value)
-        if operation is None:
+        if operation is None and "." not in key and not key.startswith('"'):
+            # An argument's name is what stands there; only one with a dot or a quote in it has to be quoted.
+            self._arguments.append((key, value))
+            return
+        path, column = parse_tree_path(key)
+        if operation is None and not path:
             self._arguments.append((column.name, value))
             return
+        operation = operation or parse_operation(value)
         self._names.append(key)
         self._conditions.append((path, numbered(column, operation, self._values)))
 
@@ -199,6 +205,17 @@ def _canonical(pairs: list[Pair]) -> str:
 
 def _by_name(pair: Pair) -> str:
     return pair[0]
+
+
+@lru_cache(4096)
+def parameter(column: str) -> str:
+    """A filter's name for a column, percent-encoded: in double quotes where it would not be read as the column."""
+    try:
+        read = column not in NO_COLUMNS and parse_tree_path(column) == ((), Field(column))
+    except Syntax:
+        read = False
+    escaped = column.replace("\\", "\\\\").replace('"', '\\"')
+    return encoded(column if read else f'"{escaped}"')
 
 
 @lru_cache(4096)

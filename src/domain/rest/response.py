@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.preferences import NO_PREFERENCES, applied
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.query import encoded
+from src.domain.rest.query import encoded, parameter
 from src.domain.rest.ranges import content_range, status_of
 from src.domain.rest.request import Job, Kind
 
@@ -105,9 +106,9 @@ def _page_body(job: Job, result: ResultSet, status: int) -> bytes:
 def _create(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     preferences = job.preferences
     headers: Headers = []
+    key = prepared.table.primary_key if prepared.table is not None else ()
     if result.location:
-        pairs = (pair.partition("=") for pair in result.location)
-        query = "&".join(f"{encoded(key)}={encoded(value)}" for key, _, value in pairs)
+        query = "&".join(_located(pair, key) for pair in result.location)
         headers.append(("Location", f"/{encoded(job.action.name.name)}?{query}"))
     headers.append(("Content-Range", content_range(1, 0, result.page_total if preferences.counts else None)))
     table = prepared.table
@@ -119,6 +120,12 @@ def _create(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     if preferences.representation == "representation":
         return status, [*headers, *_content_type(job, prepared), _length(result.body)], result.body
     return status, [*headers, _length(b"")], b""
+
+
+def _located(pair: str, key: Sequence[str]) -> str:
+    """`column=eq.value` of a key's column, whose own name may hold `=`."""
+    column = max((name for name in key if pair.startswith(f"{name}=")), key=len)
+    return f"{parameter(column)}={encoded(pair[len(column) + 1 :])}"
 
 
 def _update(job: Job, prepared: Prepared, result: ResultSet) -> Parts:

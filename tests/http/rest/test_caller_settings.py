@@ -157,6 +157,11 @@ async def test_a_transaction_of_the_authenticator_makes_a_roles_settings_then_is
                     }
                     await connection.execute("select 1 / 0" if failing else "select 1")
             assert await seen(gate) == before
+        async with gate.acquire() as connection:
+            await connection.execute("set role visitor")
+        # What a function leaves behind is in nobody's way.
+        async with sessions.transaction(request, KEEPER, Settings("zoo")) as connection:
+            assert (await seen_by(connection))["logged"] == "on"
     finally:
         await admin.execute("revoke set on parameter log_duration from gate")
         await admin.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from src.domain.rest.catalog import Name
 from src.rest_settings import command_line, rest_settings
 from src.settings import SettingsError
 
@@ -25,6 +26,39 @@ def test_settings_come_from_the_environment_and_flags_win() -> None:
     assert found.configuration.app_settings == (("app.settings.MOTTO", "x"),)
     assert (found.configuration.transaction_end, found.configuration.may_end_transaction) == ("rollback", True)
     assert "postgresql://" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "schemas"),
+    [
+        ("zoo, hidden", ("zoo", "hidden")),
+        (" Odd one , \u0637\u0627 ,", ("Odd one", "\u0637\u0627")),
+        ('"a,b", c"d, "say ""hi"""', ("a,b", 'c"d', 'say "hi"')),
+        ('"open, b', ('"open', "b")),
+        ('" blanks "', (" blanks ",)),
+        ("\u00e9" * 40, ("\u00e9" * 31,)),
+    ],
+)
+def test_schemas_are_named_as_they_are_or_as_in_sql(text: str, schemas: tuple[str, ...]) -> None:
+    found = rest_settings({"PGRST_DB_SCHEMAS": text, "PGRST_DB_EXTRA_SEARCH_PATH": text}).configuration
+    assert (found.schemas, found.extra_search_path) == (schemas, schemas)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("check", Name("", "check")),
+        ("Odd one.Check it", Name("Odd one", "Check it")),
+        ("a.b.c", Name("a", "b.c")),
+        ('"a.b"."c.d"', Name("a.b", "c.d")),
+        ('"a""b".c', Name('a"b', "c")),
+        ('"a.b"', Name("", "a.b")),
+    ],
+)
+def test_a_function_is_named_as_it_is_or_as_in_sql(text: str, name: Name) -> None:
+    given = {f"PGRST_DB_{what}": text for what in ("PRE_REQUEST", "ROOT_SPEC", "PRE_CONFIG")}
+    found = rest_settings(given)
+    assert [found.configuration.pre_request, found.configuration.root_spec, found.db_pre_config] == [name] * 3
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure:
     schemas = list(exposure.schemas)
     searched = [*schemas, *(extra for extra in exposure.extra if extra not in schemas)]
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        # What the login's own path finds is shown without its schema, and would not be found by a request's path.
+        await connection.execute("set local search_path = ''")
         enums = {row["enumtypid"]: tuple(row["labels"]) for row in await connection.fetch(queries.ENUMS)}
         columns = _columns(await connection.fetch(queries.COLUMNS, schemas), enums)
         relations = await connection.fetch(queries.RELATIONS, schemas)

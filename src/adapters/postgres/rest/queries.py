@@ -1,4 +1,8 @@
-"""The questions asked of pg_catalog. `$1` is always the exposed schemas, `$2` those and the extra search path."""
+"""The questions asked of pg_catalog. `$1` is always the exposed schemas, `$2` those and the extra search path.
+
+Who asks is `session_user`, the login: a function that a request called may have left another role behind. A name is
+compared as the name it is, and never cast (`::regrole` reads it as SQL and folds its case).
+"""
 
 BASE_TYPES = """
 with recursive chain as (
@@ -172,7 +176,7 @@ join pg_type t on t.oid = c.casttarget
 join pg_namespace dn on dn.oid = t.typnamespace
 join pg_proc f on f.oid = c.castfunc
 join pg_namespace fn on fn.oid = f.pronamespace
-where c.castcontext = 'i' and c.castmethod = 'f' and has_function_privilege(c.castfunc, 'execute')
+where c.castcontext = 'i' and c.castmethod = 'f' and has_function_privilege(session_user, c.castfunc, 'execute')
   and (s.typtype = 'd' and t.oid in ('json'::regtype, 'text'::regtype)
     or t.typtype = 'd' and s.oid in ('json'::regtype, 'text'::regtype))
 """
@@ -216,7 +220,7 @@ from pg_auth_members m
 join pg_roles r on r.oid = m.roleid
 cross join unnest(r.rolconfig) as s (setting)
 left join pg_settings p on p.name = lower(split_part(s.setting, '=', 1))
-where m.member = current_user::regrole
+where m.member = (select oid from pg_roles where rolname = session_user)
   and (p.context is null or p.context = 'user' or p.name = 'default_transaction_isolation'
-    or p.context = 'superuser' and has_parameter_privilege(current_user, p.name, 'set'))
+    or p.context = 'superuser' and has_parameter_privilege(session_user, p.name, 'set'))
 """

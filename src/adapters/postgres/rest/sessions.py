@@ -120,7 +120,9 @@ class AuthenticatorSessions:
         path = ", ".join(_quoted(schema) for schema in (settings.schema, *configuration.extra_search_path))
         pairs = [
             ("search_path", path),
-            # Before the role, so that rights to set parameters are the authenticator's.
+            # As the authenticator, whose rights to set parameters these are: not as the role that the caller gets, nor
+            # as one that a function has left behind.
+            *([("role", "none")] if of_role else []),
             *(pair for pair in of_role if pair[0] != ISOLATION),
             ("role", identity.role),
             ("request.jwt.claims", identity.claims),

@@ -12,7 +12,7 @@ select distinct on (name) split_part(s.setting, '=', 1) as name, substr(s.settin
 from pg_db_role_setting r
 cross join unnest(r.setconfig) as s (setting)
 cross join lateral (select lower(split_part(s.setting, '=', 1)) as name) n
-where r.setrole = current_user::regrole and n.name like 'pgrst.%'
+where r.setrole = (select oid from pg_roles where rolname = session_user) and n.name like 'pgrst.%'
   and r.setdatabase in (0, (select oid from pg_database where datname = current_database()))
 order by name, r.setdatabase desc
 """
