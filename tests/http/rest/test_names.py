@@ -29,7 +29,7 @@ from src.http.rest.application import RestApplication
 from src.http.rest.information import Information
 from src.ports.rest import Identity
 from tests.adapters.rest.test_properties import sql_name
-from tests.http.rest.conftest import as_gate
+from tests.http.rest.conftest import World, as_gate, serving_world
 from tests.http.rest.test_standalone import standalone
 from tests.postgres import Server
 
@@ -237,16 +237,48 @@ async def ask(client: httpx.AsyncClient, given: Names) -> None:
 def test_every_name_of_a_database_is_found(server: Server) -> None:
     plain = made_of([f"Odd {what}" for what in WHAT])
     longest = made_of([cut(f"{number:02}".ljust(LONGEST_NAME, "\u00e9")) for number in range(len(WHAT))])
+    alike = made_of([f"{number:02}".rjust(LONGEST_NAME, "a") for number in range(len(WHAT))])
     with asyncio.Runner() as runner:
 
         @given(given=names)
         @example(given=plain)
         @example(given=longest)
+        @example(given=alike)
         @settings(max_examples=20, deadline=None)
         def found(given: Names) -> None:
             runner.run(check(server, given))
 
         found()
+
+
+async def test_tables_columns_and_what_is_made_of_them_may_share_a_name(world: World) -> None:
+    connection = await asyncpg.connect(world.dsn)
+    await connection.execute("""
+        create table zoo.state (state int primary key, next int references zoo.state);
+        create table zoo.state_1 (id int primary key, state int references zoo.state);
+        create function zoo.loud(zoo.state) returns text language sql stable return 'state ' || $1.state;
+        create function zoo.ones(zoo.state) returns setof zoo.state_1 language sql stable rows 1
+          return (select (s.id, s.state)::zoo.state_1 from zoo.state_1 s where s.state = $1.state);
+        insert into zoo.state values (1, null), (2, 1);
+        insert into zoo.state_1 values (1, 2), (2, null);
+        grant select on zoo.state, zoo.state_1 to visitor;
+    """)
+    await connection.close()
+    async with serving_world(world.dsn) as served:
+        assert await served.rows("/state?select=loud,state&order=state") == [
+            {"loud": "state 1", "state": 1},
+            {"loud": "state 2", "state": 2},
+        ]
+        assert await served.rows("/state?select=state,ones(id)&state=eq.2") == [{"state": 2, "ones": {"id": 1}}]
+        assert await served.rows("/state_1?select=id,state(state)&order=id") == [
+            {"id": 1, "state": {"state": 2}},
+            {"id": 2, "state": None},
+        ]
+        for name in ("hh", "_postgrest_t", "pgrst_source"):
+            assert await served.rows(f"/state?select={name}:state&order=state") == [{name: 1}, {name: 2}]
+            csv = await served.get(f"/state?select={name}:next&order=state", accept="text/csv", prefer="count=exact")
+            assert csv.text == f"{name}\n\n1"
+            assert csv.headers["content-range"] == "0-1/2"
 
 
 async def test_a_login_role_may_have_any_name(world_database: str, tmp_path: Path) -> None:

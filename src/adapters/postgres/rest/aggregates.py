@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from src.adapters.postgres.rest.resolved import Embed, Level, Order, Output, Reference, SpreadField
+from src.adapters.postgres.rest.sql import made_name
 from src.domain.rest.catalog import JSON, Catalog
 from src.domain.rest.errors import no_to_many_aggregates
 
@@ -74,7 +75,7 @@ def order_arrays(level: Level) -> None:
 
 def _order_array(embed: Embed) -> None:
     for position, order in enumerate(embed.level.orders, 1):
-        label = f"{embed.alias}_{order.reference.name}_{position}"
+        label = made_name(embed.alias, order.reference.name, position)
         embed.hidden.append((order, label))
         embed.array_order.append(Order(Reference(label), order.direction, order.nulls, embed.alias))
     embed.level.orders = []

@@ -18,6 +18,7 @@ from src.adapters.postgres.rest.resolved import (
     Test,
     Tree,
 )
+from src.adapters.postgres.rest.sql import made_name
 from src.domain.rest.catalog import JSON, TEXT, Catalog
 from src.domain.rest.errors import RestError, no_aggregates, not_embedded
 from src.domain.rest.plan import Condition as Asked
@@ -95,7 +96,7 @@ class ReadPlanner:
         table = self.catalog.tables.get(relationship.foreign)
         level = Level(
             relationship.foreign,
-            f"{relationship.foreign.name}_{depth}",
+            _other_than(parent.qualifier, made_name(relationship.foreign.name, depth)),
             table.columns if table else None,
             depth=depth,
         )
@@ -105,7 +106,7 @@ class ReadPlanner:
             relationship,
             item.name,
             item.label,
-            f"{relationship.table.name}_{item.label}_{depth}",
+            made_name(relationship.table.name, item.label, depth),
             parent.qualifier,
             parent.relation,
             inner=item.join == "inner",
@@ -196,6 +197,11 @@ class ReadPlanner:
         if level.columns is None:
             return Reference(asked.name, None, asked.path)
         raise unknown_column(level.qualifier, asked.name, level.columns)
+
+
+def _other_than(parent: str, qualifier: str) -> str:
+    """A qualifier that does not hide the parent's, a table of which may be called `x_1`."""
+    return qualifier if qualifier != parent else made_name(qualifier, 0)
 
 
 def _label(item: SelectField) -> str | None:

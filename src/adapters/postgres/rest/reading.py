@@ -93,7 +93,7 @@ class ReadWriter:
             return sql_query.table(level.source, level.qualifier)
         if embed is not None and embed.relationship.function is not None:
             # The cast chooses among overloads, and types the row of a common table expression.
-            row = sql.cast_to_row(sql.bare(embed.parent), embed.parent_relation)
+            row = sql.cast_to_row(sql.row(embed.parent), embed.parent_relation)
             return sql_query.function_table(sql.call(embed.relationship.function, row), level.qualifier)
         alias = level.qualifier if level.qualifier != level.relation.name else None
         return sql_query.table(level.relation, alias)
@@ -102,7 +102,7 @@ class ReadWriter:
         return sql_query.table(junction.table, self._junction_alias(embed, junction))
 
     def _junction_alias(self, embed: Embed, junction: Junction) -> str:
-        return f"{embed.alias}_{junction.table.name}"
+        return sql.made_name(embed.alias, junction.table.name)
 
     def _join_conditions(self, embed: Embed) -> Iterator[Node]:
         own = embed.level.qualifier
@@ -125,7 +125,7 @@ class ReadWriter:
             fields = [sql.alias(self._array_of(embed, field), field.label or field.name) for field in embed.fields]
         else:
             fields = []
-        rows = sql.call("jsonb_agg", sql.call("to_jsonb", sql.column(embed.alias, "*")))
+        rows = sql.call("jsonb_agg", sql.call("to_jsonb", sql.row(embed.alias)))
         gathered = sql_query.select([sql.alias(rows, embed.alias), *fields], sql_query.subquery(query, embed.alias))
         on = sql.is_null(sql.column(embed.alias, embed.alias), negated=True) if embed.inner else sql.true()
         return sql_query.join(sql_query.lateral(gathered, embed.alias), kind, on)
@@ -146,8 +146,12 @@ class ReadWriter:
 
     def _shown(self, embed: Embed) -> Node:
         if embed.relationship.to_one:
-            return sql.call("to_jsonb", sql.column(embed.alias, "*"))
-        return sql.coalesce(sql.column(embed.alias, embed.alias), sql.cast(sql.literal("[]"), JSONB))
+            return sql.call("to_jsonb", self._joined(embed))
+        return sql.coalesce(self._joined(embed), sql.cast(sql.literal("[]"), JSONB))
+
+    def _joined(self, embed: Embed) -> Node:
+        """The row of a to-one embed, the array of another."""
+        return sql.row(embed.alias) if embed.relationship.to_one else sql.column(embed.alias, embed.alias)
 
     def _lifted(self, embed: Embed, field: SpreadField) -> Node:
         name = (field.label or field.name) if embed.spreads_many else field.name
@@ -182,9 +186,9 @@ class ReadWriter:
     def reference(self, qualifier: str, reference: Reference) -> Node:
         """A field of the row named `qualifier`, followed along its JSON path."""
         if reference.whole_row:
-            return sql.bare(qualifier)
+            return sql.row(qualifier)
         if reference.function is not None:
-            node = sql.call(reference.function, sql.bare(qualifier))
+            node = sql.call(reference.function, sql.row(qualifier))
         else:
             node = sql.column(qualifier, reference.name)
         if not reference.path:
@@ -211,7 +215,7 @@ class ReadWriter:
         if isinstance(condition, Tree):
             return self._tree(condition, [self.condition(level, part) for part in condition.parts])
         if isinstance(condition, EmbedIsNull):
-            return sql.distinct_from_null(sql.bare(condition.embed.alias), negated=not condition.negated)
+            return sql.distinct_from_null(self._joined(condition.embed), negated=not condition.negated)
         return self._test(level, condition)
 
     def _counted_condition(self, level: Level, condition: Condition) -> Node:

@@ -7,6 +7,7 @@ every value is a numbered parameter bound as text and cast by the server: `CAST(
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -17,6 +18,7 @@ from src.domain.rest.plan import JsonStep
 Node = exp.Expr
 Query = exp.Select
 
+LONGEST_NAME, KEPT_OF_LONG = 63, 47
 OPERATORS: dict[str, type[exp.Binary]] = {
     "eq": exp.EQ,
     "neq": exp.NEQ,
@@ -95,6 +97,19 @@ def column(qualifier: str, name: str) -> Node:
 
 def bare(name: str) -> Node:
     return exp.Column(this=identifier(name))
+
+
+def row(qualifier: str) -> Node:
+    """A whole row, as an argument: `qualifier` alone would be a column of that name where there is one."""
+    return column(qualifier, "*")
+
+
+def made_name(*parts: str | int) -> str:
+    """A name of our own making. PostgreSQL keeps 63 bytes of it, and two that begin alike would be one."""
+    name = "_".join(map(str, parts)).encode()
+    if len(name) > LONGEST_NAME:
+        name = name[:KEPT_OF_LONG] + sha256(name).hexdigest()[: LONGEST_NAME - KEPT_OF_LONG].encode()
+    return name.decode(errors="ignore")
 
 
 def star() -> Node:

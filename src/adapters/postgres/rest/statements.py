@@ -70,7 +70,7 @@ def _count_of(name: str) -> Node:
 def page_total(returns: Returns | None = None) -> Node:
     if returns is not None and returns.single:
         return sql.cast(sql.number(1), INT8)
-    return sql.call("count", sql.bare(ROWS))
+    return sql.call("count", sql.row(ROWS))
 
 
 def setting(name: str) -> Node:
@@ -79,7 +79,7 @@ def setting(name: str) -> Node:
 
 def body(handler: Handler, returns: Returns | None) -> Node:
     """The finished body as text, or as the type a custom handler makes."""
-    row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.bare(ROWS)
+    row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.row(ROWS)
     if handler.kind is None and handler.function is None:
         return sql.literal("")
     if handler.function is not None:
@@ -109,7 +109,7 @@ def body(handler: Handler, returns: Returns | None) -> Node:
 def _csv() -> Node:
     """A header of the first row's keys, then the rows in Postgres's own text form without its parentheses."""
     first = sql_query.select(
-        [sql.alias(sql.call("row_to_json", sql.bare("hh")), "r")], sql_query.table(SOURCE, "hh"), limit=sql.number(1)
+        [sql.alias(sql.call("row_to_json", sql.row("hh")), "r")], sql_query.table(SOURCE, "hh"), limit=sql.number(1)
     )
     keys = sql_query.select(
         [sql.alias(sql.call("json_object_keys", sql.bare("r")), "k")], sql_query.subquery(first, "s")
@@ -118,7 +118,7 @@ def _csv() -> Node:
         [sql.coalesce(sql.call("string_agg", sql.column("a", "k"), sql.literal(",")), sql.literal(""))],
         sql_query.subquery(keys, "a"),
     )
-    row = sql.as_text(sql.bare(ROWS))
+    row = sql.as_text(sql.row(ROWS))
     length = sql.add(sql.call("length", row), -2)
     inside = sql.call("substr", row.copy(), sql.number(2), length)
     lines = sql.coalesce(sql.call("string_agg", inside, sql.literal("\n")), sql.literal(""))
@@ -127,7 +127,7 @@ def _csv() -> Node:
 
 def _geojson() -> Node:
     """A FeatureCollection; needs PostGIS."""
-    features = sql.call("json_agg", sql.cast(sql.call("st_asgeojson", sql.bare(ROWS)), JSON))
+    features = sql.call("json_agg", sql.cast(sql.call("st_asgeojson", sql.row(ROWS)), JSON))
     built = sql.call(
         "json_build_object",
         sql.literal("type"),
@@ -154,7 +154,7 @@ def read_statement(
 
 def rows_as_json(query: Query, source: Query | Node | None = None, returns: Returns | None = None) -> Query:
     """Each row as one JSON text, for a stream. `source` is the call that `query` selects from, if it is of one."""
-    row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.bare(ROWS)
+    row = sql.column(ROWS, SCALAR) if returns is not None and returns.scalar else sql.row(ROWS)
     rows = sql_query.select([sql.as_text(sql.call("to_json", row))], sql_query.subquery(query, ROWS))
     return rows if source is None else sql_query.with_tables(rows, [(SOURCE, source)])
 

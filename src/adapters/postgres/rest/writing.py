@@ -164,7 +164,7 @@ def returned(level: Level, target: Level, primary_key: Sequence[str]) -> list[No
 def computed_fields(level: Level, row: str) -> list[Node]:
     """The computed fields that `level` names, of the row that a statement calls `row`."""
     functions = {r.name: r.column.function for r in _references(level) if r.column is not None and r.column.function}
-    return [sql.alias(sql.call(function, sql.bare(row)), name) for name, function in functions.items()]
+    return [sql.alias(sql.call(function, sql.row(row)), name) for name, function in functions.items()]
 
 
 def _references(level: Level) -> list[Reference]:
@@ -189,7 +189,7 @@ def _joined_by(embed: Embed) -> list[str]:
 def location(primary_key: Sequence[str]) -> Node:
     """`{key=eq.value,…}` of the one written row, for the Location header."""
     row = sql_query.select(
-        [sql.alias(sql.call("row_to_json", sql.bare("pgrst_row")), "r")],
+        [sql.alias(sql.call("row_to_json", sql.row("pgrst_row")), "r")],
         sql_query.table(SOURCE, "pgrst_row"),
         limit=sql.number(1),
     )
