@@ -11,12 +11,13 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
+from src.domain.limits import OF_ROLE, SERVICE
 from src.domain.rest.errors import RestError
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Job, Request
 from src.domain.rest.response import Response, respond
-from src.http.body import BrokenOff, TooLarge, TooSlow, whole_body
+from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
 from src.ports.rest import Identity, RestEngine
@@ -29,8 +30,8 @@ WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 LARGEST_STATUS = 599
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
 PATIENCE_SECONDS = 15
-# What a body of the largest size takes at half a megabyte a second.
-BODY_SECONDS = 128
+# Until a body that there was no room for may be sent again.
+NO_ROOM = [("Retry-After", "2")]
 
 # ASGI's own: messages are mappings of anything.
 Message = MutableMapping[str, Any]
@@ -46,7 +47,7 @@ class RestApplication:
     """Serves `engine` below any mount.
 
     `identify` finds the caller from the headers, or raises RestError; so does `admit`, told of each request of a known
-    caller before its body is read, when it is not to be served now. `largest_body` is in bytes.
+    caller before its body is read, when it is not to be served now.
     """
 
     engine: RestEngine
@@ -54,7 +55,6 @@ class RestApplication:
     identify: Identify
     information: Information
     admit: Admit | None = None
-    largest_body: int = 64 * 1024 * 1024
     server_timing: bool = False
     log_query: bool = False
 
@@ -84,7 +84,7 @@ class RestApplication:
         if self.admit is not None:
             await self.admit(scope, request)
         if request.method not in WITHOUT_BODY:
-            request.body = await self._body(receive)
+            request.body = await _body(request, receive, identity.role)
         recalled = self.engine.recall(request)
         job = read(self.configuration, request) if recalled is None else recalled[0]
         lap("parse")
@@ -101,17 +101,6 @@ class RestApplication:
         response = respond(job, prepared, result)
         lap("response")
         return response
-
-    async def _body(self, receive: Receive) -> bytes:
-        try:
-            return await whole_body(receive, self.largest_body, BODY_SECONDS)
-        except TooLarge:
-            raise RestError(413, "PGRST102", "The request body is too large") from None
-        except TooSlow:
-            message = f"The request body did not arrive within {BODY_SECONDS} s"
-            raise RestError(408, "PGRST102", message) from None
-        except BrokenOff:
-            raise RestError(400, "PGRST102", "The request body broke off") from None
 
     def _refused(self, error: RestError) -> Response:
         body = error.body(minimal=self.configuration.minimal_errors)
@@ -130,6 +119,23 @@ class RestApplication:
         status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+async def _body(request: Request, receive: Receive, role: str) -> bytes:
+    """The whole body; a role that is none of ours (`ecotrips rest` serves any) may send as much as the service."""
+    largest = OF_ROLE.get(role, SERVICE).body
+    try:
+        return await whole_body(request.first, receive, largest, role)
+    except TooLarge:
+        raise RestError(413, "PGRST102", "The request body is too large") from None
+    except TooSlow:
+        message = f"The request body did not arrive within {patience(largest):.0f} s"
+        raise RestError(408, "PGRST102", message) from None
+    except BrokenOff:
+        raise RestError(400, "PGRST102", "The request body broke off") from None
+    except NoRoom:
+        message = "Too many large request bodies are under way"
+        raise RestError(503, "PGRST102", message, headers=NO_ROOM) from None
 
 
 def _untimed(_step: str) -> None:
