@@ -7,6 +7,7 @@ every value is a numbered parameter bound as text and cast by the server: `CAST(
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -68,16 +69,26 @@ class Parameters:
 
     def raw(self, slot: Slot) -> Node:
         """The parameter itself: for LIMIT, OFFSET and other places whose type is plain."""
-        number = self._numbers.setdefault(slot, len(self._numbers) + 1)
-        return exp.Parameter(this=exp.Literal.number(number))
+        return exp.Parameter(this=exp.Literal.number(self._number(slot)))
 
     def text(self, slot: Slot) -> Node:
-        return as_text(self.raw(slot))
+        return self.typed(slot, TEXT)
 
     def typed(self, slot: Slot, type_name: TypeName | None) -> Node:
         """The value as text from the client, read by the server as `type_name`; None leaves it a text."""
-        text = self.text(slot)
-        return text if type_name is None or type_name == TEXT else cast(text, type_name)
+        # A request may have hundreds, and a tree of each would take most of the time that a statement takes.
+        text = f"CAST(${self._number(slot)} AS {_written(TEXT)})"
+        if type_name is not None and type_name != TEXT:
+            text = f"CAST({text} AS {_written(type_name)})"
+        return exp.Var(this=text)
+
+    def _number(self, slot: Slot) -> int:
+        return self._numbers.setdefault(slot, len(self._numbers) + 1)
+
+
+@lru_cache(1024)
+def _written(name: TypeName) -> str:
+    return text_of(data_type(name))
 
 
 def text_of(node: Node) -> str:
