@@ -85,6 +85,7 @@ from src.http.rest.application import Asgi
 from src.http.rest.cors import Cors
 from src.http.rest.service import admission, service_application
 from src.http.storage import StorageRoutes
+from src.http.turns import Turns
 from src.ports.inventory import Supplier
 from src.settings import Settings, from_environment
 
@@ -103,7 +104,7 @@ def create(settings: Settings | None = None) -> Front:
     authenticator, audit = Authenticator(settings.jwt_secrets, settings.jwt_jwks), StandardOutput()
     callers = PostgresCallers(composed.database)
     clients = ClientAddresses(settings.trusted_proxies, settings.address_key, settings.public_url)
-    limits = Limits(callers, clients) if settings.rate_limits else None
+    limits, turns = Limits(callers, clients) if settings.rate_limits else None, Turns()
     edge = Edge(
         authenticator=authenticator,
         callers=callers,
@@ -111,6 +112,7 @@ def create(settings: Settings | None = None) -> Front:
         audit=audit,
         clients=clients,
         limits=limits,
+        turns=turns,
     )
     engine, keeper = service_engine(
         composed.pools,
@@ -122,7 +124,7 @@ def create(settings: Settings | None = None) -> Front:
     composed.notifications.add("pgrst", keeper.refresh)
     fronted = by_function(declared)
     admit = admission(engine.configuration, authenticator, limits, fronted) if limits is not None else None
-    rest = service_application(engine, engine.configuration, authenticator, admit)
+    rest = service_application(engine, engine.configuration, authenticator, turns, admit)
     levels = PostgresServiceLevels(composed.database)
     readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
 

@@ -10,6 +10,13 @@ from src.domain.context import Role
 MEBIBYTE = 1024 * 1024
 # PostgreSQL keeps so many bytes of an identifier.
 LONGEST_NAME = 63
+# Bytes of an answer's header that clients and proxies take: nginx's buffer, without what servers put before it.
+LARGEST_HEADER = 3584
+
+
+def too_long(name: str) -> bool:
+    """Whether it has more bytes than any identifier."""
+    return len(name) > LONGEST_NAME or (not name.isascii() and len(name.encode(errors="replace")) > LONGEST_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +38,23 @@ OF_PROVIDERS = JsonLimits(keys=100_000, values=1_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`body` is in bytes."""
+    """`body` and `header`, one header's value, are in bytes.
+
+    Of the query language of `/rest/v1`: `parameters` of a URL, form or QUERY body; `terms`, which are selected fields,
+    embedded resources, conditions, order terms, names in `columns` and `on_conflict` and steps into JSON together;
+    `elements` of all lists; `pattern`, the characters of a text to search for or of a pattern; `nesting` of embedded
+    resources and of logic.
+    """
 
     body: int = MEBIBYTE
+    header: int = 4096
+    parameters: int = 400
+    terms: int = 400
+    elements: int = 20_000
+    pattern: int = 1_000
+    nesting: int = 32
 
 
 USER = Limits()
-SERVICE = replace(USER, body=64 * MEBIBYTE)
+SERVICE = replace(USER, body=64 * MEBIBYTE, parameters=2_000, terms=2_000, elements=200_000, pattern=10_000)
 OF_ROLE: Mapping[str, Limits] = {Role.ANONYMOUS.value: USER, Role.USER.value: USER, Role.SERVICE.value: SERVICE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -23,6 +23,7 @@ from src.http.client_address import ClientAddresses
 from src.http.decode import from_body
 from src.http.endpoint import Access, Answer, Call, Endpoint
 from src.http.limits import Limits
+from src.http.turns import Turns
 from src.ports.audit import AuditTrail
 from src.ports.callers import Callers
 from src.ports.idempotency import IdempotencyKeys
@@ -34,12 +35,14 @@ log = logging.getLogger(__name__)
 
 REPLAYED = ((b"idempotent-replayed", b"true"),)
 LONGEST_KEY = 255
+# Bytes of a body that take little longer to read than any request takes.
+QUICKLY_READ = 16 * 1024
 FOR_ANYBODY = (Access.OPEN, Access.ANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Serves endpoints. Without `limits` callers call as often as they like."""
+    """Serves endpoints. Without `limits` callers call as often as they like. Large bodies take `turns`."""
 
     authenticator: Authenticator
     callers: Callers
@@ -47,6 +50,7 @@ class Edge:
     audit: AuditTrail
     clients: ClientAddresses
     limits: Limits | None = None
+    turns: Turns = field(default_factory=Turns)
 
     def serve(self, endpoint: Endpoint) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
         """The endpoint as an ASGI application."""
@@ -94,8 +98,10 @@ class Edge:
         if self.limits is not None and endpoint.per_minute is not None:
             await self.limits.take(call.context, endpoint.name, endpoint.per_minute, scope)
         if not reading:
-            call.body = await wire.read_body(call.headers, receive, call.context.caller.role, endpoint.largest_body)
+            call.body = await wire.read_body(call.headers, receive, endpoint.largest_body)
             wire.require_json(call.headers, call.body)
+            if len(call.body) > QUICKLY_READ:
+                await self.turns.take()
             if b"idempotency-key" in call.headers:
                 return await self._once(endpoint, call, scope)
         try:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from src.domain.rest.catalog import Catalog, Name, Routine, Table
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.request import Job, Request
+from src.domain.rest.request import Action, Job, Request
 
 
 class Identity(NamedTuple):
@@ -39,6 +39,12 @@ class RestEngine(Protocol):
 
     def routine(self, job: Job) -> Routine:
         """The function a request calls. Raises RestError PGRST202 or PGRST203."""
+
+    async def require(self, action: Action, identity: Identity) -> None:
+        """Raises RestError when the relation or function is not there, or the caller has no right to use it so.
+
+        For what costs something before the database, whose word it is, can say so.
+        """
 
     def recall(self, request: Request) -> tuple[Job, Prepared] | None:
         """What reading and preparing a request would give, where that is known already."""

@@ -22,6 +22,10 @@ from src.domain.errors import Unavailable
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 # All that asking the database can raise.
 FAILED = (asyncpg.PostgresError, *BROKEN)
+# Statements that a connection and its server process keep prepared, and bytes of the largest: clients of /rest/v1 can
+# make any number, and what the server keeps of one is many times its text.
+STATEMENTS = 256
+LARGEST_STATEMENT = 8 * 1024
 
 
 class Connections:
@@ -152,7 +156,8 @@ class Connections:
                 self._dsn,
                 timeout=self._patience,
                 connection_class=Opened,
-                statement_cache_size=0 if self._pooler else 1024,
+                statement_cache_size=0 if self._pooler else STATEMENTS,
+                max_cacheable_statement_size=LARGEST_STATEMENT,
                 max_cached_statement_lifetime=0,
             )
         except BaseException:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from src.domain.limits import LONGEST_NAME, MEBIBYTE
+
 Headers = list[tuple[str, str]]
 
 
@@ -42,6 +44,19 @@ class RestError(Exception):
 
 def query_error(message: str, details: str) -> RestError:
     return RestError(400, "PGRST100", message, details)
+
+
+def too_much(message: str) -> RestError:
+    """The request goes beyond a limit of its caller's (src/domain/limits.py)."""
+    return RestError(400, "PGRST100", message)
+
+
+def too_long_name() -> RestError:
+    return too_much(f"A name may have at most {LONGEST_NAME} bytes")
+
+
+def too_large_body(most: int) -> RestError:
+    return RestError(413, "PGRST102", f"The request body is larger than {most // MEBIBYTE} MiB")
 
 
 def bad_body(message: str) -> RestError:

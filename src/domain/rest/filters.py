@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
-from src.domain.rest.grammar import CACHED_TEXTS
+from src.domain.limits import SERVICE
 from src.domain.rest.parsing import (
     Parser,
+    Result,
     Steps,
     attempt,
     char,
@@ -27,7 +28,7 @@ from src.domain.rest.parsing import (
 )
 from src.domain.rest.plan import Field, Filter, Operator
 from src.domain.rest.syntax import Syntax
-from src.domain.rest.tokens import delimiter, identifier, lexeme, quoted_value
+from src.domain.rest.tokens import delimiter, identifier, lexeme, quoted_value, unescaped
 
 SIMPLE = ("neq", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj")
 QUANTIFIED = ("eq", "gte", "gt", "lte", "lt", "like", "ilike", "match", "imatch")
@@ -92,7 +93,24 @@ def list_element_quoted() -> Steps[str]:
     return text
 
 
-list_elements = separated1(either(attempt(list_element_quoted), list_element), char(","))
+# Elements with the comma behind them and something behind that: all but the last. A quote begins a quoted one only if
+# another ends it there.
+QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+ELEMENT = re.compile(rf"(?:({QUOTED})|(?!{QUOTED}(?:[,)]|\Z))([^,)]*+)),", re.DOTALL)
+ELEMENTS = re.compile(rf"(?:{ELEMENT.pattern})+(?=.)", re.DOTALL)
+other_elements = separated1(either(attempt(list_element_quoted), list_element), char(","))
+
+
+def list_elements(text: str, at: int) -> Result[list[str]]:
+    """Thousands as quickly as one."""
+    run_of = ELEMENTS.match(text, at)
+    if run_of is None:
+        return other_elements(text, at)
+    others = other_elements(text, run_of.end())
+    if not others.ok:
+        return others._replace(consumed=True)
+    elements = [unescaped(quoted[1:-1]) or plain for quoted, plain in ELEMENT.findall(run_of[0])]
+    return others._replace(consumed=True, value=elements + others.value)
 
 
 @sequence
@@ -205,11 +223,12 @@ filter_operation = operation(single_value)
 
 # What every operation begins with.
 BEGINNING = re.compile(rf"(?:not\.)?(?:in|is|isdistinct|{'|'.join((*SIMPLE, *QUANTIFIED, *FULL_TEXT))})[.(]")
-PREFIXES = tuple(f"{name}." for name in (*SIMPLE, *(name for name in QUANTIFIED if "like" not in name)))
+PLAIN_OPERATORS = (*SIMPLE, *(name for name in QUANTIFIED if "like" not in name))
+PREFIXES = tuple(f"{name}." for name in PLAIN_OPERATORS)
 
 
-@lru_cache(CACHED_TEXTS)
-def _plain(prefix: str) -> Operator:
+@cache
+def plain_operator(prefix: str) -> Operator:
     name = prefix.removeprefix("not.")
     return Operator(name, negated=name != prefix)
 
@@ -222,8 +241,8 @@ def parse_operation(text: str) -> Operation:
     start = 4 if text.startswith("not.") else 0
     if text.startswith(PREFIXES, start):
         dot = text.index(".", start)
-        return Operation(_plain(text[:dot]), text[dot + 1 :])
-    return run(filter_operation, f"failed to parse filter ({text})", text)
+        return Operation(plain_operator(text[:dot]), text[dot + 1 :])
+    return run(filter_operation, f"failed to parse filter ({text})", text, SERVICE.terms)
 
 
 def operation_in(text: str) -> Operation | None:

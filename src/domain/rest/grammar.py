@@ -6,31 +6,36 @@ improve.
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
 
+from src.domain.limits import LONGEST_NAME, SERVICE
 from src.domain.rest.parsing import (
     Parser,
     Steps,
     attempt,
     char,
+    counted,
     either,
     end,
+    inside,
     look_ahead,
     mapped,
     maybe,
     not_followed_by,
     nothing,
     optional,
-    run,
+    recalled,
     separated,
     separated1,
     sequence,
+    shortcut,
     string,
 )
 from src.domain.rest.plan import Field, JsonStep, OrderTerm, Path, SelectEmbed, SelectField, SelectItem
 from src.domain.rest.tokens import delimiter, field, field_name, identifier, json_path, lexeme
 
-CACHED_TEXTS = 2048
+# What most names look like.
+NAME = f"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}+"
 AGGREGATES = ("sum", "avg", "count", "max", "min")
 
 
@@ -137,15 +142,25 @@ def embed_head() -> Steps[SelectEmbed]:
 def embed() -> Steps[SelectEmbed]:
     head: SelectEmbed = yield either(attempt(lexeme(spread_head)), attempt(lexeme(embed_head)))
     yield char("(")
-    items: list[SelectItem] = yield select_items
+    items: list[SelectItem] = yield embedded_items
     yield char(")")
     return SelectEmbed(head.name, tuple(items), head.alias, head.hint, head.join, head.spread)
 
 
 @sequence
 def select_items() -> Steps[list[SelectItem]]:
-    items: list[SelectItem] = yield separated(either(embed, select_field), lexeme(char(",")))
+    items: list[SelectItem] = yield separated(select_item, lexeme(char(",")))
     return items
+
+
+embedded_items = inside(select_items)
+select_item: Parser[SelectItem] = counted(
+    shortcut(
+        rf"(?:(?:({NAME}):(?!:))?({NAME})(?:::({NAME}))?|\*)(?=[,)])",
+        lambda found: SelectField(Field(found[2] or "*"), found[1], found[3]),
+        either(embed, select_field),
+    )
+)
 
 
 def _after_dot(word: str) -> Parser[str]:
@@ -186,43 +201,60 @@ def order_by_embed() -> Steps[OrderTerm]:
     return OrderTerm(column, relation, towards, nulls)
 
 
-order_terms = separated1(lexeme(either(attempt(order_by_embed), order_by_field)), char(","))
+order_term = counted(
+    shortcut(
+        rf"({NAME})(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?(?=,)",
+        lambda found: OrderTerm(Field(found[1]), None, found[2], found[3]),
+        lexeme(either(attempt(order_by_embed), order_by_field)),
+    )
+)
+order_terms = separated1(order_term, char(","))
+
+
+dotted: Parser[tuple[str, ...]] = mapped(separated1(counted(field_name), delimiter), tuple)
 
 
 @sequence
-def tree_path() -> Steps[tuple[Path, Field]]:
-    names: list[str] = yield separated1(field_name, delimiter)
+def other_tree_path() -> Steps[tuple[Path, Field]]:
+    names: tuple[str, ...] = yield dotted
     path: list[JsonStep] = yield optional(json_path, [])
-    return tuple(names[:-1]), Field(names[-1], tuple(path))
+    return names[:-1], Field(names[-1], tuple(path))
 
 
-column_names = separated1(field_name, lexeme(char(",")))
+def _to_field(path: re.Match[str]) -> tuple[Path, Field]:
+    *names, last = path[0].split(".")
+    return tuple(names), Field(last)
 
 
-@lru_cache(CACHED_TEXTS)
-def parse_select(text: str) -> tuple[SelectItem, ...]:
-    """The items of `select`. Raises Syntax, as do the others."""
-    return tuple(run(select_items, f"failed to parse select parameter ({text})", text))
+tree_path: Parser[tuple[Path, Field]] = shortcut(rf"{NAME}(?:\.{NAME})*+\Z", _to_field, other_tree_path)
+listed: Parser[tuple[str, ...]] = shortcut(
+    rf"{NAME}(?:,{NAME})*+\Z",
+    lambda found: tuple(found[0].split(",")),
+    mapped(separated1(counted(field_name), lexeme(char(","))), tuple),
+)
+selected: Parser[tuple[SelectItem, ...]] = mapped(select_items, tuple)
+ordered: Parser[tuple[OrderTerm, ...]] = mapped(order_terms, tuple)
 
 
-@lru_cache(CACHED_TEXTS)
-def parse_order(text: str) -> tuple[OrderTerm, ...]:
-    return tuple(run(order_terms, f"failed to parse order ({text})", text))
+def parse_select(text: str, most: int = SERVICE.terms) -> tuple[SelectItem, ...]:
+    """The items of `select`. Raises Syntax, TooMany and TooLong, as do the others."""
+    return recalled(selected, f"failed to parse select parameter ({text})", text, most)
 
 
-@lru_cache(CACHED_TEXTS)
-def parse_tree_path(text: str) -> tuple[Path, Field]:
-    return run(tree_path, f"failed to parse tree path ({text})", text)
+def parse_order(text: str, most: int = SERVICE.terms) -> tuple[OrderTerm, ...]:
+    return recalled(ordered, f"failed to parse order ({text})", text, most)
 
 
-@lru_cache(CACHED_TEXTS)
-def parse_logic_path(text: str) -> tuple[Path, str]:
+def parse_tree_path(text: str, most: int = SERVICE.terms) -> tuple[Path, Field]:
+    return recalled(tree_path, f"failed to parse tree path ({text})", text, most)
+
+
+def parse_logic_path(text: str, most: int = SERVICE.terms) -> tuple[Path, str]:
     """The embedded resource a logic tree applies to, and `and`, `or` or their negations."""
-    names = run(separated1(field_name, delimiter), f"failed to parse logic path ({text})", text)
+    names = recalled(dotted, f"failed to parse logic path ({text})", text, most)
     operator = f"not.{names[-1]}" if "not" in names else names[-1]
     return tuple(name for name in names[:-1] if name != "not"), operator
 
 
-@lru_cache(CACHED_TEXTS)
-def parse_columns(parameter: str, text: str) -> tuple[str, ...]:
-    return tuple(run(column_names, f"failed to parse {parameter} parameter ({text})", text))
+def parse_columns(parameter: str, text: str, most: int = SERVICE.terms) -> tuple[str, ...]:
+    return recalled(listed, f"failed to parse {parameter} parameter ({text})", text, most)

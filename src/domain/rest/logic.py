@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 from typing import NamedTuple
 
+from src.domain.limits import SERVICE
 from src.domain.rest.filters import (
+    PLAIN_OPERATORS,
     Operation,
     closing,
     comma,
     list_element,
     list_element_quoted,
     negated,
-    numbered,
     opening,
     operation,
+    plain_operator,
 )
-from src.domain.rest.grammar import CACHED_TEXTS, parse_logic_path
+from src.domain.rest.grammar import NAME, parse_logic_path
 from src.domain.rest.parsing import (
     Parser,
     Result,
     Steps,
     attempt,
+    counted,
     either,
+    inside,
     label,
     matching,
-    run,
+    recalled,
     separated1,
     sequence,
+    shortcut,
     string,
 )
-from src.domain.rest.plan import Condition, Field, Logic, Path
+from src.domain.rest.plan import Condition, Field, Filter, Logic, Path
 from src.domain.rest.tokens import delimiter, field
 
 
@@ -77,7 +82,7 @@ def logic_tree(text: str, at: int) -> Result[RawFilter | RawLogic]:
 
 negated_logic = label(negated, "negation operator (not)")
 logic_operator = label(either(attempt(string("and")), string("or")), "logic operator (and, or)")
-logic_parts = separated1(logic_tree, comma)
+logic_parts = inside(separated1(logic_tree, comma))
 
 
 @sequence
@@ -90,19 +95,24 @@ def logic_expression() -> Steps[RawLogic]:
     return RawLogic(operator, tuple(parts), negates)
 
 
-_logic_tree: Parser[RawFilter | RawLogic] = either(attempt(logic_filter), logic_expression)
+_logic_tree: Parser[RawFilter | RawLogic] = counted(
+    shortcut(
+        rf"({NAME})\.((?:not\.)?(?:{'|'.join(PLAIN_OPERATORS)}))\.((?![\"{{])[^,)]++)(?=[,)])",
+        lambda found: RawFilter(Field(found[1]), Operation(plain_operator(found[2]), found[3])),
+        either(attempt(logic_filter), logic_expression),
+    )
+)
 
 
-@lru_cache(CACHED_TEXTS)
-def parse_logic(key: str, text: str) -> tuple[Path, RawLogic]:
-    """A logic tree and the embedded resource it applies to. Raises Syntax."""
-    path, operator = parse_logic_path(key)
-    tree = run(_logic_tree, f"failed to parse logic tree ({text})", operator + text)
+def parse_logic(key: str, text: str, most: int = SERVICE.terms) -> tuple[Path, RawLogic]:
+    """A logic tree and the embedded resource it applies to. Raises Syntax, TooMany, TooLong."""
+    path, operator = parse_logic_path(key, most)
+    tree = recalled(_logic_tree, f"failed to parse logic tree ({text})", operator + text, most)
     return path, tree if isinstance(tree, RawLogic) else RawLogic("and", (tree,), False)
 
 
-def number_values(node: RawFilter | RawLogic, values: list[str | int]) -> Condition:
-    """The same tree with its values appended to `values` and referred to by position."""
+def numbered_tree(node: RawFilter | RawLogic, number: Callable[[Field, Operation], Filter]) -> Condition:
+    """The same tree with each of its filters as `number` makes it, with its values referred to by position."""
     if isinstance(node, RawLogic):
-        return Logic(node.operator, tuple(number_values(part, values) for part in node.parts), node.negated)
-    return numbered(node.field, node.operation, values)
+        return Logic(node.operator, tuple(numbered_tree(part, number) for part in node.parts), node.negated)
+    return number(node.field, node.operation)

@@ -7,12 +7,20 @@ is best made once, outside of it: making a parser costs more than most texts.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Generator
-from functools import cache, wraps
+from dataclasses import dataclass
+from functools import cache, lru_cache, wraps
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from src.domain.limits import USER, too_long
 from src.domain.rest.syntax import Failure, Syntax, merged, quoted, syntax_error
+
+CACHED_TEXTS = 2048
+LONGEST_CACHED = 256
+# Fewer characters are taken one by one as fast.
+FEWEST_SKIPPED = 2
 
 Value = TypeVar("Value")
 Other = TypeVar("Other")
@@ -32,16 +40,57 @@ class Result(NamedTuple, Generic[Given_co]):
 Parser = Callable[[str, int], Result[Value]]
 
 
-def run(parser: Parser[Value], name: str, text: str) -> Value:
-    """What `parser` makes of `text`. Raises Syntax with Parsec's wording; `name` says what was being parsed."""
+class TooMany(Exception):
+    """The text has more terms than may be parsed."""
+
+
+class TooLong(Exception):
+    """A name that is none of Postgres's, which keeps 63 bytes."""
+
+
+class TooDeep(Exception):
+    """Its parts are inside each other more often than may be."""
+
+
+@dataclass(slots=True)
+class _Room:
+    """For what may still be parsed. One parser runs at a time, from its beginning to its end."""
+
+    terms: int = 0
+    levels: int = 0
+
+
+_ROOM = _Room()
+
+
+def run(parser: Parser[Value], name: str, text: str, most: int) -> Value:
+    """What `parser` makes of `text`, of at most some more than `most` terms: who asks counts what was made of them.
+
+    Raises TooMany, TooLong, and Syntax with Parsec's wording; `name` says what was being parsed.
+    """
+    # Some alternatives are found to be none after a term or two.
+    _ROOM.terms, _ROOM.levels = 2 * most + 2, USER.nesting
     try:
         result = parser(text, 0)
-    except RecursionError:
+    except TooDeep:
         where = f'"{name}" (line 1, column 1)'
         raise Syntax(where, "nested too deeply") from None
     if result.ok:
         return result.value
     raise syntax_error(name, text, result.failure)
+
+
+def recalled(parser: Parser[Value], name: str, text: str, most: int) -> Value:
+    """The same, remembered if it is short: such texts of any client are few, and have few terms."""
+    if len(text) > LONGEST_CACHED:
+        return run(parser, name, text, most)
+    value: Value = _once(parser, name, text)
+    return value
+
+
+@lru_cache(CACHED_TEXTS)
+def _once(parser: Parser[Any], name: str, text: str) -> Any:  # noqa: ANN401 - as many types as parsers
+    return run(parser, name, text, LONGEST_CACHED)
 
 
 def _failed(position: int, failure: Failure, *, consumed: bool = False) -> Result[Any]:
@@ -95,6 +144,17 @@ def matching(pattern: str) -> Parser[str]:
     return parse
 
 
+def matching1(pattern: str) -> Parser[str]:
+    """The same of at least one character."""
+    longest = matching(pattern)
+
+    def parse(text: str, at: int) -> Result[str]:
+        result = longest(text, at)
+        return result if result.consumed else _failed(at, result.failure)
+
+    return parse
+
+
 @cache
 def string(expected: str) -> Parser[str]:
     wanted = quoted(expected)
@@ -118,7 +178,8 @@ def label(parser: Parser[Value], *names: str) -> Parser[Value]:
         result = parser(text, at)
         if result.consumed or (result.ok and result.failure.silent):
             return result
-        return result._replace(failure=result.failure._replace(expected=names))
+        ok, consumed, value, position, (furthest, found, met, _) = result
+        return Result(ok, consumed, value, position, Failure(furthest, found, met, names))
 
     return parse
 
@@ -128,7 +189,7 @@ def attempt(parser: Parser[Value]) -> Parser[Value]:
 
     def parse(text: str, at: int) -> Result[Value]:
         result = parser(text, at)
-        return result if result.ok else result._replace(consumed=False, position=at)
+        return result if result.ok else _failed(at, result.failure)
 
     return parse
 
@@ -152,7 +213,7 @@ def either(*parsers: Parser[Value]) -> Parser[Value]:
                 return result
             failure = merged(failure, result.failure)
             if result.ok:
-                return result._replace(failure=failure)
+                return Result(True, False, result.value, result.position, failure)
         return _failed(at, failure)
 
     return parse
@@ -179,7 +240,9 @@ def not_followed_by(parser: Parser[str], show: Callable[[str], str] = quoted) ->
 end: Parser[None] = label(not_followed_by(any_char, lambda character: f"'{character}'"), "end of input")
 
 
-def many(parser: Parser[Value]) -> Parser[list[Value]]:
+def many(parser: Parser[Value], most: float = math.inf) -> Parser[list[Value]]:
+    """As often as it goes. More than `most` are the letters of no name: raises TooLong."""
+
     def parse(text: str, at: int) -> Result[list[Value]]:
         values: list[Value] = []
         position = at
@@ -190,16 +253,32 @@ def many(parser: Parser[Value]) -> Parser[list[Value]]:
                     return _failed(at, result.failure, consumed=True)
                 return Result(True, position > at, values, position, result.failure)
             values.append(result.value)
+            if len(values) > most:
+                raise TooLong
             position = result.position
 
     return parse
 
 
-def many1(parser: Parser[Value]) -> Parser[list[Value]]:
+def named(parser: Parser[str]) -> Parser[str]:
+    """`parser`, which takes a name. Raises TooLong."""
+
+    def parse(text: str, at: int) -> Result[str]:
+        result = parser(text, at)
+        if result.ok and too_long(result.value):
+            raise TooLong
+        return result
+
+    return parse
+
+
+def many1(parser: Parser[Value], most: float = math.inf) -> Parser[list[Value]]:
+    others = many(parser, most)
+
     @sequence
     def parse() -> Steps[list[Value]]:
         first = yield parser
-        rest = yield many(parser)
+        rest = yield others
         return [first, *rest]
 
     return parse
@@ -207,6 +286,101 @@ def many1(parser: Parser[Value]) -> Parser[list[Value]]:
 
 def text_of(parser: Parser[list[str]]) -> Parser[str]:
     return mapped(parser, "".join)
+
+
+def hastened(pattern: str, parser: Parser[str]) -> Parser[str]:
+    """`parser`, which takes the characters that the regular expression matches one by one, from the last of them on.
+
+    The last one it takes itself, so a failure behind it reads as it always does.
+    """
+    compiled = re.compile(pattern)
+
+    def parse(text: str, at: int) -> Result[str]:
+        match = compiled.match(text, at)
+        if match is None or match.end() - at < FEWEST_SKIPPED:
+            return parser(text, at)
+        last = match.end() - 1
+        result = parser(text, last)
+        return result._replace(value=text[at:last] + result.value) if result.ok else result
+
+    return parse
+
+
+def shortcut(pattern: str, value_of: Callable[[re.Match[str]], Value], parser: Parser[Value]) -> Parser[Value]:
+    """What `parser` would make of what the regular expression matches, in one step; anything else is left to it.
+
+    The pattern ends before what is taken next in any case: then no message tells of what else might have followed.
+    """
+    compiled = re.compile(pattern, re.ASCII)
+
+    def parse(text: str, at: int) -> Result[Value]:
+        match = compiled.match(text, at)
+        if match is None:
+            return parser(text, at)
+        return Result(True, True, value_of(match), match.end(), Failure(match.end()))
+
+    return parse
+
+
+def skipped(pattern: str, value_of: Callable[[str], str], parser: Parser[str]) -> Parser[str]:
+    """What `parser`, which takes many or none, makes of what the regular expression matches, with its own failure."""
+    compiled = re.compile(pattern, re.DOTALL)
+
+    def parse(text: str, at: int) -> Result[str]:
+        match = compiled.match(text, at)
+        end_of_match = at if match is None else match.end()
+        result = parser(text, end_of_match)
+        if not result.ok:
+            return _failed(at, result.failure, consumed=result.consumed or end_of_match > at)
+        return Result(True, end_of_match > at, value_of(text[at:end_of_match]), end_of_match, result.failure)
+
+    return parse
+
+
+def remembered(parser: Parser[Value]) -> Parser[Value]:
+    """`parser`, run once at each place of a text however many alternatives begin with it."""
+    of: str | None = None
+    known: dict[int, Result[Value]] = {}
+
+    def parse(text: str, at: int) -> Result[Value]:
+        nonlocal of
+        if text is not of:
+            of = text
+            known.clear()
+        result = known.get(at)
+        if result is None:
+            result = known[at] = parser(text, at)
+        return result
+
+    return parse
+
+
+def counted(parser: Parser[Value]) -> Parser[Value]:
+    """`parser`, whose successes are terms. Raises TooMany."""
+
+    def parse(text: str, at: int) -> Result[Value]:
+        result = parser(text, at)
+        if result.ok:
+            _ROOM.terms -= 1
+            if _ROOM.terms < 0:
+                raise TooMany
+        return result
+
+    return parse
+
+
+def inside(parser: Parser[Value]) -> Parser[Value]:
+    """`parser`, one level further in. Raises TooDeep."""
+
+    def parse(text: str, at: int) -> Result[Value]:
+        if not _ROOM.levels:
+            raise TooDeep
+        _ROOM.levels -= 1
+        result = parser(text, at)
+        _ROOM.levels += 1
+        return result
+
+    return parse
 
 
 def mapped(parser: Parser[Value], change: Callable[[Value], Other]) -> Parser[Other]:
@@ -226,10 +400,12 @@ def separated1(parser: Parser[Value], separator: Parser[Any]) -> Parser[list[Val
         value: Value = yield parser
         return value
 
+    others = many(following)
+
     @sequence
     def parse() -> Steps[list[Value]]:
         first = yield parser
-        rest = yield many(following)
+        rest = yield others
         return [first, *rest]
 
     return parse

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from src.domain.json_size import JsonTooLarge, require_few, require_modest
-from src.domain.limits import OF_BODIES
+from src.domain.limits import OF_BODIES, SERVICE, Limits
 from src.domain.rest.errors import bad_body
 from src.domain.rest.media import Kind, MediaType
 from src.domain.rest.query import pairs_of
@@ -33,14 +33,16 @@ class Payload:
     arguments: tuple[tuple[str, str], ...] | None = None
 
 
-def parse_payload(body: bytes, media: MediaType, columns: tuple[str, ...] | None, *, call: bool) -> Payload:
-    """Read a body. With `columns` JSON is passed on unread. Raises RestError PGRST102."""
+def parse_payload(
+    body: bytes, media: MediaType, columns: tuple[str, ...] | None, *, call: bool, limits: Limits = SERVICE
+) -> Payload:
+    """Read a body. With `columns` JSON is passed on unread. Raises RestError PGRST102, PGRST100 beyond `limits`."""
     if media.kind is Kind.JSON:
         return _json(body, columns, call=call)
     if media.kind is Kind.CSV:
         return _of_rows(_csv_rows(_decoded(body)))
     if media.kind is Kind.FORM:
-        fields = tuple((key, value or "") for key, value in pairs_of(body))
+        fields = tuple((key, value or "") for key, value in pairs_of(body, limits.parameters))
         if call:
             text = json.dumps(dict(fields)).encode()
             return Payload(text, frozenset(key for key, _ in fields), arguments=fields)

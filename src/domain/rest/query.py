@@ -7,15 +7,20 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from src.domain.rest.errors import query_error
-from src.domain.rest.filters import numbered, operation_in, parse_operation
+from src.domain.limits import LARGEST_HEADER, SERVICE, Limits, too_long
+from src.domain.rest.errors import query_error, too_long_name, too_much
+from src.domain.rest.filters import FULL_TEXT, Operation, numbered, operation_in, parse_operation
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
-from src.domain.rest.logic import number_values, parse_logic
-from src.domain.rest.plan import Condition, Field, OrderTerm, Path, Plan, SelectField, Window
+from src.domain.rest.logic import numbered_tree, parse_logic
+from src.domain.rest.parsing import LONGEST_CACHED, TooLong, TooMany
+from src.domain.rest.plan import Condition, Field, Filter, OrderTerm, Path, Plan, SelectField, SelectItem, Window
 from src.domain.rest.ranges import Range, number, top_level
 from src.domain.rest.syntax import Syntax
 
 Pair = tuple[str, str | None]
+LIST = re.compile(r"(?:not\.)?in\.")
+# Operators whose cost grows with the length of their operand in more than its reading.
+SEARCHES = frozenset({"like", "ilike", "match", "imatch", *FULL_TEXT})
 RESERVED = frozenset({"select", "columns", "on_conflict"})
 NO_COLUMNS = RESERVED | {"order", "limit", "offset", "and", "or", "distinct"}
 ALL_COLUMNS = (SelectField(Field("*")),)
@@ -28,25 +33,29 @@ PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 class Query(NamedTuple):
     """`values` are what the plan's positions refer to; `arguments` are the parameters that are no filters (RPC).
 
-    `location` is the query string as Content-Location gives it: sorted by name.
+    `location` is the query string as Content-Location gives it, sorted by name; None for one that no header can hold.
     """
 
     plan: Plan
     values: tuple[str | int, ...]
     arguments: tuple[tuple[str, str], ...]
-    location: str
+    location: str | None
     range: Range
     filter_names: frozenset[str]
     has_logic: bool
 
 
-def pairs_of(raw: bytes) -> list[Pair]:
+def pairs_of(raw: bytes, most: int = SERVICE.parameters) -> list[Pair]:
     """The parameters in their order; `+` is a blank, `;` separates like `&`, None where there is no `=`.
 
-    Raises RestError for text that is not UTF-8 or holds NUL, which no name or value of Postgres can.
+    Raises RestError for text that is not UTF-8 or holds NUL, which no name or value of Postgres can, and for more than
+    `most`.
     """
     if not raw:
         return []
+    if raw.count(b"&") + raw.count(b";") >= most:
+        message = f"There may be at most {most:,} parameters"
+        raise too_much(message)
     try:
         text = raw.decode()
         if ";" in text:
@@ -72,27 +81,37 @@ def decoded(text: str) -> str:
     return unquote_to_bytes(text).decode() if "%" in text else text
 
 
-def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = None) -> Query:
+def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = None, limits: Limits = SERVICE) -> Query:
     """Read a query string; `call` when a GET calls a function, so that values without an operator are arguments.
 
-    Raises RestError PGRST100 where it does not parse, PGRST103 for an impossible range.
+    Raises RestError PGRST100 where it does not parse or goes beyond `limits`, PGRST103 for an impossible range.
     """
-    reader = _Reader(call=call)
-    pairs = pairs_of(raw)
+    reader = _Reader(limits, call=call)
+    pairs = pairs_of(raw, limits.parameters)
     try:
         for key, value in pairs:
             if value is not None:
                 reader.take(key, value)
-        return reader.query(pairs, header_range)
+        return reader.query(pairs, header_range, short=len(raw) <= LARGEST_HEADER)
     except Syntax as syntax:
         raise query_error(syntax.where, syntax.what) from None
+    except TooLong:
+        raise too_long_name() from None
+    except TooMany:
+        message = (
+            f"There may be at most {limits.terms:,} selected fields, embedded resources, conditions and order terms"
+        )
+        raise too_much(message) from None
 
 
 class _Reader:
     """Sorts parameters by what they are, keeping values apart."""
 
-    def __init__(self, *, call: bool) -> None:
+    def __init__(self, limits: Limits, *, call: bool) -> None:
+        self._limits = limits
         self._call = call
+        self._terms = limits.terms
+        self._elements = limits.elements
         self._values: list[str | int] = []
         self._arguments: list[tuple[str, str]] = []
         self._conditions: list[tuple[Path, Condition]] = []
@@ -103,28 +122,27 @@ class _Reader:
         self._distinct: list[Path] = []
         self._has_logic = False
 
-    def query(self, pairs: list[Pair], header_range: str | None) -> Query:
-        """All that was taken. Raises Syntax and RestError."""
+    def query(self, pairs: list[Pair], header_range: str | None, *, short: bool) -> Query:
+        """All that was taken. Raises Syntax, TooMany, TooLong and RestError."""
         root = self._bounds.pop("", None)
         window = EVERYTHING
         if root is not None or header_range is not None:
             bounds = root or {}
             window = top_level(bounds.get("limit"), bounds.get("offset"), header_range)
-        given = self._given
         plan = Plan(
-            parse_select(given["select"]) if "select" in given else ALL_COLUMNS,
+            self._select(),
             tuple(self._conditions),
             tuple(self._orders),
             (*self._root_window(window), *self._windows()),
-            parse_columns("columns", given["columns"]) if "columns" in given else None,
-            parse_columns("on_conflict", given["on_conflict"]) if "on_conflict" in given else None,
+            self._columns("columns"),
+            self._columns("on_conflict"),
             tuple(self._distinct),
         )
         return Query(
             plan,
             tuple(self._values),
             tuple(self._arguments),
-            _canonical(pairs),
+            _canonical(pairs) if short else None,
             window,
             frozenset(self._names),
             self._has_logic,
@@ -138,13 +156,16 @@ class _Reader:
             return
         head, _, word = key.rpartition(".")
         if word == "order":
-            self._orders.append((parse_tree_path(key)[0], parse_order(value)))
+            terms = parse_order(value, self._terms)
+            self._spend(sum([1 + len(term.field.path) for term in terms]))
+            self._orders.append((self._path_and_field(key)[0], terms))
         elif word in ("limit", "offset"):
             self._bounds.setdefault(head, {}).setdefault(word, value)
         elif word in ("and", "or"):
             self._has_logic = True
-            path, tree = parse_logic(key, value)
-            self._conditions.append((path, number_values(tree, self._values)))
+            self._require_few_elements(value)
+            path, tree = parse_logic(key, value, self._terms)
+            self._conditions.append((path, numbered_tree(tree, self._numbered)))
         elif word == "distinct" and value in ("true", "false"):
             # Never a filter: those have an operator.
             if value == "true":
@@ -153,18 +174,60 @@ class _Reader:
             self._filter(key, value)
 
     def _filter(self, key: str, value: str) -> None:
+        if LIST.match(value):
+            self._require_few_elements(value)
         operation = operation_in(value) if self._call else parse_operation(value)
         if operation is None and "." not in key and not key.startswith('"'):
             # An argument's name is what stands there; only one with a dot or a quote in it has to be quoted.
+            if too_long(key):
+                raise TooLong
             self._arguments.append((key, value))
             return
-        path, column = parse_tree_path(key)
+        path, column = self._path_and_field(key)
         if operation is None and not path:
             self._arguments.append((column.name, value))
             return
         operation = operation or parse_operation(value)
         self._names.append(key)
-        self._conditions.append((path, numbered(column, operation, self._values)))
+        self._conditions.append((path, self._numbered(column, operation)))
+
+    def _numbered(self, column: Field, operation: Operation) -> Filter:
+        self._spend(1 + len(column.path))
+        if operation.operator.name in SEARCHES and len(operation.value or "") > self._limits.pattern:
+            message = f"A pattern or a text to search for may have at most {self._limits.pattern:,} characters"
+            raise too_much(message)
+        return numbered(column, operation, self._values)
+
+    def _select(self) -> tuple[SelectItem, ...]:
+        if "select" not in self._given:
+            return ALL_COLUMNS
+        items = parse_select(self._given["select"], self._terms)
+        self._spend(_terms_of(items))
+        return items
+
+    def _columns(self, parameter: str) -> tuple[str, ...] | None:
+        if parameter not in self._given:
+            return None
+        names = parse_columns(parameter, self._given[parameter], self._terms)
+        self._spend(len(names))
+        return names
+
+    def _path_and_field(self, key: str) -> tuple[Path, Field]:
+        path, column = parse_tree_path(key, self._terms)
+        self._spend(len(path))
+        return path, column
+
+    def _spend(self, terms: int) -> None:
+        """Raises TooMany when the request has none left."""
+        self._terms -= terms
+        if self._terms < 0:
+            raise TooMany
+
+    def _require_few_elements(self, text: str) -> None:
+        self._elements -= text.count(",") + 1
+        if self._elements < 0:
+            message = f"Lists may have at most {self._limits.elements:,} elements"
+            raise too_much(message)
 
     def _root_window(self, window: Range) -> list[Window]:
         if window.everything:
@@ -187,6 +250,12 @@ class _Reader:
             return -1
         self._values.append(value)
         return len(self._values) - 1
+
+
+def _terms_of(items: tuple[SelectItem, ...]) -> int:
+    return sum(
+        [1 + (len(item.field.path) if isinstance(item, SelectField) else _terms_of(item.items)) for item in items]
+    )
 
 
 def _path(head: str) -> Path:
@@ -218,7 +287,13 @@ def parameter(column: str) -> str:
     return encoded(column if read else f'"{escaped}"')
 
 
-@lru_cache(4096)
 def encoded(text: str) -> str:
     """Percent-encoded but for what never needs it."""
-    return text if PLAIN.fullmatch(text) else quote(text, safe="-_.~")
+    if PLAIN.fullmatch(text):
+        return text
+    return _encoded(text) if len(text) <= LONGEST_CACHED else quote(text, safe="-_.~")
+
+
+@lru_cache(4096)
+def _encoded(text: str) -> str:
+    return quote(text, safe="-_.~")

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from src.domain.rest.errors import put_with_limit
+from src.domain.limits import SERVICE, Limits
+from src.domain.rest.errors import put_with_limit, too_much
 from src.domain.rest.media import JSON, parse_accept, parse_media_type
 from src.domain.rest.payload import parse_payload
-from src.domain.rest.preferences import parse_preferences
+from src.domain.rest.preferences import Preferences, parse_preferences
 from src.domain.rest.query import parse_query
 from src.domain.rest.request import Action, Configuration, Job, Kind, Request, route
 
 WITH_BODY = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT})
 
 
-def read(configuration: Configuration, request: Request) -> Job:
-    """Everything a request says. Raises RestError for what cannot be understood."""
+# Headers that are taken apart.
+READ_HEADERS = (
+    b"accept",
+    b"accept-profile",
+    b"content-profile",
+    b"content-type",
+    b"if-none-match",
+    b"prefer",
+    b"range",
+)
+
+
+def read(configuration: Configuration, request: Request, limits: Limits = SERVICE) -> Job:
+    """Everything a request says. Raises RestError for what cannot be understood or goes beyond `limits`."""
+    _require_short_headers(request, limits)
     preferences = parse_preferences(request.all(b"prefer"), may_end_transaction=configuration.may_end_transaction)
     action = route(configuration, request)
     raw_query, body = request.raw_query, request.body
-    if request.method == "QUERY" or (request.method == "POST" and preferences.read):
+    if with_query_in_body(request, preferences):
         kind = Kind.READ if action.kind is Kind.CREATE else action.kind
         action, raw_query, body = action._replace(kind=kind, by_get=True), _joined(raw_query, body), b""
     query = parse_query(
         raw_query,
         call=action.kind is Kind.ROUTINE_INFO or (action.kind is Kind.CALL and action.by_get),
         header_range=request.header(b"range") if request.method in ("GET", "QUERY") else None,
+        limits=limits,
     )
     if action.kind is Kind.UPSERT and not query.range.everything:
         raise put_with_limit()
@@ -32,9 +47,22 @@ def read(configuration: Configuration, request: Request) -> Job:
     payload = None
     if _has_body(action):
         columns = query.plan.columns if action.kind is not Kind.UPSERT else None
-        payload = parse_payload(body, content, columns, call=action.kind is Kind.CALL)
+        payload = parse_payload(body, content, columns, call=action.kind is Kind.CALL, limits=limits)
     accept = parse_accept(request.header(b"accept"))
     return Job(request, action, query, preferences, accept, content, payload)
+
+
+def with_query_in_body(request: Request, preferences: Preferences) -> bool:
+    """Whether the body is a query string: a read or call whose filters are too long for a URL."""
+    return request.method == "QUERY" or (request.method == "POST" and preferences.read)
+
+
+def _require_short_headers(request: Request, limits: Limits) -> None:
+    first = request.first
+    for name in READ_HEADERS:
+        if name in first and sum([len(value) for key, value in request.headers if key == name]) > limits.header:
+            message = f"The header {name.decode()} may have at most {limits.header:,} bytes"
+            raise too_much(message)
 
 
 def _has_body(action: Action) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from src.domain.limits import too_long
 from src.domain.rest.catalog import Name
-from src.domain.rest.errors import RestError, bad_path, no_root
+from src.domain.rest.errors import RestError, bad_path, no_root, too_long_name
 from src.domain.rest.media import MediaType
 from src.domain.rest.payload import Payload
 from src.domain.rest.preferences import Preferences
@@ -143,7 +144,10 @@ class Job(NamedTuple):
 
 
 def route(configuration: Configuration, request: Request) -> Action:
-    """The action a request asks for. Raises RestError for a path, method or schema that is not served."""
+    """The action a request asks for. Raises RestError for a path, method or schema that is not served.
+
+    Names longer than any of Postgres's are refused first: nothing is searched for them.
+    """
     # A slash at the end begins one more part, which is empty: no relation has that name.
     path = request.path.removeprefix("/")
     parts = path.split("/") if path else []
@@ -173,15 +177,21 @@ def _schema(configuration: Configuration, request: Request, name: str) -> tuple[
     if configuration.dotted_names:
         schema, dot, rest = name.partition(".")
         if dot and schema in schemas:
-            return schema, rest, True
+            return schema, _name(rest), True
     profile = request.header(b"content-profile" if request.method in WRITES else b"accept-profile")
     if profile is None:
-        return schemas[0], name, len(schemas) > 1
-    if profile not in schemas:
+        return schemas[0], _name(name), len(schemas) > 1
+    if _name(profile) not in schemas:
         raise RestError(
             406,
             "PGRST106",
             f"Invalid schema: {profile}",
             hint=f"Only the following schemas are exposed: {', '.join(schemas)}",
         )
-    return profile, name, True
+    return profile, _name(name), True
+
+
+def _name(text: str) -> str:
+    if too_long(text):
+        raise too_long_name()
+    return text

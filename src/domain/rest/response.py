@@ -84,10 +84,11 @@ def _read(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
     first = job.query.range.offset
     last = first + result.page_total - 1
     status = status_of(first, last, result.total)
-    location = f"/{encoded(job.action.name.name)}"
-    if job.query.location:
-        location += f"?{job.query.location}"
-    headers: Headers = [("Content-Range", content_range(first, last, result.total)), ("Content-Location", location)]
+    headers: Headers = [("Content-Range", content_range(first, last, result.total))]
+    location = job.query.location
+    if location is not None:
+        path = f"/{encoded(job.action.name.name)}"
+        headers.append(("Content-Location", f"{path}?{location}" if location else path))
     body = _page_body(job, result, status)
     if not job.action.head:
         headers.append(_length(body))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from src.domain.limits import LARGEST_HEADER
 from src.domain.rest.errors import RestError
 from src.domain.rest.query import Query, decoded, encoded
 from src.domain.rest.reading import read
@@ -21,6 +22,8 @@ SPECIAL = re.compile(rb";|\0|%00")
 # Private use characters, which stand for themselves everywhere in a query string.
 FIRST_MARK = 0xE000
 MOST_MARKS = 100
+# Bytes of an outline: outlines are kept.
+LONGEST = 1024
 
 
 class Outline(NamedTuple):
@@ -34,7 +37,7 @@ class Outline(NamedTuple):
 def outline(request: Request) -> Outline | None:
     """None for whatever has to be read from its beginning to its end."""
     raw = request.raw_query
-    if request.method not in ("GET", "HEAD") or SPECIAL.search(raw):
+    if request.method not in ("GET", "HEAD") or len(raw) > LARGEST_HEADER or SPECIAL.search(raw):
         return None
     pieces = COMPARISON.split(raw)
     try:
@@ -42,6 +45,8 @@ def outline(request: Request) -> Outline | None:
     except UnicodeDecodeError:
         return None
     del pieces[2::3]
+    if sum(map(len, pieces)) > LONGEST:
+        return None
     header = request.first.get
     key = (
         request.method,
@@ -87,6 +92,8 @@ def shape_of(configuration: Configuration, request: Request, found: Outline) -> 
     try:
         job = read(configuration, Request(request.method, request.path, b"".join(pieces), request.headers))
     except RestError:
+        return None
+    if job.query.location is None:
         return None
     values, location = job.query.values, job.query.location.replace("%", "%%")
     shown = [encoded(mark).replace("%", "%%") for mark in marks]

@@ -35,12 +35,8 @@ class Syntax(Exception):
 
 def syntax_error(name: str, text: str, failure: Failure) -> Syntax:
     """The failure with its place in `text`; `name` says what was being parsed."""
-    line, column = 1, 1
-    for character in text[: failure.position]:
-        if character == "\n":
-            line, column = line + 1, 1
-        else:
-            column += TAB_STOP - (column - 1) % TAB_STOP if character == "\t" else 1
+    *before, line_so_far = text[: failure.position].replace("\r", " ").split("\n")
+    line, column = len(before) + 1, len(line_so_far.expandtabs(TAB_STOP)) + 1
     return Syntax(f'"{name}" (line {line}, column {column})', _wording(failure))
 
 

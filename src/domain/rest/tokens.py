@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
+from src.domain.limits import LONGEST_NAME
 from src.domain.rest.parsing import (
     Parser,
     Steps,
     any_char,
     attempt,
     char,
+    counted,
     either,
     end,
+    hastened,
     label,
     look_ahead,
     many,
     many1,
     mapped,
+    matching,
+    matching1,
+    named,
     none_of,
     not_followed_by,
     one_of,
     optional,
+    remembered,
     satisfy,
     separated1,
     sequence,
+    skipped,
     string,
     text_of,
 )
@@ -33,7 +42,7 @@ Value = TypeVar("Value")
 
 LONGEST_INDEX = 12
 
-blanks = many(one_of(" \t"))
+blanks = matching("[ \t]*")
 delimiter = label(char("."), "delimiter (.)")
 digit = label(satisfy(lambda character: character in "0123456789"), "digit")
 identifier_char = either(
@@ -41,7 +50,10 @@ identifier_char = either(
     digit,
     one_of("_ $"),
 )
-identifier: Parser[str] = mapped(text_of(many1(identifier_char)), str.strip)
+# Of an identifier's characters those that are the same in every alphabet, and no blank: at the ends those do not count.
+PLAIN = "[A-Za-z0-9_$]++"
+letters = hastened("[A-Za-z0-9_ $]++", text_of(many1(identifier_char, LONGEST_NAME)))
+identifier: Parser[str] = named(mapped(letters, str.strip))
 
 
 def lexeme(parser: Parser[Value]) -> Parser[Value]:
@@ -62,12 +74,19 @@ def escaped() -> Steps[str]:
     return character
 
 
+def unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
+
+
+quoted_characters = skipped(r'(?:[^\\"]++|\\.)*+', unescaped, text_of(many(either(none_of('\\"'), escaped))))
+
+
 @sequence
 def quoted_value() -> Steps[str]:
     yield char('"')
-    characters: list[str] = yield many(either(none_of('\\"'), escaped))
+    text: str = yield quoted_characters
     yield char('"')
-    return "".join(characters)
+    return text
 
 
 @sequence
@@ -81,8 +100,13 @@ def separated_by_dash(parser: Parser[str]) -> Parser[str]:
     return mapped(separated1(parser, attempt(dash)), "-".join)
 
 
-field_name = label(either(quoted_value, separated_by_dash(identifier)), "field name (* or [a..z0..9_$])")
-json_key_part: Parser[str] = mapped(text_of(many1(none_of("(-:.,>)"))), str.strip)
+field_name = remembered(
+    label(
+        named(either(quoted_value, hastened(rf"{PLAIN}(?:-{PLAIN})*(?=-{PLAIN})", separated_by_dash(identifier)))),
+        "field name (* or [a..z0..9_$])",
+    )
+)
+json_key_part: Parser[str] = mapped(matching1(r"[^(\-:.,>)]+"), str.strip)
 json_key = label(
     either(quoted_value, separated_by_dash(json_key_part)), "any non reserved character different from: .,>()"
 )
@@ -105,7 +129,7 @@ def json_step() -> Steps[JsonStep]:
     return JsonStep(key, arrow == "->>")
 
 
-json_path = many(json_step)
+json_path = many(counted(json_step))
 
 
 @sequence

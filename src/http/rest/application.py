@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from src.domain.limits import OF_ROLE, SERVICE
-from src.domain.rest.errors import RestError
+from src.domain.limits import LARGEST_HEADER, SERVICE, Limits
+from src.domain.rest.errors import RestError, too_large_body
 from src.domain.rest.media import Kind as Media
-from src.domain.rest.reading import read
-from src.domain.rest.request import Configuration, Job, Request
+from src.domain.rest.preferences import parse_preferences
+from src.domain.rest.reading import read, with_query_in_body
+from src.domain.rest.request import Configuration, Job, Kind, Request, route
 from src.domain.rest.response import Response, respond
-from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.http.body import BrokenOff, TooLarge, TooSlow, whole_body
 from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
+from src.http.turns import Turns
 from src.ports.rest import Identity, RestEngine
 
 log = logging.getLogger(__name__)
@@ -28,10 +30,18 @@ log = logging.getLogger(__name__)
 STATEMENT = "rest.statement"
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 LARGEST_STATUS = 599
+# Bytes of a header's line beside its name and value.
+AROUND = 4
+# A body of so many bytes is read before anything is asked.
+SMALL_BODY = 64 * 1024
+# To read and plan a query and a body of so few bytes takes little longer than any request.
+QUICKLY_PLANNED = 512
+# No size has as many.
+DIGITS = 19
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
 PATIENCE_SECONDS = 15
-# Until a body that there was no room for may be sent again.
-NO_ROOM = [("Retry-After", "2")]
+# What a body of the largest size takes at half a megabyte a second.
+BODY_SECONDS = 128
 
 # ASGI's own: messages are mappings of anything.
 Message = MutableMapping[str, Any]
@@ -47,7 +57,8 @@ class RestApplication:
     """Serves `engine` below any mount.
 
     `identify` finds the caller from the headers, or raises RestError; so does `admit`, told of each request of a known
-    caller before its body is read, when it is not to be served now.
+    caller before its body is read, when it is not to be served now. `limits` are those of roles; other roles have the
+    service's. Large requests take `turns`.
     """
 
     engine: RestEngine
@@ -55,6 +66,8 @@ class RestApplication:
     identify: Identify
     information: Information
     admit: Admit | None = None
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
     server_timing: bool = False
     log_query: bool = False
 
@@ -83,13 +96,20 @@ class RestApplication:
         lap("jwt")
         if self.admit is not None:
             await self.admit(scope, request)
+        limits = self.limits.get(identity.role, SERVICE)
         if request.method not in WITHOUT_BODY:
-            request.body = await _body(request, receive, identity.role)
+            await self._expect(request, identity, limits)
+            request.body = await self._body(receive, limits.body)
         recalled = self.engine.recall(request)
-        job = read(self.configuration, request) if recalled is None else recalled[0]
+        large = recalled is None and len(request.raw_query) + len(request.body) > QUICKLY_PLANNED
+        if large:
+            await self.turns.take()
+        job = read(self.configuration, request, limits) if recalled is None else recalled[0]
         lap("parse")
         if job.action.kind in INFORMATION:
             return await self.information.answer(job, identity)
+        if large:
+            await self.turns.take()
         prepared = self.engine.prepare(job) if recalled is None else recalled[1]
         lap("plan")
         if self.log_query:
@@ -101,6 +121,37 @@ class RestApplication:
         response = respond(job, prepared, result)
         lap("response")
         return response
+
+    async def _expect(self, request: Request, identity: Identity, limits: Limits) -> None:
+        """Refuse a body that is not worth reading, by all that is known without it.
+
+        What is named and allowed is asked before a large one, or one of unknown size. A small one costs less than the
+        question, and what is wrong with it may be told.
+        """
+        announced = request.first.get(b"content-length", b"")
+        size = int(announced) if announced.isdigit() and len(announced) < DIGITS else None
+        if size is not None and size > limits.body:
+            raise too_large_body(limits.body)
+        if size is not None and size <= SMALL_BODY:
+            return
+        action = route(self.configuration, request)
+        if action.kind in INFORMATION:
+            return
+        may_read = parse_preferences(request.all(b"prefer"), may_end_transaction=False)
+        if action.kind is Kind.CREATE and with_query_in_body(request, may_read):
+            action = action._replace(kind=Kind.READ)
+        await self.engine.require(action, identity)
+
+    async def _body(self, receive: Receive, largest: int) -> bytes:
+        try:
+            return await whole_body(receive, largest, BODY_SECONDS)
+        except TooLarge:
+            raise too_large_body(largest) from None
+        except TooSlow:
+            message = f"The request body did not arrive within {BODY_SECONDS} s"
+            raise RestError(408, "PGRST102", message) from None
+        except BrokenOff:
+            raise RestError(400, "PGRST102", "The request body broke off") from None
 
     def _refused(self, error: RestError) -> Response:
         body = error.body(minimal=self.configuration.minimal_errors)
@@ -119,23 +170,6 @@ class RestApplication:
         status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b"" if head else response.body})
-
-
-async def _body(request: Request, receive: Receive, role: str) -> bytes:
-    """The whole body; a role that is none of ours (`ecotrips rest` serves any) may send as much as the service."""
-    largest = OF_ROLE.get(role, SERVICE).body
-    try:
-        return await whole_body(request.first, receive, largest, role)
-    except TooLarge:
-        raise RestError(413, "PGRST102", "The request body is too large") from None
-    except TooSlow:
-        message = f"The request body did not arrive within {patience(largest):.0f} s"
-        raise RestError(408, "PGRST102", message) from None
-    except BrokenOff:
-        raise RestError(400, "PGRST102", "The request body broke off") from None
-    except NoRoom:
-        message = "Too many large request bodies are under way"
-        raise RestError(503, "PGRST102", message, headers=NO_ROOM) from None
 
 
 def _untimed(_step: str) -> None:
@@ -195,7 +229,14 @@ def _path(scope: Message) -> str:
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(_lower(name), value.encode()) for name, value in headers]
+    """As ASGI wants them; those that make the header larger than clients take are left out, the longest first."""
+    encoded = [(_lower(name), value.encode()) for name, value in headers]
+    size = sum([len(name) + len(value) + AROUND for name, value in encoded])
+    while size > LARGEST_HEADER:
+        longest = max(encoded, key=lambda header: len(header[1]))
+        encoded.remove(longest)
+        size -= len(longest[0]) + len(longest[1]) + AROUND
+    return encoded
 
 
 @lru_cache(256)

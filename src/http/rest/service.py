@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from src.domain.context import REQUEST_ID, Context, Role
 from src.domain.errors import CallerUnknown, RateLimited, Unavailable
+from src.domain.limits import OF_ROLE
 from src.domain.rest.errors import RestError
 from src.domain.rest.request import Configuration, Kind, Request, route
 from src.http.auth import Authenticator
@@ -13,6 +14,7 @@ from src.http.endpoint import Endpoint
 from src.http.limits import Limits
 from src.http.rest.application import Admit, Message, RestApplication
 from src.http.rest.information import Information
+from src.http.turns import Turns
 from src.ports.rest import Identity, RestEngine
 
 CHALLENGE = ("WWW-Authenticate", "Bearer")
@@ -22,7 +24,11 @@ OTHER_FUNCTIONS_PER_MINUTE = 60
 
 
 def service_application(
-    engine: RestEngine, configuration: Configuration, authenticator: Authenticator, admit: Admit | None = None
+    engine: RestEngine,
+    configuration: Configuration,
+    authenticator: Authenticator,
+    turns: Turns,
+    admit: Admit | None = None,
 ) -> RestApplication:
     """The ASGI application to mount at /rest/v1, inside `observed`, which gives requests their ids."""
 
@@ -33,7 +39,7 @@ def service_application(
             raise RestError(401, "PGRST301", str(unknown), headers=[CHALLENGE]) from None
         return Identity(caller.role.value, caller.claims, REQUEST_ID.get())
 
-    return RestApplication(engine, configuration, identify, Information(engine, configuration), admit)
+    return RestApplication(engine, configuration, identify, Information(engine, configuration), admit, OF_ROLE, turns)
 
 
 def admission(

@@ -14,6 +14,7 @@ from src.adapters.postgres.rest.service import service_engine
 from src.domain.rest.request import Configuration
 from src.http.auth import Authenticator
 from src.http.rest.service import service_application
+from src.http.turns import Turns
 from src.logins import login_dsn
 from tests import postgres
 from tests.conftest import ITINERARY, OPS_USER, Api
@@ -27,7 +28,7 @@ async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
     engine, keeper = service_engine(pools, {}, {}, settings.switches_json, Configuration(schemas=SCHEMAS))
     await keeper.read()
-    application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets))
+    application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets), Turns())
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(cast("Any", application)), base_url="http://rest"
     ) as client:

@@ -9,14 +9,17 @@ from src.adapters.postgres.rest.resolved import Level
 from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
 from src.adapters.postgres.rest.statements import SCALAR
 from src.adapters.postgres.rest.writing import BODY, computed_fields, record_rows
+from src.domain.limits import too_long
 from src.domain.rest.catalog import TEXT, Catalog, Name, Parameter, Routine
-from src.domain.rest.errors import RestError
+from src.domain.rest.errors import RestError, too_long_name
 from src.domain.rest.fuzzy import nearest
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.request import Job
 
 CALL = "pgrst_call"
 FEWEST_LIKENESS = 0.75
+# As many as Postgres lets a function have.
+MOST_ARGUMENTS = 100
 UNNAMED = {
     Media.JSON: ("json", "jsonb"),
     Media.TEXT: ("text",),
@@ -39,7 +42,11 @@ def find_routine(catalog: Catalog, job: Job) -> Routine:
     found = named or unnamed
     if len(found) == 1:
         return found[0]
-    raise _ambiguous(found) if found else _unknown(catalog, name, sorted(keys), job)
+    if found:
+        raise _ambiguous(found)
+    if any(too_long(key) for key in keys):
+        raise too_long_name()
+    raise _unknown(catalog, name, sorted(keys), job)
 
 
 def argument_names(job: Job) -> frozenset[str]:
@@ -79,7 +86,8 @@ def _ambiguous(found: list[Routine]) -> RestError:
 
 def _unknown(catalog: Catalog, name: Name, keys: list[str], job: Job) -> RestError:
     function = f"{name.schema}.{name.name}"
-    listed = ", ".join(keys)
+    # Of more than a function can take, some will do.
+    listed = ", ".join(keys[:MOST_ARGUMENTS])
     raw = job.payload is not None and job.content.kind in RAW
     searched = f" with parameter{'s' if len(keys) > 1 else ''} {listed}" if keys else " without parameters"
     if raw:
@@ -96,11 +104,23 @@ def _unknown(catalog: Catalog, name: Name, keys: list[str], job: Job) -> RestErr
     )
 
 
+def unknown_routine(catalog: Catalog, name: Name) -> RestError:
+    """What is said of a function that nobody has, before it is known with which arguments it is called."""
+    function = f"{name.schema}.{name.name}"
+    return RestError(
+        404,
+        "PGRST202",
+        f"Could not find the function {function} in the schema cache",
+        f"Searched for the function {function}, but no matches were found in the schema cache.",
+        _hint(catalog, name, []),
+    )
+
+
 def _hint(catalog: Catalog, name: Name, keys: list[str]) -> str | None:
     overloads = catalog.routines.get(name, ())
     if overloads:
         lists = [_listed(parameter.name for parameter in routine.parameters) for routine in overloads]
-        near = nearest(_listed(keys), lists)
+        near = nearest(_listed(keys[:MOST_ARGUMENTS]), lists)
         near = None if near is None else f"{name.name}{near}"
     else:
         near = nearest(name.name, [n.name for n in catalog.routines if n.schema == name.schema], FEWEST_LIKENESS)

@@ -6,20 +6,23 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Hashable
 from typing import TypeVar
 
-from src.adapters.postgres.rest.calling import find_routine
+from src.adapters.postgres.rest.calling import find_routine, unknown_routine
 from src.adapters.postgres.rest.lookups import find_table
 from src.adapters.postgres.rest.preparation import Preparation
 from src.adapters.postgres.rest.runners import Runner
 from src.domain.rest.catalog import Catalog, Name, Routine, Table
 from src.domain.rest.errors import no_catalog
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.request import Configuration, Job, Kind, Request
+from src.domain.rest.request import Action, Configuration, Job, Kind, Request
 from src.domain.rest.shapes import Shape, outline, shape_of
 from src.ports.rest import Identity, Visible
 
 Kept = TypeVar("Kept")
 # A client can mint shapes, so what is kept of them is bounded.
 KEPT_SHAPES = 1024
+# Characters of both statements, and bytes of what they are made of.
+LARGEST_KEPT = 16 * 1024
+LONGEST_KEY = 1024
 
 
 class Engine:
@@ -49,6 +52,13 @@ class Engine:
     def routine(self, job: Job) -> Routine:
         return find_routine(self._known, job)
 
+    async def require(self, action: Action, identity: Identity) -> None:
+        if action.kind is not Kind.CALL:
+            find_table(self._known, action.name)
+        elif action.name not in self._known.routines:
+            raise unknown_routine(self._known, action.name)
+        await self._runner.require(action, identity)
+
     @property
     def _known(self) -> Catalog:
         if self._preparation is None:
@@ -65,7 +75,7 @@ class Engine:
         """The SQL of a request, from the cache when its shape is known. Raises RestError."""
         prepared = self._prepared(job)
         found = outline(job.request) if job.action.kind is Kind.READ else None
-        if found is None:
+        if found is None or not _is_small(job, prepared):
             return prepared
         if found.key not in self._seen:
             # To be recalled a request is read once more; many come with values in their outline, and never again.
@@ -82,7 +92,8 @@ class Engine:
         if prepared is not None:
             return prepared
         prepared = self._preparation.prepare(job)
-        _keep(self._shapes, shape, prepared)
+        if _is_small(job, prepared):
+            _keep(self._shapes, shape, prepared)
         return prepared
 
     def run(self, job: Job, prepared: Prepared, identity: Identity) -> Awaitable[ResultSet]:
@@ -93,6 +104,15 @@ class Engine:
 
     def visible(self, request: Request, schema: str, identity: Identity) -> Awaitable[Visible]:
         return self._runner.visible(request, schema, identity)
+
+
+def _is_small(job: Job, prepared: Prepared) -> bool:
+    """Whether it may be kept, with what it is kept by: the query, and the names in a body."""
+    request = job.request
+    by = len(request.raw_query) + (len(request.body) if job.action.by_get else 0)
+    if job.payload is not None:
+        by += sum(map(len, job.payload.keys))
+    return by <= LONGEST_KEY and len(prepared.statement) + len(prepared.single) <= LARGEST_KEPT
 
 
 def _keep(cache: OrderedDict[Hashable, Kept], key: Hashable, value: Kept) -> None:

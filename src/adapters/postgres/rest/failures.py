@@ -89,6 +89,11 @@ def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
     return RestError(status, code, message, details, error.hint, headers, reason)
 
 
+def denied(what: str, *, anonymous: bool) -> RestError:
+    """What Postgres says of a right that is missing, said before it is asked to do anything."""
+    return refusal(asyncpg.InsufficientPrivilegeError(f"permission denied for {what}"), anonymous=anonymous)
+
+
 def _status(code: str, message: str, *, anonymous: bool) -> tuple[int, str | None]:
     if code.startswith("PT") and code[2:].isdecimal():
         return int(code[2:]), message

@@ -25,7 +25,6 @@ from src.domain.rest.plan import Condition as Asked
 from src.domain.rest.plan import Field, Filter, OrderTerm, Path, Plan, SelectEmbed, SelectField, SelectItem
 
 SOURCE = "pgrst_source"
-DEEPEST = 32
 
 
 @dataclass(slots=True)
@@ -91,8 +90,6 @@ class ReadPlanner:
     def _embed(self, parent: Level, item: SelectEmbed) -> Embed:
         relationship = find_relationship(self.catalog, parent.relation, item.name, item.hint)
         depth = parent.depth + 1
-        if depth > DEEPEST:
-            raise RestError(400, "PGRST100", "The embedded resources are nested too deeply")
         table = self.catalog.tables.get(relationship.foreign)
         level = Level(
             relationship.foreign,

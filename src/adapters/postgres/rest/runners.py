@@ -12,14 +12,14 @@ from typing import Protocol
 import asyncpg
 
 from src.adapters.postgres.rest.binding import Binder
-from src.adapters.postgres.rest.failures import as_rest_errors, rest_error
+from src.adapters.postgres.rest.failures import as_rest_errors, denied, rest_error
 from src.adapters.postgres.rest.results import result_of
 from src.domain.rest.errors import RestError, key_mismatch, not_singular, too_many_affected
 from src.domain.rest.media import SINGULAR_KINDS
 from src.domain.rest.media import Kind as Media
 from src.domain.rest.preferences import NO_PREFERENCES
 from src.domain.rest.prepared import Prepared, ResultSet
-from src.domain.rest.request import Configuration, Job, Kind, Request
+from src.domain.rest.request import Action, Configuration, Job, Kind, Request
 from src.ports.rest import Identity, Visible
 
 Connection = asyncpg.Connection
@@ -38,6 +38,29 @@ where c.relkind in ('v', 'r', 'm', 'f', 'p') and not c.relispartition and c.reln
 VISIBLE_FUNCTIONS = """
 select p.oid::int8 from pg_proc p
 where p.prokind = 'f' and p.pronamespace = quote_ident($1)::regnamespace and has_function_privilege(p.oid, 'execute')
+"""
+
+
+RIGHTS = {Kind.READ: "select", Kind.CREATE: "insert", Kind.UPSERT: "insert", Kind.UPDATE: "update"}
+# What Postgres would name in its refusal of the role $1 (null: the connection's own); nothing for what is not there.
+MISSING_RIGHT_TO_RELATION = """
+select case
+  when not has_schema_privilege(r.oid, n.oid, 'usage') then 'schema ' || n.nspname
+  when not has_any_column_privilege(r.oid, c.oid, $4) then
+    case c.relkind when 'v' then 'view ' when 'm' then 'materialized view ' when 'f' then 'foreign table '
+      else 'table ' end || c.relname
+  end
+from pg_roles r, pg_namespace n join pg_class c on c.relnamespace = n.oid
+where r.rolname = coalesce($1, current_user) and n.nspname = $2 and c.relname = $3
+"""
+MISSING_RIGHT_TO_CALL = """
+select case
+  when not has_schema_privilege(r.oid, n.oid, 'usage') then 'schema ' || n.nspname
+  when not bool_or(has_function_privilege(r.oid, p.oid, $4)) then 'function ' || p.proname
+  end
+from pg_roles r, pg_namespace n join pg_proc p on p.pronamespace = n.oid
+where r.rolname = coalesce($1, current_user) and n.nspname = $2 and p.proname = $3
+group by r.oid, n.oid, n.nspname, p.proname
 """
 
 
@@ -63,6 +86,12 @@ class Sessions(Protocol):
 
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         """The one row of a statement that carries the caller's settings itself."""
+
+    async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
+        """What is asked of the catalog about the caller's role.
+
+        The question's first parameter is that role, null where the connection's own role is it.
+        """
 
     async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         """The same of a statement that reads tables and views only, so that it may run twice, and on a standby."""
@@ -160,6 +189,16 @@ class Runner:
                     yield piece
                     at_once = min(max(len(rows) * PIECE_BYTES // len(piece), 1), PIECE_ROWS)
                 await self._undo(job, connection)
+
+    async def require(self, action: Action, identity: Identity) -> None:
+        """Raises RestError when the caller lacks the right without which the action cannot be."""
+        anonymous = self._sessions.is_anonymous(identity)
+        with as_rest_errors(anonymous=anonymous):
+            question = MISSING_RIGHT_TO_CALL if action.kind is Kind.CALL else MISSING_RIGHT_TO_RELATION
+            right = RIGHTS.get(action.kind, "execute")
+            missing = await self._sessions.value(identity, question, [*action.name, right])
+        if missing is not None:
+            raise denied(str(missing), anonymous=anonymous)
 
     async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
         """The relations and functions of a schema that the caller has any right to."""

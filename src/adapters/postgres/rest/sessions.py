@@ -54,6 +54,10 @@ class RoleSessions:
         async with self._pools[identity.role].acquire() as connection:
             return result_of(await connection.fetchrow(statement, *arguments))
 
+    async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
+        async with self._pools[identity.role].acquire() as connection:
+            return await connection.fetchval(question, None, *arguments)
+
     async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         standby = self._standbys.get(identity.role)
         if standby is not None:
@@ -111,6 +115,10 @@ class AuthenticatorSessions:
         raise AssertionError(identity.role, statement, arguments)
 
     read = row
+
+    async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
+        async with self._pool.acquire() as connection:
+            return await connection.fetchval(question, identity.role, *arguments)
 
     @asynccontextmanager
     async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:

@@ -11,8 +11,9 @@ from src.adapters.postgres.rest.reading import ReadWriter
 from src.adapters.postgres.rest.resolved import Condition, Embed, Level, Reference, Test, Tree
 from src.adapters.postgres.rest.sql import Node, Parameters, Slot
 from src.adapters.postgres.rest.statements import page_total, setting
+from src.domain.limits import too_long
 from src.domain.rest.catalog import JSON, JSONB, Column, Name, Table, TypeName
-from src.domain.rest.errors import RestError
+from src.domain.rest.errors import RestError, too_long_name
 
 BODY = "pgrst_body"
 ELEMENT = "pgrst_element"
@@ -36,6 +37,8 @@ def find_columns(table: Table, names: Iterable[str]) -> list[Column]:
     found = []
     for name in sorted(names):
         column = table.columns.get(name)
+        if column is None and too_long(name):
+            raise too_long_name()
         if column is None:
             raise RestError(
                 400,

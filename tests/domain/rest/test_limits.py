@@ -1,0 +1,228 @@
+"""What one request may ask of /rest/v1: each limit is met exactly, and nothing costs more than its length."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from src.domain.limits import SERVICE, USER, Limits
+from src.domain.rest.errors import RestError
+from src.domain.rest.query import parse_query
+from src.domain.rest.reading import read
+from src.domain.rest.request import Configuration, Request
+
+MANY_TERMS = "There may be at most 400 selected fields, embedded resources, conditions and order terms"
+MANY_PARAMETERS = "There may be at most 400 parameters"
+MANY_ELEMENTS = "Lists may have at most 20,000 elements"
+LONG_NAME = "A name may have at most 63 bytes"
+LONG_PATTERN = "A pattern or a text to search for may have at most 1,000 characters"
+UNLIMITED = Limits(header=10**9, parameters=10**9, terms=10**9, elements=10**9)
+FORM, CSV = b"application/x-www-form-urlencoded", b"text/csv"
+
+
+def refusal(of: Callable[[], object], code: str = "PGRST100") -> str:
+    """Why something is refused; nothing when it is not."""
+    try:
+        of()
+    except RestError as refused:
+        if (refused.status, refused.code) != (400, code):
+            raise
+        return str(refused.details or refused.message)
+    return ""
+
+
+def query(text: str, limits: Limits = USER) -> str:
+    return refusal(lambda: parse_query(text.encode(), limits=limits))
+
+
+def body(content: bytes, kind: bytes = b"application/json", path: str = "/a", columns: bytes = b"") -> str:
+    request = Request("POST", path, columns, [(b"content-type", kind)], content)
+    return refusal(lambda: read(Configuration(), request, USER), "PGRST100" if kind == FORM else "PGRST102")
+
+
+def listed(*items: str, number: int) -> str:
+    return ",".join((items * number)[:number])
+
+
+def all_together(number: int) -> str:
+    a_hundred = listed("a", number=100)
+    logic = listed("a.eq.1", number=number - 300)
+    return f"select={a_hundred}&order={a_hundred}&columns={a_hundred}&or=({logic})"
+
+
+TERMS: dict[str, Callable[[int], str]] = {
+    "plain fields": lambda number: f"select={listed('a', number=number)}",
+    "other fields": lambda number: f"select={listed('a-b', 'x:é::text', 'a.sum()', number=number)}",
+    "fields of an embed": lambda number: f"select=b({listed('a', number=number - 1)})",
+    "embeds": lambda number: f"select={listed('a()', 'x:b!c!inner()', number=number)}",
+    "steps into JSON": lambda number: f"select=a{'->b' * (number - 1)}",
+    "other steps into JSON": lambda number: f"select=a{'->é b' * (number - 1)}",
+    "order": lambda number: f"order={listed('a', 'b.desc.nullslast', number=number)}",
+    "other order": lambda number: f"order={listed('é.asc', 'b(c)', number=number)}",
+    "conditions": lambda number: f"{'a=eq.1&' * (number - 200)}or=({listed('a.eq.1', number=200)})",
+    "other logic": lambda number: f"or=({listed('a-b.not.is.null', number=number)})",
+    "nested logic": lambda number: f"or=({listed('and(a.eq.1)', number=number)})",
+    "columns": lambda number: f"columns={listed('a', number=number)}",
+    "other columns": lambda number: f"on_conflict={listed('a-b', number=number)}",
+    "all together": all_together,
+}
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_terms_are_counted_together(kind: str) -> None:
+    made = TERMS[kind]
+    assert query(made(USER.terms)) == ""
+    assert query(made(USER.terms + 1)) == MANY_TERMS
+    assert query(made(USER.terms + 1), SERVICE) == ""
+    assert query(made(SERVICE.terms + 1), SERVICE) != ""
+
+
+# A type and a text search configuration are written without quotes and dashes.
+PLAIN_NAMES = ("select=a::{}", "or=(a.fts({}).b)", "a=fts({}).b")
+NAMES = (
+    "select={}",
+    "select=x:{}",
+    "select={}:x",
+    "select={}()",
+    "select=a!{}()",
+    "select=a,{},b",
+    "order={}",
+    "order={}(a)",
+    "order=a,{}.desc",
+    "columns={}",
+    "columns=a,{},b",
+    "on_conflict={}",
+    "{}=eq.1",
+    "a.{}=eq.1",
+    "{}.limit=1",
+    "{}.order=a",
+    "{}.or=(a.eq.1)",
+    "or=({}.eq.1)",
+)
+NAME, ACCENTS = "n" * 63, "é" * 31 + "n"
+LONGER = (NAME + "n", ACCENTS + "n", "é" * 100_000, "n" * 1_000_000)
+
+
+@pytest.mark.parametrize("place", [*NAMES, *(place.replace("{}", '"{}"') for place in NAMES), *PLAIN_NAMES])
+def test_a_name_has_as_many_bytes_as_postgres_keeps(place: str) -> None:
+    for name in (NAME, ACCENTS):
+        assert query(place.format(name)) != LONG_NAME
+    for name in LONGER if place in PLAIN_NAMES else (*LONGER, "n-" * 32, "n-" * 100_000):
+        assert query(place.format(name + "n")) == LONG_NAME
+
+
+@pytest.mark.parametrize(
+    ("made", "most", "why"),
+    [
+        (lambda number: "&".join(["limit=1"] * number), USER.parameters, MANY_PARAMETERS),
+        (lambda number: ";".join(["limit=1"] * number), USER.parameters, MANY_PARAMETERS),
+        (lambda number: f"a=in.({listed('1', number=number)})", USER.elements, MANY_ELEMENTS),
+        (lambda number: f"or=(a.in.({listed('x', number=number)}))", USER.elements, MANY_ELEMENTS),
+        (lambda number: f"b=in.(1)&a=not.in.({listed('x', number=number - 1)})", USER.elements, MANY_ELEMENTS),
+        (lambda number: f"or=(a.match.{'x' * number})", USER.pattern, LONG_PATTERN),
+        (lambda number: f"or={'(and' * number}(a.eq.1){')' * number}", USER.nesting - 1, "nested too deeply"),
+        (lambda number: f"select={'a(' * number}{')' * number}", USER.nesting, "nested too deeply"),
+    ],
+)
+def test_each_other_limit_is_met_exactly(made: Callable[[int], str], most: int, why: str) -> None:
+    assert query(made(most)) == ""
+    assert query(made(most + 1)) == why
+
+
+@pytest.mark.parametrize(
+    "operator", ["like", "ilike", "match", "imatch", "not.like(any)", "fts", "plfts(a)", "phfts", "wfts"]
+)
+def test_patterns_and_texts_to_search_for_are_short(operator: str) -> None:
+    assert query(f"a={operator}.{'x' * USER.pattern}") == ""
+    assert query(f"a={operator}.{'x' * (USER.pattern + 1)}") == LONG_PATTERN
+
+
+def test_values_of_comparisons_are_as_long_as_their_request() -> None:
+    assert query(f"a=eq.{',' * 500_000}&b=cs.{{{'x,' * 200_000}}}") == ""
+
+
+@pytest.mark.parametrize("header", ["accept", "prefer", "range", "content-type", "if-none-match", "accept-profile"])
+def test_headers_that_are_read_are_short(header: str) -> None:
+    def read_with(size: int) -> None:
+        # Two of a name count together.
+        headers = [(header.encode(), b"," * 96), (header.encode(), b"," * (size - 96))]
+        read(Configuration(), Request("GET", "/a", b"", headers), USER)
+
+    why = f"The header {header} may have at most 4,096 bytes"
+    assert refusal(lambda: read_with(4097)) == why
+    if header != "accept-profile":
+        assert refusal(lambda: read_with(4096)) == ""
+
+
+@pytest.mark.parametrize("path", ["/{}", "/rpc/{}", "/zoo.{}"])
+def test_the_path_names_what_may_exist(path: str) -> None:
+    configuration = Configuration(schemas=("zoo",), dotted_names=True)
+    read(configuration, Request("GET", path.format(NAME)))
+    assert refusal(lambda: read(configuration, Request("GET", path.format(NAME + "n")))) == LONG_NAME
+
+
+@pytest.mark.parametrize("columns", [b"", b"columns=a"])
+@pytest.mark.parametrize("path", ["/a", "/rpc/a"])
+def test_a_body_of_json_has_an_end(path: str, columns: bytes) -> None:
+    deep, many = "JSON may be nested at most 64 deep", "JSON may hold at most 100,000 values"
+    assert body(b"[" * 65 + b"]" * 65, path=path, columns=columns) == deep
+    assert body(b"[" * 64 + b"]" * 64, path=path, columns=columns) in ("", "All object keys must match")
+    assert body(json.dumps({"a": [0] * 100_000}).encode(), path=path, columns=columns) == many
+    assert body(json.dumps({"a": [0] * 99_999}).encode(), path=path, columns=columns) == ""
+    for keys, why in ((10_000, ""), (10_001, "A JSON object may have at most 10,000 keys")):
+        content = json.dumps({"a": 1, "b": [dict.fromkeys(map(str, range(keys)), 0)]}).encode()
+        # With `columns` Postgres alone reads it.
+        assert body(content, path=path, columns=columns) == ("" if columns else why)
+
+
+def test_a_body_of_a_form_or_csv_has_an_end() -> None:
+    assert body(b"&".join([b"a=1"] * 400), FORM) == ""
+    assert body(b"&".join([b"a=1"] * 401), FORM, "/rpc/a") == MANY_PARAMETERS
+    assert body(b"a,b\n" + b"1,2\n" * 50_000, CSV) == ""
+    assert body(b"a,b\n" + b"1,2\n" * 50_001, CSV) == "CSV may hold at most 100,000 fields"
+
+
+def with_accept(size: int) -> None:
+    read(Configuration(), Request("GET", "/a", b"", [(b"accept", b'a/b;q="1",' * size)]), UNLIMITED)
+
+
+# What is read of so many pieces; without their limits, which hide what a piece costs.
+LONG: dict[str, Callable[[int], object]] = {
+    "values": lambda size: query("a=eq." + "%41" * size),
+    "elements": lambda size: query(f"a=in.({listed('b', number=size)})", UNLIMITED),
+    "quoted elements": lambda size: query("a=in.(" + '"b\\"c,",' * size + ")", UNLIMITED),
+    "quotes that never end": lambda size: query("a=in.(" + '"b,' * size + ")", UNLIMITED),
+    "broken elements": lambda size: query("a=in.(" + '"b"c,' * size, UNLIMITED),
+    "conditions": lambda size: query(f"or=({listed('a.eq.1', number=size // 8)})", UNLIMITED),
+    "slow conditions": lambda size: query(f"or=({listed('é.like(any).1', number=size // 64)})", UNLIMITED),
+    "fields": lambda size: query(f"select={listed('a', number=size // 8)}", UNLIMITED),
+    "slow fields": lambda size: query(f"select={listed('x:a-b::int', number=size // 64)}", UNLIMITED),
+    "order": lambda size: query(f"order={listed('a-b.desc', number=size // 64)}", UNLIMITED),
+    "blanks": lambda size: query("select=" + " \t" * size + "a"),
+    "a quoted name": lambda size: query('select="' + "\\a" * size + '"'),
+    "a JSON key": lambda size: query("select=a->" + "b c" * size),
+    "lines of a broken text": lambda size: query("select=" + "%0a%09" * size + "!"),
+    "parameters": lambda size: query("&".join([f"p{number}=eq.1" for number in range(size // 16)]), UNLIMITED),
+    "opening brackets": lambda size: query("or=" + "(and" * size),
+    "a CSV body": lambda size: body(b"a,b\n" + b"1,2\n" * size, CSV),
+    "JSON": lambda size: body(json.dumps([{"a": 1, "b": "x"}] * size).encode()),
+    "JSON with a repeated key": lambda size: body(b"[" + b'{"a":1,"a":2},' * size + b"0]"),
+    "an Accept header": lambda size: with_accept(size // 64),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_eight_times_as_much_takes_eight_times_as_long(kind: str) -> None:
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        LONG[kind](size)
+        return time.process_time() - began
+
+    seconds(100)
+    few = min(seconds(2_000) for _ in range(3))
+    many = min(seconds(16_000) for _ in range(3))
+    # The square would take 64 times as long.
+    assert many < 24 * max(few, 0.0005)
