@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
 
 from src.http.rest.application import Asgi, Message, Receive, Send
 
@@ -17,24 +16,37 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_SECONDS = 5
 
 
-@dataclass(slots=True)
 class Incoming:
-    """`receive`; `done` once the body has ended, or nobody waits for its end any more."""
+    """`receive` of a request with a body; `done` once that has ended, or nobody waits for its end any more."""
 
-    receive: Receive
-    done: bool = False
+    __slots__ = ("_receive", "_send", "done")
 
-    async def __call__(self) -> Message:
-        event = await self.receive()
-        self.done = event["type"] != "http.request" or not event.get("more_body", False)
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.done = False
+
+    async def receive(self) -> Message:
+        event = await self._receive()
+        self.done = not event.get("more_body")
         return event
+
+    def send(self, message: Message) -> Awaitable[None]:
+        # After an answer in pieces the server gives nothing more of the body.
+        if not self.done and message.get("more_body"):
+            return self._drain_and_send(message)
+        return self._send(message)
+
+    async def _drain_and_send(self, message: Message) -> None:
+        await self.drain()
+        await self._send(message)
 
     async def drain(self, most_bytes: int = MOST_BYTES, seconds: float = MOST_SECONDS) -> None:
         """Read on to the end, or until so much has come or so much time has passed; the server then hangs up."""
         try:
             async with asyncio.timeout(seconds):
                 while not self.done and most_bytes > 0:
-                    most_bytes -= len((await self()).get("body", b""))
+                    most_bytes -= len((await self.receive()).get("body", b""))
         except TimeoutError:
             pass
         self.done = True
@@ -45,18 +57,8 @@ async def drained(application: Asgi, scope: Message, receive: Receive, send: Sen
     if scope["type"] != "http" or not _has_body(scope["headers"]):
         await application(scope, receive, send)
         return
-    body = Incoming(receive)
-
-    async def send_after_draining(message: Message) -> None:
-        await body.drain()
-        await send(message)
-
-    def send_in_order(message: Message) -> Awaitable[None]:
-        # After an answer in pieces the server gives nothing more of the body.
-        in_pieces = message.get("more_body", False)
-        return send_after_draining(message) if in_pieces and not body.done else send(message)
-
-    await application(scope, body, send_in_order)
+    body = Incoming(receive, send)
+    await application(scope, body.receive, body.send)
     if not body.done:
         await body.drain()
 

@@ -169,6 +169,10 @@ async def test_who_never_ends_a_body_is_hung_up_on(running: ServerProcess) -> No
         assert time.monotonic() - began < 9
 
 
+async def unsent(_message: object) -> None:
+    raise AssertionError
+
+
 async def test_no_more_is_dropped_than_anybody_may_send() -> None:
     taken = 0
 
@@ -177,7 +181,7 @@ async def test_no_more_is_dropped_than_anybody_may_send() -> None:
         taken += 1000
         return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
 
-    await Incoming(receive).drain(most_bytes=50_000)
+    await Incoming(receive, unsent).drain(most_bytes=50_000)
     assert taken == 50_000
 
 
@@ -208,10 +212,7 @@ async def test_a_request_without_a_body_is_not_waited_for(headers: list[tuple[by
     async def receive() -> dict[str, Any]:
         raise AssertionError
 
-    async def send(_message: object) -> None:
-        raise AssertionError
-
-    await drained(application, {"type": "http", "headers": headers}, receive, send)
+    await drained(application, {"type": "http", "headers": headers}, receive, unsent)
 
 
 class Raw:
