@@ -2,7 +2,8 @@
 
 Each request of bench/hostile_corpus.py is sent by anon and by a traveller, alone and eight at once. What counts: the
 longest time that /healthz took, beyond what it takes on the idle machine; how far the server's memory grew, beyond the
-bodies that were sent; the statuses. A miss that another program's load may have caused is measured again.
+bodies that were sent; the statuses; and what others would pay for: the database's time, the header of the answer, the
+log. A miss that another program's load may have caused is measured again.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from tests.processes import free_port, server
 ASK_EVERY = 0.01  # seconds
 GAP = 0.1  # seconds beyond the idle machine's own
 GROWTH = 64 * 1024 * 1024  # bytes
+DATABASE = 1.0  # seconds of processor for one request
+HEADER = 8 * 1024  # bytes, as clients and proxies take them
+LOG = 16 * 1024  # bytes for one request
 # Seconds after which nobody waits for an answer any more.
 PATIENCE = 20
 # Memory is given back, and the database ends what it was asked for, a moment after the answer.
@@ -53,12 +57,14 @@ class Seen:
     database: float
     growth: int
     took: float
+    header: int = 0
+    log: int = 0
 
     def __str__(self) -> str:
         statuses = " ".join(status if number == 1 else f"{status}x{number}" for status, number in self.statuses.items())
         times = {"gap": self.gap, "took": self.took, "server": self.server, "database": self.database}
         shown = "  ".join(f"{name} {seconds * 1000:5.0f} ms" for name, seconds in times.items())
-        return f"{statuses:9}  {shown}  memory {self.growth / 1e6:+6.1f} MB"
+        return f"{statuses:9}  {shown}  memory {self.growth / 1e6:+6.1f} MB  log {self.log / 1e3:4.0f} kB"
 
 
 class Prober:
@@ -105,19 +111,19 @@ class Target:
 
     def __init__(self, running: Stack) -> None:
         self.database = running
-        self.port = free_port()
         self._life = ExitStack()
         self.start()
-        self.prober = Prober(self.port)
 
     def start(self) -> None:
         self._life.close()
         main = self.database.services["main"]
-        dsn = main.settings.database_url
-        self.service = Service(self._life.enter_context(server(dsn, FOLDER, PORT=str(self.port))), main.settings)
+        self.port = free_port()
+        process = self._life.enter_context(server(main.settings.database_url, FOLDER, PORT=str(self.port)))
+        self.service = Service(process, main.settings)
+        self.prober = Prober(self.port)
+        self._life.callback(self.prober.stop)
 
     def stop(self) -> None:
-        self.prober.stop()
         self._life.close()
 
     @property
@@ -132,19 +138,27 @@ class Target:
         before = _memory(worker, "VmRSS")
         Path(f"/proc/{worker}/clear_refs").write_text("5")  # the highest so far is what it is now
         processors = self.service.processor_seconds(), self.database.database_seconds()
+        logged = self.service.process.output.stat().st_size
         self.prober.longest()
         began = time.monotonic()
         with ThreadPoolExecutor(number) as pool:
-            statuses = Counter(pool.map(lambda _: _status(self.port, sent), range(number)))
+            answers = list(pool.map(lambda _: _answer(self.port, sent), range(number)))
         took = time.monotonic() - began
+        statuses = Counter(status for status, _ in answers)
         time.sleep(SETTLE)
         if took > PATIENCE:
             self.start()
-            return Seen(statuses, max(self.prober.longest(), took), took, 0, 0, took)
-        gap = self.prober.longest()
-        after = self.service.processor_seconds(), self.database.database_seconds()
-        growth = _memory(worker, "VmHWM") - before
-        return Seen(statuses, gap, after[0] - processors[0], after[1] - processors[1], growth, took)
+            return Seen(statuses, took, took, 0, 0, took)
+        return Seen(
+            statuses,
+            self.prober.longest(),
+            self.service.processor_seconds() - processors[0],
+            self.database.database_seconds() - processors[1],
+            _memory(worker, "VmHWM") - before,
+            took,
+            max(header for _, header in answers),
+            (self.service.process.output.stat().st_size - logged) // number,
+        )
 
     def idle(self, seconds: float) -> float:
         self.prober.longest()
@@ -159,18 +173,20 @@ def _memory(pid: int, name: str) -> int:
     raise LookupError(name)
 
 
-def _status(port: int, sent: bytes) -> str:
-    """Of the answer, read to its end; NO_ANSWER when none came."""
-    found = bytearray()
+def _answer(port: int, sent: bytes) -> tuple[str, int]:
+    """Status and bytes of the header of the answer, read to its end; NO_ANSWER when none came."""
+    head, found = b"", b""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         # The answer may come, and the connection end, before all is sent.
         with contextlib.suppress(OSError):
             connection.sendall(sent)
         with contextlib.suppress(OSError):
             while part := connection.recv(1 << 20):
-                found += part[: max(0, 64 - len(found))]
-    parts = bytes(found).split(b" ", 2)
-    return parts[1].decode("latin-1") if len(parts) == 3 else NO_ANSWER
+                if not head:
+                    found += part
+                    head = found.partition(b"\r\n\r\n")[0] if b"\r\n\r\n" in found else b""
+    parts = head.split(b" ", 2)
+    return (parts[1].decode("latin-1"), len(head)) if len(parts) == 3 else (NO_ANSWER, 0)
 
 
 def missed(request: Hostile, seen: Seen, number: int, idle: float) -> list[str]:
@@ -180,6 +196,12 @@ def missed(request: Hostile, seen: Seen, number: int, idle: float) -> list[str]:
         found.append("gap")
     if seen.growth > GROWTH + (len(request.body) * number if number > 1 else 0):
         found.append("memory")
+    if seen.database > DATABASE * number:
+        found.append("database")
+    if seen.header > HEADER:
+        found.append("header")
+    if seen.log > LOG:
+        found.append("log")
     if any(status.startswith("5") for status in seen.statuses):
         found.append("status")
     if NO_ANSWER in seen.statuses and not request.hung_up:
