@@ -51,8 +51,9 @@ to authenticated, service_role;
 
 -- Service.
 grant insert, update, delete on core.profiles, booking.itineraries, booking.items to service_role;
-grant select on meta.applied to service_role;
+grant select on meta.applied, meta.environment to service_role;
 grant execute on function
+  meta.is_production(),
   ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),
   ops.release_idempotency_key(uuid), ops.take_token(text, text, int), ops.service_levels()
 to service_role;

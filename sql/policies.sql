@@ -53,6 +53,7 @@ create policy ops_read on fin.sequences for select using ((select sec.is_ops()))
 create policy ops_read on fin.heads for select using ((select sec.is_ops()));
 create policy ops_read on fin.checkpoints for select using ((select sec.is_ops()));
 create policy service_read on meta.applied for select using ((select sec.is_service()));
+create policy service_read on meta.environment for select using ((select sec.is_service()));
 
 create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
 create policy ops_read on permits.requests for select using ((select sec.is_ops()));

@@ -1,16 +1,23 @@
 -- Run-time switches (API.md section 1). The environment gives the default, a row overrides it at once.
 
 create or replace function ops.flag(p_name text) returns text
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(
+begin
+  if p_name not in ('PAYOUTS_PAUSED', 'ESCROW_REFUNDS_PAUSED')
+    and (select name from meta.environment) is distinct from 'development' then
+    return case p_name when 'OPS_REFUND_MODE' then 'live' else '0' end;
+  end if;
+  return coalesce(
     (select value from ops.flags where name = p_name),
     nullif(current_setting('request.switches', true), '')::jsonb ->> p_name,
     case p_name when 'OPS_REFUND_MODE' then 'live' else '0' end
-  )
+  );
+end;
 $$;
 comment on function ops.flag(text) is
-'The switch''s value in force: the row, else the calling service''s environment (request.switches), else live.';
+'The switch''s value in force: the row, else the calling service''s environment (request.switches), else live; in a production '
+'database live whatever they say, but for pauses.';
 
 create or replace function ops.set_flag(p_name text, p_value text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

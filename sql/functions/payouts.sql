@@ -72,7 +72,9 @@ create or replace function "group".is_payable(p_escrow "group".escrows) returns 
 language sql stable
 as $$
   select p_escrow.status = 'met' and p_escrow.payable_cents >= p_escrow.target_cents
-    and ("group".payout_mode(p_escrow.id) = 'mock' or ops.flag('STRIPE_MOCK_MODE') = '0')
+    and case "group".payout_mode(p_escrow.id)
+      when 'mock' then not meta.is_production() else ops.flag('STRIPE_MOCK_MODE') = '0'
+    end
     and not exists (
       select from "group".contributions where escrow_id = p_escrow.id and live and payment.is_disputed(payment_id)
     )

@@ -15,7 +15,7 @@ begin
     select * into v_payment from payment.payments
     where id = p_event.metadata_payment_id and (intent_id is null or p_event.intent_id is null) for update;
   end if;
-  if v_payment.id is null or (v_payment.mode = 'live' and not p_event.signed) then
+  if v_payment.id is null or (not p_event.signed and (v_payment.mode = 'live' or meta.is_production())) then
     raise exception using errcode = 'PT409', constraint = 'event_payment_known', message = 'no payment has this intent';
   end if;
   if upper(p_event.currency) <> v_payment.currency
@@ -34,7 +34,7 @@ end;
 $$;
 comment on function payment.payment_of_event(payment.webhook_events) is
 'The payment an event speaks of, locked: by the provider''s intent first, by our id in its metadata second, never by amount. An '
-'unsigned event finds mock payments only.';
+'unsigned event finds mock payments only, and none in production.';
 
 create or replace function payment.apply_intent_event(p_payment payment.payments, p_event payment.webhook_events) returns void
 language plpgsql volatile

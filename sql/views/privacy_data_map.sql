@@ -167,6 +167,7 @@ with tables (name, column_names) as (
   ('inventory.circuit', 'name state forced failures epoch version opened_at cooldown_until probe_until updated_at'),
   ('inventory.flights', 'key origin holder locked_until'),
   ('meta.applied', 'file digest ordinal applied_at'),
+  ('meta.environment', 'only_row name changed_at'),
   ('ops.counters', 'name count updated_at'),
   ('ops.exceptions', 'id kind cause status supplier last_error occurred_at attempts updated_at retry_note'),
   ('ops.sweeps', 'name slot request_id claimed_at finished_at handled failures next_at last_error'),

@@ -46,8 +46,10 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
     else:
         try:
             found.extend([verdict async for verdict in check_database.verdicts(connection)])
-            if await connection.fetchval("select to_regclass('ops.flags') is not null"):
-                rows = await connection.fetch("select name, value from ops.flags")
+            if await connection.fetchval("select to_regclass('meta.environment') is not null"):
+                if fault := await local.environment_fault(connection, settings):
+                    found.append(Verdict("environment", well=False, detail=fault))
+                rows = await connection.fetch("select name, ops.flag(name) as value from ops.flags")
                 switches |= {row["name"]: row["value"] for row in rows}
         finally:
             await connection.close()

@@ -15,8 +15,9 @@ from pathlib import Path
 import asyncpg
 
 from src.adapters.postgres import apply, locks
+from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
-from src.environment import is_production
+from src.environment import SettingsError, is_production
 from src.logins import role_password
 from src.settings import Settings, from_environment
 
@@ -69,13 +70,40 @@ async def create_database(dsn: str) -> None:
         await connection.close()
 
 
+async def environment_fault(connection: asyncpg.Connection[asyncpg.Record], settings: Settings) -> str | None:
+    """What keeps this process from the database: one of the two is production's and the other is not."""
+    if await connection.fetchval("select meta.is_production()") == settings.production:
+        return None
+    if settings.production:
+        return "the database does not know that it is production's: run ecotrips db apply in production"
+    return "this is a production database: set ECOTRIPS_ENV=production (docs/operate.md, Production)"
+
+
+async def require_environment(settings: Settings) -> None:
+    """Raises SettingsError for environment_fault; a database that is away is waited for by who needs it."""
+    try:
+        connection = await asyncpg.connect(settings.direct_url, timeout=10)
+    except FAILED:
+        return
+    try:
+        fault = await environment_fault(connection, settings)
+    finally:
+        await connection.close()
+    if fault:
+        raise SettingsError(fault)
+
+
 def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: None) -> list[str]:
     """Make the database when it is the embedded one, and apply the shipped SQL. Raises apply.ApplyError."""
 
     async def run() -> list[str]:
         await create_database(settings.direct_url)
         return await apply.apply(
-            settings.direct_url, apply.shipped(), lambda role: role_password(settings, role), report
+            settings.direct_url,
+            apply.shipped(),
+            lambda role: role_password(settings, role),
+            report,
+            production=settings.production,
         )
 
     return asyncio.run(run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 
 from src.commands import local
@@ -44,6 +45,7 @@ def _work(arguments: argparse.Namespace) -> int:
     from src import worker  # noqa: PLC0415 - only for who works
 
     with local.database(os.environ) as settings:
+        asyncio.run(local.require_environment(settings))
         return worker.main(settings, once=arguments.once, parent=arguments.parent)
 
 

@@ -29,7 +29,7 @@ from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.http.listening import BACKLOG, HTTP1, connections
-from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
+from src.settings import OFFLINE_SWITCHES, Settings
 
 if TYPE_CHECKING:
     from src.http.front import Front
@@ -92,7 +92,7 @@ def _worker() -> Iterator[None]:
 
 
 async def require_ready(settings: Settings) -> None:
-    """Raises NotReadyError when the database does not answer, holds other SQL, or has a mock on in production."""
+    """Raises NotReadyError when the database does not answer, holds other SQL, or is of another environment."""
     try:
         connection = await asyncpg.connect(settings.direct_url, timeout=10)
     except FAILED as error:
@@ -102,16 +102,13 @@ async def require_ready(settings: Settings) -> None:
         if await connection.fetchval(apply.DIGEST_OF_DATABASE) != apply.digest(apply.shipped()):
             message = "the database holds other SQL than this release: run ecotrips db apply"
             raise NotReadyError(message)
-        overrides = await connection.fetch("select name, value from ops.flags")
+        if fault := await local.environment_fault(connection, settings):
+            raise NotReadyError(fault)
     except asyncpg.UndefinedTableError:
         message = "the database holds no SQL of ours: run ecotrips db apply"
         raise NotReadyError(message) from None
     finally:
         await connection.close()
-    mocks = [f"{name}={value}" for name, value in overrides if value != LIVE_SWITCHES[name]]
-    if settings.production and mocks:
-        message = f"not fit for production: ops.flags has {', '.join(mocks)}"
-        raise NotReadyError(message)
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -67,16 +67,25 @@ async def apply(
     files: list[SqlFile],
     role_password: Callable[[str], str],
     report: Callable[[str], None] = lambda _name: None,
+    *,
+    production: bool = False,
 ) -> list[str]:
     """Apply what is missing or changed and return the names of the files that ran.
 
     Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role.
+    With `production` the database is a production one from then on, and the switches that it removes are reported, too.
     Raises ApplyError when a migration was edited after it ran, or when a file fails.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
         await connection.execute("select pg_advisory_lock($1)", ADVISORY_LOCK)
-        return await _apply(connection, files, role_password, report)
+        ran = await _apply(connection, files, role_password, report)
+        if production:
+            async with connection.transaction():
+                await connection.execute("set local role ecotrips_owner")
+                for flag in await connection.fetchval("select meta.set_environment('production')"):
+                    report(f"{flag}: override removed")
+        return ran
     finally:
         await connection.close()
 

@@ -89,6 +89,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "plan_missing": Conflict,
     "plan_stale": Conflict,
     "postings_balance": Conflict,
+    "production_is_live": Conflict,
     "privacy_audit_own": NotAllowed,
     "privacy_key": Conflict,
     "privacy_kind": Conflict,

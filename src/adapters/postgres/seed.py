@@ -22,14 +22,25 @@ DEMO = (
 BATCH = 20_000
 
 
+class SeedError(ValueError):
+    """Made-up data does not go into a production database."""
+
+
 async def seed_demo(dsn: str, folder: Path = FOLDER) -> int:
-    """Insert the fixtures that are not there yet; returns how many rows that were."""
+    """Insert the fixtures that are not there yet; returns how many rows that were. Raises SeedError."""
     connection = await asyncpg.connect(dsn)
     try:
+        await _refuse_production(connection)
         async with connection.transaction():
             return sum([await _insert(connection, *source, folder) for source in DEMO])
     finally:
         await connection.close()
+
+
+async def _refuse_production(connection: asyncpg.Connection) -> None:
+    if await connection.fetchval("select meta.is_production()"):
+        message = "this is a production database: no made-up data goes into it"
+        raise SeedError(message)
 
 
 async def _insert(connection: asyncpg.Connection, table: str, file: str, key: str, folder: Path) -> int:
@@ -50,11 +61,12 @@ async def seed_volume(
     """Make `itineraries` itineraries, each with items, a payment and ledger rows, adding to what is there.
 
     `report(done)` is called after each batch. `bookings_only` leaves out payments and ledger, which take most of the
-    time and the space.
+    time and the space. Raises SeedError.
     """
     function = "meta.seed_bookings" if bookings_only else "meta.seed_volume"
     connection = await asyncpg.connect(dsn, server_settings={"synchronous_commit": "off"})
     try:
+        await _refuse_production(connection)
         for first in range(1, itineraries + 1, BATCH):
             last = min(first + BATCH - 1, itineraries)
             await connection.execute(f"select {function}($1, $2)", first, last)

@@ -1,4 +1,4 @@
-"""Run-time switches: the environment's defaults under the rows of ops.flags."""
+"""Run-time switches: the environment's defaults under the rows of ops.flags, as ops.flag() says what is in force."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from src.adapters.postgres.database import SETTINGS, Database
 from src.domain.context import SERVICE, Context
 from src.domain.errors import Unavailable
 
-FLAGS = (
-    f"{SETTINGS} select coalesce((select json_object_agg(name, value)"  # noqa: S608 - constants
-    " from ops.flags where s is not null), '{}')::text from s"
+IN_FORCE = (
+    f"{SETTINGS} select (select json_object_agg(name, ops.flag(name))"  # noqa: S608 - constants
+    " from json_object_keys($3::json) as name where s is not null)::text from s"
 )
 CONTEXT = Context(SERVICE, "switches")
 
 
 class PostgresSwitches:
-    """Knows the rows by heart while notifications of their changes arrive (`fresh()`), else reads them each time.
+    """Knows them by heart while notifications of their changes arrive (`fresh()`), else asks each time.
 
     With the database away the last known rows stand: a switch never falls back to another mode by accident.
     """
 
     def __init__(self, database: Database, defaults: Mapping[str, str], fresh: Callable[[], bool]) -> None:
         self._database = database
-        self._defaults = dict(defaults)
         self._fresh = fresh
         self._known = dict(defaults)
 
@@ -44,5 +43,5 @@ class PostgresSwitches:
 
     async def refresh(self) -> None:
         """Read the rows again."""
-        text = await self._database.value(CONTEXT, FLAGS)
-        self._known = {**self._defaults, **msgspec.json.decode(str(text), type=dict[str, str])}
+        text = await self._database.value(CONTEXT, IN_FORCE)
+        self._known = msgspec.json.decode(str(text), type=dict[str, str])
