@@ -92,7 +92,7 @@ async def test_what_is_made_in_production_is_live(database: str, admin: asyncpg.
     with pytest.raises(asyncpg.PostgresError, match="Itinerary not found"):
         await admin.execute(CHECKOUT, uuid4(), uuid4().hex)
     hold = (
-        "select place_hold($1, 'HBX-1', 'p', $2, $3, '{\"adults\":1}', $4, 'fixtures', 100, 'USD', '{}')",
+        "select place_hold($1, 'HBX-1', 'p', $2, $3, '[1, 0, []]', $4, 'fixtures', 100, 'USD', '{}')",
         *(OPS_USER, date(2099, 6, 3), date(2099, 6, 5), "a-key"),
     )
     async with as_role(database, Role.SERVICE) as service:
