@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import asyncpg
+import pytest
 from msgspec import inspect
 
 from src.adapters.postgres.errors import RULES
@@ -400,6 +401,29 @@ async def test_text_is_kept_without_the_blanks_that_http_takes_away(admin: async
     assert sorted(await admin.fetchval("select sec.blanks()")) == sorted(blanks)
     kept = await admin.fetchval("select sec.valid_text('name', $1, 1, 3)", f"{blanks}a b{blanks}")
     assert kept == "a b"
+
+
+BOUNDED = """
+insert into permits.requests (park, visit_date, pax_count) values ('Akagera', 'infinity', 1);
+insert into permits.requests (park, visit_date, pax_count) values ('Akagera', '2099-01-01', 10001);
+insert into booking.itineraries (currency, total_cents, start_date) values ('USD', 1, '-infinity');
+insert into booking.items (itinerary_id, item_type, supplier_ref, start_at, end_at, pax, price_cents, currency)
+  values ('11111111-1111-4111-8111-111111111111', 'fee', 'X', 'infinity', 'infinity', 1, 1, 'USD');
+insert into privacy.requests (kind, subject_user_id, reason) values ('export', gen_random_uuid(), repeat('x', 501));
+insert into payment.webhook_events (id, type, signed, occurred_at, body) values ('e', 't', false, 'infinity', '{}');
+insert into "group".escrows (group_id, currency, target_cents, min_members, deadline)
+  select id, 'USD', 1, 1, 'infinity' from "group".groups;
+insert into inventory.holds (user_id, idempotency_key, hold_ref, source, supplier_hotel_id, plan_id, check_in,
+    check_out, pax, total_cents, currency, quote, expires_at)
+  values (gen_random_uuid(), 'k', 'r', 'HBX', 'h', 'p', '2026-01-01', 'infinity', '[]', 1, 'USD', '{}', now())
+"""
+
+
+async def test_what_no_function_lets_in_no_table_keeps(admin: asyncpg.Connection) -> None:
+    await admin.execute("insert into \"group\".groups (name) values ('trek')")
+    for statement in BOUNDED.split(";"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await admin.execute(statement)
 
 
 HOSTILE: Mapping[str, list[JsonValue]] = {
