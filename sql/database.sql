@@ -3,7 +3,8 @@
 
 do $$
 declare
-  v_callers constant text := 'public, anon, authenticated, service_role, ops_staff, web_anon, web_authenticated, web_service';
+  v_callers constant text := 'public, anon, authenticated, service_role, ops_staff, web_anon, web_authenticated,'
+    ' web_service, psql_staff, psql_service';
 begin
   execute format('grant create on database %I to ecotrips_owner', current_database());
   -- Who may make a temporary type, table or function can name it like one of ours and wait for a function with more

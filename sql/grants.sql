@@ -32,7 +32,7 @@ grant usage on schema meta to service_role;
 
 -- Any key.
 grant execute on function
-  auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.actor(),
+  sec.from_edge(), auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.actor(),
   sec.request_id(), sec.require_ops(), sec.ops_only(), ops.flag(text),
   ops.keep_first_answer(uuid, json),
   public.start_checkout(uuid, bigint, text, text)

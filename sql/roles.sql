@@ -12,7 +12,8 @@ begin
   end loop;
   -- One login for each caller's role: rights and row policies are bound when a statement is planned, so a
   -- connection must already be the role it reads as (and cannot become another one).
-  foreach v_role in array array['web_anon', 'web_authenticated', 'web_service'] loop
+  -- And two for people in psql: what a person does is not what the service says that a caller did (sec.from_edge()).
+  foreach v_role in array array['web_anon', 'web_authenticated', 'web_service', 'psql_staff', 'psql_service'] loop
     if not exists (select from pg_roles where rolname = v_role) then
       execute format('create role %I login inherit', v_role);
     end if;
@@ -22,9 +23,10 @@ $$;
 
 grant anon to web_anon;
 grant authenticated to web_authenticated;
-grant service_role to web_service;
+grant service_role to web_service, psql_service;
 -- Who may log in to the database as staff reads and calls all that an authenticated caller may, and is ops.
 grant authenticated to ops_staff;
+grant ops_staff to psql_staff;
 
 do $$
 begin

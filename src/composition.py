@@ -29,7 +29,7 @@ from src.adapters.telemetry.observer import Observer
 from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.adapters.whatsapp.mock import MockWhatsApp
 from src.domain.context import Role
-from src.logins import login_dsn
+from src.logins import login_dsn, service_dsn
 from src.ports.messaging import Sender
 from src.settings import Settings
 
@@ -98,8 +98,7 @@ def compose(settings: Settings) -> Composed:
     observer = _exporting(metrics) if settings.traced else Observer(metrics)
     database = Database(pools, settings.switches_json, observer, standbys, pipelines)
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
-    listening = login_dsn(settings, LOGIN_ROLES[Role.SERVICE], settings.direct_url)
-    notifications = Notifications(listening, {"ecotrips_flags": switches.refresh})
+    notifications = Notifications(service_dsn(settings), {"ecotrips_flags": switches.refresh})
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
     hbx = HbxClient(_hbx_settings(settings))
     circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))

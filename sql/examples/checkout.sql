@@ -1,8 +1,5 @@
--- A checkout in mock mode, step by step: psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f sql/examples/checkout.sql
-set role service_role;
-set request.jwt.claims = '{"role":"service_role"}';
+-- A checkout in mock mode, step by step: ecotrips psql --service -v ON_ERROR_STOP=1 -f sql/examples/checkout.sql
 set request.id = 'example-checkout';
-set request.switches = '{"STRIPE_MOCK_MODE":"1","USE_FIXTURES":"1"}';
 
 -- The payment comes first. Without a key of its own it gets one from itinerary, amount and currency.
 select answer ->> 'payment_id' as payment, answer ->> 'mode' as mode, answer ->> 'status' as status

@@ -1,9 +1,6 @@
 -- A partial refund in mock mode, of the payment that checkout.sql made:
--- psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f sql/examples/partial_refund.sql
-set role service_role;
-set request.jwt.claims = '{"role":"service_role"}';
+-- ecotrips psql --service -v ON_ERROR_STOP=1 -f sql/examples/partial_refund.sql
 set request.id = 'example-refund';
-set request.switches = '{"STRIPE_MOCK_MODE":"1","USE_FIXTURES":"1"}';
 
 select id as payment from payment.payments where idempotency_key = 'example-checkout' \gset
 

@@ -1,7 +1,5 @@
--- The books of a day: psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f sql/examples/reconciliation.sql
+-- The books of a day: ecotrips psql --service -v ON_ERROR_STOP=1 -f sql/examples/reconciliation.sql
 -- What Stripe itself says of each payment is compared by: ecotrips ledger reconcile
-set role service_role;
-set request.jwt.claims = '{"role":"service_role"}';
 set request.id = 'example-reconciliation';
 
 -- Every chain, balance and sum walked again. No row is the proof.

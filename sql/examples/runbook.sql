@@ -1,9 +1,6 @@
--- The whole runbook in psql, top to bottom: psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f sql/examples/runbook.sql
+-- The whole runbook in psql, top to bottom: ecotrips psql --service -v ON_ERROR_STOP=1 -f sql/examples/runbook.sql
 -- What a provider or a file store would do between two calls is said with the call that records it.
-set role service_role;
-set request.jwt.claims = '{"role":"service_role"}';
 set request.id = 'example-runbook';
-set request.switches = '{"STRIPE_MOCK_MODE":"1","USE_FIXTURES":"1"}';
 \set itinerary 11111111-1111-4111-8111-111111111111
 \set traveller 33333333-3333-4333-8333-333333333333
 \set friend 44444444-4444-4444-8444-444444444444

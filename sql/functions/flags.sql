@@ -1,4 +1,5 @@
--- Run-time switches (API.md section 1). The environment gives the default, a row overrides it at once.
+-- Run-time switches (API.md section 1). The environment gives the default, a row overrides it at once. In psql the
+-- environment is the one of the last `ecotrips db apply`: a session cannot choose to have its money mocked.
 
 create or replace function ops.flag(p_name text) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -10,7 +11,9 @@ begin
   end if;
   return coalesce(
     (select value from ops.flags where name = p_name),
-    nullif(current_setting('request.switches', true), '')::jsonb ->> p_name,
+    case when sec.from_edge() then nullif(current_setting('request.switches', true), '')::jsonb ->> p_name
+      else (select value from ops.switch_defaults where name = p_name)
+    end,
     case p_name when 'OPS_REFUND_MODE' then 'live' else '0' end
   );
 end;
@@ -18,6 +21,7 @@ $$;
 comment on function ops.flag(text) is
 'The switch''s value in force: the row, else the calling service''s environment (request.switches), else live; in a production '
 'database live whatever they say, but for pauses.';
+'The switch''s value in force: the row, else the calling service''s environment (request.switches; in psql ops.switch_defaults), else live.';
 
 create or replace function ops.set_flag(p_name text, p_value text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

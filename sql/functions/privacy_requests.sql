@@ -210,7 +210,7 @@ declare
   v_id bigint;
 begin
   perform sec.require_ops();
-  if p_who is distinct from auth.uid() and not sec.is_service() then
+  if p_who is distinct from auth.uid() and not (sec.is_service() and sec.from_edge()) then
     raise exception using errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
   end if;
   p_what := sec.valid_pattern(p_what, '^privacy\.[a-z_]{1,60}$', 'what must be privacy.<what>');

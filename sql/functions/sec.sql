@@ -1,12 +1,19 @@
--- Who is calling. Claims come from the edge in request.jwt.claims; the database role comes from the login, or from
--- `set role` in psql. Neither can raise the other: service needs the role itself, ops needs the stored persona.
+-- Who is calling. Claims come from the edge in request.jwt.claims, and count in its own sessions alone: anybody can set
+-- them. The database role comes from the login, or from `set role` in psql. Neither can raise the other: service needs
+-- the role itself, ops needs the stored persona.
 -- Policies run these under the reader's own search_path. A body after `return` is parsed once, here, so no path changes
 -- what it means, and it is still inlined; plpgsql sets its path.
 
+create or replace function sec.from_edge() returns boolean
+language sql stable
+return session_user in ('web_anon', 'web_authenticated', 'web_service');
+comment on function sec.from_edge() is
+'Whether the session is one of the service itself, which has verified what it says in request.jwt.claims and request.switches.';
+
 create or replace function auth.claims() returns jsonb
 language sql stable
-return coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb;
-comment on function auth.claims() is 'The verified token''s claims; {} in psql.';
+return case when sec.from_edge() then coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}') else '{}' end::jsonb;
+comment on function auth.claims() is 'The verified token''s claims; {} in psql, whatever is set there.';
 
 create or replace function auth.uid() returns uuid
 language sql stable
@@ -69,13 +76,9 @@ create or replace function sec.actor() returns text
 language sql stable
 return coalesce(
   auth.uid()::text,
-  case
-    when sec.session_role() in ('anon', 'web_anon') then 'anonymous'
-    when sec.session_role() in ('service_role', 'web_service') then 'service-role'
-    else sec.session_role()
-  end
+  case session_user when 'web_anon' then 'anonymous' when 'web_service' then 'service-role' else session_user::text end
 );
-comment on function sec.actor() is 'The name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or a database role.';
+comment on function sec.actor() is 'The name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or in psql the login.';
 
 create or replace function sec.request_id() returns text
 language sql volatile

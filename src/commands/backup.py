@@ -12,7 +12,7 @@ import asyncpg
 
 from src.adapters.postgres import apply
 from src.commands import local
-from src.logins import role_password
+from src.logins import for_libpq, role_password
 
 
 class BackupError(ValueError):
@@ -23,7 +23,7 @@ def backup(arguments: argparse.Namespace) -> int:
     """Write the whole database as of one moment to a file, while it serves. Raises BackupError."""
     file: Path = arguments.file
     with local.database(os.environ) as settings:
-        _run("pg_dump", "--format=custom", f"--file={file}", settings.direct_url)
+        _run("pg_dump", settings.direct_url, "--format=custom", f"--file={file}")
     print(f"written: {file}")
     return 0
 
@@ -39,7 +39,7 @@ def restore(arguments: argparse.Namespace) -> int:
         asyncio.run(local.create_database(dsn))
         asyncio.run(_require_empty(dsn))
         asyncio.run(apply.make_roles(dsn, lambda role: role_password(settings, role)))
-        _run("pg_restore", "--exit-on-error", "--single-transaction", f"--dbname={dsn}", str(file))
+        _run("pg_restore", dsn, "--exit-on-error", "--single-transaction", str(file))
     print(f"restored: {file}")
     return 0
 
@@ -54,9 +54,10 @@ async def _require_empty(dsn: str) -> None:
         await connection.close()
 
 
-def _run(program: str, *arguments: str) -> None:
-    binary = local.postgres(os.environ).bin / program
-    done = subprocess.run([str(binary), *arguments], check=False, capture_output=True, text=True)  # noqa: S603 - the arguments are ours
+def _run(program: str, dsn: str, *arguments: str) -> None:
+    shown, secret = for_libpq(dsn)
+    run = [str(local.postgres(os.environ).bin / program), f"--dbname={shown}", *arguments]
+    done = subprocess.run(run, check=False, capture_output=True, text=True, env={**os.environ, **secret})  # noqa: S603 - the arguments are ours
     if done.returncode:
         # The last line says what is wrong; the others may quote rows.
         lines = [line for line in done.stderr.splitlines() if "error:" in line]

@@ -11,6 +11,7 @@ import asyncpg
 from src.commands import check_database, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
+from src.logins import service_dsn
 from src.production import SHORTEST_SECRET
 from src.settings import LIVE_SWITCHES, Settings, SettingsError, faults_in_production
 
@@ -40,7 +41,9 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
     found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
     switches = dict(settings.switches)
     try:
-        connection = await asyncpg.connect(settings.direct_url, timeout=5)
+        connection = await asyncpg.connect(service_dsn(settings), timeout=5)
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        found.append(Verdict("database", well=False, detail="refuses the service's login: run ecotrips db apply"))
     except (OSError, asyncpg.PostgresError) as error:
         found.append(Verdict("database", well=False, detail=f"does not answer: {type(error).__name__}"))
     else:

@@ -9,8 +9,9 @@ import os
 import asyncpg
 import msgspec
 
-from src.commands import local
+from src.commands import operators
 from src.commands.arguments import Commands, group
+from src.logins import SERVICE, STAFF
 
 SHOW = "select inventory.read_circuit('hbx')"
 FORCE = "select public.force_circuit('hbx', $1)"
@@ -37,13 +38,13 @@ def add(commands: Commands) -> None:
         ("close", "call it always, whatever happens", "closed"),
         ("auto", "close it and let outcomes decide again", None),
     ):
-        circuit.add_parser(name, help=text).set_defaults(run=_run, statement=FORCE, forced=[forced])
-    circuit.add_parser("show", help="its state now").set_defaults(run=_run, statement=SHOW, forced=[])
+        circuit.add_parser(name, help=text).set_defaults(run=_run, role=STAFF, statement=FORCE, forced=[forced])
+    circuit.add_parser("show", help="its state now").set_defaults(run=_run, role=SERVICE, statement=SHOW, forced=[])
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with local.database(os.environ) as settings:
-        print(asyncio.run(_asked(settings.direct_url, arguments.statement, arguments.forced)))
+    with operators.acting_as(os.environ, arguments.role) as dsn:
+        print(asyncio.run(_asked(dsn, arguments.statement, arguments.forced)))
     return 0
 
 

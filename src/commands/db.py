@@ -12,8 +12,9 @@ from pathlib import Path
 import asyncpg
 
 from src.adapters.postgres.seed import seed_demo, seed_volume
-from src.commands import backup, local
+from src.commands import backup, local, operators
 from src.commands.arguments import Commands, group
+from src.logins import SERVICE, STAFF, for_libpq
 
 
 def add(commands: Commands) -> None:
@@ -106,20 +107,20 @@ def _reset(arguments: argparse.Namespace) -> int:
 
 
 def _administrators_psql(arguments: argparse.Namespace) -> int:
-    return _psql(arguments.others)
+    with local.database(os.environ) as settings:
+        return _psql(settings.direct_url, arguments.others)
 
 
 def _operators_psql(arguments: argparse.Namespace) -> int:
-    return _psql(arguments.others, role="service_role" if arguments.service else "ops_staff")
+    with operators.acting_as(os.environ, SERVICE if arguments.service else STAFF) as dsn:
+        return _psql(dsn, arguments.others)
 
 
-def _psql(arguments: list[str], role: str | None = None) -> int:
-    """A psql shell on the database; returns its exit status. With a role, under this environment's switches too."""
-    with local.database(os.environ) as settings:
-        switches = settings.switches_json.replace(" ", "")
-        options = f"-c role={role} -c request.switches={switches}" if role else ""
-        run = [str(local.postgres(os.environ).bin / "psql"), settings.direct_url, *arguments]
-        return subprocess.run(run, check=False, stdin=sys.stdin, env={**os.environ, "PGOPTIONS": options}).returncode  # noqa: S603 - the user's own words
+def _psql(dsn: str, arguments: list[str]) -> int:
+    """A psql shell on the database; returns its exit status."""
+    shown, secret = for_libpq(dsn)
+    run = [str(local.postgres(os.environ).bin / "psql"), shown, *arguments]
+    return subprocess.run(run, check=False, stdin=sys.stdin, env={**os.environ, **secret}).returncode  # noqa: S603 - the user's own words
 
 
 async def _drop(dsn: str) -> None:

@@ -8,8 +8,9 @@ import os
 
 import asyncpg
 
-from src.commands import local
+from src.commands import operators
 from src.commands.arguments import Commands, group
+from src.logins import STAFF
 from src.settings import SWITCHES
 
 
@@ -22,8 +23,8 @@ def add(commands: Commands) -> None:
 
 
 def _list(_arguments: argparse.Namespace) -> int:
-    with local.database(os.environ) as settings:
-        asyncio.run(_show(settings.direct_url))
+    with operators.acting_as(os.environ, STAFF) as dsn:
+        asyncio.run(_show(dsn))
     return 0
 
 
@@ -32,8 +33,8 @@ def _set(arguments: argparse.Namespace) -> int:
     if not separator or name not in SWITCHES:
         message = f"say NAME=VALUE with one of {', '.join(SWITCHES)}"
         raise ValueError(message)
-    with local.database(os.environ) as settings:
-        asyncio.run(_change(settings.direct_url, name, value or None))
+    with operators.acting_as(os.environ, STAFF) as dsn:
+        asyncio.run(_change(dsn, name, value or None))
     return 0
 
 

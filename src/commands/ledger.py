@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from src.adapters.postgres.ledger import PostgresLedger
-from src.commands import local
+from src.commands import local, operators
 from src.commands.arguments import Commands, group
 from src.domain.context import SERVICE, Context
 from src.domain.ledger import Difference, reconcile
+from src.logins import STAFF
 from src.settings import Settings
 
 
@@ -27,8 +28,8 @@ def add(commands: Commands) -> None:
 
 def verify() -> int:
     """0 when every chain, balance and sum holds; else 1 with a line for each fault."""
-    with local.database(os.environ) as settings:
-        return asyncio.run(_verify(settings.direct_url))
+    with operators.acting_as(os.environ, STAFF) as dsn:
+        return asyncio.run(_verify(dsn))
 
 
 def compare(days: int) -> int:

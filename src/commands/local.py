@@ -104,6 +104,7 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
             lambda role: role_password(settings, role),
             report,
             production=settings.production,
+            switches=settings.switches,
         )
 
     return asyncio.run(run())

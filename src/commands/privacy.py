@@ -13,9 +13,10 @@ from uuid import UUID
 import asyncpg
 
 from src.adapters.files.store import FileStore, store_at
-from src.commands import local
+from src.commands import local, operators
 from src.commands.arguments import Commands, group
 from src.domain.storage import BUCKETS, StoredObject
+from src.logins import STAFF
 from src.settings import Settings
 
 PIECE = 200_000
@@ -57,8 +58,8 @@ def _verify(request_id: UUID) -> int:
 
 
 async def finds(settings: Settings, request_id: UUID) -> list[Find]:
-    """What names the person in the database and in the stored files, as the database's administrator sees it."""
-    connection = await asyncpg.connect(settings.direct_url)
+    """What names the person in the database and in the stored files, as ops see it."""
+    connection = await asyncpg.connect(await operators.dsn_of(settings, STAFF))
     try:
         return [
             *await _in_columns(connection, request_id, settings.privacy_secret),

@@ -30,6 +30,8 @@ from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.http.listening import BACKLOG, HTTP1, connections
 from src.settings import OFFLINE_SWITCHES, Settings
+from src.logins import service_dsn
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
 
 if TYPE_CHECKING:
     from src.http.front import Front
@@ -94,7 +96,10 @@ def _worker() -> Iterator[None]:
 async def require_ready(settings: Settings) -> None:
     """Raises NotReadyError when the database does not answer, holds other SQL, or is of another environment."""
     try:
-        connection = await asyncpg.connect(settings.direct_url, timeout=10)
+        connection = await asyncpg.connect(service_dsn(settings), timeout=10)
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        message = "the database refuses the service's login: run ecotrips db apply with this DATABASE_ROLE_SECRET"
+        raise NotReadyError(message) from None
     except FAILED as error:
         message = f"the database does not answer: {error}"
         raise NotReadyError(message) from None
@@ -105,6 +110,8 @@ async def require_ready(settings: Settings) -> None:
         if fault := await local.environment_fault(connection, settings):
             raise NotReadyError(fault)
     except asyncpg.UndefinedTableError:
+        overrides = await connection.fetch("select name, value from ops.flags")
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         message = "the database holds no SQL of ours: run ecotrips db apply"
         raise NotReadyError(message) from None
     finally:

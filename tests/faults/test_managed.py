@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -12,11 +14,12 @@ from src.logins import login_dsn, role_password
 from tests.cluster import execute, server, start_again
 from tests.conftest import SERVICE_CONTEXT
 from tests.postgres import settings
+from tests.processes import ecotrips
 
 pytestmark = pytest.mark.heavy
 
 
-async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_enough() -> None:
+async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_enough(tmp_path: Path) -> None:
     with server() as managed:
         await execute(managed.url("postgres"), "create role admin login createrole password 'administrators'")
         await execute(managed.url("postgres"), "create database ecotrips owner admin")
@@ -34,6 +37,19 @@ async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_en
             assert await execute(login_dsn(given, login), "select session_user") == login
             with pytest.raises(asyncpg.InvalidPasswordError):
                 await execute(managed.url("ecotrips").replace("postgres@", f"{login}:another@"), "select 1")
+        for flags, role in (([], "psql_staff"), (["--service"], "psql_service"), (["db"], "admin")):
+            command = ["db", "psql"] if flags == ["db"] else ["psql", *flags]
+            said = ecotrips(tmp_path, *command, "-Atc", "select session_user", DATABASE_URL=dsn)
+            assert said.stdout == f"{role}\n", said.stderr
+        await execute(dsn, "create role amina login in role ops_staff password 'amina-alone'")
+        hers = dsn.replace("admin:administrators@", "amina:amina-alone@")
+        for statement in ("select session_user", "select who from audit.events"):
+            said = ecotrips(tmp_path, "psql", "-Atc", statement, DATABASE_URL=hers, JWT_SECRET="")
+            assert said.stdout == "amina\n", said.stderr
+            assert ecotrips(tmp_path, "flags", "set", "WA_OFFLINE=1", DATABASE_URL=hers, JWT_SECRET="").returncode == 0
+        for command in (["flags", "set", "WA_OFFLINE="], ["circuit", "show"], ["ledger", "verify"]):
+            ran = ecotrips(tmp_path, *command, DATABASE_URL=dsn)
+            assert ran.returncode == 0, ran.stderr
         composed = compose(given)
         assert b'"exceptions_open":0' in await composed.database.call(SERVICE_CONTEXT, "ops.service_levels")
         await composed.close()

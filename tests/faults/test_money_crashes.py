@@ -17,7 +17,6 @@ import asyncpg
 import httpx
 import pytest
 
-from src.settings import OFFLINE_SWITCHES
 from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api
 from tests.fakes.stripe import FakeStripe, live_settings, signed
 from tests.fakes.wire import Door, listening
@@ -182,9 +181,6 @@ async def test_a_server_that_dies_in_a_refund_leaves_one_refund(world: World, at
 @pytest.mark.parametrize("at", POINTS)
 async def test_a_worker_that_dies_between_intent_and_outcome_leaves_one_of_each(world: World, at: str) -> None:
     admin, stripe = world.admin, world.stripe
-    await admin.execute(
-        "select set_config('request.switches', $1, false)", json.dumps({**OFFLINE_SWITCHES, "STRIPE_MOCK_MODE": "0"})
-    )
     payment = json.loads(await admin.fetchval("select start_checkout($1, 25000, 'USD', 'k')", ITINERARY))["payment_id"]
 
     async def worker_dies() -> None:

@@ -1,13 +1,19 @@
-"""The transcripts of sql/examples run as they stand, one after the other, on a fresh database."""
+"""The transcripts of sql/examples run as they stand, one after the other, on a fresh database, as psql --service."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from itertools import pairwise
 
-from src.adapters.postgres.apply import SQL_FOLDER
+import asyncpg
+
+from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import binaries
+from src.logins import OPERATORS, SERVICE, for_libpq, login_dsn
+from src.settings import OFFLINE_SWITCHES
+from tests.postgres import settings
 from tests.processes import PATIENCE
 
 EXPECTED = {
@@ -66,15 +72,18 @@ EXPECTED = {
 def replayed(database: str, name: str) -> str:
     """What psql prints, a value of one column behind its name."""
     psql = binaries(os.environ.get("POSTGRES_BIN")) / "psql"
-    script = SQL_FOLDER / "examples" / f"{name}.sql"
-    command = [str(psql), database, "-X", "-A", "-v", "ON_ERROR_STOP=1", "-f", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    script = apply.SQL_FOLDER / "examples" / f"{name}.sql"
+    dsn, secret = for_libpq(login_dsn(settings(database), OPERATORS[SERVICE]))
+    command = [str(psql), dsn, "-X", "-A", "-v", "ON_ERROR_STOP=1", "-f", str(script)]
+    env = {**os.environ, **secret}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-async def test_every_example_works_as_it_stands(database: str) -> None:
-    assert {path.stem for path in (SQL_FOLDER / "examples").glob("*.sql")} == set(EXPECTED)
+async def test_every_example_works_as_it_stands(database: str, admin: asyncpg.Connection) -> None:
+    await admin.execute(apply.KEEP_SWITCHES, json.dumps(OFFLINE_SWITCHES))
+    assert {path.stem for path in (apply.SQL_FOLDER / "examples").glob("*.sql")} == set(EXPECTED)
     for name, lines in EXPECTED.items():
         written = replayed(database, name).splitlines()
         found = written + [f"{head}|{value}" for head, value in pairwise(written)]

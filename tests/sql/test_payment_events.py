@@ -31,7 +31,7 @@ LOST = ("charge.dispute.closed", 11, "du_1", 25000, "lost")
 
 
 async def payment(admin: asyncpg.Connection) -> UUID:
-    await admin.execute("""select set_config('request.switches', '{"USE_FIXTURES":"1"}', false)""")
+    await admin.execute("insert into ops.switch_defaults values ('USE_FIXTURES', '1') on conflict do nothing")
     made = json.loads(await admin.fetchval("select start_checkout($1, 25000, 'USD', $2)", uuid4(), uuid4().hex))
     return UUID(made["payment_id"])
 

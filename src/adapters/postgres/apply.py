@@ -7,7 +7,8 @@ The roles and the rights on the database come first, every time. Each file runs 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ ROLES_FILE = SQL_FOLDER / "roles.sql"
 DATABASE_FILE = SQL_FOLDER / "database.sql"
 SCHEMAS_FILE = "migrations/0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
+# Who logs in with a password derived from DATABASE_ROLE_SECRET.
+LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
 
 
 class ApplyError(Exception):
@@ -62,6 +65,14 @@ from meta.applied
 """
 
 
+KEEP_SWITCHES = """
+with given as (select * from json_each_text($1)),
+gone as (delete from ops.switch_defaults where name not in (select key from given))
+insert into ops.switch_defaults as d select key, value from given
+on conflict (name) do update set value = excluded.value where d.value <> excluded.value
+"""
+
+
 async def apply(
     dsn: str,
     files: list[SqlFile],
@@ -74,6 +85,12 @@ async def apply(
 
     Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role.
     With `production` the database is a production one from then on, and the switches that it removes are reported, too.
+    switches: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Apply what is missing or changed and return the names of the files that ran.
+
+    Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role;
+    `switches`, if given, are what sessions of psql work under from now on.
     Raises ApplyError when a migration was edited after it ran, or when a file fails.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "ecotrips-apply"})
@@ -85,6 +102,8 @@ async def apply(
                 await connection.execute("set local role ecotrips_owner")
                 for flag in await connection.fetchval("select meta.set_environment('production')"):
                     report(f"{flag}: override removed")
+        if switches is not None:
+            await connection.execute(KEEP_SWITCHES, json.dumps(switches))
         return ran
     finally:
         await connection.close()
@@ -191,7 +210,7 @@ async def _drop_former_signatures(connection: asyncpg.Connection[asyncpg.Record]
 
 
 async def _set_passwords(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
-    for role in ("web_anon", "web_authenticated", "web_service"):
+    for role in LOGINS:
         # `alter role` takes no parameters; the text is quoted by the server.
         statement = await connection.fetchval(
             "select format('alter role %I password %L', $1::text, $2::text)", role, role_password(role)

@@ -1,0 +1,31 @@
+"""The login with which a command acts: the operator's own, else the one that psql has for the role."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+
+from src.commands import local
+from src.logins import OPERATORS, is_a_persons, login_dsn
+from src.settings import Settings
+
+
+@contextmanager
+def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
+    """The DSN of a login with the rights of `role` and no more, on a database that answers.
+
+    A person whose DATABASE_URL names a login of their own needs no other setting.
+    """
+    own = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
+    if own and asyncio.run(is_a_persons(own, role)):
+        yield own
+        return
+    with local.database(environ) as settings:
+        yield login_dsn(settings, OPERATORS[role], settings.direct_url)
+
+
+async def dsn_of(settings: Settings, role: str) -> str:
+    """Likewise for a command that needs the settings too."""
+    own = settings.direct_url
+    return own if await is_a_persons(own, role) else login_dsn(settings, OPERATORS[role], own)

@@ -1,0 +1,101 @@
+"""Claims and switches count in the service's own sessions alone, and every session is on record."""
+
+from __future__ import annotations
+
+import json
+
+import asyncpg
+import pytest
+
+from src.adapters.postgres import apply
+from src.domain.context import Role
+from src.logins import OPERATORS, SERVICE, STAFF, login_dsn, role_password
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
+from tests.conftest import ITINERARY, OPS_USER, TRAVELLER, as_role
+from tests.postgres import settings, with_login
+
+CLAIMED = f'{{"role":"authenticated","sub":"{OPS_USER}"}}'
+PERSON = "create role amina login in role ops_staff password 'of-a-person'"
+
+
+async def connected(database: str, role: str) -> asyncpg.Connection:
+    return await asyncpg.connect(login_dsn(settings(database), OPERATORS[role]))
+
+
+@pytest.mark.parametrize("role", [STAFF, SERVICE])
+async def test_who_is_in_psql_cannot_act_under_anothers_name(
+    database: str, admin: asyncpg.Connection, role: str
+) -> None:
+    staff = await connected(database, role)
+    for statement in ("reset role", f"set role {role}", "set role none"):
+        await staff.execute(statement)
+        await staff.execute("select set_config('request.jwt.claims', $1, false)", CLAIMED)
+        assert await staff.fetchval("select auth.uid()") is None
+        assert await staff.fetchval("select auth.claims()") == "{}"
+        await staff.execute("select set_permit_quota('Volcanoes', 96)")
+        assert tuple(await last_event(admin)) == (OPERATORS[role], OPERATORS[role])
+    for who in (OPS_USER, TRAVELLER):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="Ops log what they did themselves"):
+            await staff.execute("select privacy_log_audit($1, 'privacy.shown')", who)
+    await staff.execute("select privacy_log_audit(null, 'privacy.shown')")
+    assert tuple(await last_event(admin)) == (OPERATORS[role], OPERATORS[role])
+    await staff.close()
+
+
+async def last_event(admin: asyncpg.Connection) -> asyncpg.Record:
+    (event,) = await admin.fetch("select who, login from audit.events order by id desc limit 1")
+    return event
+
+
+async def test_a_persons_own_login_is_on_record(database: str, admin: asyncpg.Connection) -> None:
+    await admin.execute(PERSON)
+    try:
+        amina = await asyncpg.connect(with_login(database, "amina", "of-a-person"))
+        await amina.execute("select set_permit_quota('Volcanoes', 96)")
+        assert tuple(await last_event(admin)) == ("amina", "amina")
+        await amina.close()
+    finally:
+        await admin.execute("drop role amina")
+
+
+async def test_the_services_sessions_say_whom_they_act_for(database: str, admin: asyncpg.Connection) -> None:
+    async with as_role(database, Role.USER, OPS_USER) as user:
+        await user.execute("select set_permit_quota('Volcanoes', 96)")
+    assert tuple(await last_event(admin)) == (OPS_USER, "web_authenticated")
+    async with as_role(database, Role.SERVICE) as service:
+        await service.execute("select set_permit_quota('Volcanoes', 96)")
+        assert tuple(await last_event(admin)) == ("service-role", "web_service")
+        await service.execute("select privacy_log_audit($1, 'privacy.shown')", TRAVELLER)
+    assert tuple(await last_event(admin)) == (TRAVELLER, "web_service")
+
+
+async def test_an_event_without_a_login_is_refused(admin: asyncpg.Connection) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="login_known"):
+        await admin.execute("insert into audit.events (who, what, request_id, login) values ('x', 'x', 'x', null)")
+
+
+@pytest.mark.parametrize("role", [STAFF, SERVICE])
+async def test_no_session_of_psql_has_its_money_mocked(database: str, role: str) -> None:
+    """On an installation whose environment is live, whatever the session says of itself."""
+    staff = await connected(database, role)
+    mocked = {"STRIPE_MOCK_MODE": "1", "OPS_REFUND_MODE": "mock", "USE_FIXTURES": "1"}
+    await staff.execute("select set_config('request.switches', $1, false)", json.dumps(mocked))
+    assert [await staff.fetchval("select ops.flag($1)", name) for name in mocked] == ["0", "live", "0"]
+    made = json.loads(await staff.fetchval("select start_checkout($1, 25000, 'USD', 'k')", ITINERARY))
+    assert made["mode"] == "live"
+    for statement in ("insert into ops.switch_defaults values ('USE_FIXTURES', '1')", "table ops.switch_defaults"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await staff.execute(statement)
+    await staff.close()
+
+
+async def test_psql_works_under_the_switches_of_its_installation(database: str, admin: asyncpg.Connection) -> None:
+    staff = await connected(database, STAFF)
+    mock = "select ops.flag('STRIPE_MOCK_MODE')"
+    given = settings(database)
+    for switches, expected in ((OFFLINE_SWITCHES, "1"), (None, "1"), (LIVE_SWITCHES, "0"), ({}, "0")):
+        await apply.apply(database, apply.shipped(), lambda role: role_password(given, role), switches=switches)
+        assert await staff.fetchval(mock) == expected
+    await admin.execute("insert into ops.flags values ('STRIPE_MOCK_MODE', '1', 'x')")
+    assert await staff.fetchval(mock) == "1"
+    await staff.close()
