@@ -7,9 +7,8 @@ import logging
 import os
 import sys
 
-import asyncpg
-
 from src.adapters.postgres.apply import ApplyError
+from src.adapters.postgres.connections import BROKEN, FAILED
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.adapters.telemetry import bounded
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
@@ -19,7 +18,7 @@ from src.environment import SettingsError, is_production
 COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
 
 # What the person at the terminal can mend: one line and exit status 1.
-MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, OSError, asyncpg.PostgresError, ValueError, DomainError)
+MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, *FAILED, ValueError, DomainError)
 
 
 def main() -> None:
@@ -54,8 +53,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _told(error: Exception) -> str:
     # An error of the system that names no file is of a connection, and commands connect to the database.
-    of_a_connection = isinstance(error, OSError) and error.errno is not None and error.filename is None
-    return f"the database does not answer: {error}" if of_a_connection else str(error)
+    if isinstance(error, OSError):
+        lost = error.errno is not None and error.filename is None
+    else:
+        lost = isinstance(error, BROKEN)
+    return f"the database does not answer: {error}" if lost else str(error)
 
 
 if __name__ == "__main__":

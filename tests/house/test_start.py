@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import asyncpg
+import pytest
 
+from src import cli
 from src.settings import OFFLINE_SWITCHES
 from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, Server
@@ -99,3 +103,19 @@ async def test_check_asks_the_providers_that_are_live(database: str, tmp_path: P
     gone = ecotrips(tmp_path, "check", DATABASE_URL=database, **providers, STRIPE_SECRET_KEY="k")
     assert "BAD  stripe         does not answer: ConnectError" in gone.stdout
     assert "BAD  hotelbeds      HBX_API_KEY is not set" in gone.stdout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 15"),
+        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+    ],
+)
+def test_a_database_that_is_lost_is_one_clear_line(error: Exception, capfd: pytest.CaptureFixture[str]) -> None:
+    def lose(_arguments: argparse.Namespace) -> int:
+        raise error
+
+    assert cli._run(argparse.Namespace(run=lose)) == 1  # noqa: SLF001 - main() ends the process
+    assert capfd.readouterr().err == f"ecotrips: the database does not answer: {error}\n"
