@@ -101,7 +101,7 @@ def create(settings: Settings | None = None) -> Front:
     loopback = Loopback()
     declared = endpoints_of(composed)
     declared += probes.endpoints([endpoint.name for endpoint in declared], loopback)
-    authenticator, audit = Authenticator(settings.jwt_secrets, settings.jwt_jwks), StandardOutput()
+    authenticator, audit = authenticator_of(settings), StandardOutput()
     callers = PostgresCallers(composed.database)
     clients = ClientAddresses(settings.trusted_proxies, settings.address_key, settings.public_url)
     limits, turns = Limits(callers, clients) if settings.rate_limits else None, Turns()
@@ -175,6 +175,11 @@ def create(settings: Settings | None = None) -> Front:
     direct = {} if origins else functions
     loopback.application = front = Front(application, REST, cast("Asgi", mounted), cast("Mapping[str, Asgi]", direct))
     return front
+
+
+def authenticator_of(settings: Settings) -> Authenticator:
+    """Raises OSError and ValueError for a JWKS that is of no use."""
+    return Authenticator(settings.jwt_secrets, settings.jwt_jwks, settings.jwt_issuers, settings.jwt_audiences)
 
 
 def _mounted(path: str, application: Application, composed: Composed, *, mount: bool = True) -> ASGIRouteHandler:

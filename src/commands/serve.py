@@ -164,8 +164,9 @@ def run(settings: Settings, workers: int, host: str, announce: Callable[[], None
     )
     # Server processes are forks. What is imported before they share, as far as the collector leaves it alone: each has
     # 20 MB less of its own, and one that takes another's place is there at once.
-    import src.app  # noqa: F401, PLC0415
+    from src.app import authenticator_of  # noqa: PLC0415
 
+    authenticator_of(settings)  # what is wrong with the keys is said once, here
     gc.collect()
     gc.freeze()
     # An import lock that a thread holds meanwhile stays locked in them for good, and the first request that needs the

@@ -92,6 +92,112 @@ class _Later(datetime):
         return datetime.now(tz) + timedelta(hours=2)
 
 
+ISSUER, AUDIENCE = "https://auth.ecotrips.example", "ecotrips-ops"
+
+
+def signed(algorithm: str, **claims: object) -> dict[bytes, bytes]:
+    given = {"role": "service_role", **{name: value for name, value in claims.items() if value is not None}}
+    key = JWT_SECRET if algorithm == "HS256" else PRIVATE_KEYS[algorithm]
+    # PyJWT checks some claims when it signs; what is sent may be anything.
+    payload = json.dumps(given).encode()
+    return bearer(jwt.api_jws.encode(payload, key, algorithm))
+
+
+@pytest.mark.parametrize(
+    ("issuer", "audience", "by_keys", "by_secret"),
+    [
+        (ISSUER, AUDIENCE, True, True),
+        (ISSUER, ["other", AUDIENCE], True, True),
+        (ISSUER, "other", False, False),
+        (ISSUER, ["other"], False, False),
+        (ISSUER, [], False, False),
+        (ISSUER, {"a": AUDIENCE}, False, False),
+        (ISSUER, None, False, True),
+        ("https://auth.example", AUDIENCE, False, False),
+        ([ISSUER], AUDIENCE, False, False),
+        ("", AUDIENCE, False, False),
+        (None, AUDIENCE, False, True),
+        (None, None, False, True),
+        ("ecotrips", None, False, True),
+        ("ecotrips", AUDIENCE, False, True),
+    ],
+)
+def test_tokens_name_whom_they_are_of_and_for(
+    issuer: object, audience: object, *, by_keys: bool, by_secret: bool
+) -> None:
+    authenticator = Authenticator([JWT_SECRET], jwks(), [ISSUER, "https://former.example"], [AUDIENCE])
+    for algorithm, well in {"HS256": by_secret, "RS256": by_keys, "ES256": by_keys, "EdDSA": by_keys}.items():
+        headers = signed(algorithm, iss=issuer, aud=audience)
+        if well:
+            assert authenticator.caller(headers).actor == "service-role"
+        else:
+            with pytest.raises(CallerUnknown):
+                authenticator.caller(headers)
+    anybody = Authenticator([JWT_SECRET], jwks())
+    assert anybody.caller(signed("ES256", iss=issuer, aud=audience)).actor == "service-role"
+
+
+def remembered(authenticator: Authenticator) -> int:
+    return len(authenticator._known)  # noqa: SLF001 - nothing else shows how much it holds
+
+
+def test_a_token_is_remembered_once_however_it_is_written() -> None:
+    authenticator = Authenticator([JWT_SECRET])
+    key = token("service_role").encode()
+    for blanks in range(300):
+        space = b" " * blanks
+        for scheme in (b"Bearer", b"bearer", b"BEARER"):
+            headers = {b"authorization": scheme + b" " + space + key + space, b"apikey": space + key + space}
+            assert authenticator.caller(headers).actor == "service-role"
+    assert remembered(authenticator) == 1
+
+
+def test_a_signature_is_spelled_in_one_way() -> None:
+    authenticator = Authenticator([JWT_SECRET])
+    key = token("service_role")
+    assert authenticator.caller(bearer(key)).actor == "service-role"
+    start, last = key[:-1], key[-1]
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    others = [start + letter for letter in letters if letter != last]
+    odd = [f"{key}=", f"{key}==", f"{start}!{last}", f"{key}\n.", f"{key}.", f"{start}%{last}", f"{start} {last}"]
+    for spelled in (*others, *odd):
+        with pytest.raises(CallerUnknown):
+            authenticator.caller(bearer(spelled))
+    assert remembered(authenticator) == 1
+
+
+def test_what_is_remembered_is_bounded_in_bytes_and_failures_are_not_remembered() -> None:
+    authenticator = Authenticator([JWT_SECRET])
+    for number in range(1_000):
+        with pytest.raises(CallerUnknown):
+            authenticator.caller(bearer(f"{token('service_role')}{number}"))
+    assert remembered(authenticator) == 0
+    for number in range(2_600):
+        authenticator.caller(bearer(token("service_role", note=f"{number:05}" * 1000)))
+    held = sum(len(str(kept)) for kept in authenticator._known.items())  # noqa: SLF001 - likewise
+    assert 500 < remembered(authenticator) < 2_000
+    assert held < 17 * 1024 * 1024
+    # The newest are still known.
+    first = next(reversed(authenticator._known))  # noqa: SLF001 - likewise
+    assert authenticator.caller({b"authorization": first[0] or b""}).actor == "service-role"
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ('{"keys":[]}', "is no set of keys"),
+        ('{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}', "holds no key for"),
+        ("small", "of fewer than 2048 bits"),
+    ],
+)
+def test_keys_that_are_of_no_use_are_refused(given: str, fault: str) -> None:
+    if given == "small":
+        small = rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()  # noqa: S505 - that is the point
+        given = json.dumps({"keys": [json.loads(get_default_algorithms()["RS256"].to_jwk(small)) | {"alg": "RS256"}]})
+    with pytest.raises(ValueError, match=fault):
+        Authenticator([JWT_SECRET], given)
+
+
 async def test_live_bookings_are_for_ops_and_the_service_only(database: str) -> None:
     async with serving(database, switches=LIVE_SWITCHES) as api:
         answers = {
