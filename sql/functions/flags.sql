@@ -19,9 +19,8 @@ begin
 end;
 $$;
 comment on function ops.flag(text) is
-'The switch''s value in force: the row, else the calling service''s environment (request.switches), else live; in a production '
-'database live whatever they say, but for pauses.';
-'The switch''s value in force: the row, else the calling service''s environment (request.switches; in psql ops.switch_defaults), else live.';
+'The switch''s value in force: the row, else the calling service''s environment (request.switches; in psql ops.switch_defaults), '
+'else live; in a production database live whatever they say, but for pauses.';
 
 create or replace function ops.set_flag(p_name text, p_value text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

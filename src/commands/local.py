@@ -18,7 +18,7 @@ from src.adapters.postgres import apply, locks
 from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.environment import SettingsError, is_production
-from src.logins import role_password
+from src.logins import role_password, service_dsn
 from src.settings import Settings, from_environment
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"
@@ -82,7 +82,7 @@ async def environment_fault(connection: asyncpg.Connection[asyncpg.Record], sett
 async def require_environment(settings: Settings) -> None:
     """Raises SettingsError for environment_fault; a database that is away is waited for by who needs it."""
     try:
-        connection = await asyncpg.connect(settings.direct_url, timeout=10)
+        connection = await asyncpg.connect(service_dsn(settings), timeout=10)
     except FAILED:
         return
     try:

@@ -29,9 +29,8 @@ from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.http.listening import BACKLOG, HTTP1, connections
-from src.settings import OFFLINE_SWITCHES, Settings
 from src.logins import service_dsn
-from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, Settings
+from src.settings import OFFLINE_SWITCHES, Settings
 
 if TYPE_CHECKING:
     from src.http.front import Front
@@ -109,8 +108,6 @@ async def require_ready(settings: Settings) -> None:
             raise NotReadyError(message)
         if fault := await local.environment_fault(connection, settings):
             raise NotReadyError(fault)
-    except asyncpg.UndefinedTableError:
-        overrides = await connection.fetch("select name, value from ops.flags")
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         message = "the database holds no SQL of ours: run ecotrips db apply"
         raise NotReadyError(message) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from uuid import uuid4
@@ -29,9 +30,11 @@ async def become(connection: asyncpg.Connection, environment: str) -> list[str]:
     return list(await connection.fetchval("select meta.set_environment($1)", environment))
 
 
-async def mocking(connection: asyncpg.Connection) -> None:
-    """The session is one of a process whose environment mocks everything."""
-    await connection.execute("select set_config('request.switches', $1, false)", json.dumps(OFFLINE_SWITCHES))
+async def mocking(connection: asyncpg.Connection, switches: Mapping[str, str] = OFFLINE_SWITCHES) -> None:
+    """The session is one of a process whose environment mocks everything, or of psql beside it."""
+    await connection.execute("select set_config('request.switches', $1, false)", json.dumps(switches))
+    if not await connection.fetchval("select sec.from_edge()"):
+        await connection.execute(apply.KEEP_SWITCHES, json.dumps(switches))
 
 
 async def in_force(connection: asyncpg.Connection) -> dict[str, str]:
@@ -50,7 +53,7 @@ async def test_neither_rows_nor_the_environment_mock_anything_in_production(admi
     said = json.loads(await admin.fetchval("select payload from audit.events where what = 'environment.set'"))
     assert said == {"name": "production", "flags_removed": sorted(MOCKED)}
     # What a release to come mocks, it does not mock here.
-    await admin.execute("""select set_config('request.switches', '{"SMS_OFFLINE":"1"}', false)""")
+    await mocking(admin, {"SMS_OFFLINE": "1"})
     assert await admin.fetchval("select ops.flag('SMS_OFFLINE')") == "0"
 
 

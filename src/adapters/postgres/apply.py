@@ -80,17 +80,13 @@ async def apply(
     report: Callable[[str], None] = lambda _name: None,
     *,
     production: bool = False,
-) -> list[str]:
-    """Apply what is missing or changed and return the names of the files that ran.
-
-    Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role.
-    With `production` the database is a production one from then on, and the switches that it removes are reported, too.
     switches: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Apply what is missing or changed and return the names of the files that ran.
 
     Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role;
-    `switches`, if given, are what sessions of psql work under from now on.
+    `switches`, if given, are what sessions of psql work under from now on. With `production` the database is a
+    production one from then on, and the overrides that this removes are reported, too.
     Raises ApplyError when a migration was edited after it ran, or when a file fails.
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "ecotrips-apply"})
