@@ -29,7 +29,7 @@ from src.adapters.postgres.rest.stored_settings import stored_settings
 from src.adapters.telemetry import bounded
 from src.domain.rest.catalog import Catalog
 from src.http.draining import drained
-from src.http.listening import BACKLOG, HTTP1, connections
+from src.http.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.http.rest.admin import Admin
 from src.http.rest.application import Asgi, Message, Receive, RestApplication, Send
 from src.http.rest.claims import BadPathError, parse_claim_path
@@ -49,6 +49,10 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 LONGEST_PAUSE_SECONDS = 32
+
+
+class _Server(BoundedListener, Server):
+    pass
 
 
 class Standalone:
@@ -222,13 +226,13 @@ async def _serve(standalone: Standalone) -> None:
         await standalone.stop()
 
 
-def _stop(servers: list[Server]) -> None:
+def _stop(servers: list[_Server]) -> None:
     for server in servers:
         server.stop()  # type: ignore[no-untyped-call]  # granian's embedded server has no annotations
 
 
-def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int) -> Server:
-    return Server(
+def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int) -> _Server:
+    return _Server(
         partial(drained, application),
         address=host,
         port=port,

@@ -66,5 +66,5 @@ with own as (
   select id, 'USD', 100000, 2, now() + interval '1 hour' from made returning id
 )
 insert into "group".contributions (escrow_id, member_id, amount_cents, currency, payment_id, live)
-select escrow.id, joined.id, 700, 'USD', (payment.ensure_payment_record(null, 700, 'USD', gen_random_uuid()::text)).id, false
+select escrow.id, joined.id, 700, 'USD', (payment.ensure_payment_record(null, 700, 'USD', gen_random_uuid()::text, true)).id, false
 from escrow, joined;

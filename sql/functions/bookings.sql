@@ -55,7 +55,7 @@ begin
   p_page := sec.valid_integer('page', p_page, 1, 1000000000);
   p_page_size := sec.valid_integer('page_size', p_page_size, 1, 100);
   if v_from > v_to then
-    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'from must not be after to';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'from must not be after to';
   end if;
   v_skip := (p_page - 1)::bigint * p_page_size;
   -- Plain queries for each case, planned once: "p_supplier is null or …" would be planned anew at every call.

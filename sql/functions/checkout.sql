@@ -33,9 +33,13 @@ comment on function payment.intent_key(payment.payments) is
 create or replace function public.start_checkout(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
 ) returns json
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-  select payment.checkout_answer(payment.start(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key))
+begin
+  return payment.checkout_answer(
+    payment.ensure_payment_record(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key)
+  );
+end;
 $$;
 comment on function public.start_checkout(uuid, bigint, text, text) is
 'Any caller: records a payment to be made; its intent follows from the provider.';

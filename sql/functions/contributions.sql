@@ -86,7 +86,7 @@ begin
     end if;
   end if;
   -- Asked also when it is there: the same key with other terms raises payment_key_reused.
-  v_payment := payment.ensure_payment_record(v_escrow.itinerary_id, p_amount_cents, v_escrow.currency, v_key);
+  v_payment := payment.ensure_payment_record(v_escrow.itinerary_id, p_amount_cents, v_escrow.currency, v_key, true);
   if v_contribution_id is null then
     insert into "group".contributions (escrow_id, member_id, amount_cents, currency, payment_id, live)
     values (p_escrow_id, v_member.id, p_amount_cents, v_escrow.currency, v_payment.id, v_payment.mode = 'live')

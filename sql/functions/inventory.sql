@@ -86,7 +86,7 @@ $$;
 comment on function inventory.hold_answer(inventory.holds) is 'The body of inventory-hold.';
 
 create or replace function inventory.valid_stay(p_check_in date, p_check_out date, p_pax jsonb) returns jsonb
-language plpgsql immutable
+language plpgsql stable
 as $$
 declare
   v_nights int;
@@ -94,16 +94,16 @@ declare
 begin
   v_nights := sec.valid_date('check_out', p_check_out) - sec.valid_date('check_in', p_check_in);
   if v_nights < 1 then
-    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'check_out must be after check_in';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'check_out must be after check_in';
   elsif v_nights > 30 then
-    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'a stay must be at most 30 nights';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'a stay must be at most 30 nights';
   end if;
   p_pax := sec.valid_json('pax', p_pax, 'array', 1000);
   v_number := sec.valid_integer('pax.adults', (p_pax ->> 0)::bigint, 1, 20);
   v_number := sec.valid_integer('pax.children', (p_pax ->> 1)::bigint, 0, 20);
   if jsonb_typeof(p_pax -> 2) is distinct from 'array' or jsonb_array_length(p_pax -> 2) not in (0, v_number) then
     raise exception using
-      errcode = 'PT400', constraint = 'input_json', message = 'pax.child_ages must give the age of each child';
+      errcode = 'PT400', constraint = 'input_valid', message = 'pax.child_ages must give the age of each child';
   end if;
   for v_number in select age::bigint from jsonb_array_elements_text(p_pax -> 2) as ages (age) loop
     v_number := sec.valid_integer('pax.child_ages', v_number, 0, 17);
@@ -112,7 +112,7 @@ begin
 end;
 $$;
 comment on function inventory.valid_stay(date, date, jsonb) is
-'Who travels, [adults, children, [ages]], if that and the nights may be asked for. Raises input_range, input_json, input_integer.';
+'Who travels, [adults, children, [ages]], if that and the nights may be asked for. Raises input_valid.';
 
 create or replace function public.find_hold(
   p_user_id uuid,

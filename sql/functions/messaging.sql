@@ -54,13 +54,13 @@ comment on function wa.message_answer(wa.messages) is
 'The body of wa-send: message_id is WhatsApp''s once it is known and ours until then, id always ours.';
 
 create or replace function wa.valid_template(p_template jsonb, p_optional boolean) returns jsonb
-language plpgsql immutable
+language plpgsql stable
 as $$
 begin
   if p_template is null and p_optional then
     return null;
   elsif p_template is null then
-    raise exception using errcode = 'PT400', constraint = 'input_json', message = 'template is required';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'template is required';
   end if;
   p_template := sec.valid_json('template', p_template, 'object', 64000);
   perform sec.valid_text('template.name', p_template ->> 'name', 1, 512);
@@ -69,24 +69,24 @@ begin
   if not p_template @? 'strict $ ? (@.name.type() == "string" && @.body_text.type() == "string" && @.language.type() == "string")'
     or coalesce(jsonb_typeof(p_template -> 'buttons'), 'array') <> 'array'
     or coalesce(jsonb_typeof(p_template -> 'variables'), 'null') not in ('null', 'object') then
-    raise exception using errcode = 'PT400', constraint = 'input_json', message = 'template has a field of another type';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'template has a field of another type';
   elsif jsonb_array_length(p_template -> 'buttons') > 10 or exists (
     select from jsonb_array_elements(p_template -> 'buttons') as button
     where not button @? 'strict $ ? (@.size() == 2 && @[0].type() == "string" && @[1].type() == "string")'
       or length(button ->> 0) not between 1 and 256 or length(button ->> 1) not between 1 and 25
   ) then
     raise exception using
-      errcode = 'PT400', constraint = 'input_json', message = 'template.components.buttons must be a list of 0 to 10 pairs of id and text';
+      errcode = 'PT400', constraint = 'input_valid', message = 'template.components.buttons must be a list of 0 to 10 pairs of id and text';
   elsif exists (
     select from jsonb_path_query(p_template, 'strict $.variables ? (@.type() == "object").*') as value where jsonb_typeof(value) <> 'string'
   ) then
-    raise exception using errcode = 'PT400', constraint = 'input_json', message = 'template.components.vars must hold texts';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'template.components.vars must hold texts';
   end if;
   return p_template;
 end;
 $$;
 comment on function wa.valid_template(jsonb, boolean) is
-'A template {name, body_text, language, buttons?: [[id, text]], variables?: {}} as senders read it. Raises input_json, input_text.';
+'A template {name, body_text, language, buttons?: [[id, text]], variables?: {}} as senders read it. Raises input_valid.';
 
 create or replace function public.send_message(
   p_type text,

@@ -77,7 +77,7 @@ begin
     where length(e.provider_message_id) between 1 and 128 is not true or isfinite(e.occurred_at) is not true
   ) then
     raise exception using
-      errcode = 'PT400', constraint = 'input_json', message = 'each event must have a provider_message_id and an occurred_at';
+      errcode = 'PT400', constraint = 'input_valid', message = 'each event must have a provider_message_id and an occurred_at';
   end if;
   with given as (
     select distinct on (provider_message_id) *

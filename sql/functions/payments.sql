@@ -43,91 +43,75 @@ $$;
 comment on function payment.locked(uuid) is 'The payment, locked until the transaction ends; raises payment_known.';
 
 create or replace function payment.default_key(p_itinerary_id uuid, p_amount_cents bigint, p_currency text) returns text
-language sql immutable
+language sql stable
 as $$
   select left(encode(sha256(convert_to(concat_ws(':', p_itinerary_id, p_amount_cents, p_currency), 'UTF8')), 'hex'), 48)
 $$;
 comment on function payment.default_key(uuid, bigint, text) is
 'The key of a payment whose caller chose none: 48 hex digits of SHA-256 over itinerary:cents:CURRENCY.';
 
-create or replace function payment.start(
-  p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text
+create or replace function payment.ensure_payment_record(
+  p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null, p_derived boolean default false
 ) returns payment.payments
-language plpgsql volatile
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_default text;
   v_payment payment.payments;
 begin
-  p_itinerary_id := sec.valid_uuid('itinerary_id', p_itinerary_id);
   p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents);
   p_currency := sec.valid_currency('currency', p_currency);
-  p_idempotency_key := sec.valid_text('idempotency_key', p_idempotency_key, 1, 64, p_optional => true);
-  v_default := payment.default_key(p_itinerary_id, p_amount_cents, p_currency);
-  -- Whoever could choose a key that we make ourselves would keep its owner from paying.
-  if p_idempotency_key <> v_default and p_idempotency_key ~ '^([0-9a-f]{48}$|contribution:)' then
-    raise exception using
-      errcode = 'PT400', constraint = 'payment_key_chosen',
-      message = 'idempotency_key has the form of a key that is derived, but not from these terms; choose another one';
+  if not p_derived then
+    p_itinerary_id := sec.valid_uuid('itinerary_id', p_itinerary_id);
+    p_idempotency_key := sec.valid_text('idempotency_key', p_idempotency_key, 1, 64, p_optional => true);
+    v_default := payment.default_key(p_itinerary_id, p_amount_cents, p_currency);
+    -- Whoever could choose a key that we make ourselves would keep its owner from paying.
+    if p_idempotency_key <> v_default and p_idempotency_key ~ '^([0-9a-f]{48}$|contribution:)' then
+      raise exception using
+        errcode = 'PT400', constraint = 'payment_key_chosen',
+        message = 'idempotency_key has the form of a key that is derived, but not from these terms; choose another one';
+    end if;
+    p_idempotency_key := coalesce(p_idempotency_key, v_default);
   end if;
-  v_payment := payment.ensure_payment_record(
-    p_itinerary_id, p_amount_cents, p_currency, coalesce(p_idempotency_key, v_default)
-  );
-  if v_payment.idempotency_key = v_default and (
-    v_payment.status = 'voided' or v_payment.status = 'refunded' and v_payment.refunded_cents = v_payment.captured_cents
-  ) then
-    raise exception using
-      errcode = 'PT409', constraint = 'payment_over',
-      message = format('The payment of these terms is %s; send an idempotency_key to pay again', v_payment.status);
-  end if;
-  return v_payment;
-end;
-$$;
-comment on function payment.start(uuid, bigint, text, text) is
-'The payment that a caller asks for, by the key that they choose or the default one. Raises payment_key_chosen for a key of '
-'ours, payment_key_reused, itinerary_known, and payment_over when the default key''s payment is voided or fully refunded.';
-
-create or replace function payment.ensure_payment_record(
-  p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
-) returns payment.payments
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_currency text := upper(p_currency);
-  v_key text := coalesce(p_idempotency_key, payment.default_key(p_itinerary_id, p_amount_cents, v_currency));
-  v_payment payment.payments;
-begin
   if ops.flag('USE_FIXTURES') = '0' and p_itinerary_id is not null
     and not exists (select from booking.itineraries where id = p_itinerary_id) then
     raise exception using errcode = 'PT404', constraint = 'itinerary_known', message = 'Itinerary not found';
   end if;
   insert into payment.payments (itinerary_id, amount_cents, currency, idempotency_key, mode, next_attempt_at)
   values (
-    p_itinerary_id, p_amount_cents, v_currency, v_key,
+    p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key,
     case ops.flag('STRIPE_MOCK_MODE') when '1' then 'mock' else 'live' end, now() + interval '60 seconds'
   )
   on conflict (idempotency_key) do nothing
   returning * into v_payment;
   if found then
     perform audit.record('payment.created', jsonb_build_object(
-      'payment_id', v_payment.id, 'amount_cents', p_amount_cents, 'currency', v_currency, 'mode', v_payment.mode
+      'payment_id', v_payment.id, 'amount_cents', p_amount_cents, 'currency', p_currency, 'mode', v_payment.mode
     ));
     return v_payment;
   end if;
-  select * into v_payment from payment.payments where idempotency_key = v_key;
+  select * into v_payment from payment.payments where idempotency_key = p_idempotency_key;
   if (v_payment.itinerary_id, v_payment.amount_cents, v_payment.currency)
-    is distinct from (p_itinerary_id, p_amount_cents, v_currency) then
+    is distinct from (p_itinerary_id, p_amount_cents, p_currency) then
     raise exception using
       errcode = 'PT409',
       constraint = 'payment_key_reused',
       message = 'The idempotency key belongs to a payment with other terms';
+  elsif p_idempotency_key = v_default and (
+    v_payment.status = 'voided' or v_payment.status = 'refunded' and v_payment.refunded_cents = v_payment.captured_cents
+  ) then
+    raise exception using
+      errcode = 'PT409',
+      constraint = 'payment_over',
+      message = format('The payment of these terms is %s; send an idempotency_key to pay again', v_payment.status);
   end if;
   return v_payment;
 end;
 $$;
-comment on function payment.ensure_payment_record(uuid, bigint, text, text) is
-'The payment of an idempotency key (payment.default_key without one), made when new. Keys that callers choose come by payment.start. '
-'The worker gives it an intent a minute later unless payment.set_intent has.';
+comment on function payment.ensure_payment_record(uuid, bigint, text, text, boolean) is
+'The payment of an idempotency key that its caller chose (payment.default_key when none), or, p_derived, that we made; made when '
+'new. Raises payment_key_chosen for a chosen key that looks like ours, payment_key_reused, itinerary_known, and payment_over when '
+'the default key''s payment is voided or fully refunded. The worker gives it an intent a minute later unless payment.set_intent has.';
 
 create or replace function public.ensure_payment_record(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
@@ -136,7 +120,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
-  return payment.start(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key);
+  return payment.ensure_payment_record(p_itinerary_id, p_amount_cents, p_currency, p_idempotency_key);
 end;
 $$;
 comment on function public.ensure_payment_record(uuid, bigint, text, text) is

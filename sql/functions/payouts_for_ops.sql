@@ -79,7 +79,7 @@ begin
   p_from := sec.valid_date('from', p_from, p_message => 'Invalid from date');
   p_to := sec.valid_date('to', p_to, p_message => 'Invalid to date');
   if p_from > p_to then
-    raise exception using errcode = 'PT400', constraint = 'input_range', message = 'from must not be after to';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'from must not be after to';
   end if;
   return query
   select p.status, p.currency, count(*), sum(p.total_cents)::bigint

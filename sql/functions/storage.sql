@@ -7,7 +7,7 @@ begin
   p_action := sec.valid_choice('action', p_action, array['put', 'delete']);
   p_object := sec.valid_text('object', p_object, 1, 1100);
   if p_object !~ '^[a-z_]+/.' then
-    raise exception using errcode = 'PT400', constraint = 'input_pattern', message = 'object must be bucket/path';
+    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'object must be bucket/path';
   end if;
   -- A path may hold a person's id, and events are kept when the person is erased.
   perform audit.record('storage.' || p_action, jsonb_build_object(

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
-from granian.server import Server
+from granian.server.mp import MPServer
 
 from src import orphans
 from src.adapters.postgres import apply
 from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
-from src.http.listening import BACKLOG, HTTP1, connections
+from src.http.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.logins import service_dsn
 from src.settings import OFFLINE_SWITCHES, Settings
 
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 UNWANTED = ("click", "h2", "pydantic", "attr", "attrs")
 # What PyJWT needs for keys of a JWKS alone (8 MB).
 FOR_PUBLIC_KEYS = "cryptography"
+
+
+class _Server(BoundedListener, MPServer):
+    pass
 
 
 class PortBusyError(OSError):
@@ -141,7 +145,7 @@ def leave_out_unwanted() -> None:
 
 
 def run(settings: Settings, workers: int, host: str, announce: Callable[[], None]) -> None:
-    server = Server(
+    server = _Server(
         "src.commands.serve:application",
         factory=True,
         address=host,

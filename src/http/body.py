@@ -1,11 +1,19 @@
 """A request's body from ASGI's events: whole, or not at all."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 # Seconds between two looks at who waits too long.
 LOOK_EVERY = 0.25
+# What a body may take: so long, or as long as one of the largest size takes at this pace.
+LEAST_SECONDS = 10
+BYTES_PER_SECOND = 512 * 1024
+# Bytes of unfinished bodies that a process keeps for one role of callers; four of the largest size at least.
+LEAST_ROOM = 64 * 1024 * 1024
+# As much of each body takes no room: whoever fills it with halves of large ones keeps nobody from small ones.
+SMALL = 16 * 1024
 
 
 class BodyError(Exception):
@@ -13,7 +21,7 @@ class BodyError(Exception):
 
 
 class TooLarge(BodyError):
-    """More than was asked for; the rest is not read."""
+    """More than was asked for; the rest is not kept."""
 
 
 class TooSlow(BodyError):
@@ -22,6 +30,10 @@ class TooSlow(BodyError):
 
 class BrokenOff(BodyError):
     """The client hung up before the end: what came until then must not be taken for the whole."""
+
+
+class NoRoom(BodyError):
+    """Too many large bodies of such callers are under way."""
 
 
 class Patience:
@@ -63,13 +75,45 @@ class Patience:
 PATIENCE = Patience()
 
 
-async def whole_body(receive: Callable[[], Awaitable[Mapping[str, Any]]], largest: int, seconds: float) -> bytes:
-    """At most `largest` bytes that arrive within `seconds` and a quarter more. Raises BodyError."""
+class Room:
+    """Bytes of unfinished bodies, by the role of their callers."""
+
+    def __init__(self) -> None:
+        self.taken: Counter[str] = Counter()
+
+    def take(self, role: str, size: int, largest: int) -> None:
+        """`give_back` has to follow, unless there is none: NoRoom."""
+        if self.taken[role] + size > max(LEAST_ROOM, 4 * largest):
+            raise NoRoom
+        self.taken[role] += size
+
+    def give_back(self, role: str, size: int) -> None:
+        self.taken[role] -= size
+
+
+ROOM = Room()
+
+
+def patience(largest: int) -> float:
+    """Seconds that a body of at most `largest` bytes may take."""
+    return max(LEAST_SECONDS, largest / BYTES_PER_SECOND)
+
+
+async def whole_body(
+    headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Mapping[str, Any]]], largest: int, role: str
+) -> bytes:
+    """At most `largest` bytes from a caller of `role`, if they come in time. Raises BodyError.
+
+    What is announced to be larger is not read at all.
+    """
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and float(announced) > largest:
+        raise TooLarge
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a server's coroutine runs in a task
-    PATIENCE.begin(task, seconds)
+    PATIENCE.begin(task, patience(largest))
     parts: list[bytes] = []
-    size = 0
+    size = room = 0
     try:
         while True:
             event = await receive()
@@ -81,6 +125,9 @@ async def whole_body(receive: Callable[[], Awaitable[Mapping[str, Any]]], larges
                 raise TooLarge
             if not event.get("more_body", False):
                 return b"".join([*parts, part]) if parts else part
+            if size > SMALL:
+                ROOM.take(role, len(part), largest)
+                room += len(part)
             parts.append(part)
     except asyncio.CancelledError:
         if task in PATIENCE.late and task.uncancel() == 0:
@@ -88,3 +135,5 @@ async def whole_body(receive: Callable[[], Awaitable[Mapping[str, Any]]], larges
         raise
     finally:
         PATIENCE.end(task)
+        if room:
+            ROOM.give_back(role, room)

@@ -98,7 +98,7 @@ class Edge:
         if self.limits is not None and endpoint.per_minute is not None:
             await self.limits.take(call.context, endpoint.name, endpoint.per_minute, scope)
         if not reading:
-            call.body = await wire.read_body(call.headers, receive, endpoint.largest_body)
+            call.body = await wire.read_body(call.headers, receive, call.context.caller.role, endpoint.largest_body)
             wire.require_json(call.headers, call.body)
             if len(call.body) > QUICKLY_READ:
                 await self.turns.take()

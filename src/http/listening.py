@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import resource
+import socket
 import sys
+from typing import Any
 
 from granian.http import HTTP1Settings
+from granian.net import SocketSpec  # type: ignore[attr-defined] # re-exported without saying so
+from granian.server.common import AbstractServer
 
 # Whoever sends its header slower than this, or larger, is hung up on; so is a connection on which nothing is asked.
 HTTP1 = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024)
 # Connections that may wait to be accepted; the kernel takes its own limit (net.core.somaxconn) where that is smaller.
 BACKLOG = 4096
-MOST_CONNECTIONS = 16_384
+MOST_CONNECTIONS = 8_192
 # Database connections, providers, logs, modules: what a process has open beside its clients.
 OTHER_FILES = 256
+# Who takes nothing of an answer for so long is hung up on.
+DEAF_MILLISECONDS = 30_000
 
 
 def connections() -> int:
@@ -34,3 +40,24 @@ def connections() -> int:
         flush=True,
     )
     return found
+
+
+class BoundedListener(AbstractServer[Any]):
+    """Put before one of granian's servers: its TCP connections end when their client takes nothing for a while.
+
+    Granian has no limit for writing, so the kernel holds it: connections have it from the socket that accepts them. On
+    Linux granian makes one in each process, out of reach; this makes one for all, as granian does elsewhere.
+    """
+
+    _shd: Any
+    _sso: Any
+
+    def _init_shared_socket(self) -> None:
+        if self.bind_uds or not hasattr(socket, "TCP_USER_TIMEOUT"):
+            super()._init_shared_socket()  # type: ignore[no-untyped-call] # granian's methods have no annotations
+            return
+        self._shd = SocketSpec(self.bind_addr, self.bind_port, self.backlog).build()
+        self._sfd = self._shd.get_fd()
+        self._sso = socket.socket(fileno=self._sfd)
+        self._sso.set_inheritable(True)
+        self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_MILLISECONDS)

@@ -106,7 +106,7 @@ class StorageRoutes:
 
     async def _sign(self, call: Call, path: str, receive: Receive) -> Sent:
         self._require_service(call)
-        body = await wire.read_body(call.headers, receive)
+        body = await wire.read_body(call.headers, receive, call.context.caller.role)
         wire.require_json(call.headers, body)
         asked = from_body(SignInput, body)
         name = _noted(call, path)
@@ -122,7 +122,7 @@ class StorageRoutes:
                 return download(self.storage, await self.storage.head(name), call.headers, name.file_name)
             case "PUT":
                 name = _noted(call, path)
-                content = await wire.read_body(call.headers, receive)
+                content = await wire.read_body(call.headers, receive, call.context.caller.role)
                 await self.trail.record(call.context, "put", name)
                 await self.storage.put(name, content, replace=True)
                 return _json(msgspec.json.encode({"Key": str(name)}))

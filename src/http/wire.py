@@ -6,12 +6,15 @@ from random import getrandbits
 
 from litestar.types import Receive, Scope, Send
 
-from src.http.body import BrokenOff, TooLarge, TooSlow, whole_body
+from src.domain.context import Role
+from src.domain.errors import Unavailable
+from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.problems import BodyBrokenOff, BodyTooLarge, BodyTooSlow, NotJson
 
 MEBIBYTE = 1024 * 1024
 LARGEST_BODY = MEBIBYTE
-PATIENCE_SECONDS = 10
+# Seconds after which a body that there was no room for may be sent again.
+NO_ROOM_SECONDS = 2
 JSON = b"application/json"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
@@ -34,25 +37,25 @@ def new_request_id(scope: Scope) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-8{digits[15:18]}-{digits[18:]}"
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, largest: int = LARGEST_BODY) -> bytes:
-    """The whole body.
+async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = LARGEST_BODY) -> bytes:
+    """The whole body of a caller of `role`.
 
-    Raises BodyTooLarge above `largest` bytes, without reading on, BodyTooSlow after 10 s, and BodyBrokenOff.
+    Raises BodyTooLarge above `largest` bytes, BodyTooSlow, BodyBrokenOff, and Unavailable.
     """
-    message = f"The body is larger than {largest // MEBIBYTE} MiB"
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > largest:
-        raise BodyTooLarge(message)
     try:
-        return await whole_body(receive, largest, PATIENCE_SECONDS)
+        return await whole_body(headers, receive, largest, role.value)
     except TooLarge:
+        message = f"The body is larger than {largest // MEBIBYTE} MiB"
         raise BodyTooLarge(message) from None
     except TooSlow:
-        message = f"The body did not arrive within {PATIENCE_SECONDS} s"
+        message = f"The body did not arrive within {patience(largest):.0f} s"
         raise BodyTooSlow(message) from None
     except BrokenOff:
         message = "The body broke off"
         raise BodyBrokenOff(message) from None
+    except NoRoom:
+        message = "Too many large bodies are under way"
+        raise Unavailable(message, NO_ROOM_SECONDS) from None
 
 
 def require_json(headers: dict[bytes, bytes], body: bytes) -> None:

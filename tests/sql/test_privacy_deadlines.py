@@ -65,17 +65,14 @@ async def test_a_request_that_ended_or_got_more_time_is_no_longer_shown(
     assert await admin.fetchval(REMIND) == 0
 
 
-@pytest.mark.parametrize(
-    ("months", "reason", "rule"),
-    [(3, "why", "input_integer"), (0, "why", "input_integer"), (1, " ", "input_text"), (1, None, "input_text")],
-)
+@pytest.mark.parametrize(("months", "reason"), [(3, "why"), (0, "why"), (1, " "), (1, None)])
 async def test_an_extension_is_short_and_has_a_reason(
-    admin: asyncpg.Connection, months: int, reason: str | None, rule: str
+    admin: asyncpg.Connection, months: int, reason: str | None
 ) -> None:
     target = await due_in(admin, 20)
     with pytest.raises(asyncpg.PostgresError) as error:
         await admin.execute("select extend_privacy_request($1, $2, $3)", target, months, reason)
-    assert rule_of(error.value) == rule
+    assert rule_of(error.value) == "input_valid"
 
 
 async def test_only_the_service_reminds_and_only_ops_extend(database: str, admin: asyncpg.Connection) -> None:

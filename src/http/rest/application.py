@@ -18,7 +18,7 @@ from src.domain.rest.preferences import parse_preferences
 from src.domain.rest.reading import read, with_query_in_body
 from src.domain.rest.request import Configuration, Job, Kind, Request, route
 from src.domain.rest.response import Response, respond
-from src.http.body import BrokenOff, TooLarge, TooSlow, whole_body
+from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
 from src.http.turns import Turns
@@ -40,8 +40,8 @@ QUICKLY_PLANNED = 512
 DIGITS = 19
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
 PATIENCE_SECONDS = 15
-# What a body of the largest size takes at half a megabyte a second.
-BODY_SECONDS = 128
+# Until a body that there was no room for may be sent again.
+NO_ROOM = [("Retry-After", "2")]
 
 # ASGI's own: messages are mappings of anything.
 Message = MutableMapping[str, Any]
@@ -99,7 +99,7 @@ class RestApplication:
         limits = self.limits.get(identity.role, SERVICE)
         if request.method not in WITHOUT_BODY:
             await self._expect(request, identity, limits)
-            request.body = await self._body(receive, limits.body)
+            request.body = await _body(request, receive, identity.role, limits.body)
         recalled = self.engine.recall(request)
         large = recalled is None and len(request.raw_query) + len(request.body) > QUICKLY_PLANNED
         if large:
@@ -130,9 +130,7 @@ class RestApplication:
         """
         announced = request.first.get(b"content-length", b"")
         size = int(announced) if announced.isdigit() and len(announced) < DIGITS else None
-        if size is not None and size > limits.body:
-            raise too_large_body(limits.body)
-        if size is not None and size <= SMALL_BODY:
+        if size is not None and not SMALL_BODY < size <= limits.body:
             return
         action = route(self.configuration, request)
         if action.kind in INFORMATION:
@@ -141,17 +139,6 @@ class RestApplication:
         if action.kind is Kind.CREATE and with_query_in_body(request, may_read):
             action = action._replace(kind=Kind.READ)
         await self.engine.require(action, identity)
-
-    async def _body(self, receive: Receive, largest: int) -> bytes:
-        try:
-            return await whole_body(receive, largest, BODY_SECONDS)
-        except TooLarge:
-            raise too_large_body(largest) from None
-        except TooSlow:
-            message = f"The request body did not arrive within {BODY_SECONDS} s"
-            raise RestError(408, "PGRST102", message) from None
-        except BrokenOff:
-            raise RestError(400, "PGRST102", "The request body broke off") from None
 
     def _refused(self, error: RestError) -> Response:
         body = error.body(minimal=self.configuration.minimal_errors)
@@ -170,6 +157,21 @@ class RestApplication:
         status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+async def _body(request: Request, receive: Receive, role: str, largest: int) -> bytes:
+    try:
+        return await whole_body(request.first, receive, largest, role)
+    except TooLarge:
+        raise too_large_body(largest) from None
+    except TooSlow:
+        message = f"The request body did not arrive within {patience(largest):.0f} s"
+        raise RestError(408, "PGRST102", message) from None
+    except BrokenOff:
+        raise RestError(400, "PGRST102", "The request body broke off") from None
+    except NoRoom:
+        message = "Too many large request bodies are under way"
+        raise RestError(503, "PGRST102", message, headers=NO_ROOM) from None
 
 
 def _untimed(_step: str) -> None:
