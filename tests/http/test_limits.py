@@ -71,15 +71,15 @@ async def test_a_function_of_no_endpoint_has_a_limit_for_all_but_the_service(
 ) -> None:
     group = {"p_group_id": OPS_USER, "p_status": "locked"}
     async with serving(database, rate_limits=True) as api:
-        for number in range(60):
-            function = ("set_group_status", "nosuch")[number % 2]
+        for function in ("set_group_status", "nosuch"):
             assert (await rpc(api, function, group, api.user())).status_code in (403, 404)
+        # The minute is used up, and no time goes by.
+        await admin.execute("update ops.rate_limits set tokens = 0, refilled_at = now() + interval '1 hour'")
         assert (await rpc(api, "set_group_status", group, api.user())).status_code == 429
         assert (await rpc(api, f"nosuch{TRAVELLER}", {}, api.user())).status_code == 429
         assert (await rpc(api, "set_group_status", group, api.user(OPS_USER))).status_code == 404
         assert (await api.http.get("/rest/v1/rpc/privacy_get_datamap", headers=api.user())).status_code == 403
-        for _ in range(61):
-            assert (await rpc(api, "retry_webhook_events", {}, api.service)).status_code == 200
+        assert (await rpc(api, "retry_webhook_events", {}, api.service)).status_code == 200
         buckets = await admin.fetch("select function, caller from ops.rate_limits order by caller")
         assert [tuple(row) for row in buckets] == [("rpc", OPS_USER), ("rpc", TRAVELLER)]
 
