@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from src.domain.context import Context
+from src.domain.context import Context, Role
 from src.domain.errors import RateLimited
 from src.http.client_address import ClientAddresses, Scope
 from src.http.endpoint import Endpoint
 from src.ports.callers import Callers
 
+REMEMBERED = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Takes callers' tokens. Anonymous callers are told apart by their addresses, of which digests are kept."""
+    """Takes callers' tokens. Anonymous callers are told apart by their addresses, of which digests are kept.
+
+    Whoever was refused is refused until then without asking the database again, so that a flood does not reach it.
+    """
 
     callers: Callers
     clients: ClientAddresses
+    refused: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
 
     async def take(self, context: Context, name: str, per_minute: int, scope: Scope) -> None:
         """One call of `name`. Raises RateLimited when the minute's are used up, Unavailable."""
-        seconds = await self.callers.take_token(context, name, per_minute, self.clients.digest(scope))
+        client = self.clients.digest(scope)
+        caller = name, client if context.caller.role is Role.ANONYMOUS else context.caller.actor
+        seconds = math.ceil(self.refused.get(caller, 0.0) - time.monotonic())
+        if seconds <= 0:
+            seconds = await self.callers.take_token(context, name, per_minute, client)
+            if seconds:
+                self._remember(caller, time.monotonic() + seconds)
         if seconds:
             message = f"Too many calls of {name}; wait {seconds} s"
             raise RateLimited(message, seconds)
+
+    def _remember(self, caller: tuple[str, str], until: float) -> None:
+        self.refused[caller] = until
+        self.refused.move_to_end(caller)
+        if len(self.refused) > REMEMBERED:
+            self.refused.popitem(last=False)
 
 
 def by_function(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:

@@ -95,6 +95,22 @@ async def test_a_limit_is_taken_before_the_body_is_looked_at(database: str) -> N
         assert statuses[5] == 429
 
 
+async def test_who_was_refused_does_not_reach_the_database_again_until_then(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    async with serving(database, rate_limits=True) as api:
+        assert (await api.post("bff-checkout", CHECKOUT)).status_code == 200
+        await admin.execute("update ops.rate_limits set tokens = 0, refilled_at = now()")
+        told = int((await api.post("bff-checkout", CHECKOUT)).headers["retry-after"])
+        kept = await admin.fetchval("select ctid::text from ops.rate_limits")
+        for asked in (api.post("bff-checkout", CHECKOUT), rpc(api, "start_checkout", ARGUMENTS)):
+            answer = await asked
+            assert answer.status_code == 429
+            assert 1 <= int(answer.headers["retry-after"]) <= told
+        assert await admin.fetchval("select ctid::text from ops.rate_limits") == kept
+        assert (await api.post("bff-checkout", CHECKOUT, api.user())).status_code == 200
+
+
 async def test_without_the_switch_nobody_is_limited(api: Api) -> None:
     assert {(await rpc(api, "start_checkout", ARGUMENTS)).status_code for _ in range(8)} == {200}
 
