@@ -115,7 +115,7 @@ def create(settings: Settings | None = None) -> Front:
         turns=turns,
     )
     engine, keeper = service_engine(
-        composed.pools,
+        composed.shares,
         composed.standbys,
         composed.pipelines,
         settings.switches_json,
@@ -189,7 +189,7 @@ def _mounted(path: str, application: Application, composed: Composed, *, mount: 
 def endpoints_of(composed: Composed) -> list[Endpoint]:
     """Every family's endpoints over their adapters."""
     database, switches = composed.database, composed.switches
-    catalog, curated = PostgresSearch(database), FixtureSearch()
+    catalog, curated = PostgresSearch(composed.searches), FixtureSearch()
     signatures = StripeSignatures(composed.settings.stripe_webhook_secrets)
     return [
         *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),

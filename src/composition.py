@@ -18,6 +18,7 @@ from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.pipeline import Pipeline
+from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.resilience.circuit import Circuit
@@ -40,9 +41,11 @@ class Composed:
 
     settings: Settings
     pools: Mapping[Role, Connections]
+    shares: Mapping[Role, Share]
     standbys: Mapping[Role, Standby]
     pipelines: Mapping[Role, Pipeline]
     database: Database
+    searches: Database
     notifications: Notifications
     switches: PostgresSwitches
     storage: FileStore
@@ -97,6 +100,7 @@ def compose(settings: Settings) -> Composed:
         metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
     observer = _exporting(metrics) if settings.traced else Observer(metrics)
     database = Database(pools, settings.switches_json, observer, standbys, pipelines)
+    shares = {role: Share(pool, settings.pool_size) for role, pool in pools.items()}
     switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
     notifications = Notifications(service_dsn(settings), {"ecotrips_flags": switches.refresh})
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
@@ -107,9 +111,11 @@ def compose(settings: Settings) -> Composed:
     return Composed(
         settings=settings,
         pools=pools,
+        shares=shares,
         standbys=standbys,
         pipelines=pipelines,
         database=database,
+        searches=Database(shares, settings.switches_json, observer),
         notifications=notifications,
         switches=switches,
         storage=storage,
@@ -155,7 +161,7 @@ def _hbx_settings(settings: Settings) -> HbxSettings:
 def _pools(settings: Settings, address: str) -> dict[Role, Connections]:
     pooled = settings.database_pooler == "transaction"
     return {
-        role: Connections(login_dsn(settings, login, address), settings.pool_size, pooler=pooled)
+        role: Connections(login_dsn(settings, login, address), settings.pool_size + settings.pool_spare, pooler=pooled)
         for role, login in LOGIN_ROLES.items()
     }
 

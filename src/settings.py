@@ -107,6 +107,11 @@ class Settings:
         return self.privacy_hmac_secret or derived
 
     @property
+    def pool_spare(self) -> int:
+        """Connections beside `pool_size` that statements whose cost their caller chooses leave to all others."""
+        return max(1, self.pool_size // 4)
+
+    @property
     def address_key(self) -> bytes:
         """The key of the digests that stand for callers' addresses."""
         return hmac.digest(self.jwt_secret.encode(), b"client addresses", "sha256")

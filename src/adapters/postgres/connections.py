@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import asyncpg
 
 from src.adapters.postgres.opened import Opened
 from src.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from src.adapters.postgres.share import Share
 
 # A connection that raised one of these is not used again. asyncpg raises InternalClientError, which is no
 # InterfaceError, for what comes while it connects or after it was closed, and for hosts of which none takes writes.
@@ -172,7 +176,7 @@ class Lease:
 
     __slots__ = ("_connection", "_connections")
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections | Share) -> None:
         self._connections = connections
 
     async def __aenter__(self) -> asyncpg.Connection:

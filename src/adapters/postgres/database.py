@@ -17,6 +17,7 @@ import asyncpg
 from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.errors import RETRIED_CODES, TRANSLATED
 from src.adapters.postgres.pipeline import Pipeline
+from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.domain.context import Context, Role
 from src.ports.telemetry import Telemetry
@@ -37,7 +38,7 @@ class Database:
 
     def __init__(
         self,
-        pools: Mapping[Role, Connections],
+        pools: Mapping[Role, Connections | Share],
         switches: str,
         telemetry: Telemetry,
         standbys: Mapping[Role, Standby] | None = None,

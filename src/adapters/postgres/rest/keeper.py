@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from src.adapters.postgres.connections import FAILED, Connections
 from src.adapters.postgres.rest.introspection import Exposure, read_catalog
+from src.adapters.postgres.share import Share
 from src.domain.rest.catalog import Catalog
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ class CatalogKeeper:
     `failures` and the `seconds` of the last reading are for metrics.
     """
 
-    def __init__(self, connections: Connections, exposure: Exposure, *users: Callable[[Catalog], None]) -> None:
+    def __init__(self, connections: Connections | Share, exposure: Exposure, *users: Callable[[Catalog], None]) -> None:
         self._connections = connections
         self._exposure = exposure
         self._users = users

@@ -13,13 +13,14 @@ from src.adapters.postgres.rest.introspection import Exposure
 from src.adapters.postgres.rest.keeper import CatalogKeeper
 from src.adapters.postgres.rest.runners import Runner
 from src.adapters.postgres.rest.sessions import RoleSessions
+from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.domain.context import Role
 from src.domain.rest.request import Configuration
 
 
 def service_engine(
-    pools: Mapping[Role, Connections],
+    pools: Mapping[Role, Connections | Share],
     standbys: Mapping[Role, Standby],
     pipelines: Mapping[Role, Pipeline],
     switches: str,
