@@ -27,6 +27,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  p_value := sec.valid_text('value', p_value, 1, 64, p_optional => true);
   if p_value is null then
     delete from ops.flags where name = p_name;
   else
