@@ -54,9 +54,11 @@ def answer(postgres: EmbeddedPostgres, sql: str = "select 1") -> str:
 class User:
     """Another process that uses the server until its standard input is closed."""
 
-    def __init__(self, folder: Path, user: int | None = None, python: str = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, inside: list[str] | None = None, user: int | None = None, python: str = sys.executable
+    ) -> None:
         self.process = subprocess.Popen(
-            [python, "-c", USER, str(folder), str(binaries())],
+            [*(inside or []), python, "-c", USER, str(folder), str(binaries())],
             env=environment(),
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -80,8 +82,9 @@ class User:
 
 
 @contextmanager
-def using(folder: Path) -> Iterator[User]:
-    user = User(folder)
+def using(folder: Path, inside: list[str] | None = None) -> Iterator[User]:
+    """One that is killed at the end; `inside` starts its command in another place."""
+    user = User(folder, inside)
     try:
         yield user
     finally:
@@ -228,6 +231,25 @@ def test_a_stale_pid_file_does_not_stop_a_start(postgres: EmbeddedPostgres, cont
     with running(postgres):
         assert answer(postgres) == "1"
     os.waitpid(zombie, 0)
+
+
+def test_a_server_of_another_container_is_used_and_left_to_it(postgres: EmbeddedPostgres) -> None:
+    container = ["/usr/bin/unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*container, "/bin/true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("*** nothing was tested of two containers, because processes cannot be kept apart here")
+    with using(postgres.folder, container) as starter:
+        starter.server()
+        assert postgres.running_pid() is None
+        with running(postgres):
+            assert answer(postgres) == "1"
+        with pytest.raises(EmbeddedPostgresError, match="not seen from here"):
+            postgres.stop(0.1)
+        assert answer(postgres) == "1"
+        began = time.monotonic()
+        with running(postgres):
+            starter.kill()
+        assert time.monotonic() - began < 5
+    wait_for(lambda: is_free(postgres.folder / "locks" / "server"))
 
 
 def test_a_killed_server_starts_again_from_its_log(folder: Path) -> None:

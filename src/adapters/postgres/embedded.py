@@ -154,7 +154,8 @@ class EmbeddedPostgres:
         # Without its folder there is nothing left to stop: PostgreSQL looks after its pid file and ends.
         with suppress(FileNotFoundError), self.alone():
             os.close(user)
-            if not self._in_use():
+            # One that is not seen runs in another container, whose watcher stops it.
+            if not self._in_use() and self.running_pid() is not None:
                 self._stop_unless_kept()
 
     def watch(self, lock: int) -> None:
@@ -300,7 +301,8 @@ class EmbeddedPostgres:
                     with suppress(ChildProcessError):
                         os.waitpid(told, 0)
                 return told is not None
-        message = f"PostgreSQL (pid {told}) does not stop" if told else f"PostgreSQL does not stop, unseen: {self.log}"
+        which = f"pid {told}" if told else "not seen from here: does it run in another container?"
+        message = f"PostgreSQL does not stop ({which})"
         raise EmbeddedPostgresError(message)
 
     def _some_process_lives(self) -> bool:
