@@ -597,7 +597,7 @@ def declared_procedures(document: Mapping[str, object]) -> Iterator[Hostile]:
 
 def _fields(target: str, names: Iterable[str], good: Mapping[str, object]) -> Iterator[Hostile]:
     names = list(names)
-    for kind in KINDS:
+    for kind in KINDS if names else ():
         fields = ",".join(f"{json.dumps(name)}:{_shared(VALUES[kind], len(names))}" for name in names)
         yield post(f"{target}: {kind} in every field", target, f"{{{fields}}}")
     for name in names if good else ():
