@@ -10,7 +10,6 @@ from typing import cast
 
 import msgspec
 from litestar import Litestar, Request, Response, asgi, get
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
@@ -74,6 +73,7 @@ from src.http import docs as docs_page
 from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
+from src.http.cors import SERVICE_EXPOSES, Cors
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
 from src.http.front import Front
@@ -82,7 +82,6 @@ from src.http.loopback import Loopback
 from src.http.me import CurrentUser
 from src.http.observe import Application, observed
 from src.http.rest.application import Asgi
-from src.http.rest.cors import Cors
 from src.http.rest.service import admission, service_application
 from src.http.storage import StorageRoutes
 from src.http.turns import Turns
@@ -165,16 +164,26 @@ def create(settings: Settings | None = None) -> Front:
         ],
         lifespan=[lifespan],
         openapi_config=None,
-        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
         exception_handlers={HTTPException: _unknown_path},
         logging_config=None,
     )
-    origins = tuple(origin.encode() for origin in settings.cors_origins)
-    mounted = observed(cast("Application", Cors(rest, origins) if origins else rest), REST, composed.observer)
-    # Litestar's own CORS stands around its routing.
-    direct = {} if origins else functions
-    loopback.application = front = Front(application, REST, cast("Asgi", mounted), cast("Mapping[str, Asgi]", direct))
+    mounted = observed(cast("Application", rest), REST, composed.observer)
+    loopback.application = front = Front(
+        application,
+        REST,
+        cast("Asgi", mounted),
+        cast("Mapping[str, Asgi]", functions),
+        _cors(settings.cors_origins),
+        https_only=settings.production,
+    )
     return front
+
+
+def _cors(origins: Sequence[str]) -> Cors | None:
+    """None without origins: then no page of another one reads anything."""
+    if not origins:
+        return None
+    return Cors(None if "*" in origins else frozenset(map(str.encode, origins)), SERVICE_EXPOSES)
 
 
 def authenticator_of(settings: Settings) -> Authenticator:
@@ -246,7 +255,11 @@ def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
 
     @get("/docs", include_in_schema=False, sync_to_thread=False)
     def docs() -> Response[str]:
-        return Response(text, media_type="text/html; charset=utf-8")
+        return Response(
+            text,
+            media_type="text/html; charset=utf-8",
+            headers={"content-security-policy": docs_page.CONTENT_SECURITY_POLICY},
+        )
 
     return [schema, docs]
 

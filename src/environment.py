@@ -136,7 +136,7 @@ class Environment:
 
     def origins(self, name: str) -> tuple[str, ...]:
         """Origins with commas between them."""
-        origins = _listed(self._given.get(name, ""))
+        origins = _listed(self._given.get(name, "").lower())  # as browsers send them
         for origin in origins:
             self._judge(name, origin, production.origin_fault)
         return origins

@@ -28,12 +28,12 @@ from src.adapters.postgres.rest.sessions import AuthenticatorSessions
 from src.adapters.postgres.rest.stored_settings import stored_settings
 from src.adapters.telemetry import bounded
 from src.domain.rest.catalog import Catalog
+from src.http.cors import Cors
 from src.http.draining import drained
 from src.http.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.http.rest.admin import Admin
 from src.http.rest.application import Asgi, Message, Receive, RestApplication, Send
 from src.http.rest.claims import BadPathError, parse_claim_path
-from src.http.rest.cors import Cors
 from src.http.rest.edge import Edge
 from src.http.rest.information import Information
 from src.http.rest.jwt import BadSecretError, JwtIdentities, keys_of
@@ -89,8 +89,8 @@ class Standalone:
             server_timing=settings.server_timing,
             log_query=settings.log_query,
         )
-        origins = tuple(origin.encode() for origin in settings.cors_origins)
-        self._application: Asgi = Edge(Cors(application, origins), settings.server_trace_header.encode())
+        cors = Cors(frozenset(map(str.encode, settings.cors_origins)) or None)
+        self._application: Asgi = Edge(partial(cors.serve, application), settings.server_trace_header.encode())
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)

@@ -15,9 +15,7 @@ from src.ports.storage import Storage
 # A link is for whoever has it: nothing may keep the answer or pass the address on, no browser may run what it gets.
 PRIVATE = (
     (b"cache-control", b"private, no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; sandbox"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
 
 

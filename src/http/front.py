@@ -1,14 +1,20 @@
-"""What stands before Litestar: requests whose route is one prefix or one whole path need none of its routing."""
+"""What stands before Litestar: requests whose route is one prefix or one whole path need none of its routing.
+
+It is the one place that every answer passes, so what browsers are told is added here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from litestar import Litestar
 
+from src.http.browsers import DATA, HTTPS_ONLY, PAGES, telling
 from src.http.client_address import USUAL_HOST
+from src.http.cors import Cors
 from src.http.draining import drained
 from src.http.rest.application import Asgi, Message, Receive, Send
 
@@ -25,10 +31,15 @@ class Front:
     prefix: str
     mounted: Asgi
     functions: Mapping[str, Asgi]
+    cors: Cors | None = None
+    https_only: bool = False
 
     def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """One request, or the lifespan."""
-        return drained(self._chosen(scope), scope, receive, send)
+        chosen = self._chosen(scope)
+        headers = DATA if chosen is self.mounted else PAGES
+        told = telling(send, (*headers, *HTTPS_ONLY) if self.https_only else headers)
+        return drained(partial(self.cors.serve, chosen) if self.cors else chosen, scope, receive, told)
 
     def _chosen(self, scope: Message) -> Asgi:
         path = scope.get("path", "")

@@ -18,7 +18,7 @@ from jwt.algorithms import get_default_algorithms
 from src.domain.errors import CallerUnknown
 from src.http.auth import Authenticator
 from src.settings import LIVE_SWITCHES
-from tests.conftest import OPS_USER, TRAVELLER, Api, serving, token
+from tests.conftest import OPS_USER, TRAVELLER, serving, token
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, environment
 
@@ -244,19 +244,3 @@ async def test_limits_count_each_caller_and_say_when_to_come_back(database: str)
         assert refused.json()["code"] == "RATE_LIMITED"
         assert 1 <= int(refused.headers["retry-after"]) <= 15
         assert (await api.post("bff-checkout", body, api.user())).status_code == 200
-
-
-async def test_only_listed_origins_may_call_from_browsers(database: str) -> None:
-    preflight = {"origin": "https://ops.example", "access-control-request-method": "POST"}
-    async with serving(database, cors_origins=("https://ops.example",)) as api:
-        allowed = await api.http.options("/functions/v1/bff-checkout", headers=preflight)
-        assert allowed.headers["access-control-allow-origin"] == "https://ops.example"
-        refused = await api.http.options(
-            "/functions/v1/bff-checkout", headers=preflight | {"origin": "https://evil.example"}
-        )
-        assert "access-control-allow-origin" not in refused.headers
-
-
-async def test_no_origin_is_allowed_unless_told(api: Api) -> None:
-    answer = await api.get("ops-bookings", api.anonymous | {"origin": "https://ops.example"})
-    assert "access-control-allow-origin" not in answer.headers

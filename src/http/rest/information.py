@@ -9,7 +9,7 @@ from src.domain.rest.media import Kind as Media
 from src.domain.rest.openapi import Subject, document_2_0
 from src.domain.rest.openapi31 import CONTENT_TYPE, document_3_1, wanted
 from src.domain.rest.request import Configuration, Job, Kind
-from src.domain.rest.response import Response, allowed
+from src.domain.rest.response import Response, allowed, allowed_to_all
 from src.ports.rest import Identity, RestEngine, Visible
 
 INFORMATION = frozenset({Kind.ROOT, Kind.ROOT_INFO, Kind.RELATION_INFO, Kind.ROUTINE_INFO})
@@ -17,24 +17,35 @@ DOCUMENT_KINDS = frozenset({Media.OPENAPI, Media.JSON, Media.ANY})
 
 
 class Information:
-    """What is known without running a statement of the client's. `server` is the URL that documents name."""
+    """What is known without running a statement of the client's.
 
-    def __init__(self, engine: RestEngine, configuration: Configuration, server: str = "http://0.0.0.0:3000/") -> None:
+    `server` is the URL that documents name. `public`: pages of every origin may read OPTIONS, as with PostgREST.
+    """
+
+    def __init__(
+        self,
+        engine: RestEngine,
+        configuration: Configuration,
+        server: str = "http://0.0.0.0:3000/",
+        *,
+        public: bool = True,
+    ) -> None:
         self._engine = engine
         self._configuration = configuration
         self._server = configuration.openapi_server_uri or server
         self._version = version("ecotrips-ops")
+        self._allowed = allowed_to_all if public else allowed
 
     async def answer(self, job: Job, identity: Identity) -> Response:
         """The answer to a request of one of the kinds INFORMATION. Raises RestError."""
         match job.action.kind:
             case Kind.ROOT_INFO:
-                return allowed("OPTIONS", "GET", "HEAD")
+                return self._allowed("OPTIONS", "GET", "HEAD")
             case Kind.RELATION_INFO:
                 return self._relation(job)
             case Kind.ROUTINE_INFO:
                 volatile = self._engine.routine(job).volatility == "v"
-                return allowed("OPTIONS", *([] if volatile else ["GET", "HEAD"]), "POST")
+                return self._allowed("OPTIONS", *([] if volatile else ["GET", "HEAD"]), "POST")
             case _:
                 return await self._document(job, identity)
 
@@ -49,7 +60,7 @@ class Information:
             methods.append("PATCH")
         if table.deletable:
             methods.append("DELETE")
-        return allowed(*methods)
+        return self._allowed(*methods)
 
     async def _document(self, job: Job, identity: Identity) -> Response:
         newer = wanted(media.name for media in job.accept)

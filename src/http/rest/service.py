@@ -39,7 +39,9 @@ def service_application(
             raise RestError(401, "PGRST301", str(unknown), headers=[CHALLENGE]) from None
         return Identity(caller.role.value, caller.claims, REQUEST_ID.get())
 
-    return RestApplication(engine, configuration, identify, Information(engine, configuration), admit, OF_ROLE, turns)
+    return RestApplication(
+        engine, configuration, identify, Information(engine, configuration, public=False), admit, OF_ROLE, turns
+    )
 
 
 def admission(
