@@ -304,3 +304,8 @@ async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:
     assert (again.status_code, again.content) == (304, b"")
     other = await zoo.get("/animals?select=id&id=eq.2", if_none_match=first.headers["etag"])
     assert other.status_code == 200
+
+
+async def test_a_pattern_that_no_memory_would_hold_is_the_callers_fault(zoo: World) -> None:
+    answer = await zoo.request("GET", "/animals?name=match.(a{1,200}){1,200}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "XX000")

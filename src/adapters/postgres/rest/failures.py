@@ -45,6 +45,12 @@ BY_CLASS = {
     "P0": 500,
     "XX": 500,
 }
+# Statuses of codes that mean several things, by how the message begins.
+BY_MESSAGE = {
+    "42883": ("function xmlagg(", 406),
+    # A value or pattern that no memory would hold; PostgREST takes it for a fault of the server.
+    "XX000": ("invalid memory alloc request size", 400),
+}
 SERVICE_UNAVAILABLE = 503
 UNAUTHORIZED = 401
 RETRY = [("Retry-After", "1")]
@@ -103,8 +109,9 @@ def _status(code: str, message: str, *, anonymous: bool) -> tuple[int, str | Non
         return (400 if message.endswith("requires a WHERE clause") else 500), None
     if code == "22023" and message.startswith("role") and message.endswith("does not exist"):
         return UNAUTHORIZED, None
-    if code == "42883" and message.startswith("function xmlagg("):
-        return 406, None
+    beginning, of_message = BY_MESSAGE.get(code, ("", 0))
+    if of_message and message.startswith(beginning):
+        return of_message, None
     return BY_CODE.get(code) or BY_CLASS.get(code[:2], 500 if code.startswith("PT") else 400), None
 
 
