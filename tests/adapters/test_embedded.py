@@ -145,6 +145,27 @@ def test_the_last_user_stops_it_whoever_started_it(postgres: EmbeddedPostgres) -
     wait_until_watched_no_more(postgres.folder)
 
 
+def test_who_comes_while_the_last_one_leaves_has_a_server_of_its_own(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = EmbeddedPostgres._stop_unless_kept  # noqa: SLF001 - the step that the other one comes before
+    with ExitStack() as coming:
+        came: list[User] = []
+
+        def stop_later(leaving: EmbeddedPostgres) -> None:
+            came.append(coming.enter_context(using(postgres.folder)))
+            time.sleep(1)
+            stop(leaving)
+
+        with running(postgres):
+            monkeypatch.setattr(EmbeddedPostgres, "_stop_unless_kept", stop_later)
+        monkeypatch.undo()
+        pid = came[0].server()
+        assert postgres.running_pid() == pid
+        assert answer(postgres) == "1"
+        came[0].leave()
+
+
 def test_it_outlives_a_killed_starter_whom_others_use_it_with(postgres: EmbeddedPostgres) -> None:
     with using(postgres.folder) as starter, using(postgres.folder) as other:
         pid = starter.server()
