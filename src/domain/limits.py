@@ -41,9 +41,9 @@ class Limits:
     """`body` and `header`, one header's value, are in bytes.
 
     Of the query language of `/rest/v1`: `parameters` of a URL, form or QUERY body; `terms`, which are selected fields,
-    embedded resources, conditions, order terms, names in `columns` and `on_conflict` and steps into JSON together;
-    `elements` of all lists; `pattern`, the characters of a text to search for or of a pattern; `nesting` of embedded
-    resources and of logic.
+    embedded resources, conditions and groups of them, order terms, names in `columns` and `on_conflict` and steps into
+    JSON, all together; `elements` of all lists; `pattern`, the characters of a text to search for or of a pattern;
+    `nesting` of embedded resources and of logic; `fields` of a CSV body.
     """
 
     body: int = MEBIBYTE
@@ -53,8 +53,11 @@ class Limits:
     elements: int = 20_000
     pattern: int = 1_000
     nesting: int = 32
+    fields: int = 50_000
 
 
 USER = Limits()
-SERVICE = replace(USER, body=64 * MEBIBYTE, parameters=2_000, terms=2_000, elements=200_000, pattern=10_000)
+SERVICE = replace(
+    USER, body=64 * MEBIBYTE, parameters=2_000, terms=2_000, elements=200_000, pattern=10_000, fields=1_000_000
+)
 OF_ROLE: Mapping[str, Limits] = {Role.ANONYMOUS.value: USER, Role.USER.value: USER, Role.SERVICE.value: SERVICE}

@@ -12,6 +12,7 @@ from src.domain.limits import LONGEST_NAME, SERVICE
 from src.domain.rest.parsing import (
     Parser,
     Steps,
+    TooMany,
     attempt,
     char,
     counted,
@@ -236,12 +237,20 @@ selected: Parser[tuple[SelectItem, ...]] = mapped(select_items, tuple)
 ordered: Parser[tuple[OrderTerm, ...]] = mapped(order_terms, tuple)
 
 
+def _require_few(text: str, most: int) -> None:
+    """Raises TooMany for what has too many terms at a glance: outside of quotes a comma or an arrow begins one."""
+    if '"' not in text and text.count(",") + text.count("->") >= most:
+        raise TooMany
+
+
 def parse_select(text: str, most: int = SERVICE.terms) -> tuple[SelectItem, ...]:
     """The items of `select`. Raises Syntax, TooMany and TooLong, as do the others."""
+    _require_few(text, most)
     return recalled(selected, f"failed to parse select parameter ({text})", text, most)
 
 
 def parse_order(text: str, most: int = SERVICE.terms) -> tuple[OrderTerm, ...]:
+    _require_few(text, most)
     return recalled(ordered, f"failed to parse order ({text})", text, most)
 
 
@@ -257,4 +266,5 @@ def parse_logic_path(text: str, most: int = SERVICE.terms) -> tuple[Path, str]:
 
 
 def parse_columns(parameter: str, text: str, most: int = SERVICE.terms) -> tuple[str, ...]:
+    _require_few(text, most)
     return recalled(listed, f"failed to parse {parameter} parameter ({text})", text, most)

@@ -111,6 +111,13 @@ def parse_logic(key: str, text: str, most: int = SERVICE.terms) -> tuple[Path, R
     return path, tree if isinstance(tree, RawLogic) else RawLogic("and", (tree,), False)
 
 
+def groups_in(node: RawFilter | RawLogic) -> int:
+    """How many expressions are nested in this one."""
+    if isinstance(node, RawFilter):
+        return 0
+    return sum([isinstance(part, RawLogic) + groups_in(part) for part in node.parts])
+
+
 def numbered_tree(node: RawFilter | RawLogic, number: Callable[[Field, Operation], Filter]) -> Condition:
     """The same tree with each of its filters as `number` makes it, with its values referred to by position."""
     if isinstance(node, RawLogic):

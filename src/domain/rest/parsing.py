@@ -64,12 +64,11 @@ _ROOM = _Room()
 
 
 def run(parser: Parser[Value], name: str, text: str, most: int) -> Value:
-    """What `parser` makes of `text`, of at most some more than `most` terms: who asks counts what was made of them.
+    """What `parser` makes of `text`, of not many more than `most` terms: who asks counts what was made of them.
 
     Raises TooMany, TooLong, and Syntax with Parsec's wording; `name` says what was being parsed.
     """
-    # Some alternatives are found to be none after a term or two.
-    _ROOM.terms, _ROOM.levels = 2 * most + 2, USER.nesting
+    _ROOM.terms, _ROOM.levels = most + 1, USER.nesting
     try:
         result = parser(text, 0)
     except TooDeep:

@@ -40,7 +40,7 @@ def parse_payload(
     if media.kind is Kind.JSON:
         return _json(body, columns, call=call)
     if media.kind is Kind.CSV:
-        return _of_rows(_csv_rows(_decoded(body)))
+        return _of_rows(_csv_rows(_decoded(body), limits.fields))
     if media.kind is Kind.FORM:
         fields = tuple((key, value or "") for key, value in pairs_of(body, limits.parameters))
         if call:
@@ -95,7 +95,7 @@ def _of_rows(rows: object) -> Payload:
     return Payload(json.dumps(rows, ensure_ascii=False).encode(), _keys(rows), isinstance(rows, dict))
 
 
-def _csv_rows(text: str) -> list[dict[str, str | None]]:
+def _csv_rows(text: str, most: int) -> list[dict[str, str | None]]:
     lines = filter(None, csv.reader(io.StringIO(text, newline="")))
     names = next(lines, None)
     if names is None:
@@ -106,8 +106,8 @@ def _csv_rows(text: str) -> list[dict[str, str | None]]:
         if len(line) != len(names):
             message = "All lines must have same number of fields"
             raise bad_body(message)
-        if (len(rows) + 1) * len(names) > OF_BODIES.values:
-            message = f"CSV may hold at most {OF_BODIES.values:,} fields"
+        if (len(rows) + 1) * len(names) > most:
+            message = f"CSV may hold at most {most:,} fields"
             raise bad_body(message)
         rows.append(dict(zip(names, map(_csv_value, line), strict=True)))
     return rows

@@ -11,7 +11,7 @@ from src.domain.limits import LARGEST_HEADER, SERVICE, Limits, too_long
 from src.domain.rest.errors import query_error, too_long_name, too_much
 from src.domain.rest.filters import FULL_TEXT, Operation, numbered, operation_in, parse_operation
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
-from src.domain.rest.logic import numbered_tree, parse_logic
+from src.domain.rest.logic import groups_in, numbered_tree, parse_logic
 from src.domain.rest.parsing import LONGEST_CACHED, TooLong, TooMany
 from src.domain.rest.plan import Condition, Field, Filter, OrderTerm, Path, Plan, SelectField, SelectItem, Window
 from src.domain.rest.ranges import Range, number, top_level
@@ -165,6 +165,7 @@ class _Reader:
             self._has_logic = True
             self._require_few_elements(value)
             path, tree = parse_logic(key, value, self._terms)
+            self._spend(groups_in(tree))
             self._conditions.append((path, numbered_tree(tree, self._numbered)))
         elif word == "distinct" and value in ("true", "false"):
             # Never a filter: those have an operator.

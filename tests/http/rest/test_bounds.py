@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 from urllib.parse import quote
@@ -12,6 +14,7 @@ import httpx
 import pytest
 
 from src.domain.limits import LARGEST_HEADER, MEBIBYTE
+from src.http.turns import Turns
 from tests.conftest import ITINERARY, Api
 from tests.http.rest.conftest import World, serving_world
 
@@ -158,3 +161,43 @@ async def test_what_is_kept_of_requests_is_bounded_in_number_and_bytes(world: Wo
         names = json.dumps({f"k{number}{key}": 1 for key in range(3000)})
         await world.request("POST", "/rpc/echo_json", names)
     assert sum(len(repr(key)) for cache in caches for key in cache) < 200_000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "name=match.(a{1,200}){1,200}",
+        f"name=match.{'(' * 499}a{')' * 499}",
+        f"search=fts.{'(' * 999}a",
+        f"weight=eq.{'9' * 50_000}",
+        f"born=eq.{'9' * 50_000}",
+        f"id=eq.{'9' * 50_000}",
+        "weight=eq.1e400",
+    ],
+)
+async def test_a_value_beyond_the_server_is_the_callers_fault(world: World, query: str) -> None:
+    assert (await world.get(f"/animals?{quote(query, safe='=&')}")).status_code in (200, 400)
+
+
+async def test_a_value_nested_deeper_than_the_servers_stack_is_the_callers_fault(world: World) -> None:
+    deep = "[" * 20_000
+    assert (await world.get(f"/houses?facts=eq.{deep}")).status_code == 400
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert (await world.request("POST", "/rpc/named_json", f"doc={deep}", **form)).status_code == 400
+
+
+async def test_large_requests_leave_room_between_each_other() -> None:
+    turns, seen = Turns(), []
+
+    async def large(name: str) -> None:
+        await turns.take()
+        time.sleep(0.01)  # noqa: ASYNC251 - what is large keeps everybody waiting
+        seen.append(name)
+
+    async def small() -> None:
+        for step in range(3):
+            await asyncio.sleep(0)
+            seen.append(str(step))
+
+    await asyncio.gather(*(large(name) for name in "abc"), small())
+    assert seen == ["a", "0", "1", "2", "b", "c"]

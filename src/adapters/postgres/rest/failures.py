@@ -36,7 +36,8 @@ BY_CLASS = {
     "3B": 500,
     "40": 500,
     "53": 503,
-    "54": 500,
+    # What is asked for is beyond the server: a value nested deeper than its stack, an array of too many dimensions.
+    "54": 400,
     "55": 500,
     "57": 500,
     "58": 500,
