@@ -48,6 +48,32 @@ $$;
 comment on function sec.valid_pattern(text, text, text, boolean) is
 'The text without blanks around it, if it matches a pattern that is anchored at both ends. Raises input_valid.';
 
+create or replace function sec.valid_link(p_name text, p_value text, p_local boolean default false) returns text
+language plpgsql stable
+as $$
+declare
+  -- As in src/domain/links.py, which says why.
+  v_label constant text := '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
+  v_link text := lower(btrim(p_value, sec.blanks()));
+  v_host text := substring(v_link from '^https?://([^/?#:]*)');
+begin
+  if v_link !~ '^https?://[^/?#[:space:]]' or v_link is null then
+    perform sec.refuse_input(p_name || ' must be an http or https link');
+  elsif v_link !~ '^https?://[a-z0-9.-]+(:[0-9]{1,5})?([/?#][!-~]*)?$' or position('\' in v_link) > 0
+    or not (p_local and v_host ~ '^(127\.0\.0\.1|[a-z][a-z0-9-]*)$') and (
+      length(v_host) > 253
+      or v_host !~ ('^(' || v_label || '\.)+([a-z]{2,63}|xn--' || v_label || ')$')
+      or v_host ~ '(^|\.)(localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)$'
+    ) then
+    perform sec.refuse_input(p_name || ' must lead to a public host, without credentials');
+  end if;
+  p_value := btrim(p_value, sec.blanks());
+  return lower(split_part(p_value, ':', 1)) || substring(p_value from ':.*');
+end;
+$$;
+comment on function sec.valid_link(text, text, boolean) is
+'An http(s) address of visible ASCII without credentials, to a public host; p_local: or to one that is near. Raises input_valid.';
+
 create or replace function sec.valid_choice(
   p_name text, p_value text, p_choices text[], p_optional boolean default false, p_message text default null
 ) returns text

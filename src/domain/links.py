@@ -3,23 +3,27 @@
 import re
 
 # Labels of a domain name as RFC 1035 and RFC 5890 write them. The last one is no number, so that no spelling of an
-# address (decimal, octal, hexadecimal, with fewer parts) is one.
-HOST = re.compile(
-    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9])", re.IGNORECASE
-)
+# address (decimal, octal, hexadecimal, with fewer parts) is one. sec.valid_link has the same rule in SQL.
+LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+HOST = re.compile(rf"(?:{LABEL}\.)+(?:[a-z]{{2,63}}|xn--{LABEL})")
 # Names that lead into a network (RFC 6761, RFC 6762, RFC 7686, RFC 8375 and ICANN's .internal), and those usual there.
-INSIDE = re.compile(r"(?:.*\.)?(?:localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)", re.IGNORECASE)
-LINK = re.compile(r"https?://(?P<host>[a-z0-9.-]+)(?::\d{1,5})?(?:[/?#][!-\[\]-~]*)?", re.IGNORECASE)
+INSIDE = re.compile(r"(?:.*\.)?(?:localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)")
+LINK = re.compile(r"https?://(?P<host>[a-z0-9.-]+)(?::\d{1,5})?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
 LONGEST_HOST = 253
-THIS_MACHINE = ("localhost", "127.0.0.1")
+# This machine, and the one-word names of containers beside it.
+NEAR = re.compile(r"127\.0\.0\.1|[a-z][a-z0-9-]*")
 
 
 def is_public_host(host: str) -> bool:
     """A name that the public DNS may know: no address, nothing that leads into somebody's own network."""
-    return len(host) <= LONGEST_HOST and HOST.fullmatch(host) is not None and INSIDE.fullmatch(host) is None
+    name = host.lower()
+    known = host.isascii() and len(host) <= LONGEST_HOST
+    return known and HOST.fullmatch(name) is not None and INSIDE.fullmatch(name) is None
 
 
 def is_public_link(url: str, *, local: bool = False) -> bool:
-    """An http(s) address of visible ASCII without credentials, to a public host; `local`: or to this machine."""
+    """An http(s) address of visible ASCII without credentials, to a public host; `local`: or to one that is near."""
     found = LINK.fullmatch(url)
-    return found is not None and (is_public_host(found["host"]) or (local and found["host"].lower() in THIS_MACHINE))
+    if found is None:
+        return False
+    return is_public_host(found["host"]) or (local and NEAR.fullmatch(found["host"].lower()) is not None)

@@ -53,7 +53,7 @@ class MessageInput(msgspec.Struct, frozen=True):
         Meta(examples=["link_notice"], extra={"message": "type must be text|link_notice|template"}),
     ] = "text"
     text: Annotated[str, Meta(max_length=4096, examples=["Your ecoTrips invoice"])] | None = None
-    url: Annotated[str, Meta(max_length=2048, description="The link of a link_notice")] | None = None
+    url: Annotated[str, Meta(max_length=2048, description="The link of a link_notice: to a public host")] | None = None
     template: TemplateInput | None = None
 
 
