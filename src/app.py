@@ -32,6 +32,7 @@ from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.permits import PostgresPermits
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
+from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.rest.service import service_engine
 from src.adapters.postgres.search import PostgresSearch
@@ -115,17 +116,22 @@ def create(settings: Settings | None = None) -> Front:
     )
     engine, keeper = service_engine(
         composed.shares,
+        composed.reserve,
         composed.standbys,
         composed.pipelines,
         settings.switches_json,
         Configuration(schemas=settings.schemas),
     )
-    composed.notifications.add("pgrst", keeper.refresh)
+    schema = Refresher("reading the schema", keeper.read)
+    composed.notifications.add("pgrst", schema)
+    composed.metrics.gauge("ecotrips_catalog_stale", "1 while the schema is older than known", lambda: schema.stale)
     fronted = by_function(declared)
     admit = admission(engine.configuration, authenticator, limits, fronted) if limits is not None else None
     rest = service_application(engine, engine.configuration, authenticator, turns, admit)
     levels = PostgresServiceLevels(composed.database)
-    readiness = PostgresReadiness(composed.database, composed.switches, apply.digest(apply.shipped()))
+    readiness = PostgresReadiness(
+        composed.database, composed.switches, apply.digest(apply.shipped()), composed.notifications, schema
+    )
 
     functions = {
         path: observed(edge.serve(endpoint), path, composed.observer)
@@ -134,7 +140,6 @@ def create(settings: Settings | None = None) -> Front:
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        await keeper.refresh()
         await composed.notifications.start()
         await composed.observer.start(levels)
         # What start-up made lives as long as the process: the collector need not walk it again.

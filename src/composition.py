@@ -11,13 +11,14 @@ from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
 from src.adapters.hbx.client import HbxClient, HbxSettings
 from src.adapters.hbx.supplier import HbxSupplier
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import Connections, Reserve
 from src.adapters.postgres.database import LOGIN_ROLES, Database
 from src.adapters.postgres.inventory import PostgresCircuit
 from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.messaging import PostgresMessages
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.pipeline import Pipeline
+from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.adapters.postgres.switches import PostgresSwitches
@@ -34,6 +35,8 @@ from src.logins import login_dsn, service_dsn
 from src.ports.messaging import Sender
 from src.settings import Settings
 
+FLAGS = "ecotrips_flags"
+
 
 @dataclass(frozen=True, slots=True)
 class Composed:
@@ -42,6 +45,7 @@ class Composed:
     settings: Settings
     pools: Mapping[Role, Connections]
     shares: Mapping[Role, Share]
+    reserve: Reserve
     standbys: Mapping[Role, Standby]
     pipelines: Mapping[Role, Pipeline]
     database: Database
@@ -101,17 +105,25 @@ def compose(settings: Settings) -> Composed:
     observer = _exporting(metrics) if settings.traced else Observer(metrics)
     database = Database(pools, settings.switches_json, observer, standbys, pipelines)
     shares = {role: Share(pool, settings.pool_size) for role, pool in pools.items()}
-    switches = PostgresSwitches(database, settings.switches, lambda: notifications.connected)
-    notifications = Notifications(service_dsn(settings), {"ecotrips_flags": switches.refresh})
+    listening = service_dsn(settings)
+    notifications = Notifications(listening)
+    metrics.gauge("ecotrips_listening", "1 while notifications arrive", lambda: float(notifications.listening))
+    # What is read after a notification does not wait for callers.
+    reserve = Reserve(pools[Role.SERVICE], listening)
+    aside = Database({Role.SERVICE: reserve}, settings.switches_json, observer)
+    switches = PostgresSwitches(database, aside, settings.switches, lambda: notifications.current(FLAGS))
+    notifications.add(FLAGS, Refresher("reading the switches", switches.refresh))
     storage = store_at(settings.storage_url, settings.data_dir / "storage")
     hbx = HbxClient(_hbx_settings(settings))
     circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
-    notifications.add("ecotrips_circuit", circuit.refresh)
+    hear = partial(circuit.refresh, PostgresCircuit(aside, "hbx"))
+    notifications.add("ecotrips_circuit", Refresher("reading the circuit", hear))
     metrics.gauge("ecotrips_circuit_open", "1 while hotels are not asked for", lambda: float(circuit.state != "closed"))
     return Composed(
         settings=settings,
         pools=pools,
         shares=shares,
+        reserve=reserve,
         standbys=standbys,
         pipelines=pipelines,
         database=database,

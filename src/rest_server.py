@@ -17,8 +17,9 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from src.adapters.postgres.connections import FAILED, Connections
+from src.adapters.postgres.connections import FAILED, Connections, Reserve
 from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.engine import Engine
 from src.adapters.postgres.rest.introspection import Exposure
@@ -27,6 +28,7 @@ from src.adapters.postgres.rest.runners import Runner
 from src.adapters.postgres.rest.sessions import AuthenticatorSessions
 from src.adapters.postgres.rest.stored_settings import stored_settings
 from src.adapters.telemetry import bounded
+from src.background import Outage, stopped, supervised
 from src.domain.rest.catalog import Catalog
 from src.http.cors import Cors
 from src.http.draining import drained
@@ -48,7 +50,6 @@ LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-LONGEST_PAUSE_SECONDS = 32
 
 
 class _Server(BoundedListener, Server):
@@ -60,43 +61,50 @@ class Standalone:
 
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
         self._given = (environ, flags, file)
-        self.settings = rest_settings(*self._given)
+        settings = rest_settings(*self._given)
         self._pool = Connections(
-            self.settings.db_uri,
-            self.settings.db_pool,
-            patience=float(self.settings.db_pool_acquisition_timeout),
-            pooler=not self.settings.db_prepared_statements,
+            settings.db_uri,
+            settings.db_pool,
+            patience=float(settings.db_pool_acquisition_timeout),
+            pooler=not settings.db_prepared_statements,
         )
-        self._compose()
-        channels = {self.settings.db_channel: self.refresh} if self.settings.db_channel_enabled else {}
-        self._notifications = Notifications(self.settings.db_uri, channels)
+        self._reserve = Reserve(self._pool)
+        self.keeper = CatalogKeeper(self._reserve, _exposure(settings))
+        self._compose(settings)
+        self.schema = Refresher("reading settings and schema", self._read)
+        self.notifications = Notifications(settings.db_uri, {settings.db_channel: self.schema})
+        self._retiring: asyncio.Task[None] | None = None
 
-    def _compose(self) -> None:
-        settings = self.settings
+    def _compose(self, settings: RestSettings) -> None:
+        """Serve by these settings from now on. Raises SettingsError."""
         configuration = settings.configuration
+        identities = _identities(settings)
         sessions = AuthenticatorSessions(self._pool, configuration, Catalog())
-        self.engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
-        exposure = Exposure(configuration.schemas, configuration.extra_search_path, settings.hoisted_settings)
-        self.keeper = CatalogKeeper(self._pool, exposure, self.engine.use, sessions.use)
-        self.identities = _identities(settings)
+        engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
         server = f"http://{settings.server_host}:{settings.server_port}/"
-        information = Information(self.engine, configuration, server)
         application = RestApplication(
-            self.engine,
+            engine,
             configuration,
-            self.identities,
-            information,
+            identities,
+            Information(engine, configuration, server),
             server_timing=settings.server_timing,
             log_query=settings.log_query,
         )
         cors = Cors(frozenset(map(str.encode, settings.cors_origins)) or None)
         self._application: Asgi = Edge(partial(cors.serve, application), settings.server_trace_header.encode())
+        self.settings, self.engine, self.identities, self._sessions = settings, engine, identities, sessions
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a schema is served, no change of it is known that it does not have, and changes would be heard of."""
+        listens = self.notifications.listening or not self.settings.db_channel_enabled
+        return self.engine.catalog is not None and not self.schema.stale and listens
+
     async def start(self) -> None:
-        """Read the schema, once; when that fails the reading goes on behind, and requests are answered with 503.
+        """Read settings and schema, once; when that fails it goes on behind, and requests are answered with 503.
 
         Raises SettingsError when the database refuses the role or its password: trying again would not help.
         """
@@ -107,57 +115,56 @@ class Standalone:
             raise SettingsError(str(error)) from None
         except FAILED:
             pass
-        await self.refresh()
-        if self.settings.db_channel_enabled:
-            await self._notifications.start()
-        self._behind = [asyncio.create_task(self._retry()), asyncio.create_task(self._retire())]
+        await (self.notifications if self.settings.db_channel_enabled else self.schema).start()
+        self._retiring = supervised("closing old connections", self._retire)
 
     async def stop(self) -> None:
-        for task in self._behind:
-            task.cancel()
-        await self._notifications.stop()
+        await stopped(self._retiring)
+        await self.notifications.stop()
         await self._pool.close()
 
-    async def refresh(self) -> None:
-        """Read stored settings and the schema again; what fails leaves the old ones in place."""
+    async def _read(self) -> None:
+        """Read the stored settings and the schema again; what fails leaves the old ones in place, and is raised."""
+        settings, failed = self.settings, None
         try:
-            await self._refresh_settings()
-        except (*FAILED, SettingsError) as error:
-            log.error("the settings kept in the database cannot be read: %s", error)  # noqa: TRY400 - the error says all
-        await self.keeper.refresh()
+            settings = await self._read_settings()
+        except SettingsError as error:
+            # To read them again would not help: they are to be mended, and that is notified.
+            log.error("the settings kept in the database are not used: %s", error)  # noqa: TRY400 - the error says all
+        except Exception as error:  # noqa: BLE001 - whatever it is, the schema is still read
+            failed = error
+        self.keeper.exposure = _exposure(settings)
+        catalog = await self.keeper.read()
+        if settings != self.settings:
+            self._compose(settings)
+        self.engine.use(catalog)
+        self._sessions.use(catalog)
+        if failed is not None:
+            raise failed
 
-    async def _refresh_settings(self) -> None:
+    async def _read_settings(self) -> RestSettings:
         stored = {}
         if self.settings.db_config:
-            async with self._pool.acquire() as connection:
+            async with self._reserve.acquire() as connection:
                 stored = await stored_settings(connection, self.settings.db_pre_config, STORED)
         settings = rest_settings(*self._given, stored)
-        if settings == self.settings:
-            return
-        self.settings = settings
-        catalog = self.engine.catalog
-        self._compose()
-        if catalog is not None:
-            self.engine.use(catalog)
+        _identities(settings)
+        return settings
 
-    async def _retry(self) -> None:
-        pause = 1
-        while self.engine.catalog is None:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            await self.refresh()
-
-    async def _retire(self) -> None:
+    async def _retire(self, outage: Outage) -> None:
         while True:
             await asyncio.sleep(max(1, self.settings.db_pool_max_idletime))
             await self._pool.retire(self.settings.db_pool_max_lifetime)
+            outage.over()
 
     def figures(self) -> dict[str, float]:
-        """What /metrics of the administration port shows, by PostgREST's names."""
+        """What /metrics of the administration port shows, by PostgREST's names where it has one."""
         return {
             'pgrst_schema_cache_loads_total{status="SUCCESS"}': self.keeper.loads,
             'pgrst_schema_cache_loads_total{status="FAIL"}': self.keeper.failures,
             "pgrst_schema_cache_query_time_seconds": self.keeper.seconds,
+            "ecotrips_catalog_stale": self.schema.stale,
+            "ecotrips_listening": self.notifications.listening,
             "pgrst_db_pool_max": self.settings.db_pool,
             "pgrst_db_pool_available": self.settings.db_pool - self._pool.busy,
             "pgrst_db_pool_waiting": self._pool.waiting,
@@ -166,6 +173,11 @@ class Standalone:
             "pgrst_jwt_cache_hits_total": self.identities.hits,
             "pgrst_jwt_cache_evictions_total": self.identities.evictions,
         }
+
+
+def _exposure(settings: RestSettings) -> Exposure:
+    configuration = settings.configuration
+    return Exposure(configuration.schemas, configuration.extra_search_path, settings.hoisted_settings)
 
 
 def _identities(settings: RestSettings) -> JwtIdentities:
@@ -204,16 +216,13 @@ async def _serve(standalone: Standalone) -> None:
     most = connections()
     servers = [_server(standalone, settings.server_host, settings.server_port, socket, most)]
     if settings.admin_port is not None:
-        admin = Admin(
-            lambda: standalone.engine.catalog is not None, lambda: standalone.engine.catalog, standalone.figures
-        )
+        admin = Admin(lambda: standalone.ready, lambda: standalone.engine.catalog, standalone.figures)
         servers.append(_server(admin, settings.admin_host, settings.admin_port, "", most))
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, _stop, servers)
-    refreshing: set[asyncio.Task[None]] = set()
     for sign in (signal.SIGUSR1, signal.SIGUSR2):
-        loop.add_signal_handler(sign, lambda: refreshing.add(loop.create_task(standalone.refresh())))
+        loop.add_signal_handler(sign, standalone.schema.changed)
     print(f"serving {address}", flush=True)
     try:
         with contextlib.suppress(asyncio.CancelledError):

@@ -22,12 +22,14 @@ from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyRequests
+from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
+from src.background import Outage, supervised
 from src.composition import Composed, compose
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
@@ -116,7 +118,7 @@ class Worker:
 
     async def run(self) -> None:
         """Turns of every sweep until stop()."""
-        following = [asyncio.create_task(self._follow(sweep)) for sweep in self._sweeps]
+        following = [supervised(f"sweep {sweep.name}", partial(self._follow, sweep)) for sweep in self._sweeps]
         await self._stopping.wait()
         _, late = await asyncio.wait(following, timeout=GRACE)
         for task in late:
@@ -132,7 +134,7 @@ class Worker:
             verdicts.append(await self._turn(sweep, context))
         return all(verdicts)
 
-    async def _follow(self, sweep: Sweep) -> None:
+    async def _follow(self, sweep: Sweep, outage: Outage) -> None:
         woken, absence = False, 0.0
         while not self._stopping.is_set():
             context = _new_context()
@@ -146,6 +148,7 @@ class Worker:
             except Exception:
                 absence = LONGEST_ABSENCE
                 log.exception("sweep %s failed", sweep.name, extra={"request_id": context.request_id})
+            outage.over()
             woken = await self._pause(sweep, absence)
 
     async def _pause(self, sweep: Sweep, absence: float) -> bool:
@@ -204,7 +207,8 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
         for sign in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(sign, worker.stop)
         for sweep in given:
-            composed.notifications.add(sweep.channel, partial(worker.wake, sweep.name))
+            wake = Refresher(f"waking {sweep.name}", partial(worker.wake, sweep.name))
+            composed.notifications.add(sweep.channel, wake)
         await composed.notifications.start()
         await composed.observer.start(PostgresServiceLevels(composed.database))
         if parent:

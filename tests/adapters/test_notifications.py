@@ -1,14 +1,41 @@
-"""What was learnt from notifications is trusted only while all of it is known to be new."""
+"""What a process knows of the database becomes new again after every change, whatever fails on the way."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncpg
+import pytest
 
+from src.adapters.postgres.connections import Connections, Reserve
 from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.refresher import Refresher
+from src.domain.errors import Unavailable
 from tests.processes import PATIENCE
 from tests.races import until
+
+OTHERS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+LISTENERS = "select pid from pg_stat_activity where datname = current_database() and query ~* 'listen'"
+KILL = f"select pg_terminate_backend(pid) from ({LISTENERS} and pid <> pg_backend_pid()) found"
+
+
+@asynccontextmanager
+async def listening(dsn: str, **channels: Refresher) -> AsyncIterator[Notifications]:
+    notifications = Notifications(dsn, channels, pulse=0.05)
+    await notifications.start()
+    await until(lambda: notifications.listening)
+    try:
+        yield notifications
+    finally:
+        await notifications.stop()
+
+
+async def nothing() -> None:
+    """Something is read, and well."""
 
 
 async def test_one_channels_news_do_not_hide_that_anothers_are_still_read(
@@ -24,43 +51,219 @@ async def test_one_channels_news_do_not_hide_that_anothers_are_still_read(
     async def quick() -> None:
         heard.set()
 
-    notifications = Notifications(database, {"slow": slow, "quick": quick})
-    await notifications.start()
-    await until(lambda: notifications.connected)
-    for event in (reading, read, heard):
-        event.clear()
-    await admin.execute("notify slow")
-    await asyncio.wait_for(reading.wait(), PATIENCE)
-    await admin.execute("notify quick")
-    await asyncio.wait_for(heard.wait(), PATIENCE)
-    await asyncio.sleep(0)
-    assert not notifications.connected
+    async with listening(database, slow=Refresher("slow", slow), quick=Refresher("quick", quick)) as notifications:
+        await until(lambda: notifications.current("slow") and notifications.current("quick"))
+        for event in (reading, read, heard):
+            event.clear()
+        await admin.execute("notify slow")
+        await asyncio.wait_for(reading.wait(), PATIENCE)
+        await admin.execute("notify quick")
+        await asyncio.wait_for(heard.wait(), PATIENCE)
+        await until(lambda: notifications.current("quick"))
+        assert not notifications.current("slow")
+        read.set()
+        await until(lambda: notifications.current("slow"))
+    assert not notifications.current("slow")
+
+
+FAILURES = [
+    asyncpg.LockNotAvailableError("x"),
+    asyncpg.QueryCanceledError("x"),
+    asyncpg.InsufficientPrivilegeError("x"),
+    asyncpg.InternalClientError("x"),
+    asyncpg.InterfaceError("x"),
+    ConnectionResetError(),
+    TimeoutError(),
+    Unavailable("x"),
+    KeyError("x"),
+    RecursionError(),
+    asyncio.CancelledError(),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+async def test_whatever_fails_it_is_stale_until_a_refresh_succeeds(
+    database: str, admin: asyncpg.Connection, failure: BaseException
+) -> None:
+    tries, failing = 0, False
+
+    async def refresh() -> None:
+        nonlocal tries
+        tries += 1
+        if failing:
+            raise failure
+
+    async with listening(database, news=Refresher("news", refresh)) as notifications:
+        await until(lambda: notifications.current("news"))
+        failing, tries = True, 0
+        await admin.execute("notify news")
+        await until(lambda: tries > 2)
+        assert notifications.listening
+        assert not notifications.current("news")
+        failing = False
+        await until(lambda: notifications.current("news"))
+        assert tries < 50
+
+
+async def test_a_thousand_notifications_cost_two_refreshes(database: str, admin: asyncpg.Connection) -> None:
+    tries, reading, read = 0, asyncio.Event(), asyncio.Event()
     read.set()
-    await until(lambda: notifications.connected)
-    await notifications.stop()
-    assert not notifications.connected
+
+    async def refresh() -> None:
+        nonlocal tries
+        tries += 1
+        reading.set()
+        await read.wait()
+
+    async with listening(database, news=Refresher("news", refresh)) as notifications:
+        await until(lambda: notifications.current("news"))
+        read.clear()
+        reading.clear()
+        before = tries
+        await admin.execute("notify news")
+        await asyncio.wait_for(reading.wait(), PATIENCE)
+        # Each with a text of its own: equal ones of a transaction are sent once.
+        await admin.execute("select pg_notify('news', n::text) from generate_series(1, 1000) n")
+        await admin.execute("notify last")
+        read.set()
+        await until(lambda: notifications.current("news"))
+        assert tries - before == 2
 
 
-async def test_news_that_could_not_be_read_are_not_taken_for_read(database: str, admin: asyncpg.Connection) -> None:
-    broken, failed, heard = False, asyncio.Event(), asyncio.Event()
+async def full(pool: Connections, held: AsyncExitStack) -> None:
+    """Let callers have all of the pool's connections."""
+    for _ in range(2):
+        await held.enter_async_context(pool.acquire())
 
-    async def failing() -> None:
-        if broken:
-            failed.set()
-            raise OSError
 
-    async def quick() -> None:
-        heard.set()
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Connections]:
+    pool = Connections(database, 2, patience=0.2)
+    yield pool
+    await pool.close()
 
-    notifications = Notifications(database, {"failing": failing, "quick": quick})
-    await notifications.start()
-    await until(lambda: notifications.connected)
-    broken = True
-    await admin.execute("notify failing")
-    await asyncio.wait_for(failed.wait(), PATIENCE)
-    heard.clear()
-    await admin.execute("notify quick")
-    await asyncio.wait_for(heard.wait(), PATIENCE)
-    await asyncio.sleep(0.05)
-    assert not notifications.connected
-    await notifications.stop()
+
+def reader(pool: Connections) -> Callable[[], Awaitable[None]]:
+    """Reads by the pool's reserve."""
+    reserve = Reserve(pool)
+
+    async def read() -> None:
+        async with reserve.acquire() as connection:
+            await connection.fetchval("select 1")
+
+    return read
+
+
+async def test_a_full_pool_is_in_nobodys_way(database: str, admin: asyncpg.Connection, pool: Connections) -> None:
+    async with listening(database, news=Refresher("news", reader(pool))) as notifications, AsyncExitStack() as held:
+        await full(pool, held)
+        await until(lambda: notifications.current("news"))
+        await admin.execute("notify news")
+        await until(lambda: notifications.current("news"))
+        assert await admin.fetchval(KILL)
+        await until(lambda: not notifications.listening)
+        await until(lambda: notifications.current("news"))
+
+
+async def test_where_the_server_gives_no_more_connections_the_pools_are_waited_for(
+    database: str, admin: asyncpg.Connection, pool: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(database, news=Refresher("news", reader(pool))) as notifications:
+        await until(lambda: notifications.current("news"))
+        async with AsyncExitStack() as held:
+            await full(pool, held)
+
+            async def refused(_pool: Connections, _dsn: str) -> None:
+                raise asyncpg.TooManyConnectionsError
+
+            monkeypatch.setattr(Connections, "connect", refused)
+            await admin.execute("notify news")
+            # The waiting ends with Unavailable, which is no failure of the database.
+            await until(lambda: pool.timeouts > 1)
+            assert not notifications.current("news")
+        await until(lambda: notifications.current("news"))
+
+
+async def test_what_a_lost_connection_missed_is_read(database: str, admin: asyncpg.Connection) -> None:
+    tried = asyncio.Event()
+
+    async def refresh() -> None:
+        tried.set()
+
+    async with listening(database, news=Refresher("news", refresh)) as notifications:
+        await until(lambda: notifications.current("news"))
+        for _ in range(3):
+            tried.clear()
+            await admin.execute(KILL)
+            await asyncio.wait_for(tried.wait(), PATIENCE)
+            await until(lambda: notifications.current("news"))
+
+
+async def test_a_session_that_listens_no_more_is_left(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind a pooler, which resets it: the connection lives, and hears nothing."""
+    forgotten = 0
+    fetch = asyncpg.Connection.fetch
+
+    async def forgetful(self: asyncpg.Connection, *given: Any, **options: Any) -> object:
+        nonlocal forgotten
+        if not forgotten and notifications.listening:
+            forgotten += 1
+            await self.execute("unlisten *")
+        return await fetch(self, *given, **options)
+
+    async with listening(database, news=Refresher("news", nothing)) as notifications:
+        monkeypatch.setattr(asyncpg.Connection, "fetch", forgetful)
+        await until(lambda: forgotten)
+        await until(lambda: not notifications.listening)
+        await until(lambda: notifications.current("news"))
+
+
+@pytest.mark.parametrize("step", ["connect", "listen", "look"])
+async def test_whatever_step_fails_somebody_listens_in_the_end(
+    database: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    failing = 3
+    connect, listen, fetch = asyncpg.connect, asyncpg.Connection.add_listener, asyncpg.Connection.fetch
+
+    def fail(wanted: str) -> None:
+        nonlocal failing
+        if failing and step == wanted:
+            failing -= 1
+            raise (ConnectionResetError, asyncpg.TooManyConnectionsError, KeyError)[failing]
+
+    async def connecting(*given: Any, **options: Any) -> asyncpg.Connection:
+        fail("connect")
+        return await connect(*given, **options)
+
+    async def adding(self: asyncpg.Connection, *given: Any) -> None:
+        fail("listen")
+        await listen(self, *given)
+
+    async def looking(self: asyncpg.Connection, *given: Any, **options: Any) -> object:
+        fail("look")
+        return await fetch(self, *given, **options)
+
+    monkeypatch.setattr(asyncpg, "connect", connecting)
+    monkeypatch.setattr(asyncpg.Connection, "add_listener", adding)
+    monkeypatch.setattr(asyncpg.Connection, "fetch", looking)
+    async with listening(database, news=Refresher("news", nothing)) as notifications:
+        await until(lambda: notifications.current("news"))
+    assert not failing
+
+
+async def test_nothing_is_left_behind(database: str, admin: asyncpg.Connection, pool: Connections) -> None:
+    gc.collect()
+    tasks = asyncio.all_tasks()
+    async with listening(database, news=Refresher("news", reader(pool))) as notifications:
+        for _ in range(20):
+            await admin.execute("notify news")
+            await admin.execute(KILL)
+            await until(lambda: not notifications.listening)
+            await until(lambda: notifications.current("news"))
+        assert await admin.fetchval(OTHERS) <= 1
+    await until(lambda: nobody_else(admin))
+    assert asyncio.all_tasks() == tasks
+
+
+async def nobody_else(admin: asyncpg.Connection) -> bool:
+    return bool(await admin.fetchval(OTHERS) == 0)

@@ -118,7 +118,7 @@ async def test_a_reader_that_an_outcome_overtakes_does_not_undo_it(database: str
         circuit = Circuit(HbxSupplier(one.client), store)
         with pytest.raises(QuotaSpent):
             await circuit.ask(SEARCH)
-        await circuit.refresh()
+        await circuit.refresh(store)
         assert circuit.state == "open"
 
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import asyncpg
 
+from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.composition import Composed, compose
 from src.domain.context import Context
@@ -132,7 +133,7 @@ async def test_a_notification_begins_a_sweep_long_before_its_period_ends(
     async with composed_on(database) as composed:
         sweep = Sweep("payouts", AGE, run)
         worker = Worker([sweep], PostgresSlots(composed.database), print)
-        composed.notifications.add(sweep.channel, partial(worker.wake, sweep.name))
+        composed.notifications.add(sweep.channel, Refresher(sweep.name, partial(worker.wake, sweep.name)))
         async with running(worker):
             await asyncio.wait_for(turns.get(), PATIENCE)
             await composed.notifications.start()

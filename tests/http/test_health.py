@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 
 from tests.conftest import CHECKOUT, Api, serving
+from tests.postgres import Server
+from tests.races import until
 
 
 async def test_a_functions_health_needs_no_key(api: Api) -> None:
@@ -29,7 +32,7 @@ async def test_the_service_is_ready_and_says_which_switches_are_on(api: Api) -> 
     assert answer.status_code == 200
     assert answer.json() == {
         "ok": True,
-        "parts": {"database": "ok", "sql": "ok"},
+        "parts": {"database": "ok", "sql": "ok", "notifications": "ok", "catalog": "ok"},
         "switches": {
             "USE_FIXTURES": "1",
             "INVENTORY_OFFLINE": "1",
@@ -46,7 +49,75 @@ async def test_other_sql_than_shipped_is_not_ready(api: Api, admin: asyncpg.Conn
     await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'")
     answer = await api.http.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["parts"] == {"database": "ok", "sql": "differs from this release: run ecotrips db apply"}
+    assert answer.json()["parts"] == {
+        "database": "ok",
+        "sql": "differs from this release: run ecotrips db apply",
+        "notifications": "ok",
+        "catalog": "ok",
+    }
+
+
+async def has_wrong(api: Api, wanted: dict[str, str]) -> bool:
+    """Whether these parts and no others are not well."""
+    answer = await api.http.get("/readyz")
+    found = {name: verdict for name, verdict in answer.json()["parts"].items() if verdict != "ok"}
+    assert answer.status_code == (503 if found else 200)
+    return found == wanted
+
+
+async def gauge(api: Api, name: str) -> float:
+    lines = (await api.http.get("/metrics", headers=api.service)).text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
+async def test_a_schema_older_than_a_known_change_is_not_ready(
+    api: Api, admin: asyncpg.Connection, database: str
+) -> None:
+    other = await asyncpg.connect(database)
+    async with admin.transaction():
+        # Whoever reads what may be written to a view waits for it.
+        await admin.execute("lock table ops.v_bookings in access exclusive mode")
+        await other.execute("notify pgrst")
+        await until(lambda: has_wrong(api, {"catalog": "older than a known change"}))
+        assert await gauge(api, "ecotrips_catalog_stale") == 1
+    await other.close()
+    await until(lambda: has_wrong(api, {}))
+    assert await gauge(api, "ecotrips_catalog_stale") == 0
+
+
+async def test_a_service_that_may_not_listen_is_not_ready(api: Api, admin: asyncpg.Connection, database: str) -> None:
+    # Connections that are open stay so.
+    assert await has_wrong(api, {})
+    name = urlsplit(database).path[1:]
+    await admin.execute(f'revoke connect on database "{name}" from public')
+    await admin.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and query ~ 'pg_listening_channels' and pid <> pg_backend_pid()"
+    )
+    await until(lambda: has_wrong(api, {"notifications": "nobody listens"}))
+    assert await gauge(api, "ecotrips_listening") == 0
+    await admin.execute(f'grant connect on database "{name}" to public')
+    await until(lambda: has_wrong(api, {}))
+
+
+async def test_a_database_that_lets_nobody_in_is_not_ready(api: Api, admin: asyncpg.Connection, database: str) -> None:
+    name = urlsplit(database).path[1:]
+    await admin.execute(f'revoke connect on database "{name}" from public')
+    await admin.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    await until(lambda: has_wrong(api, {"database": "unreachable"}))
+    await admin.execute(f'grant connect on database "{name}" to public')
+    await until(lambda: has_wrong(api, {}))
+
+
+async def test_a_database_without_our_sql_is_not_ready(server: Server) -> None:
+    dsn = await server.create()
+    async with serving(dsn) as api:
+        answer = await api.http.get("/readyz")
+        assert answer.status_code == 503
+    await server.drop(dsn)
 
 
 async def test_without_a_database_the_process_is_alive_but_not_ready() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -24,12 +26,24 @@ if TYPE_CHECKING:
 # InterfaceError, for what comes while it connects or after it was closed, and for hosts of which none takes writes.
 # Time-outs are OSErrors.
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+# Seconds that the server gets to close a connection.
+CLOSING = 2.0
 # All that asking the database can raise.
 FAILED = (asyncpg.PostgresError, *BROKEN)
 # Statements that a connection and its server process keep prepared, and bytes of the largest: clients of /rest/v1 can
 # make any number, and what the server keeps of one is many times its text.
 STATEMENTS = 256
 LARGEST_STATEMENT = 8 * 1024
+
+
+class Source(Protocol):
+    """Where connections come from."""
+
+    def acquire(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """One connection for the length of the block."""
+
+    async def close(self) -> None:
+        """Let go of all of them."""
 
 
 class Connections:
@@ -39,7 +53,7 @@ class Connections:
     """
 
     def __init__(self, dsn: str, size: int, *, patience: float = 5.0, pooler: bool = False) -> None:
-        self._dsn = dsn
+        self.dsn = dsn
         self._size = size
         self._patience = patience
         self._pooler = pooler
@@ -102,7 +116,7 @@ class Connections:
         self._closing = True
         free, self._free = self._free, []
         for connection in free:
-            await connection.close(timeout=2)
+            await connection.close(timeout=CLOSING)
 
     async def retire(self, lifetime: float) -> None:
         """Close what nobody used since the last call, and once free, what is older than `lifetime` seconds."""
@@ -115,7 +129,7 @@ class Connections:
         self._free = kept
         self._unused = len(kept)
         for connection in closing:
-            await connection.close(timeout=2)
+            await connection.close(timeout=CLOSING)
 
     @property
     def busy(self) -> int:
@@ -156,19 +170,55 @@ class Connections:
         if not reserved:
             self._opened += 1
         try:
-            connection = await asyncpg.connect(
-                self._dsn,
-                timeout=self._patience,
-                connection_class=Opened,
-                statement_cache_size=0 if self._pooler else STATEMENTS,
-                max_cacheable_statement_size=LARGEST_STATEMENT,
-                max_cached_statement_lifetime=0,
-            )
+            connection = await self.connect(self.dsn)
         except BaseException:
             self._pass_on(None)
             raise
         self._opened_at[connection] = asyncio.get_running_loop().time()
         return connection
+
+    async def connect(self, dsn: str) -> asyncpg.Connection:
+        """A connection like the pool's own, but none of them."""
+        return await asyncpg.connect(
+            dsn,
+            timeout=self._patience,
+            connection_class=Opened,
+            statement_cache_size=0 if self._pooler else STATEMENTS,
+            max_cacheable_statement_size=LARGEST_STATEMENT,
+            max_cached_statement_lifetime=0,
+        )
+
+
+class Reserve:
+    """A connection of its own for each use, for what must not wait until callers have left one in `pool`.
+
+    It goes to `dsn`, which is the pool's own unless there is a pooler in between. Where the server gives no more
+    connections, it is one of the pool's after all.
+    """
+
+    def __init__(self, pool: Connections, dsn: str | None = None) -> None:
+        self._pool = pool
+        self._dsn = dsn or pool.dsn
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        """Raises what the pool raises."""
+        try:
+            connection = await self._pool.connect(self._dsn)
+        except FAILED:
+            connection = None
+        if connection is None:
+            async with self._pool.acquire() as connection:
+                yield connection
+            return
+        try:
+            yield connection
+            await connection.close(timeout=CLOSING)
+        finally:
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Nothing is kept."""
 
 
 class Lease:

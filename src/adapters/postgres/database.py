@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import Source
 from src.adapters.postgres.errors import RETRIED_CODES, TRANSLATED
 from src.adapters.postgres.pipeline import Pipeline
-from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.domain.context import Context, Role
 from src.ports.telemetry import Telemetry
@@ -38,7 +37,7 @@ class Database:
 
     def __init__(
         self,
-        pools: Mapping[Role, Connections | Share],
+        pools: Mapping[Role, Source],
         switches: str,
         telemetry: Telemetry,
         standbys: Mapping[Role, Standby] | None = None,

@@ -1,5 +1,9 @@
+import asyncpg
+
 from src.adapters.postgres.apply import DIGEST_OF_DATABASE
 from src.adapters.postgres.database import SETTINGS, Database
+from src.adapters.postgres.notifications import Notifications
+from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.switches import PostgresSwitches
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
@@ -9,19 +13,35 @@ DIGEST = f"{SETTINGS} select ({DIGEST_OF_DATABASE}) from s"  # noqa: S608 - cons
 
 
 class PostgresReadiness:
-    """The database answers, and holds exactly the SQL that this code ships."""
+    """The database answers, holds exactly the SQL that this code ships, and no change of it goes unheard or unread."""
 
-    def __init__(self, database: Database, switches: PostgresSwitches, digest: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        switches: PostgresSwitches,
+        digest: str,
+        notifications: Notifications,
+        schema: Refresher,
+    ) -> None:
         self._database = database
         self._switches = switches
         self._digest = digest
+        self._notifications = notifications
+        self._schema = schema
 
     async def check(self) -> State:
+        return State(await self._parts(), await self._switches.all())
+
+    async def _parts(self) -> dict[str, str]:
         try:
             found = await self._database.value(Context(SERVICE, "readiness"), DIGEST)
-        except DomainError:
-            parts = {"database": "unreachable"}
-        else:
-            verdict = "ok" if found == self._digest else "differs from this release: run ecotrips db apply"
-            parts = {"database": "ok", "sql": verdict}
-        return State(parts, await self._switches.all())
+        except asyncpg.SyntaxOrAccessError:
+            found = None  # there is no SQL of ours
+        except (DomainError, asyncpg.PostgresError):
+            return {"database": "unreachable"}
+        return {
+            "database": "ok",
+            "sql": "ok" if found == self._digest else "differs from this release: run ecotrips db apply",
+            "notifications": "ok" if self._notifications.listening else "nobody listens",
+            "catalog": "older than a known change" if self._schema.stale else "ok",
+        }

@@ -3,85 +3,88 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 
 import asyncpg
 
-from src.adapters.postgres.connections import FAILED
+from src.adapters.postgres.opened import Opened
+from src.adapters.postgres.refresher import Refresher
+from src.background import Outage, stopped, supervised
 
-log = logging.getLogger(__name__)
+# Seconds for a connection that listens, and for each look whether it still does.
+PATIENCE = 5.0
+LISTENED = "select pg_listening_channels()"
 
-Refresh = Callable[[], Awaitable[None]]
+
+class NotListeningError(Exception):
+    """The session ended, or does not listen. Behind a pooler none does: there DATABASE_DIRECT_URL names the server."""
 
 
 class Notifications:
-    """Calls `channels[name]()` after each notification on that channel and after every (re)connection.
+    """Tells `channels[name]` of each notification on that channel, and of each (re)connection: some may be missed."""
 
-    `connected` is False while notifications may be missed: what was learnt from them must be read afresh.
-    """
-
-    def __init__(self, dsn: str, channels: Mapping[str, Refresh], *, pulse: float = 1.0) -> None:
+    def __init__(self, dsn: str, channels: Mapping[str, Refresher] | None = None, *, pulse: float = 1.0) -> None:
         self._dsn = dsn
-        self._channels = dict(channels)
+        self._channels = dict(channels or {})
         self._pulse = pulse
         self._task: asyncio.Task[None] | None = None
-        self._listening = False
-        self._refreshing: set[asyncio.Task[None]] = set()
+        self._tried = asyncio.Event()
+        self.listening = False
 
-    @property
-    def connected(self) -> bool:
-        # Until a refresh has ended the old knowledge is wrong.
-        return self._listening and not self._refreshing
+    def current(self, channel: str) -> bool:
+        """Whether all changes that were notified on the channel are known. A moment's silence is not noticed."""
+        return self.listening and not self._channels[channel].stale
 
-    def add(self, channel: str, refresh: Refresh) -> None:
+    def add(self, channel: str, refresher: Refresher) -> None:
         """Hear one more channel, from the next connection on: call it before start()."""
-        self._channels[channel] = refresh
+        self._channels[channel] = refresher
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        """Listen, and refresh all once. What fails goes on behind."""
+        self._task = supervised("the listener", self._listen)
+        await self._tried.wait()
+        await asyncio.gather(*(refresher.start() for refresher in self._channels.values()))
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await stopped(self._task)
+        await asyncio.gather(*(refresher.stop() for refresher in self._channels.values()))
 
-    async def _run(self) -> None:
-        patience = self._pulse
-        while True:
-            try:
-                await self._listen()
-            except FAILED as error:
-                log.warning("notifications are away: %s", type(error).__name__)
-            finally:
-                self._listening = False
-            await asyncio.sleep(patience)
-
-    async def _listen(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=5)
+    async def _listen(self, outage: Outage) -> None:
+        connection = None
+        lost = asyncio.Event()
         try:
-            for channel in self._channels:
-                await connection.add_listener(channel, self._notified)
-            for refresh in self._channels.values():
-                await refresh()
-            self._listening = True
-            while not connection.is_closed():
-                await asyncio.sleep(self._pulse)
-                await connection.execute("select 1", timeout=5)
+            async with asyncio.timeout(PATIENCE):
+                connection = await asyncpg.connect(self._dsn, connection_class=Opened)
+                connection.add_termination_listener(lambda _connection: lost.set())
+                for channel in self._channels:
+                    await connection.add_listener(channel, self._notified)
+                await self._require_listening(connection)
+            for refresher in self._channels.values():
+                refresher.changed()
+            self.listening = True
+            self._tried.set()
+            while not await _within(self._pulse, lost):
+                await self._require_listening(connection)
+                outage.over()
+            raise NotListeningError
         finally:
-            connection.terminate()
+            self.listening = False
+            self._tried.set()
+            if connection is not None:
+                connection.terminate()
+
+    async def _require_listening(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        found = await connection.fetch(LISTENED, timeout=PATIENCE)
+        if not self._channels.keys() <= {name for (name,) in found}:
+            raise NotListeningError
 
     def _notified(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
-        task = asyncio.create_task(self._refresh(channel))
-        self._refreshing.add(task)
-        task.add_done_callback(self._refreshing.discard)
+        self._channels[channel].changed()
 
-    async def _refresh(self, channel: str) -> None:
-        try:
-            await self._channels[channel]()
-        except BaseException:
-            # What could not be learnt counts as missed, until the next connection learns all of it.
-            self._listening = False
-            raise
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    return False

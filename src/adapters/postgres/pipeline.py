@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.opened import Opened
 from src.adapters.postgres.pipelined import Answer, Pipelined
+from src.background import Outage
 
 # Seconds that a quick statement takes on average. What takes longer gains little and is better shared among the
 # processors of the server: a page of 1.6 ms kept one of two busy, 631 a second, and 950 in the ordinary way.
@@ -33,8 +33,6 @@ UNKNOWN = (QUICK, 0)
 # Statements on their way at a time; more are for other processors of the server. A second line does not pay before:
 # where processors are few its process is scheduled so late that one of a hundred answers takes five times as long.
 MOST = 128
-# Seconds between attempts to connect.
-REST = 1.0
 
 
 class Pipeline:
@@ -44,6 +42,7 @@ class Pipeline:
         self._dsn = dsn
         self._connection: Pipelined | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._outage = Outage("connecting for quick reads")
         self._rests_until = 0.0
         # Seconds on average, of how many runs.
         self._paces: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -104,8 +103,9 @@ class Pipeline:
         try:
             opened = await asyncpg.connect(self._dsn, timeout=5, connection_class=Opened, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
-        except FAILED:
+            self._outage.over()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end in a task that nobody asks
             # Whoever asks in the ordinary way is told.
-            self._rests_until = asyncio.get_running_loop().time() + REST
+            self._rests_until = asyncio.get_running_loop().time() + self._outage.failed(error)
         finally:
             self._opening = None

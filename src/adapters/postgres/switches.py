@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import asyncpg
 import msgspec
 
 from src.adapters.postgres.database import SETTINGS, Database
 from src.domain.context import SERVICE, Context
-from src.domain.errors import Unavailable
+from src.domain.errors import DomainError
 
 IN_FORCE = (
     f"{SETTINGS} select (select json_object_agg(name, ops.flag(name))"  # noqa: S608 - constants
@@ -22,13 +23,18 @@ CONTEXT = Context(SERVICE, "switches")
 class PostgresSwitches:
     """Knows them by heart while notifications of their changes arrive (`fresh()`), else asks each time.
 
-    With the database away the last known rows stand: a switch never falls back to another mode by accident.
+    `aside` reads them after a notification, when callers may have all of `database`'s connections. With the database
+    away, or when it refuses, the last known rows stand: a switch never falls back to another mode by accident.
     """
 
-    def __init__(self, database: Database, defaults: Mapping[str, str], fresh: Callable[[], bool]) -> None:
+    def __init__(
+        self, database: Database, aside: Database, defaults: Mapping[str, str], fresh: Callable[[], bool]
+    ) -> None:
         self._database = database
+        self._aside = aside
         self._fresh = fresh
         self._known = dict(defaults)
+        self._readings = self._newest = 0
 
     async def value(self, name: str) -> str:
         return (await self.all())[name]
@@ -37,11 +43,20 @@ class PostgresSwitches:
         # One turn of the loop: a notification that reached us before this request is obeyed by it.
         await asyncio.sleep(0)
         if not self._fresh():
-            with suppress(Unavailable):
-                await self.refresh()
+            with suppress(DomainError, asyncpg.PostgresError):
+                await self._read(self._database)
         return self._known
 
     async def refresh(self) -> None:
-        """Read the rows again."""
-        text = await self._database.value(CONTEXT, IN_FORCE)
+        """Ask again. Raises what the database does."""
+        await self._read(self._aside)
+
+    async def _read(self, database: Database) -> None:
+        self._readings += 1
+        reading = self._readings
+        text = await database.value(CONTEXT, IN_FORCE)
+        if reading < self._newest:
+            # One that began later has ended: it may know of a change that this one does not.
+            return
+        self._newest = reading
         self._known = msgspec.json.decode(str(text), type=dict[str, str])

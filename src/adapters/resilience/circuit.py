@@ -47,13 +47,12 @@ class Circuit:
         rested = not self._known.forced and time.monotonic() - self._heard_at >= self._known.retry_after
         return "half-open" if self._known.state == "open" and rested else self._known.state
 
-    async def refresh(self) -> None:
-        """Hear of the circuit's state again."""
-        with suppress(Unavailable):
-            found = await self._store.read()
-            # What was read before the newest outcome was written says nothing new.
-            if found.version >= self._known.version:
-                self._hear(found)
+    async def refresh(self, store: CircuitStore) -> None:
+        """Hear of the circuit's state again, from `store`. Raises Unavailable."""
+        found = await store.read()
+        # What was read before the newest outcome was written says nothing new.
+        if found.version >= self._known.version:
+            self._hear(found)
 
     async def ask(self, question: Question) -> Reply:
         admitted = await self._admitted()

@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain, pairwise
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -18,6 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
 from src.adapters.telemetry.metrics import registry_of
+from src.background import Outage, stopped, supervised
 from src.domain.errors import DomainError
 from src.ports.service_levels import ServiceLevels
 
@@ -39,23 +41,21 @@ class OtlpMetrics:
         self._levels: Mapping[str, float] = {}
 
     async def start(self, levels: ServiceLevels) -> None:
-        self._task = asyncio.create_task(self._run(levels))
+        self._task = supervised("sending metrics", partial(self._run, levels))
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await stopped(self._task)
         await asyncio.to_thread(self.send)
         await asyncio.to_thread(self._exporter.shutdown)
 
-    async def _run(self, levels: ServiceLevels) -> None:
+    async def _run(self, levels: ServiceLevels, outage: Outage) -> None:
         milliseconds = int(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") or DEFAULT_INTERVAL_MILLISECONDS)
         while True:
             await asyncio.sleep(milliseconds / 1000)
             with contextlib.suppress(DomainError):
                 self._levels = await levels.now()
             await asyncio.to_thread(self.send)
+            outage.over()
 
     def send(self) -> None:
         """One export; blocks until the collector answered or its time-out has passed."""

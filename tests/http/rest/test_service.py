@@ -8,9 +8,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import Connections, Reserve
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.rest.service import service_engine
+from src.domain.context import Role
 from src.domain.rest.request import Configuration
 from src.http.auth import Authenticator
 from src.http.rest.service import service_application
@@ -26,7 +27,9 @@ SCHEMAS = ("public", "fin", "ops", "booking", "payment", "core", "audit")
 async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = postgres.settings(database)
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
-    engine, keeper = service_engine(pools, {}, {}, settings.switches_json, Configuration(schemas=SCHEMAS))
+    engine, keeper = service_engine(
+        pools, Reserve(pools[Role.SERVICE]), {}, {}, settings.switches_json, Configuration(schemas=SCHEMAS)
+    )
     await keeper.read()
     application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets), Turns())
     async with httpx.AsyncClient(

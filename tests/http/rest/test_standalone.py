@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ import pytest
 from bench.proc import processor_seconds
 from tests.http.rest.conftest import as_gate
 from tests.postgres import JWT_SECRET
-from tests.processes import ROOT, environment, free_port
+from tests.processes import PATIENCE, ROOT, environment, free_port
 
 # What it is made of, without which no server of it could start.
 PARTS = "import asyncpg, granian.server, jwt, sqlglot, uvloop"
@@ -37,7 +39,7 @@ class Standalone:
     pid: int
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.05)
@@ -220,6 +222,121 @@ async def test_it_lives_through_a_lost_connection(served: Standalone, world_data
 
     # The listening connection comes back by itself, and reads the schema again since it may have missed something.
     served.wait(lambda: served.http.get("/later").status_code == 200)
+
+
+def figure(served: Standalone, name: str) -> float:
+    lines = httpx.get(f"{served.admin}/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def is_ready(served: Standalone) -> bool:
+    return httpx.get(f"{served.admin}/ready").status_code == 200
+
+
+def knows(served: Standalone, table: str) -> bool:
+    tables = httpx.get(f"{served.admin}/schema_cache").json()["tables"]
+    return any(found["name"] == table for found in tables)
+
+
+async def test_a_change_is_read_while_callers_have_all_connections(world_database: str, tmp_path: Path) -> None:
+    await execute(
+        world_database,
+        "create function zoo.hold() returns void language sql as 'select pg_sleep(60)';"
+        " grant execute on function zoo.hold to visitor",
+    )
+    with (
+        standalone(world_database, tmp_path, PGRST_DB_POOL="1", PGRST_DB_POOL_ACQUISITION_TIMEOUT="1") as served,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        holding = thread.submit(served.http.post, "/rpc/hold", timeout=60)
+        served.wait(lambda: figure(served, "pgrst_db_pool_available") == 0)
+        await execute(world_database, "create table zoo.fresh (id int); notify pgrst")
+        served.wait(lambda: knows(served, "fresh"))
+        listens = "select pg_terminate_backend(pid) from pg_stat_activity where query ~ 'pg_listening_channels'"
+        await execute(world_database, f"create table zoo.unheard (id int); {listens} and pid <> pg_backend_pid()")
+        served.wait(lambda: knows(served, "unheard") and is_ready(served))
+        assert figure(served, "pgrst_db_pool_available") == 0
+        await execute(
+            world_database, "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"
+        )
+        assert holding.result().status_code >= 500
+
+
+async def test_it_is_not_ready_while_its_schema_is_older_than_a_known_change(
+    served: Standalone, world_database: str
+) -> None:
+    assert is_ready(served)
+    assert figure(served, "ecotrips_catalog_stale") == 0
+    database = urlsplit(world_database).path[1:]
+    await execute(world_database, f"alter role gate in database \"{database}\" set lock_timeout = '100ms'")
+    await execute(world_database, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'gate'")
+    served.wait(lambda: is_ready(served))
+    locker = await asyncpg.connect(world_database)
+    async with locker.transaction():
+        await locker.execute("lock table zoo.big_houses in access exclusive mode")
+        await execute(world_database, "create table zoo.fresh (id int); notify pgrst")
+        served.wait(lambda: figure(served, 'pgrst_schema_cache_loads_total{status="FAIL"}') > 1)
+        assert not is_ready(served)
+        assert figure(served, "ecotrips_catalog_stale") == 1
+        # What is known is served.
+        assert served.http.get("/countries?id=eq.1").status_code == 200
+    await locker.close()
+    served.wait(lambda: knows(served, "fresh") and is_ready(served))
+    assert served.output.read_text().count("reading settings and schema failed and is tried again") == 1
+
+
+async def test_it_is_not_ready_while_it_may_not_listen(served: Standalone, world_database: str) -> None:
+    database = urlsplit(world_database).path[1:]
+    await execute(world_database, f'revoke connect on database "{database}" from public')
+    await execute(world_database, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'gate'")
+    served.wait(lambda: not is_ready(served))
+    assert figure(served, "ecotrips_listening") == 0
+    await execute(world_database, f'grant connect on database "{database}" to public')
+    served.wait(lambda: is_ready(served))
+
+
+async def test_stored_settings_that_cannot_be_read_are_tried_again(served: Standalone, world_database: str) -> None:
+    database = urlsplit(world_database).path[1:]
+    await execute(
+        world_database,
+        f"alter role gate in database \"{database}\" set pgrst.db_pre_config = 'zoo.later';"
+        " create table zoo.fresh (id int); notify pgrst",
+    )
+    served.wait(lambda: knows(served, "fresh"))
+    await execute(world_database, "notify pgrst")
+    served.wait(lambda: not is_ready(served))
+    await execute(
+        world_database,
+        "create function zoo.later() returns void language sql as"
+        " $$ select set_config('pgrst.db_max_rows', '2', true) $$; grant usage on schema zoo to gate",
+    )
+    # Without another notification.
+    served.wait(lambda: is_ready(served))
+    assert len(served.http.get("/animals").json()) == 2
+
+
+async def test_stored_settings_that_are_wrong_are_not_used_and_not_read_for_ever(
+    served: Standalone, world_database: str
+) -> None:
+    database = urlsplit(world_database).path[1:]
+    await execute(
+        world_database,
+        f"alter role gate in database \"{database}\" set pgrst.db_max_rows = 'many';"
+        f" alter role gate in database \"{database}\" set pgrst.db_schemas = 'hidden';"
+        " create table zoo.fresh (id int); notify pgrst",
+    )
+    served.wait(lambda: knows(served, "fresh") and is_ready(served))
+    assert "db-max-rows must be a whole number" in served.output.read_text()
+    assert len(served.http.get("/animals").json()) == 6
+
+
+async def test_a_signal_reads_again_where_nothing_is_listened_to(world_database: str, tmp_path: Path) -> None:
+    with standalone(world_database, tmp_path, PGRST_DB_CHANNEL_ENABLED="false") as served:
+        assert is_ready(served)
+        await execute(world_database, "create table zoo.fresh (id int)")
+        os.kill(served.pid, signal.SIGUSR1)
+        served.wait(lambda: knows(served, "fresh"))
+        assert is_ready(served)
 
 
 @pytest.mark.parametrize(

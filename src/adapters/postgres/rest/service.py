@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from src.adapters.postgres.connections import Connections
+from src.adapters.postgres.connections import Reserve, Source
 from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.rest.binding import Binder
 from src.adapters.postgres.rest.engine import Engine
@@ -13,23 +13,23 @@ from src.adapters.postgres.rest.introspection import Exposure
 from src.adapters.postgres.rest.keeper import CatalogKeeper
 from src.adapters.postgres.rest.runners import Runner
 from src.adapters.postgres.rest.sessions import RoleSessions
-from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.domain.context import Role
 from src.domain.rest.request import Configuration
 
 
 def service_engine(
-    pools: Mapping[Role, Connections | Share],
+    pools: Mapping[Role, Source],
+    reserve: Reserve,
     standbys: Mapping[Role, Standby],
     pipelines: Mapping[Role, Pipeline],
     switches: str,
     configuration: Configuration,
 ) -> tuple[Engine, CatalogKeeper]:
-    """The engine, and the keeper whose `refresh` is to run at start and after each notification on channel pgrst.
+    """The engine, and the keeper whose `read` is to run at start and after each notification on channel pgrst.
 
-    `standbys` is where reads go if there is one, `pipelines` where quick ones go if there is none; `switches` is this
-    process's request.switches as JSON.
+    The catalog is read through `reserve`. `standbys` is where reads go if there is one, `pipelines` where quick ones go
+    if there is none; `switches` is this process's request.switches as JSON.
     """
     configuration = replace(configuration, dotted_names=True, anonymous_role=Role.ANONYMOUS.value)
     sessions = RoleSessions(
@@ -41,4 +41,4 @@ def service_engine(
     )
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
     exposure = Exposure(configuration.schemas, configuration.extra_search_path)
-    return engine, CatalogKeeper(pools[Role.SERVICE], exposure, engine.use)
+    return engine, CatalogKeeper(reserve, exposure, engine.use)

@@ -9,13 +9,12 @@ from functools import lru_cache
 
 import asyncpg
 
-from src.adapters.postgres.connections import BROKEN, Connections
+from src.adapters.postgres.connections import BROKEN, Connections, Source
 from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.rest.binding import of_request
 from src.adapters.postgres.rest.results import result_of, result_of_texts
 from src.adapters.postgres.rest.routines import ISOLATION
 from src.adapters.postgres.rest.runners import Settings
-from src.adapters.postgres.share import Share
 from src.adapters.postgres.standby import Standby
 from src.domain.rest.catalog import Catalog, Name
 from src.domain.rest.prepared import ResultSet
@@ -36,7 +35,7 @@ class RoleSessions:
 
     def __init__(
         self,
-        pools: Mapping[str, Connections | Share],
+        pools: Mapping[str, Source],
         standbys: Mapping[str, Standby],
         pipelines: Mapping[str, Pipeline],
         switches: str,

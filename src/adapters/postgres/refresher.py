@@ -1,0 +1,61 @@
+"""What a process knows of the database by heart, and whether that is older than a known change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from src.background import Outage, stopped, supervised
+
+# Seconds that a start waits for the first refresh; after that it goes on behind.
+START_PATIENCE = 10.0
+
+
+class Refresher:
+    """Runs `refresh` after each change, again and again until it succeeds, whatever fails.
+
+    Changes that come while one runs cost one more refresh after it, however many they are.
+    """
+
+    def __init__(self, name: str, refresh: Callable[[], Awaitable[object]]) -> None:
+        self._name = name
+        self._refresh = refresh
+        self._changes = self._known = 0
+        self._changed, self._tried = asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether no refresh that began after the newest change has succeeded yet."""
+        return self._known < self._changes
+
+    def changed(self) -> None:
+        """Something changed, or may have changed unheard."""
+        self._changes += 1
+        self._changed.set()
+
+    async def start(self) -> None:
+        """Refresh, and from now on after each change. Returns when that was tried once, or takes long."""
+        if self._task is None:
+            self._task = supervised(self._name, self._run)
+        self.changed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_PATIENCE):
+                await self._tried.wait()
+
+    async def stop(self) -> None:
+        await stopped(self._task)
+
+    async def _run(self, outage: Outage) -> None:
+        while True:
+            while not self.stale:
+                self._changed.clear()
+                await self._changed.wait()
+            changes = self._changes
+            try:
+                await self._refresh()
+            finally:
+                self._tried.set()
+            self._known = changes
+            outage.over()

@@ -1,0 +1,68 @@
+"""Tasks beside the requests, which live as long as the process whatever fails in them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+# Seconds between attempts. The longest is short, because whoever waits for the database wants it back.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Outage:
+    """The failures of one thing in a row: each kind of them is logged once, and the pauses after them grow."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._kinds: set[type[BaseException]] = set()
+        self._pause = FIRST_PAUSE
+
+    def failed(self, error: BaseException) -> float:
+        """How many seconds to wait before the next attempt."""
+        if type(error) not in self._kinds:
+            self._kinds.add(type(error))
+            log.error("%s failed and is tried again", self._name, exc_info=error)
+        pause = self._pause
+        self._pause = min(2 * pause, LONGEST_PAUSE)
+        return pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter: not all processes at the same moment
+
+    def over(self) -> None:
+        """It is well, again or still."""
+        if self._kinds:
+            log.warning("%s is well again", self._name)
+            self._kinds.clear()
+            self._pause = FIRST_PAUSE
+
+
+def supervised(name: str, work: Callable[[Outage], Awaitable[None]]) -> asyncio.Task[None]:
+    """A task that does `work` and begins it again when it fails, in whatever way, until it returns or is cancelled.
+
+    `work` says by `over` of its outage that it is well. Keep the task: asyncio itself does not.
+    """
+    return asyncio.get_running_loop().create_task(_supervise(work, Outage(name)), name=name)
+
+
+async def _supervise(work: Callable[[Outage], Awaitable[None]], outage: Outage) -> None:
+    while True:
+        try:
+            return await work(outage)
+        except asyncio.CancelledError as error:
+            # Raised inside, for instance by a library whose own task was cancelled, it is a failure like others.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            pause = outage.failed(error)
+        except Exception as error:  # noqa: BLE001 - that is what it is for
+            pause = outage.failed(error)
+        await asyncio.sleep(pause)
+
+
+async def stopped(*tasks: asyncio.Task[None] | None) -> None:
+    """Cancel the tasks and wait for their end."""
+    running = [task for task in tasks if task is not None]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
