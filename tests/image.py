@@ -66,7 +66,7 @@ def stand_in(engine: docker.DockerClient, root_filesystem: bytes) -> None:
         tag="0.140.0",
         changes=[f"ENTRYPOINT {json.dumps(fake)}"],
     )
-    engine.images.get(POSTGRES).tag("postgres", "18")
+    engine.images.get(POSTGRES).tag("postgres", "18.6")
 
 
 def compose(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Dashboard and alert rules speak of metrics that exist."""
+"""Dashboard and alert rules speak of metrics that exist; what Compose starts is bounded and pinned."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -62,3 +63,30 @@ async def test_every_route_of_dashboard_and_alerts_exists(api: Api) -> None:
     routes = {route for text in expressions() for route in re.findall(r'route="([^"]+)"', text)}
     assert routes
     assert routes <= paths
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY.parent / "compose.yaml").read_text())["services"]
+    return found
+
+
+def test_every_container_is_bounded_and_gains_no_privileges() -> None:
+    for name, service in services().items():
+        assert re.fullmatch(r"[1-9]\d*[mg]", service["mem_limit"]), name
+        assert 0 < service["pids_limit"] <= 512, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+        # PostgreSQL's image begins as root, makes its folder its own and becomes another user.
+        if name != "postgres":
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["read_only"] is True, name
+        for port in service.get("ports", ()):
+            assert port.startswith("127.0.0.1:"), name
+
+
+def test_every_image_is_ours_or_one_release() -> None:
+    for name, service in services().items():
+        image = re.sub(r"\$\{\w+:-(.+)\}", r"\1", service["image"])
+        assert image == "ecotrips-ops" or re.fullmatch(r"[\w./-]+:\d+\.\d+(\.\d+)?([\w-]*)(@sha256:\w{64})?", image), (
+            name
+        )
