@@ -45,7 +45,7 @@ def test_from_an_empty_database_to_one_that_is_taken_back(production: dict[str, 
         turned = run("flags", "set", "STRIPE_MOCK_MODE=1")
         assert turned == (1, "ecotrips: This is a production database: nothing is mocked in it\n")
         assert run("flags", "set", "PAYOUTS_PAUSED=1")[0] == 0
-        assert httpx.get(f"{served.address}/readyz").json()["switches"] == LIVE_SWITCHES | {"PAYOUTS_PAUSED": "1"}
+        assert httpx.get(f"{served.address}/readyz").json()["switches"] == {**LIVE_SWITCHES, "PAYOUTS_PAUSED": "1"}
 
     for arguments in (("serve",), ("worker", "--once")):
         assert "this is a production database" in run(*arguments, ECOTRIPS_ENV="", STRIPE_MOCK_MODE="1")[1]
