@@ -19,7 +19,7 @@ from tests.processes import command, ecotrips, environment, free_port
 def production(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a production installation with a server of its own, whose database is still empty."""
     with cluster.server() as postgres:
-        psql = [postgres.bin / "psql", "-qc", "create database ecotrips", postgres.url("postgres")]
+        psql: list[str | Path] = [postgres.bin / "psql", "-qc", "create database ecotrips", postgres.url("postgres")]
         subprocess.run(psql, check=True)
         yield FIT | {"DATABASE_URL": postgres.url("ecotrips"), "STORAGE_URL": (tmp_path / "files").as_uri()}
 
