@@ -33,7 +33,7 @@ grant usage on schema meta to service_role;
 -- Any key.
 grant execute on function
   sec.from_edge(), auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.actor(),
-  sec.request_id(), sec.require_ops(), sec.ops_only(), ops.flag(text),
+  sec.request_id(), sec.require_ops(), sec.ops_only(),
   ops.keep_first_answer(uuid, json),
   public.start_checkout(uuid, bigint, text, text)
 to anon, authenticated, service_role;
@@ -54,7 +54,7 @@ grant insert, update, delete on core.profiles, booking.itineraries, booking.item
 grant select on meta.applied, meta.environment to service_role;
 grant execute on function
   meta.is_production(),
-  ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),
+  ops.flag(text), ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),
   ops.release_idempotency_key(uuid), ops.take_token(text, text, int), ops.service_levels()
 to service_role;
 
@@ -137,7 +137,6 @@ grant select on
   privacy.certificates, privacy.purges, privacy.map_faults
 to authenticated, service_role;
 grant execute on function
-  privacy.type_of(text, text, text),
   public.create_privacy_request(text, uuid, text), public.start_privacy_review(uuid),
   public.review_privacy_request(uuid, text, text), public.extend_privacy_request(uuid, int, text),
   public.privacy_get_datamap(), public.privacy_get_request(uuid), public.privacy_log_audit(uuid, text, jsonb),

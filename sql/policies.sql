@@ -1,5 +1,6 @@
 -- Who sees which rows. Row security is on for every table and forced, so even the owner passes a policy: its own, which
 -- security definer functions act under after their checks. Applied before grants.sql, again whenever it changes.
+-- Where callers have rows of their own, others' are left out; what is for ops alone is refused to them (sec.ops_only()).
 
 do $$
 declare
@@ -39,29 +40,29 @@ using (itinerary_id in (select id from booking.itineraries where user_id = (sele
 create policy ops_read on booking.items for select using ((select sec.is_ops()));
 create policy service_writes on booking.items using ((select sec.is_service())) with check ((select sec.is_service()));
 
-create policy ops_read on payment.payments for select using ((select sec.is_ops()));
+create policy ops_read on payment.payments for select using ((select sec.ops_only()));
 create policy ops_read on payment.refunds for select using ((select sec.ops_only()));
 create policy ops_read on payment.webhook_events for select using ((select sec.ops_only()));
-create policy ops_read on payment.transitions for select using ((select sec.is_ops()));
-create policy ops_read on payment.refund_transitions for select using ((select sec.is_ops()));
+create policy ops_read on payment.transitions for select using ((select sec.ops_only()));
+create policy ops_read on payment.refund_transitions for select using ((select sec.ops_only()));
 create policy ops_read on fin.entries for select using ((select sec.ops_only()));
 create policy ops_read on fin.postings for select using ((select sec.ops_only()));
-create policy ops_read on fin.accounts for select using ((select sec.is_ops()));
-create policy ops_read on fin.account_kinds for select using ((select sec.is_ops()));
-create policy ops_read on fin.entry_types for select using ((select sec.is_ops()));
-create policy ops_read on fin.sequences for select using ((select sec.is_ops()));
-create policy ops_read on fin.heads for select using ((select sec.is_ops()));
-create policy ops_read on fin.checkpoints for select using ((select sec.is_ops()));
+create policy ops_read on fin.accounts for select using ((select sec.ops_only()));
+create policy ops_read on fin.account_kinds for select using ((select sec.ops_only()));
+create policy ops_read on fin.entry_types for select using ((select sec.ops_only()));
+create policy ops_read on fin.sequences for select using ((select sec.ops_only()));
+create policy ops_read on fin.heads for select using ((select sec.ops_only()));
+create policy ops_read on fin.checkpoints for select using ((select sec.ops_only()));
 create policy service_read on meta.applied for select using ((select sec.is_service()));
 create policy service_read on meta.environment for select using ((select sec.is_service()));
 
 create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
 create policy ops_read on permits.requests for select using ((select sec.is_ops()));
-create policy ops_read on permits.quota for select using ((select sec.is_ops()));
+create policy ops_read on permits.quota for select using ((select sec.ops_only()));
 
-create policy ops_read on fin.invoices for select using ((select sec.is_ops()));
-create policy ops_read on fin.seller for select using ((select sec.is_ops()));
-create policy ops_read on booking.suppliers for select using ((select sec.is_ops()));
+create policy ops_read on fin.invoices for select using ((select sec.ops_only()));
+create policy ops_read on fin.seller for select using ((select sec.ops_only()));
+create policy ops_read on booking.suppliers for select using ((select sec.ops_only()));
 create policy service_writes on booking.suppliers using ((select sec.is_service())) with check ((select sec.is_service()));
 create policy service_read on ops.counters for select using ((select sec.is_service()));
 
@@ -69,21 +70,21 @@ create policy anyone_reads on catalog.search_index for select using (true);
 create policy own_requests on privacy.requests for select
 using ((select auth.uid()) in (subject_user_id, requester_user_id));
 create policy ops_read on privacy.requests for select using ((select sec.is_ops()));
-create policy ops_read on privacy.mapped_tables for select using ((select sec.is_ops()));
-create policy ops_read on privacy.links for select using ((select sec.is_ops()));
-create policy ops_read on privacy.data_map for select using ((select sec.is_ops()));
-create policy ops_read on privacy.retention for select using ((select sec.is_ops()));
-create policy ops_read on privacy.plans for select using ((select sec.is_ops()));
-create policy ops_read on privacy.certificates for select using ((select sec.is_ops()));
-create policy ops_read on privacy.purges for select using ((select sec.is_ops()));
+create policy ops_read on privacy.mapped_tables for select using ((select sec.ops_only()));
+create policy ops_read on privacy.links for select using ((select sec.ops_only()));
+create policy ops_read on privacy.data_map for select using ((select sec.ops_only()));
+create policy ops_read on privacy.retention for select using ((select sec.ops_only()));
+create policy ops_read on privacy.plans for select using ((select sec.ops_only()));
+create policy ops_read on privacy.certificates for select using ((select sec.ops_only()));
+create policy ops_read on privacy.purges for select using ((select sec.ops_only()));
 
-create policy ops_read on wa.messages for select using ((select sec.is_ops()));
-create policy ops_read on wa.contacts for select using ((select sec.is_ops()));
-create policy ops_read on wa.statuses for select using ((select sec.is_ops()));
+create policy ops_read on wa.messages for select using ((select sec.ops_only()));
+create policy ops_read on wa.contacts for select using ((select sec.ops_only()));
+create policy ops_read on wa.statuses for select using ((select sec.ops_only()));
 create policy own_holds on inventory.holds for select using (user_id = (select auth.uid()));
 create policy ops_read on inventory.holds for select using ((select sec.is_ops()));
-create policy ops_read on inventory.circuit for select using ((select sec.is_ops()));
-create policy ops_read on inventory.cache for select using ((select sec.is_ops()));
+create policy ops_read on inventory.circuit for select using ((select sec.ops_only()));
+create policy ops_read on inventory.cache for select using ((select sec.ops_only()));
 
 -- Groups: members see theirs, ops all.
 create policy members_read on "group".groups for select using (id in (select "group".my_groups()));

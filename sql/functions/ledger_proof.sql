@@ -52,8 +52,12 @@ create or replace trigger refuse_change before update or delete or truncate on f
 for each statement execute function audit.refuse_change();
 
 create or replace function fin.verify_ledger() returns table (stream_id uuid, seq int, problem text)
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+  perform sec.require_ops();
+  return query
   with lines as materialized (
     select p.entry_id, sum(p.amount_cents) as total, string_agg(p.account || '=' || p.amount_cents::text, ';' order by p.line) as text
     from fin.postings p group by p.entry_id
@@ -126,10 +130,11 @@ as $$
       lag(k.root) over (order by k.through) as root_before
     from fin.checkpoints k
   ) c cross join lateral fin.root_of(c.after, c.through, c.root_before) r
-  where (c.root, c.prev_root, c.streams, c.entries) is distinct from (r.root, c.root_before, r.streams, r.entries)
+  where (c.root, c.prev_root, c.streams, c.entries) is distinct from (r.root, c.root_before, r.streams, r.entries);
+end;
 $$;
 comment on function fin.verify_ledger() is
-'Every way in which the ledger, its balances, payments, refunds and checkpoints disagree; no row is the proof that they do not.';
+'Ops: every way in which the ledger, its balances, payments, refunds and checkpoints disagree; no row is the proof that they do not.';
 
 create or replace function public.seal_ledger() returns json
 language sql volatile security definer set search_path = pg_catalog, pg_temp

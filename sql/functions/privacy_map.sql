@@ -59,13 +59,13 @@ comment on function privacy.subject_predicate(text, text, text) is
 
 create or replace function privacy.type_of(p_schema text, p_table text, p_column text) returns text
 language sql stable
-return (
+as $$
   select format_type(a.atttypid, null)
   from pg_attribute a
   join pg_class c on c.oid = a.attrelid
   join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = p_schema and c.relname = p_table and a.attname = p_column and a.attnum > 0 and not a.attisdropped
-);
+$$;
 comment on function privacy.type_of(text, text, text) is 'A column''s type as SQL writes it; null when there is no such column.';
 
 create or replace function privacy.key_columns(p_schema text, p_table text) returns text[]

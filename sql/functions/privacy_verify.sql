@@ -68,10 +68,12 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tokens bytea[];
-  v_inner bytea := privacy.hmac_pad(p_secret, 54);
-  v_outer bytea := privacy.hmac_pad(p_secret, 92);
+  v_inner bytea;
+  v_outer bytea;
 begin
   perform sec.require_ops();
+  v_inner := privacy.hmac_pad(p_secret, 54);
+  v_outer := privacy.hmac_pad(p_secret, 92);
   v_tokens := privacy.known_by(p_request_id, p_secret);
   return (
     select array_agg(distinct kind order by kind)

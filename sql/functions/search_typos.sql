@@ -199,9 +199,9 @@ begin
   return query
   with alike as materialized (
     select id, term, popularity from catalog.terms
-    where length(term) >= 7 and term operator(catalog.%) p_typed
+    where length(term) >= 7 and term operator(ext.%) p_typed
       and length(term) between length(p_typed) - 2 and length(p_typed) + 2
-    order by catalog.similarity(term, p_typed) desc, popularity desc
+    order by ext.similarity(term, p_typed) desc, popularity desc
     limit 30
   )
   select p.place_id, 1::smallint, p.popularity

@@ -48,7 +48,7 @@ begin
 end;
 $$;
 comment on function sec.is_ops() is
-'Ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
+'Whether the caller is ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
 
 create or replace function sec.require_ops() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp

@@ -52,6 +52,24 @@ async def test_a_copy_of_the_database_loses_its_rights_and_a_run_brings_them_bac
     await connection.close()
 
 
+async def test_an_extension_of_who_restored_the_database_is_moved_too(empty: str, sql: Path) -> None:
+    moving = sql / "migrations" / "0028_extension_schema.sql"
+    moving.rename(sql / "later.sql")
+    search = sql / "functions" / "search_typos.sql"
+    now = search.read_text()
+    search.write_text(now.replace("ext.", "catalog."))
+    await run(empty, sql)
+    connection = await asyncpg.connect(empty)
+    await connection.execute("drop extension pg_trgm cascade; create extension pg_trgm schema catalog")
+    (sql / "later.sql").rename(moving)
+    search.write_text(now)
+    assert moving.relative_to(sql).as_posix() in await run(empty, sql)
+    assert await connection.fetchval("select 'catalog.terms_by_trigram'::regclass is not null")
+    assert await connection.fetchval("select to_regproc('catalog.show_trgm') is null")
+    assert await connection.fetchval("select to_regproc('ext.show_trgm') is not null")
+    await connection.close()
+
+
 async def test_two_hosts_at_once_apply_it_once(empty: str, sql: Path) -> None:
     first, second = await asyncio.gather(run(empty, sql), run(empty, sql))
     assert sorted([len(first), len(second)]) == [0, len(apply.shipped(sql))]

