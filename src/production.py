@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import hashlib
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from ipaddress import ip_address
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -24,6 +25,7 @@ PLACEHOLDER = re.compile(r"your[-_]|change[-_]?me|example|placeholder|x{3}|[<>]"
 TEST_HOST = re.compile(r"https://[^/?#]*\btest\b", re.IGNORECASE)
 CERTAIN_TLS = ("require", "verify-ca", "verify-full")
 STORES = ("s3", "file")
+DIGESTS = ("md5", "sha1", "sha256", "sha512")
 WORD_BREAKS = str.maketrans("_ ", "--")
 
 
@@ -41,9 +43,9 @@ PASSWORD = Form(12)
 def weakness(secret: str, form: Form = OURS) -> str | None:
     """Why somebody might guess or know the secret, as what follows "it"; None when nobody might.
 
-    A random secret has many different letters, many different steps from letter to letter, and mostly runs of three
-    letters that stand neither twice in it nor in what is published. One that repeats, counts or is made of known words
-    lacks one of the three.
+    A random secret has many different letters, many different steps between letters whatever their distance, and mostly
+    runs of three letters that stand neither twice in it nor in what is published. One that repeats, counts or is made
+    of known words lacks one of the three; a known word's digest is looked up.
     """
     return next(_weaknesses(secret, form), None)
 
@@ -66,11 +68,15 @@ def _weaknesses(secret: str, form: Form) -> Iterator[str]:
 
 
 def _is_guessable(secret: str, least: int) -> bool:
-    letters = secret.lower()
-    steps = {ord(after) - ord(before) for before, after in pairwise(letters)}
-    few = max(4, least // 4)
-    own = len(_runs(letters) - _published())
-    return len(set(letters)) < few or len(steps) < few or own < max(least, len(letters)) // 2 - 2
+    letters, length = secret.lower(), max(least, len(secret))
+    few, own = min(max(4, length // 4), 8), len(_runs(letters) - _published())
+    varied = all(len(_steps(letters, by)) >= min(few, (length - by) // 3) for by in range(1, length // 2 + 1))
+    return not varied or len(set(letters)) < few or own < length // 2 - 2 or letters in _digests()
+
+
+def _steps(letters: str, by: int) -> set[int]:
+    """How far letters lie from those that stand so many places before them."""
+    return {ord(after) - ord(before) for before, after in zip(letters, letters[by:], strict=False)}
 
 
 def _encoded_in(secret: str) -> Iterator[str]:
@@ -98,8 +104,18 @@ def _runs(text: str) -> set[str]:
 
 @cache
 def _published() -> frozenset[str]:
-    lines = [line for line in PUBLISHED.read_text().splitlines() if not line.startswith("# ")]
-    return frozenset(run for line in lines for run in _runs(line) | _runs(line[::-1]))
+    return frozenset(run for line in _known() for run in _runs(line) | _runs(line[::-1]))
+
+
+@cache
+def _digests() -> frozenset[str]:
+    """What is left of known words by the usual digests."""
+    words = ["", *(word for line in _known() for word in (line, *line.split()))]
+    return frozenset(hashlib.new(name, word.encode()).hexdigest() for word in words for name in DIGESTS)
+
+
+def _known() -> list[str]:
+    return [line for line in PUBLISHED.read_text().splitlines() if line and not line.startswith("# ")]
 
 
 def repetitions(secrets: Sequence[tuple[str, str]]) -> Iterator[str]:

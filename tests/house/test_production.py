@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import random
 import re
 import string
@@ -171,6 +172,19 @@ def test_settings_that_hold_a_secret_do_not_show_it() -> None:
         "your-jwt-secret-goes-here-please-change",
         "super-secret-production-key-for-ecotrips",
         "01010101011101010101010110101010",
+        "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6",
+        "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "abc123abc124abc125abc126abc127abc128",
+        "2026-11-30T06:40:00Z2026-11-30T06:40:00Z",
+        "11111111-1111-4111-8111-111111111111",
+        "31415926535897932384626433832795",
+        "deadbeefcafebabefeedfacebaadf00d",
+        "MySuperSecretKeyForEcoTrips2026!!",
+        "the quick brown fox jumps over the lazy dog",
+        "<generate-with-openssl-rand-hex-32>",
+        hashlib.sha256(b"password").hexdigest(),
+        hashlib.md5(b"secret", usedforsecurity=False).hexdigest(),
+        hashlib.sha256().hexdigest(),
         SUPABASE,
         SUPABASE_CLI,
         SUPABASE.upper(),
