@@ -82,5 +82,12 @@ comment on function sec.actor() is 'The name of the caller in the audit trail: a
 
 create or replace function sec.request_id() returns text
 language sql volatile
-return coalesce(nullif(current_setting('request.id', true), ''), set_config('request.id', 'psql-' || gen_random_uuid(), true));
-comment on function sec.request_id() is 'The request id of the HTTP call, else one made for this transaction.';
+return case
+  when sec.from_edge() and current_setting('request.id', true) <> '' then current_setting('request.id')
+  -- What a session of psql calls its work, within an HTTP request id's letters and length, and never mistaken for one.
+  when current_setting('request.id', true) ~ '^psql-[A-Za-z0-9._-]{1,123}$' then current_setting('request.id')
+  when current_setting('request.id', true) ~ '^[A-Za-z0-9._-]{1,123}$' then 'psql-' || current_setting('request.id')
+  else set_config('request.id', 'psql-' || gen_random_uuid(), true)
+end;
+comment on function sec.request_id() is
+'The request id of the HTTP call; in psql its own request.id with psql- before it, else one made for this transaction.';

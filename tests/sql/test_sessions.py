@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import asyncpg
 import pytest
@@ -40,6 +41,33 @@ async def test_who_is_in_psql_cannot_act_under_anothers_name(
     await staff.execute("select privacy_log_audit(null, 'privacy.shown')")
     assert tuple(await last_event(admin)) == (OPERATORS[role], OPERATORS[role])
     await staff.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("refund-of-march-3", "psql-refund-of-march-3"), ("psql-mine", "psql-mine")],
+)
+async def test_a_request_id_given_in_psql_is_told_from_an_http_calls(
+    database: str, admin: asyncpg.Connection, given: str, kept: str
+) -> None:
+    staff = await connected(database, STAFF)
+    await staff.execute("select set_config('request.id', $1, false)", given)
+    await staff.execute("select set_permit_quota('Volcanoes', 96)")
+    assert await last_request_id(admin) == kept
+    await staff.close()
+
+
+@pytest.mark.parametrize("given", ["one\nAUDIT forged", "a b", "x" * 10_000_000, ""])
+async def test_a_request_id_that_is_none_is_replaced(database: str, admin: asyncpg.Connection, given: str) -> None:
+    staff = await connected(database, STAFF)
+    await staff.execute("select set_config('request.id', $1, false)", given)
+    await staff.execute("select set_permit_quota('Volcanoes', 96)")
+    assert re.fullmatch("psql-[0-9a-f-]{36}", await last_request_id(admin))
+    await staff.close()
+
+
+async def last_request_id(admin: asyncpg.Connection) -> str:
+    return str(await admin.fetchval("select request_id from audit.events order by id desc limit 1"))
 
 
 async def last_event(admin: asyncpg.Connection) -> asyncpg.Record:
