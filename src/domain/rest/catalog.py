@@ -53,7 +53,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table, view, materialized view, foreign or partitioned table."""
+    """A table, view, materialized view, foreign or partitioned table.
+
+    `seers` are the roles that are sure to see all of its rows, None where everybody who may read it does.
+    """
 
     name: Name
     columns: Mapping[str, Column]
@@ -63,6 +66,7 @@ class Table:
     updatable: bool = True
     deletable: bool = True
     description: str | None = None
+    seers: frozenset[str] | None = None
 
 
 class Cardinality(Enum):

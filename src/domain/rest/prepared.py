@@ -15,7 +15,8 @@ class Prepared:
 
     `slots` say where each parameter comes from: (kind, position). `single` is the same statement with the caller's
     settings in it, empty where a transaction of several statements is needed. `explain` counts rows by the
-    planner's guess.
+    planner's guess, which takes all rows into account, whoever asks; `exact` is for callers who are none of `seers`,
+    the roles that see them all.
     """
 
     statement: str
@@ -27,6 +28,8 @@ class Prepared:
     single_slots: tuple[tuple[str, int], ...] = ()
     explain: str = ""
     explain_slots: tuple[tuple[str, int], ...] = ()
+    exact: Prepared | None = None
+    seers: frozenset[str] = frozenset()
     warnings: tuple[tuple[str, str], ...] = ()
     read_only: bool = True
 

@@ -69,7 +69,8 @@ async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure:
         relations = await connection.fetch(queries.RELATIONS, schemas)
         foreign_keys = await connection.fetch(queries.FOREIGN_KEYS)
         keys = _view_keys(await connection.fetch(queries.VIEWS, searched), await connection.fetch(queries.KEYS))
-        tables = _tables(relations, columns, keys)
+        seers = _seers(await connection.fetch(queries.ROW_SECURITY, schemas))
+        tables = _tables(relations, columns, keys, seers)
         of_rows = await connection.fetch(queries.FUNCTIONS_OF_ROWS)
         return Catalog(
             tables=tables,
@@ -127,7 +128,10 @@ def _view_keys(views: Sequence[asyncpg.Record], keys: Sequence[asyncpg.Record]) 
 
 
 def _tables(
-    rows: Sequence[asyncpg.Record], columns: Mapping[int, Mapping[str, Column]], keys: Iterable[ViewKey]
+    rows: Sequence[asyncpg.Record],
+    columns: Mapping[int, Mapping[str, Column]],
+    keys: Iterable[ViewKey],
+    seers: Mapping[int, frozenset[str]],
 ) -> dict[Name, Table]:
     of_views: dict[Name, tuple[str, ...]] = {}
     for key in keys:
@@ -145,8 +149,17 @@ def _tables(
             bool(row["events"] & CAN_UPDATE),
             bool(row["events"] & CAN_DELETE),
             row["description"],
+            seers.get(row["oid"]),
         )
     return tables
+
+
+def _seers(rows: Sequence[asyncpg.Record]) -> dict[int, frozenset[str]]:
+    seers: dict[int, frozenset[str]] = {}
+    for row in rows:
+        roles = frozenset(row["roles"])
+        seers[row["relation"]] = seers.get(row["relation"], roles) & roles
+    return seers
 
 
 def _relationships(

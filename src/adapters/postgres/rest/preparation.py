@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from src.adapters.postgres.rest import sql, sql_query
 from src.adapters.postgres.rest.calling import call, find_routine
 from src.adapters.postgres.rest.lookups import find_table
@@ -9,6 +11,7 @@ from src.adapters.postgres.rest.negotiation import negotiate
 from src.adapters.postgres.rest.planner import SOURCE, ReadPlanner
 from src.adapters.postgres.rest.reading import ReadWriter
 from src.adapters.postgres.rest.resolved import Condition, Level
+from src.adapters.postgres.rest.row_security import seers_of_all
 from src.adapters.postgres.rest.sql import Node, Parameters, Query
 from src.adapters.postgres.rest.statements import (
     Handler,
@@ -88,6 +91,7 @@ class Preparation:
         )
         explain_parameters = Parameters()
         explain = ReadWriter(explain_parameters).count(root) if count in ("planned", "estimated") else None
+        seers = seers_of_all(self.catalog, root) if explain is not None else None
         text, slots = _text(statement, media), parameters.slots
         return Prepared(
             text,
@@ -98,6 +102,8 @@ class Preparation:
             single_slots=parameters.slots,
             explain=f"EXPLAIN (FORMAT JSON) {sql.text_of(explain)}" if explain is not None else "",
             explain_slots=explain_parameters.slots,
+            exact=self._read(_counting_exactly(job)) if seers is not None else None,
+            seers=seers or frozenset(),
             warnings=tuple(planner.warnings),
         )
 
@@ -226,6 +232,10 @@ class Preparation:
             warnings=tuple(planner.warnings),
             read_only=read_only,
         )
+
+
+def _counting_exactly(job: Job) -> Job:
+    return job._replace(preferences=replace(job.preferences, count="exact"))
 
 
 def _merges(job: Job) -> bool:

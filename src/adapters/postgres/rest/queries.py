@@ -212,6 +212,48 @@ where (n.nspname = 'pg_catalog' or n.nspname = any ($1))
 order by array_position(array['pg_catalog']::name[] || $1::name[], n.nspname) desc
 """
 
+# Each relation whose rows somebody may see only in part, with the roles that see all: superusers, roles that bypass row
+# security, and owners who are not held to it. Below a view its owner sees, unless it has security_invoker: then the
+# caller does, also where that view is below another one. Where a function or another server decides what the rows are,
+# nobody is known to see all.
+ROW_SECURITY = """
+with recursive below as (
+  select c.oid as exposed, c.oid as relation, null::oid as seen_as
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = any ($1) and c.relkind in ('v', 'r', 'f', 'p') and not c.relispartition
+  union
+  select b.exposed, d.refobjid, case when not exists (
+    select from pg_options_to_table(v.reloptions) o
+    where o.option_name = 'security_invoker' and o.option_value::bool) then v.relowner end
+  from below b
+  join pg_class v on v.oid = b.relation and v.relkind = 'v'
+  join pg_rewrite r on r.ev_class = v.oid
+  join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+    and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid
+), owners as materialized (
+  select o.relowner, o.relforcerowsecurity, array(
+    select r.oid from pg_roles r
+    where r.rolsuper or r.rolbypassrls
+      or not o.relforcerowsecurity and pg_has_role(r.oid, o.relowner, 'usage')) as seers
+  from (select distinct relowner, relforcerowsecurity from pg_class where relrowsecurity) o
+)
+select b.exposed::int8 as relation,
+  case when b.seen_as is null then array(select rolname from pg_roles r where r.oid = any (o.seers)) else '{}' end
+    as roles
+from below b
+join pg_class c on c.oid = b.relation and c.relrowsecurity
+join owners o on o.relowner = c.relowner and o.relforcerowsecurity = c.relforcerowsecurity
+where b.seen_as is null or b.seen_as <> all (o.seers)
+union all
+select b.exposed::int8, '{}'
+from below b join pg_class c on c.oid = b.relation
+where c.relkind = 'f' or c.relkind = 'v' and exists (
+  select from pg_rewrite r
+  join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_proc'::regclass
+  join pg_proc p on p.oid = d.refobjid
+  where r.ev_class = c.oid and p.proretset)
+"""
+
 DESCRIPTIONS = "select nspname, obj_description(oid, 'pg_namespace') as text from pg_namespace where nspname = any ($1)"
 
 ROLE_SETTINGS = """

@@ -84,6 +84,9 @@ class Sessions(Protocol):
     def is_anonymous(self, identity: Identity) -> bool:
         """Whether the caller acts as the role of those without a token."""
 
+    def role(self, identity: Identity) -> str:
+        """The role of the database that the caller's statements run as."""
+
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         """The one row of a statement that carries the caller's settings itself."""
 
@@ -116,6 +119,8 @@ class Runner:
 
     async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
         """Raises RestError for what the database refuses and for results that the client did not want."""
+        if prepared.exact is not None and self._sessions.role(identity) not in prepared.seers:
+            prepared = prepared.exact
         try:
             if prepared.single and self._sessions.in_one_statement and self._simple(job):
                 arguments = self._binder.arguments(prepared.single_slots, job, identity)

@@ -10,12 +10,14 @@ from functools import lru_cache
 import asyncpg
 
 from src.adapters.postgres.connections import BROKEN, Connections, Source
+from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.rest.binding import of_request
 from src.adapters.postgres.rest.results import result_of, result_of_texts
 from src.adapters.postgres.rest.routines import ISOLATION
 from src.adapters.postgres.rest.runners import Settings
 from src.adapters.postgres.standby import Standby
+from src.domain.context import Role
 from src.domain.rest.catalog import Catalog, Name
 from src.domain.rest.prepared import ResultSet
 from src.domain.rest.request import Configuration, Request
@@ -49,6 +51,9 @@ class RoleSessions:
 
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._anonymous_role
+
+    def role(self, identity: Identity) -> str:
+        return LOGIN_ROLES[Role(identity.role)]
 
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         async with self._pools[identity.role].acquire() as connection:
@@ -109,6 +114,9 @@ class AuthenticatorSessions:
 
     def is_anonymous(self, identity: Identity) -> bool:
         return identity.role == self._configuration.anonymous_role
+
+    def role(self, identity: Identity) -> str:
+        return identity.role
 
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         """Never asked for: the role is only set inside a transaction."""
