@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import asyncpg
 import httpx
 import pytest
 
@@ -18,7 +19,7 @@ from src.http.rest.service import service_application
 from src.http.turns import Turns
 from src.logins import login_dsn
 from tests import postgres
-from tests.conftest import ITINERARY, OPS_USER, Api
+from tests.conftest import ITINERARY, OPS_USER, Api, serving
 
 SCHEMAS = ("public", "fin", "ops", "booking", "payment", "core", "audit")
 
@@ -46,6 +47,20 @@ async def test_the_ledger_is_read_by_the_service_under_its_dotted_name(rest: htt
     )
     assert answer.status_code == 200
     assert answer.json() == []
+
+
+async def test_what_an_extension_brings_is_not_served(database: str, admin: asyncpg.Connection) -> None:
+    """Not even where callers may use its schema and its functions are everybody's."""
+    await admin.execute("drop extension pg_trgm cascade; create extension pg_trgm schema public")
+    await admin.execute("create extension pg_stat_statements schema public")
+    assert await admin.fetchval("select has_function_privilege('anon', 'show_trgm(text)', 'execute')")
+    assert await admin.fetchval("select has_table_privilege('anon', 'pg_stat_statements', 'select')")
+    async with serving(database) as api:
+        for headers in (Api.anonymous, Api.user(OPS_USER), Api.service):
+            called = await api.http.get("/rest/v1/rpc/show_trgm?value=x", headers=headers)
+            assert (called.status_code, called.json()["code"]) == (404, "PGRST202")
+            read = await api.http.get("/rest/v1/pg_stat_statements", headers=headers)
+            assert (read.status_code, read.json()["code"]) == (404, "PGRST205")
 
 
 async def test_ops_read_bookings_and_others_are_refused(rest: httpx.AsyncClient) -> None:

@@ -1,4 +1,7 @@
-"""From what Postgres raises to a REST error, by SQLSTATE (PostgREST's table, reference "Errors")."""
+"""From what Postgres raises to a REST error, by SQLSTATE (PostgREST's table, reference "Errors").
+
+Other than there, 500 is a fault of the server alone: what a caller can bring about is 4xx, what passes is 503.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,22 @@ BY_CODE = {
     "23503": 409,
     "23505": 409,
     "25006": 405,
-    "53400": 500,
-    "57P01": 503,
+    # Races that were lost: serialization failure, deadlock.
+    "40001": 409,
+    "40P01": 409,
     "42883": 404,
     "42P01": 404,
     "42P17": 500,
-    "P0001": 400,
+    # More temporary files than one session may have.
+    "53400": 400,
+    # A view, mostly, that takes no writes.
+    "55000": 405,
+    # Somebody holds the row or table; the statement took too long.
+    "55P03": 503,
+    "57014": 503,
+    "57P01": 503,
+    "P0000": 500,
+    "P0004": 500,
 }
 BY_CLASS = {
     "08": 503,
@@ -43,7 +56,6 @@ BY_CLASS = {
     "58": 500,
     "F0": 500,
     "HV": 500,
-    "P0": 500,
     "XX": 500,
 }
 # Statuses of codes that mean several things, by how the message begins.
@@ -106,8 +118,6 @@ def _status(code: str, message: str, *, anonymous: bool) -> tuple[int, str | Non
         return int(code[2:]), message
     if code == "42501":
         return (UNAUTHORIZED if anonymous else 403), None
-    if code == "21000":
-        return (400 if message.endswith("requires a WHERE clause") else 500), None
     if code == "22023" and message.startswith("role") and message.endswith("does not exist"):
         return UNAUTHORIZED, None
     beginning, of_message = BY_MESSAGE.get(code, ("", 0))

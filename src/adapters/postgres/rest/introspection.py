@@ -50,11 +50,15 @@ SQL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What is served: `schemas` to clients, `extra` only searched; `hoisted` function settings that are applied."""
+    """What is served: `schemas` to clients, `extra` only searched; `hoisted` function settings that are applied.
+
+    Without `extensions` nothing that an extension brought is served: it is granted to everybody as soon as it is there.
+    """
 
     schemas: tuple[str, ...]
     extra: tuple[str, ...] = ()
     hoisted: tuple[str, ...] = ("statement_timeout", "plan_filter.statement_cost_limit", ISOLATION)
+    extensions: bool = True
 
 
 async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure: Exposure) -> Catalog:
@@ -66,16 +70,17 @@ async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure:
         await connection.execute("set local search_path = ''")
         enums = {row["enumtypid"]: tuple(row["labels"]) for row in await connection.fetch(queries.ENUMS)}
         columns = _columns(await connection.fetch(queries.COLUMNS, schemas), enums)
-        relations = await connection.fetch(queries.RELATIONS, schemas)
+        relations = await connection.fetch(queries.RELATIONS, schemas, exposure.extensions)
         foreign_keys = await connection.fetch(queries.FOREIGN_KEYS)
         keys = _view_keys(await connection.fetch(queries.VIEWS, searched), await connection.fetch(queries.KEYS))
         seers = _seers(await connection.fetch(queries.ROW_SECURITY, schemas))
         tables = _tables(relations, columns, keys, seers)
         of_rows = await connection.fetch(queries.FUNCTIONS_OF_ROWS)
+        routines = await connection.fetch(queries.ROUTINES, schemas, exposure.extensions)
         return Catalog(
             tables=tables,
             relationships=_relationships(foreign_keys, keys, tables, of_rows, schemas),
-            routines=routines_of(await connection.fetch(queries.ROUTINES, schemas), columns, exposure.hoisted),
+            routines=routines_of(routines, columns, exposure.hoisted),
             computed=_computed(of_rows, searched),
             representations={
                 (TypeName(row["source_schema"], row["source"]), TypeName(row["target_schema"], row["target"])): Name(

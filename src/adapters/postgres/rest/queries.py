@@ -1,4 +1,4 @@
-"""The questions asked of pg_catalog. `$1` is always the exposed schemas, `$2` those and the extra search path.
+"""The questions asked of pg_catalog. `$1` is the schemas; `$2` whether what extensions brought counts.
 
 Who asks is `session_user`, the login: a function that a request called may have left another role behind. A name is
 compared as the name it is, and never cast (`::regrole` reads it as SQL and folds its case).
@@ -32,6 +32,8 @@ from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_description d on d.objoid = c.oid and d.objsubid = 0 and d.classoid = 'pg_class'::regclass
 where c.relkind in ('v', 'r', 'm', 'f', 'p') and not c.relispartition and n.nspname = any ($1)
+  and ($2 or not exists (
+    select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'))
 order by n.nspname, c.relname
 """
 
@@ -140,6 +142,8 @@ join pg_namespace n on n.oid = p.pronamespace
 join base_types b on b.oid = p.prorettype
 left join pg_description d on d.objoid = p.oid and d.classoid = 'pg_proc'::regclass
 where p.prokind = 'f' and p.prorettype <> 'trigger'::regtype and n.nspname = any ($1)
+  and ($2 or not exists (
+    select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e'))
 order by n.nspname, p.proname, p.pronargs, p.oid
 """
 )

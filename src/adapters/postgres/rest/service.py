@@ -40,5 +40,5 @@ def service_engine(
         Role.ANONYMOUS.value,
     )
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
-    exposure = Exposure(configuration.schemas, configuration.extra_search_path)
+    exposure = Exposure(configuration.schemas, configuration.extra_search_path, extensions=False)
     return engine, CatalogKeeper(reserve, exposure, engine.use)
