@@ -6,8 +6,8 @@ as $$
 declare
   v_touched int[];
 begin
-  -- One writer at a time, because places share their terms.
-  perform pg_advisory_xact_lock(hashtextextended('catalog.terms', 0));
+  -- One writer at a time, because places share their terms. An advisory lock could be held by any login.
+  lock table catalog.terms in share row exclusive mode;
   with gone as (delete from catalog.postings where place_id = any (p_places) returning term_id)
   select array_agg(distinct term_id) into v_touched from gone;
   with names as materialized (

@@ -165,15 +165,19 @@ declare
   v_event payment.webhook_events;
   v_retried int := 0;
 begin
-  -- One sweep at a time in place of locks on events: everybody locks the payment first, then its events.
-  if pg_try_advisory_xact_lock(hashtext('payment.webhook_events')) then
-    for v_event in
-      select * from payment.webhook_events where next_attempt_at <= now() order by next_attempt_at limit p_limit
-    loop
-      v_event := payment.try_event(v_event);
-      v_retried := v_retried + 1;
-    end loop;
-  end if;
+  -- One sweep at a time in place of locks on events: everybody locks the payment first, then its events. An advisory
+  -- lock could be held by any login; this one only by who may write the table, which never changes.
+  begin
+    lock table payment.transitions in share update exclusive mode nowait;
+  exception when lock_not_available then
+    return 0;
+  end;
+  for v_event in
+    select * from payment.webhook_events where next_attempt_at <= now() order by next_attempt_at limit p_limit
+  loop
+    v_event := payment.try_event(v_event);
+    v_retried := v_retried + 1;
+  end loop;
   return v_retried;
 end;
 $$;

@@ -63,7 +63,7 @@ async def create_database(dsn: str) -> None:
         return
     connection = await asyncpg.connect(f"{server}/postgres?{rest}")
     try:
-        await connection.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
+        await apply.take_lock(connection)
         if not await connection.fetchval("select exists (select from pg_database where datname = $1)", DATABASE):
             await connection.execute(f'create database "{DATABASE}"')
     finally:

@@ -75,6 +75,20 @@ async def test_two_hosts_at_once_apply_it_once(empty: str, sql: Path) -> None:
     assert sorted([len(first), len(second)]) == [0, len(apply.shipped(sql))]
 
 
+async def test_who_holds_the_lock_is_named_while_it_is_waited_for(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    holder = await asyncpg.connect(empty, server_settings={"application_name": "a stranger"})
+    await holder.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
+    reported: asyncio.Queue[str] = asyncio.Queue()
+    given = settings(empty)
+    waiting = asyncio.create_task(
+        apply.apply(empty, apply.shipped(sql), lambda role: role_password(given, role), reported.put_nowait)
+    )
+    assert await reported.get() == f"waiting for process {holder.get_server_pid()} of postgres (a stranger)"
+    await holder.close()
+    assert await waiting == []
+
+
 async def test_an_edited_migration_is_refused(empty: str, sql: Path) -> None:
     await run(empty, sql)
     edited = next((sql / "migrations").glob("0002_*.sql"))

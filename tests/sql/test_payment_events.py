@@ -78,6 +78,32 @@ async def test_an_event_of_another_amount_is_not_applied_until_the_worker_can(ad
     assert await admin.fetchval("select attempts from payment.webhook_events") == 2
 
 
+@pytest.mark.parametrize("role", list(Role))
+async def test_no_login_holds_up_what_waits(database: str, admin: asyncpg.Connection, role: Role) -> None:
+    owner = await payment(admin)
+    assert await told(admin, owner, ("payment_intent.succeeded", 5, "pi", 24999, None)) == "deferred"
+    await admin.execute("update payment.webhook_events set next_attempt_at = now()")
+    async with as_role(database, role) as caller:
+        await caller.execute("select pg_advisory_lock(hashtext('payment.webhook_events'))")
+        transaction = caller.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await caller.execute("lock table payment.transitions in share update exclusive mode")
+        await transaction.rollback()
+        assert await admin.fetchval("select retry_webhook_events()") == 1
+
+
+async def test_one_sweep_at_a_time_tries_what_waits(database: str, admin: asyncpg.Connection) -> None:
+    owner = await payment(admin)
+    assert await told(admin, owner, ("payment_intent.succeeded", 5, "pi", 24999, None)) == "deferred"
+    await admin.execute("update payment.webhook_events set next_attempt_at = now()")
+    other = await asyncpg.connect(database)
+    async with admin.transaction():
+        assert await admin.fetchval("select retry_webhook_events()") == 1
+        assert await other.fetchval("select retry_webhook_events()") == 0
+    await other.close()
+
+
 async def test_an_unsigned_event_moves_no_live_payment(admin: asyncpg.Connection) -> None:
     owner = await payment(admin)
     await admin.execute("select record_payment_intent($1, 'pi_live')", owner)

@@ -80,6 +80,14 @@ async def test_nobody_but_the_owners_makes_objects(admin: asyncpg.Connection) ->
     assert [row[0] for row in to_public] == ["CONNECT"]
 
 
+async def test_no_function_waits_for_a_lock_that_any_login_may_hold(admin: asyncpg.Connection) -> None:
+    """Advisory locks are everybody's; tables and rows are locked by who may write them."""
+    held_up = await admin.fetch(
+        f"select p.oid::regprocedure::text from pg_proc p where {OURS} and p.prosrc ~ 'pg_(try_)?advisory'"
+    )
+    assert not held_up
+
+
 async def test_views_run_with_the_rights_of_their_reader(admin: asyncpg.Connection) -> None:
     definers = await admin.fetch(
         "select oid::regclass::text from pg_class where relowner = 'ecotrips_owner'::regrole and relkind = 'v'"

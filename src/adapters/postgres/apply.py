@@ -91,7 +91,7 @@ async def apply(
     """
     connection = await asyncpg.connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
-        await connection.execute("select pg_advisory_lock($1)", ADVISORY_LOCK)
+        await take_lock(connection, report)
         ran = await _apply(connection, files, role_password, report)
         if production:
             async with connection.transaction():
@@ -103,6 +103,28 @@ async def apply(
         return ran
     finally:
         await connection.close()
+
+
+HOLDERS = """
+select format('waiting for process %s of %s (%s)', a.pid, a.usename, nullif(a.application_name, ''))
+from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted
+  and l.database = (select oid from pg_database where datname = current_database())
+  and (l.classid::int8 << 32 | l.objid::int8) = $1
+"""
+
+
+async def take_lock(
+    connection: asyncpg.Connection[asyncpg.Record], report: Callable[[str], None] = lambda _line: None
+) -> None:
+    """The lock under which SQL is applied, until the connection ends.
+
+    Any login could hold it, so who holds it is reported.
+    """
+    if not await connection.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
+        for row in await connection.fetch(HOLDERS, ADVISORY_LOCK):
+            report(row[0])
+        await connection.execute("select pg_advisory_lock($1)", ADVISORY_LOCK)
 
 
 async def _apply(
