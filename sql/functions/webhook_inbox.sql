@@ -166,12 +166,9 @@ declare
   v_retried int := 0;
 begin
   -- One sweep at a time in place of locks on events: everybody locks the payment first, then its events. An advisory
-  -- lock could be held by any login; this one only by who may write the table, which never changes.
-  begin
-    lock table payment.transitions in share update exclusive mode nowait;
-  exception when lock_not_available then
-    return 0;
-  end;
+  -- lock could be held by any login; this one only by who may write the table, which never changes. Who waits in vain
+  -- raises, so that a session which stands still in here is noticed.
+  lock table payment.transitions in share update exclusive mode;
   for v_event in
     select * from payment.webhook_events where next_attempt_at <= now() order by next_attempt_at limit p_limit
   loop

@@ -12,7 +12,7 @@ import pytest
 
 from src.adapters.postgres import apply
 from src.domain.context import Role
-from src.logins import role_password
+from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from tests.conftest import as_role
 from tests.postgres import Server, settings
 
@@ -87,6 +87,16 @@ async def test_who_holds_the_lock_is_named_while_it_is_waited_for(empty: str, sq
     assert await reported.get() == f"waiting for process {holder.get_server_pid()} of postgres (a stranger)"
     await holder.close()
     assert await waiting == []
+
+
+async def test_who_holds_the_lock_and_may_not_apply_is_named(database: str, sql: Path) -> None:
+    staff = await asyncpg.connect(login_dsn(settings(database), OPERATORS[STAFF]))
+    await staff.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
+    pid = staff.get_server_pid()
+    with pytest.raises(apply.ApplyError, match=rf"^psql_staff holds the lock .* pg_terminate_backend\({pid}\)$"):
+        await run(database, sql)
+    await staff.close()
+    assert await run(database, sql) == []
 
 
 async def test_an_edited_migration_is_refused(empty: str, sql: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import ITINERARY, as_role
-from tests.races import raced, rule_of
+from tests.races import raced, rule_of, until
 
 APPLY = """
 select apply_payment_event(
@@ -98,9 +98,12 @@ async def test_one_sweep_at_a_time_tries_what_waits(database: str, admin: asyncp
     assert await told(admin, owner, ("payment_intent.succeeded", 5, "pi", 24999, None)) == "deferred"
     await admin.execute("update payment.webhook_events set next_attempt_at = now()")
     other = await asyncpg.connect(database)
-    async with admin.transaction():
-        assert await admin.fetchval("select retry_webhook_events()") == 1
-        assert await other.fetchval("select retry_webhook_events()") == 0
+    await admin.execute("begin")
+    assert await admin.fetchval("select retry_webhook_events()") == 1
+    waiting = asyncio.create_task(other.fetchval("select retry_webhook_events()"))
+    await until(lambda: admin.fetchval("select exists (select from pg_locks where not granted)"))
+    await admin.execute("commit")
+    assert await waiting == 0
     await other.close()
 
 

@@ -8,7 +8,9 @@ import asyncpg
 import pytest
 
 from src.domain.context import Role
+from src.logins import login_dsn
 from tests.conftest import OPS_USER, as_role
+from tests.postgres import settings
 
 # Seconds that nobody crosses during a test.
 AGE = 10.0**9
@@ -38,6 +40,21 @@ async def test_a_failure_gives_the_slot_back_after_a_pause_that_grows(admin: asy
     assert not await admin.fetchval("select ops.claim_sweep('payouts', $1)", AGE)
     await admin.execute("update ops.sweeps set next_at = now()")
     assert await admin.fetchval("select ops.claim_sweep('payouts', $1)", AGE)
+
+
+async def test_a_session_that_stands_still_in_the_sweep_is_noticed(database: str) -> None:
+    """Who may call the function holds its lock until the transaction ends."""
+    given = settings(database)
+    idle = await asyncpg.connect(login_dsn(given, "psql_service"))
+    service = await asyncpg.connect(login_dsn(given, "web_service"))
+    await service.execute("set lock_timeout = '100ms'")
+    async with idle.transaction():
+        await idle.execute("select retry_webhook_events()")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await service.execute("select retry_webhook_events()")
+    assert await service.fetchval("select retry_webhook_events()") == 0
+    await idle.close()
+    await service.close()
 
 
 async def test_five_failures_in_a_row_open_one_exception_and_a_good_turn_resolves_it(admin: asyncpg.Connection) -> None:

@@ -6,6 +6,7 @@ The roles and the rights on the database come first, every time. Each file runs 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ ROLES_FILE = SQL_FOLDER / "roles.sql"
 DATABASE_FILE = SQL_FOLDER / "database.sql"
 SCHEMAS_FILE = "migrations/0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
+LOCK_PAUSE_SECONDS = 0.05
 # Who logs in with a password derived from DATABASE_ROLE_SECRET.
 LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
 
@@ -65,6 +67,39 @@ from meta.applied
 """
 
 
+# Any login can take an advisory lock, but before anything is applied there is no table to lock.
+HOLDER = """
+select a.pid, a.usename, format('%s of %s (%s)', a.pid, a.usename, nullif(a.application_name, '')),
+  not (r.rolsuper or r.rolcreaterole or d.datdba = r.oid)
+from pg_locks l
+join pg_database d on d.oid = l.database and d.datname = current_database()
+join pg_stat_activity a using (pid)
+join pg_roles r on r.oid = a.usesysid
+where l.locktype = 'advisory' and l.granted and (l.classid::int8 << 32 | l.objid::int8) = $1
+limit 1
+"""
+
+
+async def take_lock(
+    connection: asyncpg.Connection[asyncpg.Record], report: Callable[[str], None] = lambda _line: None
+) -> None:
+    """The lock under which SQL is applied, until the connection ends; which administrator has it is reported.
+
+    Raises ApplyError that names who holds it and is no administrator.
+    """
+    waiting_for = None
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
+        if holder := await connection.fetchrow(HOLDER, ADVISORY_LOCK):
+            pid, login, name, is_stranger = holder
+            if is_stranger:
+                message = f"{login} holds the lock of db apply: select pg_terminate_backend({pid})"
+                raise ApplyError(message)
+            if pid != waiting_for:
+                report(f"waiting for process {name}")
+                waiting_for = pid
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+
+
 KEEP_SWITCHES = """
 with given as (select * from json_each_text($1)),
 gone as (delete from ops.switch_defaults where name not in (select key from given))
@@ -103,28 +138,6 @@ async def apply(
         return ran
     finally:
         await connection.close()
-
-
-HOLDERS = """
-select format('waiting for process %s of %s (%s)', a.pid, a.usename, nullif(a.application_name, ''))
-from pg_locks l join pg_stat_activity a using (pid)
-where l.locktype = 'advisory' and l.granted
-  and l.database = (select oid from pg_database where datname = current_database())
-  and (l.classid::int8 << 32 | l.objid::int8) = $1
-"""
-
-
-async def take_lock(
-    connection: asyncpg.Connection[asyncpg.Record], report: Callable[[str], None] = lambda _line: None
-) -> None:
-    """The lock under which SQL is applied, until the connection ends.
-
-    Any login could hold it, so who holds it is reported.
-    """
-    if not await connection.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
-        for row in await connection.fetch(HOLDERS, ADVISORY_LOCK):
-            report(row[0])
-        await connection.execute("select pg_advisory_lock($1)", ADVISORY_LOCK)
 
 
 async def _apply(
