@@ -100,4 +100,4 @@ select status as payout_report, count, total_cents from public.group_payouts_cou
 
 -- The daily close.
 select count(*) as problems from fin.verify_ledger();
-select count(*) > 10 as audited from audit.events where request_id = 'example-runbook';
+select count(*) > 10 as audited from audit.events where request_id = 'psql-example-runbook';
