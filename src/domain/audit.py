@@ -2,20 +2,21 @@
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import NamedTuple
-from urllib.parse import quote
 
-# Printable ASCII and everything that no terminal or parser of these lines trips over; the rest is percent-encoded.
-UNESCAPED = "!\"#$&'()*+,-./:;<>?@[\\]^_`{}~"
-# What most values are made of (ids, dates, amounts, words): looked at once instead of letter by letter.
-PLAIN = re.compile(r"[A-Za-z0-9_.:/-]*")
+# What ids, states, amounts and moments are made of. Whatever else comes as a fact was chosen by somebody, may tell of a
+# person or be as long as they like, and is named by its digest: equal ones are seen to be equal.
+LONGEST_WORD = 128
+WORD = re.compile(r"[A-Za-z0-9_.:/+-]*")
+DIGEST_DIGITS = 16
 
 
 NO_FACTS: Mapping[str, object] = {}
 
 
 class AuditLine(NamedTuple):
-    """One line. `facts` hold ids, states and amounts, never personal data.
+    """One line. `facts` hold ids, states and amounts, never personal data nor a name that somebody chose.
 
     The `ops.*` family joins its facts in `details` and names the actor only as bearer or anonymous.
     """
@@ -27,9 +28,10 @@ class AuditLine(NamedTuple):
 
     def __str__(self) -> str:
         texts = [self.request_id, *["" if value is None else str(value) for value in self.facts.values()]]
-        # Nearly always all are plain, which one look tells.
-        if not PLAIN.fullmatch("".join(texts)):
-            texts = [escaped(text) for text in texts]
+        # Nearly always all are words, which one look tells.
+        together = "".join(texts)
+        if len(together) > LONGEST_WORD or not WORD.fullmatch(together):
+            texts = [word(text) for text in texts]
         facts = [f"{name}={text}" for name, text in zip(self.facts, texts[1:], strict=True)]
         if self.action.startswith("ops."):
             actor = "anonymous" if self.actor == "anonymous" else "bearer"
@@ -39,6 +41,11 @@ class AuditLine(NamedTuple):
         return " ".join([f"AUDIT {self.action} requestId={texts[0]} actor={actor}", *facts])
 
 
-def escaped(text: str) -> str:
-    """The text as it may stand in a line: nobody can end the line or start another fact with it."""
-    return text if PLAIN.fullmatch(text) else quote(text, safe=UNESCAPED, errors="replace")
+def word(text: str) -> str:
+    """The text as it may stand in a line: nobody can end the line, start another fact or fill the log with it."""
+    return text if len(text) <= LONGEST_WORD and WORD.fullmatch(text) else f"sha256:{digest(text)}"
+
+
+def digest(text: str) -> str:
+    """The beginning of the SHA-256 of a text, by which whoever knows the text finds it."""
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGEST_DIGITS]

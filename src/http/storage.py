@@ -14,7 +14,7 @@ from litestar.enums import ScopeType
 from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Meta
 
-from src.domain.audit import AuditLine
+from src.domain.audit import AuditLine, digest
 from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
 from src.domain.errors import DomainError, NotAllowed, NotFound
 from src.domain.storage import LinkMismatched, ObjectName
@@ -98,7 +98,8 @@ class StorageRoutes:
         asked = from_query(LinkInput, call.query)
         name = _name(path)
         link_id, version = self.links.opened(name, asked.token)
-        call.note(bucket=name.bucket, path=name.path, link=link_id)
+        _note(call, name)
+        call.note(link=link_id)
         stored = await self.storage.head(name)
         if stored.version != version:
             raise LinkMismatched
@@ -168,8 +169,13 @@ def _name(path: str) -> ObjectName:
 
 def _noted(call: Call, path: str) -> ObjectName:
     name = _name(path)
-    call.note(bucket=name.bucket, path=name.path)
+    _note(call, name)
     return name
+
+
+def _note(call: Call, name: ObjectName) -> None:
+    """Of an object's name only a digest, the beginning of the one in audit.events: people name files after people."""
+    call.note(bucket=name.bucket, object=digest(str(name)))
 
 
 def _json(body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Sent:

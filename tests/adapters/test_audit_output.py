@@ -63,6 +63,7 @@ def test_an_audit_line_may_be_longer_than_a_pipe() -> None:
     with ThreadPoolExecutor(1) as threads:
         with piped() as pipe:
             reading = threads.submit(lambda: b"".join(iter(lambda: os.read(pipe, 1 << 16), b"")))
-            StandardOutput().record(AuditLine("storage.object", "r", "anonymous", {"path": "x" * 300_000}))
-        assert reading.result(PATIENCE).endswith(b"x" * 300_000 + b"\n")
+            facts = {f"f{number}": "x" * 100 for number in range(3_000)}
+            StandardOutput().record(AuditLine("storage.object", "r", "anonymous", facts))
+        assert reading.result(PATIENCE).endswith(b" f2999=" + b"x" * 100 + b"\n")
         os.close(pipe)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from src.domain.audit import AuditLine
 from tests.conftest import CHECKOUT, TRAVELLER, Api
+from tests.endpoints import declared
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:
@@ -68,6 +71,32 @@ async def test_a_forged_line_stays_a_value(api: Api, capfd: pytest.CaptureFixtur
     assert line.count("AUDIT ops.") == 1
     assert line.split("details=")[1].count("|") == 3
     assert len(line.split()) == 5
+
+
+async def test_no_line_holds_what_somebody_wrote(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever field, query, path or header of whatever endpoint a person's name stands in."""
+    name = "Zanele Dube"
+    words = {"x-supplier": name, "x-hub-signature-256": name, "stripe-signature": name, "user-agent": name}
+    for endpoint in declared():
+        names = [field.encode_name for field in msgspec.structs.fields(endpoint.input)] if endpoint.input else []
+        for headers in (api.anonymous, api.ops, api.service):
+            for value in (name, {"object": {"id": name, "status": name}}):
+                await api.post(
+                    endpoint.name, {**dict.fromkeys(names, value), "type": name, "id": name}, headers | words
+                )
+            await api.get(endpoint.name, headers | words, **dict.fromkeys([*names, name], name))
+    for path in (f"travellers/{TRAVELLER}/{name}.pdf", f"{name}/x.pdf", f"sign/travellers/{name}.pdf?token=x"):
+        for method in ("GET", "POST", "PUT", "DELETE", "ZANELE"):
+            await api.http.request(method, f"/storage/v1/object/{path}", headers=api.service | words, json={"a": name})
+    written = lines(capfd)
+    assert len(written) > 300
+    assert [line for line in written if "Zanele" in line or "Dube" in line] == []
+
+
+def test_a_fact_of_any_length_is_a_word() -> None:
+    for text, shown in (("x" * 128, "x" * 128), ("x" * 129, None), ("a b", None), ("", ""), ("é", None)):
+        expected = f"sha256:{sha256(text.encode()).hexdigest()[:16]}" if shown is None else shown
+        assert str(AuditLine("a.b", "r", "anonymous", {"fact": text})).endswith(f" fact={expected}")
 
 
 @given(st.text(), st.text(min_size=1))

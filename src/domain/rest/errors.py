@@ -6,6 +6,7 @@ import json
 
 from src.domain.limits import LONGEST_NAME, MEBIBYTE
 
+LONGEST_TEXT = 4_000
 Headers = list[tuple[str, str]]
 
 
@@ -36,10 +37,16 @@ class RestError(Exception):
 
     def body(self, *, minimal: bool = False) -> bytes:
         """The JSON object, keys in alphabetical order and without blanks, as clients of PostgREST get it."""
-        content: dict[str, object] = {"code": self.code, "message": self.message}
+        content: dict[str, object] = {"code": self.code, "message": _shortened(self.message)}
         if not minimal:
-            content |= {"details": self.details, "hint": self.hint}
+            content |= {"details": _shortened(self.details), "hint": _shortened(self.hint)}
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _shortened(value: object) -> object:
+    """A text as long as a person reads; what refuses a value or a query quotes all of it."""
+    long = isinstance(value, str) and len(value) > LONGEST_TEXT
+    return f"{str(value)[:LONGEST_TEXT]}…" if long else value
 
 
 def query_error(message: str, details: str) -> RestError:
