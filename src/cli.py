@@ -12,7 +12,7 @@ from src.adapters.postgres.connections import BROKEN, FAILED
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.adapters.telemetry import bounded
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
-from src.domain.errors import DomainError
+from src.domain.errors import DomainError, Unavailable
 from src.environment import SettingsError, is_production
 
 COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
@@ -51,7 +51,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return 130
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
+    if isinstance(error, Unavailable) and error.__cause__ is not None:
+        error = error.__cause__
     # An error of the system that names no file is of a connection, and commands connect to the database.
     if isinstance(error, OSError):
         lost = error.errno is not None and error.filename is None

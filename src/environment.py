@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from src import production
+from src import dsn, production
 from src.production import OURS, PASSWORD, SHORTEST_SECRET, Form
 
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -114,6 +114,8 @@ class Environment:
     def database(self, name: str, *, needed: bool = False) -> str:
         """A database's address. Its password is a secret that the addresses of one database share."""
         value = self._wanted(name, needed=needed)
+        if value and (fault := dsn.fault(value, self._given)):
+            self.faults.append(f"{name}: {fault}")
         if self.production and value:
             self.faults += [f"{name} {fault}" for fault in production.database_faults(value, self._given)]
             password = production.database_password(value)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import asyncpg
 
+from src.adapters.postgres.opened import connect
+from src.dsn import Dsn
 from src.settings import Settings
 
 # Who acts in psql and by commands, unless they have a login of their own: by the role that says what they may.
@@ -20,35 +20,6 @@ select pg_has_role(session_user, $1, 'usage') and not rolsuper and not rolcreate
   and not pg_has_role(session_user, 'ecotrips_owner', 'member') and not sec.from_edge()
 from pg_roles where rolname = session_user
 """
-
-
-class Dsn(NamedTuple):
-    """A URI of PostgreSQL in its parts, as they are written: percent-encoded, or empty where missing."""
-
-    scheme: str
-    user: str
-    password: str
-    hosts: str
-    path: str
-    parameters: Mapping[str, str]
-
-    @classmethod
-    def of(cls, text: str) -> Dsn:
-        scheme, _, rest = text.partition("://")
-        rest, _, query = rest.partition("?")
-        authority, _, path = rest.partition("/")
-        login, _, hosts = authority.rpartition("@")
-        user, _, password = login.partition(":")
-        given = dict(parameter.partition("=")[::2] for parameter in query.split("&") if parameter)
-        # What stands behind the question mark counts, as for libpq.
-        user, password = given.pop("user", user), given.pop("password", password)
-        return cls(scheme, user, password, hosts, path, given)
-
-    def __str__(self) -> str:
-        login = self.user + (f":{self.password}" if self.password else "")
-        query = "&".join(f"{name}={value}" for name, value in self.parameters.items())
-        authority = f"{login}@{self.hosts}" if login else self.hosts
-        return f"{self.scheme}://{authority}/{self.path}" + (f"?{query}" if query else "")
 
 
 def login_dsn(settings: Settings, role: str, address: str | None = None) -> str:
@@ -71,23 +42,10 @@ async def is_a_persons(dsn: str, role: str) -> bool:
     """Whether a DSN names a login that has no more rights than the role: then the audit trail names its person."""
     if not Dsn.of(dsn).user:
         return False
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         return bool(await connection.fetchval(IS_A_PERSONS, role))
     except (asyncpg.UndefinedObjectError, asyncpg.InvalidSchemaNameError, asyncpg.InsufficientPrivilegeError):
         return False  # nothing of ours is applied yet, or the login is a stranger here
     finally:
         await connection.close()
-
-
-def for_libpq(dsn: str) -> tuple[str, Mapping[str, str]]:
-    """The DSN as an argument that everybody on the machine may see, and the environment with its password.
-
-    Raises ValueError for a password that PostgreSQL's programs take as an argument alone.
-    """
-    given = Dsn.of(dsn)
-    if "sslpassword" in given.parameters:
-        message = "sslpassword would stand in the process list: use a client key without a password"
-        raise ValueError(message)
-    shown = str(given._replace(password=""))
-    return shown, {"PGPASSWORD": unquote(given.password)} if given.password else {}

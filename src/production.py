@@ -8,13 +8,13 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from ipaddress import ip_address
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from src.domain.links import is_public_host
+from src.dsn import is_near
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
 SHORTEST_SECRET = 32
@@ -176,7 +176,7 @@ def database_faults(address: str, environ: Mapping[str, str]) -> Iterator[str]:
         yield "must begin with postgresql://"
         return
     mode = parse_qs(parts.query).get("sslmode", [environ.get("PGSSLMODE", "")])[-1]
-    if mode not in CERTAIN_TLS and not all(map(_is_near, _hosts(parts, environ))):
+    if mode not in CERTAIN_TLS and not all(map(is_near, _hosts(parts, environ))):
         yield f"must say sslmode={' or '.join(CERTAIN_TLS)}: others may listen on the way to its host"
 
 
@@ -209,12 +209,3 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host if host.count(":") > 1 else host.partition(":")[0]
-
-
-def _is_near(host: str) -> bool:
-    """A socket, this machine, a container beside it, or a private network's address."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return "." not in host or host.startswith("/") or host.endswith(".internal")
-    return address.is_private or address.is_loopback

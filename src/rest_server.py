@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -106,12 +107,13 @@ class Standalone:
     async def start(self) -> None:
         """Read settings and schema, once; when that fails it goes on behind, and requests are answered with 503.
 
-        Raises SettingsError when the database refuses the role or its password: trying again would not help.
+        Raises SettingsError when the database refuses the role or its password, or does not prove who it is: trying
+        again would not help.
         """
         try:
             async with self._pool.acquire():
                 pass
-        except asyncpg.InvalidAuthorizationSpecificationError as error:
+        except (asyncpg.InvalidAuthorizationSpecificationError, ssl.SSLCertVerificationError) as error:
             raise SettingsError(str(error)) from None
         except FAILED:
             pass

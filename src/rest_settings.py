@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from src import dsn
 from src.domain.rest.catalog import Name
 from src.domain.rest.request import Configuration
 from src.rest_options import ALIASES, APP_SETTINGS, Options, database_name, of_environment, of_file
@@ -152,9 +153,13 @@ def rest_settings(
     if admin_port == port:
         message = "admin-server-port cannot be the same as server-port"
         raise SettingsError(message)
+    uri = _uri(options.file_or_text("db-uri") or "postgresql://")
+    if fault := dsn.fault(uri, environ):
+        message = f"db-uri: {fault}"
+        raise SettingsError(message)
     return RestSettings(
         configuration=_configuration(options),
-        db_uri=_uri(options.file_or_text("db-uri") or "postgresql://"),
+        db_uri=uri,
         db_pool=options.number("db-pool", 10),
         db_pool_acquisition_timeout=options.number("db-pool-acquisition-timeout", 10),
         db_pool_max_idletime=options.number("db-pool-max-idletime", 30),

@@ -22,6 +22,7 @@ from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
 from src.http.front import Front
 from src.logins import login_dsn
 from tests import postgres
+from tests.tls import TlsServer, tls_server
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"
 TRAVELLER = "33333333-3333-4333-8333-333333333333"
@@ -49,11 +50,41 @@ def template(server: postgres.Server) -> str:
 
 
 @pytest.fixture
-async def database(server: postgres.Server, template: str) -> AsyncIterator[str]:
+async def own_database(server: postgres.Server, template: str) -> AsyncIterator[str]:
     """The administrator's DSN of a fresh database with the shipped SQL and the demo data."""
     dsn = await server.create(template)
     yield dsn
     await server.drop(dsn)
+
+
+@pytest.fixture
+def database(own_database: str) -> str:
+    """What most tests run on. A module whose tests are to run over TLS as well has one that is either."""
+    return own_database
+
+
+@pytest.fixture(scope="session")
+def tls() -> Iterator[TlsServer]:
+    with tls_server() as tls:
+        yield tls
+
+
+@pytest.fixture(scope="session")
+def over_tls(tls: TlsServer) -> postgres.Server:
+    return postgres.Server(tls.dsn())
+
+
+@pytest.fixture(scope="session")
+def tls_template(over_tls: postgres.Server) -> str:
+    return postgres.make_template(over_tls)
+
+
+@pytest.fixture
+async def tls_database(over_tls: postgres.Server, tls_template: str) -> AsyncIterator[str]:
+    """The same as own_database, on a server that is reached by TLS alone."""
+    dsn = await over_tls.create(tls_template)
+    yield dsn
+    await over_tls.drop(dsn)
 
 
 @pytest.fixture

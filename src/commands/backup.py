@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import subprocess
 from pathlib import Path
 
-import asyncpg
-
 from src.adapters.postgres import apply
-from src.commands import local
-from src.logins import for_libpq, role_password
+from src.adapters.postgres.opened import connect
+from src.commands import clients, local
+from src.logins import role_password
 
 
 class BackupError(ValueError):
@@ -45,7 +43,7 @@ def restore(arguments: argparse.Namespace) -> int:
 
 
 async def _require_empty(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         if await connection.fetchval("select to_regclass('meta.applied') is not null"):
             message = "the database is not empty: restore into a new one"
@@ -55,9 +53,7 @@ async def _require_empty(dsn: str) -> None:
 
 
 def _run(program: str, dsn: str, *arguments: str) -> None:
-    shown, secret = for_libpq(dsn)
-    run = [str(local.postgres(os.environ).bin / program), f"--dbname={shown}", *arguments]
-    done = subprocess.run(run, check=False, capture_output=True, text=True, env={**os.environ, **secret})  # noqa: S603 - the arguments are ours
+    done = clients.run(program, dsn, *arguments, captured=True)
     if done.returncode:
         # The last line says what is wrong; the others may quote rows.
         lines = [line for line in done.stderr.splitlines() if "error:" in line]

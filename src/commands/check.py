@@ -8,6 +8,8 @@ import os
 
 import asyncpg
 
+from src.adapters.postgres.connections import FAILED
+from src.adapters.postgres.opened import connect
 from src.commands import check_database, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
@@ -41,11 +43,11 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
     found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
     switches = dict(settings.switches)
     try:
-        connection = await asyncpg.connect(service_dsn(settings), timeout=5)
+        connection = await connect(service_dsn(settings), timeout=5)
     except asyncpg.InvalidAuthorizationSpecificationError:
         found.append(Verdict("database", well=False, detail="refuses the service's login: run ecotrips db apply"))
-    except (OSError, asyncpg.PostgresError) as error:
-        found.append(Verdict("database", well=False, detail=f"does not answer: {type(error).__name__}"))
+    except FAILED as error:
+        found.append(Verdict("database", well=False, detail=f"does not answer: {type(error).__name__}: {error}"))
     else:
         try:
             found.extend([verdict async for verdict in check_database.verdicts(connection)])

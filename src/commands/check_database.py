@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 
-import asyncpg
 import msgspec
 
 from src.adapters.postgres import apply
+from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.database import LOGIN_ROLES
+from src.adapters.postgres.opened import Opened, connect
 from src.commands import circuit
 from src.commands.verdict import Verdict
 from src.logins import login_dsn
@@ -31,11 +34,13 @@ from ops.sweeps
 """
 
 
-async def verdicts(connection: asyncpg.Connection) -> AsyncIterator[Verdict]:
+async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     """Stops at the first that makes the others meaningless: without our SQL there is nothing more to ask."""
     version = connection.get_server_version()
     yield Verdict(
-        "database", well=version.major >= OLDEST_POSTGRES, detail=f"PostgreSQL {version.major}.{version.minor}"
+        "database",
+        well=version.major >= OLDEST_POSTGRES,
+        detail=f"PostgreSQL {version.major}.{version.minor}, {_way(connection)}",
     )
     before = time.time()
     database_time = float(await connection.fetchval("select extract(epoch from clock_timestamp())"))
@@ -60,11 +65,21 @@ async def roles(settings: Settings) -> Verdict:
     """Whether each kind of caller's login role can connect."""
     for role in LOGIN_ROLES.values():
         try:
-            connection = await asyncpg.connect(login_dsn(settings, role), timeout=5)
-        except (OSError, asyncpg.PostgresError) as error:
+            connection = await connect(login_dsn(settings, role), timeout=5)
+        except FAILED as error:
             return Verdict("roles", well=False, detail=f"{role} cannot log in: {type(error).__name__}")
         await connection.close()
     return Verdict("roles", well=True, detail=f"{', '.join(LOGIN_ROLES.values())} log in")
+
+
+def _way(connection: Opened) -> str:
+    """How much others on the way to the server may learn and change."""
+    by_tls = connection.transport.get_extra_info("ssl_object")
+    if by_tls is not None:
+        proved = by_tls.context.verify_mode is ssl.CERT_REQUIRED and by_tls.context.check_hostname
+        return "by TLS, its name proved" if proved else "by TLS, its name not proved"
+    by_socket = connection.transport.get_extra_info("socket").family == socket.AF_UNIX
+    return "by a socket" if by_socket else "in plain text"
 
 
 def _levels(levels: Mapping[str, float]) -> Verdict:

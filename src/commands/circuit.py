@@ -6,9 +6,9 @@ import argparse
 import asyncio
 import os
 
-import asyncpg
 import msgspec
 
+from src.adapters.postgres.opened import connect
 from src.commands import operators
 from src.commands.arguments import Commands, group
 from src.logins import SERVICE, STAFF
@@ -49,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _asked(dsn: str, statement: str, forced: list[str | None]) -> Circuit:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         return msgspec.json.decode(await connection.fetchval(statement, *forced), type=Circuit)
     finally:

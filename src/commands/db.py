@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-import asyncpg
-
+from src.adapters.postgres.opened import connect
 from src.adapters.postgres.seed import seed_demo, seed_volume
-from src.commands import backup, local, operators
+from src.commands import backup, clients, local, operators
 from src.commands.arguments import Commands, group
-from src.logins import SERVICE, STAFF, for_libpq
+from src.logins import SERVICE, STAFF
 
 
 def add(commands: Commands) -> None:
@@ -118,13 +116,11 @@ def _operators_psql(arguments: argparse.Namespace) -> int:
 
 def _psql(dsn: str, arguments: list[str]) -> int:
     """A psql shell on the database; returns its exit status."""
-    shown, secret = for_libpq(dsn)
-    run = [str(local.postgres(os.environ).bin / "psql"), shown, *arguments]
-    return subprocess.run(run, check=False, stdin=sys.stdin, env={**os.environ, **secret}).returncode  # noqa: S603 - the user's own words
+    return clients.run("psql", dsn, *arguments).returncode
 
 
 async def _drop(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn.replace(f"/{local.DATABASE}?", "/postgres?"))
+    connection = await connect(dsn.replace(f"/{local.DATABASE}?", "/postgres?"))
     try:
         await connection.execute(f'drop database if exists "{local.DATABASE}" with (force)')
     finally:

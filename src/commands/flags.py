@@ -6,8 +6,7 @@ import argparse
 import asyncio
 import os
 
-import asyncpg
-
+from src.adapters.postgres.opened import connect
 from src.commands import operators
 from src.commands.arguments import Commands, group
 from src.logins import STAFF
@@ -39,7 +38,7 @@ def _set(arguments: argparse.Namespace) -> int:
 
 
 async def _show(dsn: str) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         for row in await connection.fetch("select name, value, updated_by, updated_at from ops.flags order by name"):
             print(f"{row['name']}={row['value']}  ({row['updated_by']}, {row['updated_at']:%Y-%m-%d %H:%M:%S} UTC)")
@@ -48,7 +47,7 @@ async def _show(dsn: str) -> None:
 
 
 async def _change(dsn: str, name: str, value: str | None) -> None:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         await connection.execute("select ops.set_flag($1, $2)", name, value)
     finally:

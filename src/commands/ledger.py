@@ -6,9 +6,8 @@ import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
-
 from src.adapters.postgres.ledger import PostgresLedger
+from src.adapters.postgres.opened import connect
 from src.commands import local, operators
 from src.commands.arguments import Commands, group
 from src.domain.context import SERVICE, Context
@@ -43,7 +42,7 @@ def compare(days: int) -> int:
 
 
 async def _verify(dsn: str) -> int:
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         faults = await connection.fetch("select stream_id, seq, problem from fin.verify_ledger()")
         for fault in faults:

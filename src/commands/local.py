@@ -17,6 +17,7 @@ import asyncpg
 from src.adapters.postgres import apply, locks
 from src.adapters.postgres.connections import FAILED
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.adapters.postgres.opened import connect
 from src.environment import SettingsError, is_production
 from src.logins import role_password, service_dsn
 from src.settings import Settings, from_environment
@@ -61,7 +62,7 @@ async def create_database(dsn: str) -> None:
     server, _, rest = dsn.partition(f"/{DATABASE}?")
     if not rest:
         return
-    connection = await asyncpg.connect(f"{server}/postgres?{rest}")
+    connection = await connect(f"{server}/postgres?{rest}")
     try:
         await apply.take_lock(connection)
         if not await connection.fetchval("select exists (select from pg_database where datname = $1)", DATABASE):
@@ -82,7 +83,7 @@ async def environment_fault(connection: asyncpg.Connection[asyncpg.Record], sett
 async def require_environment(settings: Settings) -> None:
     """Raises SettingsError for environment_fault; a database that is away is waited for by who needs it."""
     try:
-        connection = await asyncpg.connect(service_dsn(settings), timeout=10)
+        connection = await connect(service_dsn(settings), timeout=10)
     except FAILED:
         return
     try:

@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from src.adapters.files.store import FileStore, store_at
+from src.adapters.postgres.opened import connect
 from src.commands import local, operators
 from src.commands.arguments import Commands, group
 from src.domain.storage import BUCKETS, StoredObject
@@ -59,7 +60,7 @@ def _verify(request_id: UUID) -> int:
 
 async def finds(settings: Settings, request_id: UUID) -> list[Find]:
     """What names the person in the database and in the stored files, as ops see it."""
-    connection = await asyncpg.connect(await operators.dsn_of(settings, STAFF))
+    connection = await connect(await operators.dsn_of(settings, STAFF))
     try:
         return [
             *await _in_columns(connection, request_id, settings.privacy_secret),

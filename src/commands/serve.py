@@ -26,6 +26,7 @@ from granian.server.mp import MPServer
 from src import orphans
 from src.adapters.postgres import apply
 from src.adapters.postgres.connections import FAILED
+from src.adapters.postgres.opened import connect
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.http.listening import BACKLOG, HTTP1, BoundedListener, connections
@@ -99,7 +100,7 @@ def _worker() -> Iterator[None]:
 async def require_ready(settings: Settings) -> None:
     """Raises NotReadyError when the database does not answer, holds other SQL, or is of another environment."""
     try:
-        connection = await asyncpg.connect(service_dsn(settings), timeout=10)
+        connection = await connect(service_dsn(settings), timeout=10)
     except asyncpg.InvalidAuthorizationSpecificationError:
         message = "the database refuses the service's login: run ecotrips db apply with this DATABASE_ROLE_SECRET"
         raise NotReadyError(message) from None

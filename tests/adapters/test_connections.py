@@ -21,6 +21,12 @@ from tests.processes import PATIENCE
 from tests.races import until
 
 
+@pytest.fixture(params=["own_database", "tls_database"])
+def database(request: pytest.FixtureRequest) -> str:
+    dsn: str = request.getfixturevalue(request.param)
+    return dsn
+
+
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Connections]:
     pool = Connections(database, 3, patience=PATIENCE)

@@ -24,6 +24,12 @@ BEFORE = "select coalesce(current_setting('test.who', true), ''), $1::text"
 SLEEP = "select pg_sleep($1::float8)"
 
 
+@pytest.fixture(params=["own_database", "tls_database"])
+def database(request: pytest.FixtureRequest) -> str:
+    dsn: str = request.getfixturevalue(request.param)
+    return dsn
+
+
 @pytest.fixture
 async def pipeline(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pipeline]:
     """Takes every statement for a quick one, however busy the machine is."""
@@ -187,7 +193,7 @@ async def test_an_unreachable_server_is_not_asked_at_once_again(monkeypatch: pyt
     for _ in range(5):
         assert await answered(pipeline, BEFORE, ["a"]) is None
         await asyncio.sleep(0)
-    assert tries == ["postgresql://nowhere"]
+    assert tries == ["postgresql://nowhere/"]
 
 
 async def test_a_changed_schema_below_a_prepared_statement_is_asked_elsewhere_once(

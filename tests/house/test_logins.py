@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from src.adapters.postgres.embedded import binaries
-from src.logins import OPERATORS, SERVICE, STAFF, for_libpq, login_dsn
+from src.dsn import for_libpq
+from src.logins import OPERATORS, SERVICE, STAFF, login_dsn
 from tests.postgres import JWT_SECRET, Server, settings, with_login
 from tests.processes import ROOT, ecotrips
 

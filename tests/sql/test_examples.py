@@ -11,7 +11,8 @@ import asyncpg
 
 from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import binaries
-from src.logins import OPERATORS, SERVICE, for_libpq, login_dsn
+from src.dsn import for_libpq
+from src.logins import OPERATORS, SERVICE, login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.postgres import settings
 from tests.processes import PATIENCE

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import asyncpg
 
+from src.adapters.postgres.opened import connect
+
 SQL_FOLDER = Path(__file__).parents[3] / "sql"
 # What a dump does not carry: the server's part, then the database's.
 ROLES_FILE = SQL_FOLDER / "roles.sql"
@@ -124,7 +126,7 @@ async def apply(
     production one from then on, and the overrides that this removes are reported, too.
     Raises ApplyError when a migration was edited after it ran, or when a file fails.
     """
-    connection = await asyncpg.connect(dsn, server_settings={"application_name": "ecotrips-apply"})
+    connection = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
         await take_lock(connection, report)
         ran = await _apply(connection, files, role_password, report)
@@ -185,7 +187,7 @@ async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: l
 
 async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
     """Make what a dump does not carry: the roles, their passwords and their rights on the database itself."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         await _make_roles(connection, role_password)
     finally:

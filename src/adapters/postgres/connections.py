@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
-from src.adapters.postgres.opened import Opened
+from src.adapters.postgres.opened import connect
 from src.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -179,10 +179,9 @@ class Connections:
 
     async def connect(self, dsn: str) -> asyncpg.Connection:
         """A connection like the pool's own, but none of them."""
-        return await asyncpg.connect(
+        return await connect(
             dsn,
             timeout=self._patience,
-            connection_class=Opened,
             statement_cache_size=0 if self._pooler else STATEMENTS,
             max_cacheable_statement_size=LARGEST_STATEMENT,
             max_cached_statement_lifetime=0,

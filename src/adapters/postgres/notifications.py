@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import asyncpg
 
-from src.adapters.postgres.opened import Opened
+from src.adapters.postgres.opened import connect
 from src.adapters.postgres.refresher import Refresher
 from src.background import Outage, stopped, supervised
 
@@ -55,7 +55,7 @@ class Notifications:
         lost = asyncio.Event()
         try:
             async with asyncio.timeout(PATIENCE):
-                connection = await asyncpg.connect(self._dsn, connection_class=Opened)
+                connection = await connect(self._dsn)
                 connection.add_termination_listener(lambda _connection: lost.set())
                 for channel in self._channels:
                     await connection.add_listener(channel, self._notified)

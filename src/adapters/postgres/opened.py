@@ -1,10 +1,14 @@
-"""A connection of asyncpg whose other end does not vanish unnoticed."""
+"""Connections of asyncpg, whose other end is the one meant and does not vanish unnoticed."""
+
+from __future__ import annotations
 
 import asyncio
 import socket
 from typing import Any
 
 import asyncpg
+
+from src.dsn import for_asyncpg
 
 # Seconds after which an end that acknowledges nothing is taken to be gone. Without a limit Linux tries for a quarter of
 # an hour to send, and waits for ever for an answer, so that a host that lost its power would hold every connection.
@@ -20,6 +24,11 @@ class Opened(asyncpg.Connection):
         super().__init__(protocol, transport, *rest)
         self.transport = transport
         limit_silence(transport.get_extra_info("socket"))
+
+
+async def connect(dsn: str, **options: Any) -> Opened:  # noqa: ANN401 - asyncpg's own
+    """The one way to the database, so that every DSN is read alike. Raises ValueError for one that makes no sense."""
+    return await asyncpg.connect(for_asyncpg(dsn), connection_class=Opened, **options)
 
 
 def limit_silence(connected: socket.socket) -> None:

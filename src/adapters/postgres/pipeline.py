@@ -11,9 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import asyncpg
-
-from src.adapters.postgres.opened import Opened
+from src.adapters.postgres.opened import connect
 from src.adapters.postgres.pipelined import Answer, Pipelined
 from src.background import Outage
 
@@ -101,7 +99,7 @@ class Pipeline:
 
     async def _connect(self) -> None:
         try:
-            opened = await asyncpg.connect(self._dsn, timeout=5, connection_class=Opened, statement_cache_size=0)
+            opened = await connect(self._dsn, timeout=5, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end in a task that nobody asks

