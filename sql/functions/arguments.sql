@@ -1,17 +1,17 @@
 -- What a caller may send, for the functions that HTTP, /rest/v1 and psql call: the bounds and messages of the endpoint
 -- that fronts the function (src/http), one line for each parameter, after the right and before anything is read.
 -- Each gives the value back to be assigned, trimmed where it is text. The planner puts the body of such a function in the
--- place of its call (one SQL expression, stable, without settings), so a check costs what its condition costs; to perform
+-- place of its call (one SQL expression, volatile, without settings), so a check costs what its condition costs; to perform
 -- it would cost several times as much.
 
 create or replace function sec.refuse_input(p_message text) returns text
-language plpgsql stable
+language plpgsql volatile
 as $$
 begin
   raise exception using errcode = 'PT400', constraint = 'input_valid', message = p_message;
 end;
 $$;
-comment on function sec.refuse_input(text) is 'Raises input_valid. Not immutable: the planner must not call it by itself.';
+comment on function sec.refuse_input(text) is 'Raises input_valid. Volatile, and so whatever calls it: else the planner may call it to estimate what comes out.';
 
 create or replace function sec.blanks() returns text
 language sql immutable
@@ -23,7 +23,7 @@ comment on function sec.blanks() is 'Every character that counts as a blank arou
 create or replace function sec.valid_text(
   p_name text, p_value text, p_least int, p_most int, p_optional boolean default false, p_message text default null
 ) returns text
-language sql stable
+language sql volatile
 as $$
   select case
     when length(btrim(p_value, sec.blanks())) between p_least and p_most or p_value is null and p_optional
@@ -38,7 +38,7 @@ comment on function sec.valid_text(text, text, int, int, boolean, text) is
 
 create or replace function sec.valid_pattern(p_value text, p_pattern text, p_message text, p_optional boolean default false)
 returns text
-language sql stable
+language sql volatile
 as $$
   select case
     when btrim(p_value, sec.blanks()) ~ p_pattern or p_value is null and p_optional then btrim(p_value, sec.blanks())
@@ -77,7 +77,7 @@ comment on function sec.valid_link(text, text, boolean) is
 create or replace function sec.valid_choice(
   p_name text, p_value text, p_choices text[], p_optional boolean default false, p_message text default null
 ) returns text
-language sql stable
+language sql volatile
 as $$
   select case
     when btrim(p_value, sec.blanks()) = any (p_choices) or p_value is null and p_optional then btrim(p_value, sec.blanks())
@@ -87,14 +87,14 @@ $$;
 comment on function sec.valid_choice(text, text, text[], boolean, text) is 'The text, if it is one of these. Raises input_valid.';
 
 create or replace function sec.valid_currency(p_name text, p_value text, p_optional boolean default false) returns text
-language sql stable
+language sql volatile
 as $$ select sec.valid_choice(p_name, upper(p_value), array['USD', 'EUR', 'RWF'], p_optional) $$;
 comment on function sec.valid_currency(text, text, boolean) is 'A currency''s code in capitals. Raises input_valid.';
 
 create or replace function sec.valid_integer(
   p_name text, p_value bigint, p_least bigint, p_most bigint, p_optional boolean default false, p_message text default null
 ) returns bigint
-language sql stable
+language sql volatile
 as $$
   select case
     when p_value between p_least and p_most or p_value is null and p_optional then p_value
@@ -105,14 +105,14 @@ comment on function sec.valid_integer(text, bigint, bigint, bigint, boolean, tex
 'The number, if it lies within the bounds, both included. Raises input_valid.';
 
 create or replace function sec.valid_amount(p_name text, p_value bigint, p_optional boolean default false) returns bigint
-language sql stable
+language sql volatile
 as $$ select sec.valid_integer(p_name, p_value, 1, 1000000000000, p_optional, p_name || ' must be a positive integer') $$;
 comment on function sec.valid_amount(text, bigint, boolean) is 'An amount of money in minor units. Raises input_valid.';
 
 create or replace function sec.valid_date(
   p_name text, p_value date, p_optional boolean default false, p_message text default null
 ) returns date
-language sql stable
+language sql volatile
 as $$
   select case
     when p_value between date '0001-01-01' and date '9999-12-31' or p_value is null and p_optional then p_value
@@ -123,7 +123,7 @@ comment on function sec.valid_date(text, date, boolean, text) is
 'A day with a year of four digits, which neither infinity has. Raises input_valid.';
 
 create or replace function sec.valid_time(p_name text, p_value timestamptz, p_optional boolean default false) returns timestamptz
-language sql stable
+language sql volatile
 as $$
   select case
     when p_value >= timestamptz '0001-01-02 00:00:00+00' and p_value < timestamptz '9999-12-31 00:00:00+00'
@@ -135,19 +135,19 @@ comment on function sec.valid_time(text, timestamptz, boolean) is
 'A time with a year of four digits wherever one lives, which neither infinity has. Raises input_valid.';
 
 create or replace function sec.valid_uuid(p_name text, p_value uuid) returns uuid
-language sql stable
+language sql volatile
 as $$ select coalesce(p_value, sec.refuse_input(p_name || ' must be a valid UUID')::uuid) $$;
 comment on function sec.valid_uuid(text, uuid) is 'An id that is given. Raises input_valid.';
 
 create or replace function sec.valid_flag(p_name text, p_value boolean) returns boolean
-language sql stable
+language sql volatile
 as $$ select coalesce(p_value, sec.refuse_input(p_name || ' must be true or false')::boolean) $$;
 comment on function sec.valid_flag(text, boolean) is 'A yes or no that is given. Raises input_valid.';
 
 create or replace function sec.valid_json(
   p_name text, p_value jsonb, p_type text, p_most int, p_optional boolean default false
 ) returns jsonb
-language sql stable
+language sql volatile
 as $$
   select case
     when p_value is null and p_optional then null

@@ -98,6 +98,7 @@ as $$
 declare
   v_due json;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   -- Providers forget keys after a day. Nobody has the secret of an intent that was never recorded, so it cannot be paid.
   perform public.record_intent_failure(id, 'abandoned', true)
   from payment.payments

@@ -100,6 +100,7 @@ declare
   c_patience constant interval := interval '15 minutes';
   v_reopened int;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   update ops.exceptions e set status = 'open', attempts = attempts + 1, updated_at = now()
   from (
     select id from ops.exceptions where status = 'retrying' and updated_at < now() - c_patience

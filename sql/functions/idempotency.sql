@@ -63,6 +63,7 @@ as $$
 declare
   v_purged int;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   delete from ops.idempotency_keys k
   using (
     select caller, key from ops.idempotency_keys

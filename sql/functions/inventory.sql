@@ -58,14 +58,20 @@ comment on function inventory.write_cache(text, text, text, text, int, uuid) is
 'Service: keeps an answer and ends its flight; returns until when it is fresh.';
 
 create or replace function inventory.purge_cache(p_limit int default 1000) returns int
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_purged int;
+begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   with old as (
     select key, origin from inventory.cache where fetched_at < now() - interval '24 hours'
     order by fetched_at limit p_limit for update skip locked
-  ),
-  gone as (delete from inventory.cache c using old where (c.key, c.origin) = (old.key, old.origin) returning 1)
-  select count(*)::int from gone
+  )
+  delete from inventory.cache c using old where (c.key, c.origin) = (old.key, old.origin);
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end;
 $$;
 comment on function inventory.purge_cache(int) is 'Service: removes answers too old to be served even as stale.';
 

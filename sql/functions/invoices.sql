@@ -208,6 +208,7 @@ declare
   v_invoice fin.invoices;
   v_claims json[] := '{}'::json[];
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   for v_invoice in
     with due as (
       select id from fin.invoices

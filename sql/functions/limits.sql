@@ -30,6 +30,7 @@ as $$
 declare
   v_purged int;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   -- A bucket is full again after a minute, so one untouched for an hour says nothing.
   delete from ops.rate_limits b
   using (

@@ -163,6 +163,7 @@ declare
   v_lost wa.messages;
   v_claimed json;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   -- Whoever had these died between the call and its outcome, so nobody knows whether they went out.
   for v_lost in
     select * from wa.messages where status = 'sending' and locked_until < now()

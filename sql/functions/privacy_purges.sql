@@ -1,8 +1,12 @@
 -- Files go after the commit: an outbox of folders, each worked at until a listing of it is empty.
 
 create or replace function public.claim_privacy_purges(p_limit int default 20, p_request_id uuid default null) returns json
-language sql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_claimed json;
+begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   with due as (
     select id from privacy.purges
     where status = 'pending' and next_attempt_at <= now() and (p_request_id is null or request_id = p_request_id)
@@ -18,7 +22,10 @@ as $$
     from due where p.id = due.id
     returning p.id, p.bucket, p.folder, p.attempts
   )
-  select coalesce(json_agg(json_build_object('purge_id', id, 'bucket', bucket, 'folder', folder, 'attempt', attempts)), '[]') from claimed
+  select coalesce(json_agg(json_build_object('purge_id', id, 'bucket', bucket, 'folder', folder, 'attempt', attempts)), '[]')
+  into v_claimed from claimed;
+  return v_claimed;
+end;
 $$;
 comment on function public.claim_privacy_purges(int, uuid) is 'Service: takes purges that are due, of one request or of all, under a lease.';
 
@@ -93,6 +100,7 @@ declare
   v_count int;
   v_total int := 0;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   for v_rule in select * from privacy.retention order by table_schema, table_name loop
     execute format(
       'delete from %1$I.%2$I where ctid = any (array(

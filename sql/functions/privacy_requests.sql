@@ -172,6 +172,7 @@ declare
   v_request privacy.requests;
   v_reminded int := 0;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   -- Once when a week is left, and once more when the time is over.
   for v_request in
     select * from privacy.requests

@@ -116,6 +116,7 @@ declare
   v_refund payment.refunds;
   v_due json;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   for v_refund in
     update payment.refunds set next_attempt_at = null
     where id in (

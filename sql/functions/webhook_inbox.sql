@@ -165,6 +165,7 @@ declare
   v_event payment.webhook_events;
   v_retried int := 0;
 begin
+  p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   -- One sweep at a time in place of locks on events: everybody locks the payment first, then its events. An advisory
   -- lock could be held by any login; this one only by who may write the table, which never changes. Who waits in vain
   -- raises, so that a session which stands still in here is noticed.

@@ -426,6 +426,23 @@ async def test_what_no_function_lets_in_no_table_keeps(admin: asyncpg.Connection
             await admin.execute(statement)
 
 
+async def test_every_limit_of_rows_is_a_number_within_bounds(database: str, admin: asyncpg.Connection) -> None:
+    """Of every function, the worker's too: null and -1 would be all rows, or an error of the statement itself."""
+    faults = []
+    async with as_role(database, Role.SERVICE) as service:
+        for name, function in (await callable_functions(admin)).items():
+            if "p_limit" not in function.types or "service_role" not in function.roles:
+                continue
+            usual = {parameter: USUAL_TEXT[function.types[parameter]] for parameter in function.wanted}
+            for limit in (None, "0", "-1", "10001"):
+                given = usual | {"p_limit": limit}
+                error = await call(service, function.statement(given), list(given.values()))
+                if "limit must be an integer from 1 to " not in str(error):
+                    faults.append(f"{name}({limit}): {error}")
+    assert not faults, "\n".join(faults)
+
+
+USUAL_TEXT: Mapping[str, str | None] = {"integer": "1", "bigint": "1", "text": "x", "uuid": UUID}
 HOSTILE: Mapping[str, list[JsonValue]] = {
     "uuid": [None, UUID, TRAVELLER],
     "text": [None, "", "x" * 100_000, "\u202e%s' or 1=1; --", "[" * 5000],
