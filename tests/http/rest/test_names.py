@@ -30,8 +30,9 @@ from src.http.rest.information import Information
 from src.ports.rest import Identity
 from tests.adapters.rest.test_properties import sql_name
 from tests.http.rest.conftest import World, as_gate, serving_world
-from tests.http.rest.test_standalone import standalone
+from tests.http.rest.test_standalone import execute, knows, standalone
 from tests.postgres import Server
+from tests.processes import ecotrips
 
 LONGEST_NAME = 63
 # No slash: it ends a part of a path, percent-encoded or not. Nor is a name `.` or `..`, which clients take out, or
@@ -318,3 +319,34 @@ async def test_settings_are_the_logins_whatever_role_a_connection_has(world_data
     await connection.execute("set role visitor")
     assert await stored_settings(connection, None, frozenset()) == {"db-max-rows": "3"}
     await connection.close()
+
+
+async def test_databases_channels_and_functions_of_settings_may_have_any_name(
+    server: Server, world_template: str, tmp_path: Path
+) -> None:
+    """The database's own name in the DSN, and what is called before anything else."""
+    name = 'Odd "zoo" %41+b'
+    await server.execute(f"create database {sql_name(name)} template {sql_name(world_template)} strategy file_copy")
+    dsn = server.url(quote(name, safe=""))
+    await execute(
+        dsn,
+        """
+        create schema "Set, up";
+        grant usage on schema "Set, up" to gate, visitor;
+        create function "Set, up"."before all"() returns void language sql
+          as $$ select set_config('pgrst.db_max_rows', '2', true) $$;
+        create function "Set, up"."the root"() returns text language sql as $$ select 'roots' $$;
+        """,
+    )
+    given = {
+        "PGRST_DB_SCHEMAS": 'zoo,"Set, up"',
+        "PGRST_DB_PRE_CONFIG": "Set, up.before all",
+        "PGRST_DB_CHANNEL": 'Odd "channel"',
+    }
+    with standalone(dsn, tmp_path, **given) as served:
+        assert len(served.http.get("/animals").json()) == 2
+        assert served.http.post("/rpc/the%20root", headers={"content-profile": "Set, up"}).json() == "roots"
+        await execute(dsn, 'create table zoo.fresh (id int); notify "Odd ""channel"""')
+        served.wait(lambda: knows(served, "fresh"))
+    assert ecotrips(tmp_path, "db", "psql", "-Atc", "select current_database()", DATABASE_URL=dsn).stdout == f"{name}\n"
+    await server.execute(f"drop database {sql_name(name)} with (force)")
