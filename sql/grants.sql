@@ -1,4 +1,5 @@
--- Who may use what: the only file that grants. Everything is revoked first, so this file is the whole truth.
+-- Who may use what: the only file that grants, but for the schema public (database.sql). Everything is revoked first, so
+-- this file is the whole truth.
 -- Levels: any key (anon) < user (authenticated) < service (service_role). What only ops may do is granted to
 -- authenticated and refused by sec.require_ops() or a row policy, because persona is data.
 
@@ -26,7 +27,7 @@ end;
 $$;
 
 -- service_role inherits nothing: what it may do is listed too.
-grant usage on schema public, auth, sec, ops, catalog to anon, authenticated, service_role;
+grant usage on schema auth, sec, ops, catalog to anon, authenticated, service_role;
 grant usage on schema core, booking, payment, fin, audit to authenticated, service_role;
 grant usage on schema meta to service_role;
 

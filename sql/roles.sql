@@ -27,12 +27,18 @@ grant service_role to web_service, psql_service;
 -- Who may log in to the database as staff reads and calls all that an authenticated caller may, and is ops.
 grant authenticated to ops_staff;
 grant ops_staff to psql_staff;
+-- An administrator who is no superuser may still do what ops and the service may.
+grant ops_staff, service_role to ecotrips_owner;
 
 do $$
 begin
   execute format('grant ecotrips_owner to %I', current_user);
 end;
 $$;
+
+-- A transaction that was left open holds what it locked, money too.
+alter role psql_staff set idle_in_transaction_session_timeout = '5min';
+alter role psql_service set idle_in_transaction_session_timeout = '5min';
 
 alter role web_anon set statement_timeout = '8s';
 alter role web_authenticated set statement_timeout = '8s';

@@ -16,7 +16,7 @@ from src.settings import Settings
 STAFF, SERVICE = "ops_staff", "service_role"
 OPERATORS = {STAFF: "psql_staff", SERVICE: "psql_service"}
 IS_A_PERSONS = """
-select pg_has_role(session_user, $1, 'usage') and not rolsuper and not rolcreaterole
+select pg_has_role(session_user, $1, 'usage') and not (rolsuper or rolcreaterole or rolbypassrls or rolreplication)
   and not pg_has_role(session_user, 'ecotrips_owner', 'member') and not sec.from_edge()
 from pg_roles where rolname = session_user
 """

@@ -16,6 +16,8 @@ from tests.conftest import SERVICE_CONTEXT
 from tests.postgres import settings
 from tests.processes import ecotrips
 
+COPY = "create database copy owner admin"
+
 pytestmark = pytest.mark.heavy
 
 
@@ -50,11 +52,25 @@ async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_en
         for command in (["flags", "set", "WA_OFFLINE="], ["circuit", "show"], ["ledger", "verify"]):
             ran = ecotrips(tmp_path, *command, DATABASE_URL=dsn)
             assert ran.returncode == 0, ran.stderr
+        await execute(managed.url("postgres").replace("postgres@", "postgres:of-the-provider@"), COPY)
+        copy = dsn.replace("/ecotrips?", "/copy?")
+        for command, where in (["backup", "dump"], dsn), (["restore", "dump"], copy):
+            ran = ecotrips(tmp_path, "db", *command, DATABASE_URL=where)
+            assert ran.returncode == 0, ran.stderr
+        assert ecotrips(tmp_path, "db", "apply", DATABASE_URL=copy).stdout == "up to date\n"
+        assert await execute(copy, "select count(*) from audit.events") == 3
+        assert await execute(copy, "select has_database_privilege('public', 'copy', 'temporary')") is False
+        assert await execute(copy, "select has_schema_privilege('public', 'public', 'usage, create')") is False
+        said = ecotrips(tmp_path, "psql", "-Atc", "select fin.verify_ledger()", DATABASE_URL=copy)
+        assert (said.returncode, said.stdout) == (0, ""), said.stderr
+        # The administrator may do what ops may, superuser or not.
+        said = ecotrips(tmp_path, "db", "psql", "-Atc", "select * from privacy.map_faults", DATABASE_URL=copy)
+        assert (said.returncode, said.stdout) == (0, ""), said.stderr
         composed = compose(given)
         assert b'"exceptions_open":0' in await composed.database.call(SERVICE_CONTEXT, "ops.service_levels")
         await composed.close()
         provider = managed.url("ecotrips").replace("postgres@", "postgres:of-the-provider@")
         await execute(provider, "alter database ecotrips owner to postgres")
         await execute(provider, "grant temporary on database ecotrips to public")
-        with pytest.raises(apply.ApplyError, match="apply as its owner or as a superuser"):
+        with pytest.raises(apply.ApplyError, match="apply as the owner of the database"):
             await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))

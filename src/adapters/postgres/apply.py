@@ -24,6 +24,7 @@ DATABASE_FILE = SQL_FOLDER / "database.sql"
 SCHEMAS_FILE = "migrations/0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 LOCK_PAUSE_SECONDS = 0.05
+NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
 # Who logs in with a password derived from DATABASE_ROLE_SECRET.
 LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
 
@@ -195,12 +196,14 @@ async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
 
 
 async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
-    for file in (ROLES_FILE, DATABASE_FILE):
-        await connection.execute(file.read_text())
+    await connection.execute(ROLES_FILE.read_text())
+    try:
+        await connection.execute(DATABASE_FILE.read_text())
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ApplyError(NOT_THE_OWNER) from error
     # Who may not revoke is only warned.
     if await connection.fetchval("select has_database_privilege('public', current_database(), 'create, temporary')"):
-        message = "everybody may make objects in this database: apply as its owner or as a superuser"
-        raise ApplyError(message)
+        raise ApplyError(NOT_THE_OWNER)
     await _set_passwords(connection, role_password)
 
 
