@@ -10,8 +10,8 @@ from src.domain.context import Role
 MEBIBYTE = 1024 * 1024
 # PostgreSQL keeps so many bytes of an identifier.
 LONGEST_NAME = 63
-# Bytes of an answer's header that clients and proxies take: nginx's buffer, without what servers put before it.
-LARGEST_HEADER = 3584
+# Bytes of an answer's header: nginx's buffer of 4 KiB, without what is said to browsers and what servers put before it.
+LARGEST_HEADER = 3072
 
 
 def too_long(name: str) -> bool:

@@ -17,6 +17,8 @@ SERVICE_EXPOSES = POSTGREST_EXPOSES + (
     b", ETag, Idempotent-Replayed, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
 )
 A_DAY = b"86400"
+# Bytes of the names of headers that a page asks for.
+MOST_ASKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Cors:
         return [(b"vary", b"Origin")] if self.origins is not None else []
 
     async def _preflight(self, headers: dict[bytes, bytes], common: list[tuple[bytes, bytes]], send: Send) -> None:
-        asked = [name.strip() for name in headers.get(b"access-control-request-headers", b"").split(b",")]
+        listed = headers.get(b"access-control-request-headers", b"")
+        # The answer names what was asked for, and has to fit into a header itself.
+        asked = [name.strip() for name in listed.split(b",")] if len(listed) <= MOST_ASKED else []
         names = dict.fromkeys([b"Authorization", *filter(None, asked), *SIMPLE_HEADERS])
         answer = [
             *common,

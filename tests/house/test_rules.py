@@ -14,6 +14,24 @@ RAISED = re.compile(r"constraint\s*=\s*'(\w+)'")
 TO_OBJECT = re.compile(r"('[^']*'|\w+\([^()]*\)|[\w.$]+)::reg\w+")
 
 
+PARSES = re.compile(r"json\.loads\(|json\.decode\(|raw_decode\(|JSONDecoder\(|\.json\(\)|from_json\(")
+# Files of our own, our own settings, what PostgreSQL says of itself, and claims, which the authenticator has looked at.
+TRUSTED = {
+    "adapters/fixtures/inventory.py",
+    "adapters/fixtures/lists.py",
+    "adapters/fixtures/search.py",
+    "adapters/postgres/rest/routines.py",
+    "adapters/postgres/rest/runners.py",
+    "adapters/postgres/seed.py",
+    "commands/check_database.py",
+    "commands/circuit.py",
+    "domain/rest/openapi_schemas.py",
+    "http/me.py",
+    "http/openapi.py",
+    "rest_options.py",
+}
+
+
 def raised_rules() -> set[str]:
     return {name for file in SQL.rglob("*.sql") for name in RAISED.findall(file.read_text())}
 
@@ -49,3 +67,12 @@ def test_no_name_is_read_as_sql() -> None:
     for file in (*SQL.rglob("*.sql"), *(SQL.parent / "src").rglob("*.py")):
         for operand in TO_OBJECT.findall(file.read_text()):
             assert operand[0] == "'" or operand.startswith("quote_ident(") or operand.endswith("id"), file
+
+
+def test_nobody_parses_json_of_any_depth() -> None:
+    """What comes from outside is looked at first; what the database answers is read in one place."""
+    source = SQL.parent / "src"
+    for file in source.rglob("*.py"):
+        text, name = file.read_text(), file.relative_to(source).as_posix()
+        if PARSES.search(text) and name not in TRUSTED:
+            assert "require_modest" in text or "except RecursionError" in text, name

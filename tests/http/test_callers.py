@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -150,6 +152,20 @@ def test_a_token_is_remembered_once_however_it_is_written() -> None:
             headers = {b"authorization": scheme + b" " + space + key + space, b"apikey": space + key + space}
             assert authenticator.caller(headers).actor == "service-role"
     assert remembered(authenticator) == 1
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(60, True), (65, False), (900, False), (3_000, False)])
+def test_claims_nest_as_deep_as_bodies(levels: int, taken: bool) -> None:  # noqa: FBT001 - the outcome is the point
+    claims = '{"role":"service_role","deep":' + "[" * levels + "]" * levels + "}"
+    header, payload = (urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', claims.encode()))
+    signed_part = header + b"." + payload
+    signature = urlsafe_b64encode(hmac.digest(JWT_SECRET.encode(), signed_part, "sha256")).rstrip(b"=")
+    headers = {b"authorization": b"Bearer " + signed_part + b"." + signature}
+    if taken:
+        assert Authenticator([JWT_SECRET]).caller(headers).actor == "service-role"
+    else:
+        with pytest.raises(CallerUnknown):
+            Authenticator([JWT_SECRET]).caller(headers)
 
 
 def test_a_signature_is_spelled_in_one_way() -> None:

@@ -244,3 +244,22 @@ async def test_no_line_tells_number_text_or_link(
     assert "AUDIT wa.webhook" in told
     for secret in ("25078812", "very-secret", "ecotrips.example", "Your ecoTrips", "private word"):
         assert secret not in told
+
+
+@pytest.mark.parametrize("levels", [65, 490, 990, 3_000])
+async def test_an_event_that_is_too_deep_is_refused(
+    live: Api, fake: FakeWhatsApp, admin: asyncpg.Connection, levels: int
+) -> None:
+    event = fake.inbound(NUMBER, "hi")
+    for place in (b'"entry"', b'"text"', b'"unknown"'):
+        deep = b'"deep":' + b"[" * levels + b"]" * levels + b"," + place
+        body = event.replace(place, deep, 1) if place in event else b"{" + deep + b":1," + event[1:]
+        answer = await events(live, body, fake.signature(body))
+        assert (answer.status_code, answer.json()["error"]) == (400, "JSON may be nested at most 64 deep")
+    assert await admin.fetchval("select count(*) from wa.messages") == 0
+
+
+async def test_an_answer_that_cannot_be_read_leaves_no_message_in_sending(live: Api, admin: asyncpg.Connection) -> None:
+    answer = await sent(live, to="250788120505")
+    assert (answer["http"], answer["status"]) == (202, "unknown")
+    assert await admin.fetchval("select status from wa.messages") == "unknown"

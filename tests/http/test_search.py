@@ -66,3 +66,14 @@ async def test_bad_input_is_refused_with_every_fault(api: Api, body: object, err
 async def test_only_the_service_populates(api: Api) -> None:
     assert (await api.post("search-index-populate")).status_code == 401
     assert (await api.post("search-index-populate", headers=api.ops)).status_code == 403
+
+
+async def test_what_is_stored_too_deep_to_be_read_is_no_failure_of_ours(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    async with serving(database, switches=LIVE_SWITCHES) as live:
+        await live.post("search-index-populate", {}, live.service)
+        deep = '{"a":' * 2_000 + "1" + "}" * 2_000
+        await admin.execute("update catalog.search_index set metadata = $1", deep)
+        answer = await live.post("search-places", {"query": "Kigali"})
+    assert (answer.status_code, answer.json()["error"]) == (409, "What is stored is nested too deeply to be read")

@@ -7,21 +7,37 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from src.domain.errors import Conflict
 from src.domain.paging import Page
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+V = TypeVar("V")
 
 
 class _Rows(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
+def decoded(body: bytes | str, kind: type[V]) -> V:
+    """What a function answered. Raises Conflict for JSON that is stored deeper than can be read."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except RecursionError:
+        message = "What is stored is nested too deeply to be read"
+        raise Conflict(message) from None
+
+
+def found(body: bytes, kind: type[V]) -> V | None:
+    """The same of a function that answers null when there is nothing."""
+    return None if body == b"null" else decoded(body, kind)
+
+
 def answered(kind: type[T], body: bytes) -> T:
     """A domain value read from a JSON object with the same names; its `body` field keeps the object itself."""
-    value = msgspec.json.decode(body, type=kind)
+    value = decoded(body, kind)
     # Frozen for everybody else; `replace` would take longer than decoding does.
     object.__setattr__(value, "body", body)
     return value
@@ -29,12 +45,12 @@ def answered(kind: type[T], body: bytes) -> T:
 
 def list_answered(kind: type[T], body: bytes) -> list[T]:
     """Domain values read from a JSON array of objects; each keeps its own object as `body`."""
-    return [answered(kind, bytes(item)) for item in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    return [answered(kind, bytes(item)) for item in decoded(body, list[msgspec.Raw])]
 
 
 def page_of(body: bytes) -> Page:
     """A list endpoint's body with its number of rows."""
-    return Page(body, len(msgspec.json.decode(body, type=_Rows).data))
+    return Page(body, len(decoded(body, _Rows).data))
 
 
 def parameters(value: "DataclassInstance") -> dict[str, object]:

@@ -1,8 +1,6 @@
 from uuid import UUID
 
-import msgspec
-
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.groups import Contributed, Contribution, Escrow, Joining, Membership, NewEscrow, NewGroup
@@ -46,7 +44,7 @@ class PostgresEscrows:
         return answered(Escrow, await self._database.call(context, "public.cancel_escrow", p_escrow_id=escrow_id))
 
     async def expire_due(self, context: Context) -> list[Expired]:
-        return msgspec.json.decode(await self._database.call(context, "public.expire_escrows"), type=list[Expired])
+        return decoded(await self._database.call(context, "public.expire_escrows"), list[Expired])
 
     async def request_refunds(self, context: Context) -> int:
         return int(await self._database.call(context, "public.request_escrow_refunds"))

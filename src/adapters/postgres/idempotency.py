@@ -2,6 +2,7 @@ from uuid import UUID
 
 import msgspec
 
+from src.adapters.postgres.answers import decoded
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.idempotency import FirstAnswer
@@ -27,7 +28,7 @@ class PostgresIdempotencyKeys:
             p_key=context.idempotency_key,
             p_request_hash=request_hash,
         )
-        found = msgspec.json.decode(row, type=_Claim)
+        found = decoded(row, _Claim)
         return found.claim or FirstAnswer(found.status, found.body.encode())
 
     async def settle(self, context: Context, claim: UUID, answer: FirstAnswer) -> None:

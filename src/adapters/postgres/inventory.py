@@ -3,7 +3,7 @@ from uuid import UUID
 
 import msgspec
 
-from src.adapters.postgres.answers import answered
+from src.adapters.postgres.answers import answered, decoded, found
 from src.adapters.postgres.database import Database
 from src.domain.context import SERVICE, Context
 from src.domain.inventory import Hold, HoldRequest, Question, Reply, key_of
@@ -27,10 +27,10 @@ class PostgresCache:
 
     async def read(self, question: Question, origin: str) -> Kept | None:
         body = await self._database.call(CONTEXT, "inventory.read_cache", p_key=key_of(question), p_origin=origin)
-        row = msgspec.json.decode(body, type=_Row | None)
+        row = found(body, _Row)
         if row is None:
             return None
-        reply = msgspec.json.decode(row.payload, type=Reply)
+        reply = decoded(row.payload, Reply)
         return Kept(replace(reply, expires_at=row.expires_at), row.fresh_seconds, row.age_seconds)
 
     async def claim(self, question: Question, origin: str, holder: UUID, seconds: int) -> bool:
@@ -70,13 +70,13 @@ class PostgresCircuit:
 
     async def read(self) -> CircuitState:
         body = await self._database.call(CONTEXT, "inventory.read_circuit", p_name=self._name)
-        return msgspec.json.decode(body, type=CircuitState)
+        return decoded(body, CircuitState)
 
     async def admit(self, probe_seconds: int) -> CircuitState:
         body = await self._database.call(
             CONTEXT, "inventory.admit_call", p_name=self._name, p_probe_seconds=probe_seconds
         )
-        return msgspec.json.decode(body, type=CircuitState)
+        return decoded(body, CircuitState)
 
     async def judge(self, before: CircuitState, after: CircuitState, error: str) -> CircuitState | None:
         body = await self._database.call(
@@ -89,7 +89,7 @@ class PostgresCircuit:
             p_cooldown_seconds=after.retry_after,
             p_error=error or None,
         )
-        return msgspec.json.decode(body, type=CircuitState | None)
+        return found(body, CircuitState)
 
     async def release(self, probe: CircuitState) -> None:
         await self._database.call(CONTEXT, "inventory.release_probe", p_name=self._name, p_version=probe.version)

@@ -1,9 +1,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-import msgspec
-
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.invoices import Invoice, InvoiceRequest
@@ -32,4 +30,4 @@ class PostgresInvoices:
 
     async def claim_to_render(self, context: Context, limit: int) -> Sequence[Invoice]:
         rows = await self._database.call(context, "fin.claim_invoices_to_render", p_limit=limit)
-        return msgspec.json.decode(rows, type=list[Invoice])
+        return decoded(rows, list[Invoice])

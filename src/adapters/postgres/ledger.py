@@ -1,9 +1,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-import msgspec
-
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.ledger import Books, Fact, Recorded
@@ -20,7 +18,7 @@ class PostgresLedger:
 
     async def live_books(self, context: Context, since: datetime, intent_ids: Collection[str]) -> list[Books]:
         body = await self._database.call(context, "public.live_books", p_since=since, p_intent_ids=list(intent_ids))
-        return msgspec.json.decode(body, type=list[Books])
+        return decoded(body, list[Books])
 
     async def seal(self, context: Context) -> int:
         """Seal the days that have ended; nothing is left for another batch."""

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.messaging import Inbound, Message, MessageRequest, Outcome, Received, Report, Sent
@@ -23,9 +23,7 @@ class PostgresMessages:
         return answered(Message, body)
 
     async def claim(self, context: Context, limit: int) -> Sequence[Message]:
-        return msgspec.json.decode(
-            await self._database.call(context, "wa.claim_messages", p_limit=limit), type=list[Message]
-        )
+        return decoded(await self._database.call(context, "wa.claim_messages", p_limit=limit), list[Message])
 
     async def record(self, context: Context, message: Message, outcome: Outcome) -> Sent:
         body = await self._database.call(

@@ -1,8 +1,6 @@
 from uuid import UUID
 
-import msgspec
-
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.payouts import ClaimedPayout, Outcome, Payout, PayoutsQuery
@@ -19,7 +17,7 @@ class PostgresPayouts:
 
     async def claim(self, context: Context, escrow_id: UUID | None = None) -> list[ClaimedPayout]:
         body = await self._database.call(context, "public.claim_payouts", p_escrow_id=escrow_id)
-        return msgspec.json.decode(body, type=list[ClaimedPayout])
+        return decoded(body, list[ClaimedPayout])
 
     async def finish(self, context: Context, claimed: ClaimedPayout, outcome: Outcome) -> Payout:
         body = await self._database.call(

@@ -2,7 +2,7 @@ from uuid import UUID
 
 import msgspec
 
-from src.adapters.postgres.answers import answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.privacy import Folder, PrivacyRequest, Review, Standing
@@ -68,7 +68,7 @@ class PostgresPrivacyErasures:
 
     async def folders(self, context: Context, request_id: UUID) -> list[Folder]:
         body = await self._database.call(context, "public.privacy_erasure_folders", p_request_id=request_id)
-        return msgspec.json.decode(body, type=_Folders).folders
+        return decoded(body, _Folders).folders
 
     async def plan(self, context: Context, request_id: UUID, files: str) -> Plan:
         body = await self._database.call(context, "public.plan_privacy_erasure", p_request_id=request_id, p_files=files)
@@ -87,7 +87,7 @@ class PostgresPrivacyErasures:
 
     async def claim_purges(self, context: Context, request_id: UUID | None = None) -> list[Purge]:
         body = await self._database.call(context, "public.claim_privacy_purges", p_request_id=request_id)
-        return msgspec.json.decode(body, type=list[Purge])
+        return decoded(body, list[Purge])
 
     async def finish_purge(self, context: Context, purge: Purge, error: str | None = None) -> None:
         await self._database.call(

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from src.adapters.postgres.answers import answered
+from src.adapters.postgres.answers import answered, decoded, found
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.search import Found, Place, PlacesQuery, Populated
@@ -16,11 +16,11 @@ class PostgresSearch:
 
     async def search(self, context: Context, query: PlacesQuery) -> Found:
         body = await self._database.call(context, "public.search_places", p_query=query.query, p_limit=query.limit)
-        return msgspec.json.decode(body, type=Found)
+        return decoded(body, Found)
 
     async def locate(self, context: Context, name: str) -> Place | None:
         body = await self._database.call(context, "public.locate_place", p_name=name)
-        return msgspec.json.decode(body, type=Place | None)
+        return found(body, Place)
 
     async def populate(self, context: Context, places: Sequence[Place]) -> Populated:
         rows = msgspec.json.encode(places).decode()

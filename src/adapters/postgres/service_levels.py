@@ -1,5 +1,4 @@
-import msgspec
-
+from src.adapters.postgres.answers import decoded
 from src.adapters.postgres.database import Database
 from src.domain.context import SERVICE, Context
 from src.domain.errors import Unavailable
@@ -16,4 +15,4 @@ class PostgresServiceLevels:
             body = await self._database.call(Context(SERVICE, "metrics"), "ops.service_levels")
         except Unavailable:
             return {"database_up": 0.0}
-        return {"database_up": 1.0, **msgspec.json.decode(body, type=dict[str, float])}
+        return {"database_up": 1.0, **decoded(body, dict[str, float])}

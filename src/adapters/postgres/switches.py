@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import asyncpg
-import msgspec
 
+from src.adapters.postgres.answers import decoded
 from src.adapters.postgres.database import SETTINGS, Database
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
@@ -59,4 +59,4 @@ class PostgresSwitches:
             # One that began later has ended: it may know of a change that this one does not.
             return
         self._newest = reading
-        self._known = msgspec.json.decode(str(text), type=dict[str, str])
+        self._known = decoded(str(text), dict[str, str])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from src.domain.json_size import require_modest
+from src.domain.limits import OF_BODIES
 from src.domain.rest.catalog import Returns
 from src.domain.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
 from src.domain.rest.media import Kind as Media
@@ -215,6 +217,7 @@ def _overridden(status: int, headers: Headers, result: ResultSet) -> tuple[int, 
 
 def _guc_headers(text: str) -> Headers:
     try:
+        require_modest(text.encode(), OF_BODIES)
         items = json.loads(text)
     except ValueError:
         raise bad_guc_headers() from None

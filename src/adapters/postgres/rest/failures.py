@@ -13,6 +13,8 @@ import asyncpg
 
 from src.adapters.postgres.connections import BROKEN
 from src.domain.errors import Unavailable
+from src.domain.json_size import require_modest
+from src.domain.limits import OF_BODIES
 from src.domain.rest.errors import RestError
 
 BY_CODE = {
@@ -153,6 +155,7 @@ def _raised(message: str, details: str | None) -> RestError:
 
 def _object(text: str, required: tuple[str, ...]) -> dict[str, object] | None:
     try:
+        require_modest(text.encode(), OF_BODIES)
         value = json.loads(text)
     except ValueError:
         return None
