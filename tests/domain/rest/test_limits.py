@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ MANY_ELEMENTS = "Lists may have at most 20,000 elements"
 LONG_NAME = "A name may have at most 63 bytes"
 LONG_PATTERN = "A pattern or a text to search for may have at most 1,000 characters"
 UNLIMITED = Limits(header=10**9, parameters=10**9, terms=10**9, elements=10**9)
+GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
 FORM, CSV = b"application/x-www-form-urlencoded", b"text/csv"
 
 
@@ -226,3 +230,9 @@ def test_eight_times_as_much_takes_eight_times_as_long(kind: str) -> None:
     many = min(seconds(16_000) for _ in range(3))
     # The square would take 64 times as long.
     assert many < 24 * max(few, 0.0005)
+
+
+def test_the_guide_says_what_the_limits_are() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \| ([\d,]+) \|$", GUIDE.read_text(), flags=re.MULTILINE)
+    said = {name: (int(user.replace(",", "")), int(service.replace(",", ""))) for name, user, service in rows}
+    assert said == {f.name: (getattr(USER, f.name), getattr(SERVICE, f.name)) for f in fields(Limits)}
