@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import resource
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from src.http.listening import MOST_CONNECTIONS
-from tests.processes import ROOT, environment
+from tests.processes import PATIENCE, ROOT, environment, server
 
 ASKED = """
 import resource
+import socket
 resource.setrlimit(resource.RLIMIT_NOFILE, ({}, {}))
 from src.http.listening import connections
 print(connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -44,3 +48,22 @@ def test_a_limit_that_is_too_low_is_said_and_leaves_files_for_the_rest(hard: int
     done = asked(hard, hard)
     assert done.stdout.split() == [str(found), str(hard)]
     assert done.stderr.startswith(f"only {hard} files may be open, so {found} connections at once")
+
+
+def test_a_header_has_an_end(database: str, tmp_path: Path) -> None:
+    with server(database, tmp_path) as running:
+        port = urlsplit(running.address).port
+        assert port
+
+        def status(line: str, *fields: str) -> str:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+                connection.sendall("\r\n".join([line, "host: x", *fields, "", ""]).encode())
+                return connection.recv(1024).split()[1].decode()
+
+        asked = "GET /healthz HTTP/1.1"
+        assert status(asked, f"a: {'x' * 65_000}") == "200"
+        assert status(asked, f"a: {'x' * 131_072}") == "431"
+        assert status(asked, *(f"a{number}: x" for number in range(99))) == "200"
+        assert status(asked, *(f"a{number}: x" for number in range(100))) == "431"
+        assert status(f"GET /healthz?{'x' * 65_000} HTTP/1.1") == "200"
+        assert status(f"GET /healthz?{'x' * 65_536} HTTP/1.1") == "414"

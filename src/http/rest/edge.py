@@ -9,6 +9,7 @@ from src.http.rest.application import STATEMENT, Asgi, Message, Receive, Send
 
 log = logging.getLogger("ecotrips.rest.access")
 SERVER_ERROR, CLIENT_ERROR = 500, 400
+LONGEST_TRACED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Edge:
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if traced is not None:
+                # An answer's header has to fit into clients' and proxies' buffers.
+                if traced is not None and len(traced) <= LONGEST_TRACED:
                     message["headers"] = [*message["headers"], (self.trace_header, traced)]
                 _log(scope, message["status"])
             await send(message)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from src.domain.limits import LARGEST_HEADER, MEBIBYTE
+from src.http.rest.edge import Edge
 from src.http.turns import Turns
 from tests.conftest import ITINERARY, Api
 from tests.http.rest.conftest import World, serving_world
@@ -201,3 +202,11 @@ async def test_large_requests_leave_room_between_each_other() -> None:
 
     await asyncio.gather(*(large(name) for name in "abc"), small())
     assert seen == ["a", "0", "1", "2", "b", "c"]
+
+
+@pytest.mark.parametrize(("size", "echoed"), [(512, True), (513, False)])
+async def test_a_traced_header_is_echoed_while_it_is_short(zoo: World, size: int, *, echoed: bool) -> None:
+    transport = httpx.ASGITransport(cast("Any", Edge(zoo.application, b"x-trace")))
+    async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as http:
+        answer = await http.get("/animals?limit=1", headers={"x-trace": "t" * size})
+    assert (answer.status_code, "x-trace" in answer.headers) == (200, echoed)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import asyncpg
 
-from src.adapters.postgres.connections import BROKEN, Connections, Source
+from src.adapters.postgres.connections import BROKEN, LARGEST_STATEMENT, Connections, Source
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.pipeline import Pipeline
 from src.adapters.postgres.rest.binding import of_request
@@ -69,7 +69,8 @@ class RoleSessions:
             row = await standby.row(statement, *arguments)
             return result_of(row) if row is not None else await self.row(identity, statement, arguments)
         pipeline = self._pipelines.get(identity.role)
-        if pipeline is None:
+        # What clients can make any number of is not kept there either.
+        if pipeline is None or len(statement) > LARGEST_STATEMENT:
             return await self.row(identity, statement, arguments)
         answer = pipeline.ask(statement, arguments)
         if answer is not None and (texts := await answer) is not None:
