@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -454,6 +455,24 @@ def test_root_becomes_nobody_where_namespaces_are_forbidden(
         if not reachable:
             assert Path(f"/proc/{pid}/exe").resolve().is_relative_to(postgres.folder)
     assert postgres.running_pid() is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has to become somebody else")
+def test_threads_that_a_fork_starts_are_waited_for(folder: Path) -> None:
+    hooked = True  # a hook cannot be taken away
+
+    def start_thread() -> None:
+        if hooked:
+            threading.Thread(target=time.sleep, args=(0.2,), daemon=True).start()
+
+    os.register_at_fork(after_in_child=start_thread)
+    try:
+        with running(EmbeddedPostgres(folder, binaries(), durable=False)) as postgres:
+            pid = postgres.running_pid()
+            assert pid is not None
+            assert Path(f"/proc/{pid}").stat().st_uid == os.getuid(), "it runs in a namespace, not as nobody"
+    finally:
+        hooked = False
 
 
 def runs_for_nobody(python: str) -> bool:

@@ -31,9 +31,7 @@ from urllib.parse import quote
 
 from src.adapters.postgres import locks
 from src.adapters.postgres.unprivileged import (
-    ATTEMPTS,
     NOBODY,
-    REFUSED,
     EmbeddedPostgresError,
     Runner,
     unprivileged,
@@ -359,31 +357,26 @@ class EmbeddedPostgres:
             if int(_major(self.bin)) >= BUILTIN_LOCALE_SINCE
             else ["--locale=C.UTF-8"]
         )
-        said = ""
-        for _ in range(ATTEMPTS):
-            ran = subprocess.run(  # noqa: S603 - the arguments are ours
-                [
-                    str(runner.bin / "initdb"),
-                    *("-D", str(made), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
-                    *locale,
-                    *([] if self.durable else ["--no-sync"]),
-                ],
-                capture_output=True,
-                check=False,
-                env=_clean_environment(),
-                pass_fds=(lock,),
-                preexec_fn=runner.prepare(os.getpid()),
-            )
-            if ran.returncode == 0:
-                made.rename(self.data)
-                if self.durable:
-                    _sync(self.folder)
-                return
-            said = _reason(ran.stderr or ran.stdout, ran.returncode)
-            if ran.returncode != REFUSED:
-                break
+        ran = subprocess.run(  # noqa: S603 - the arguments are ours
+            [
+                str(runner.bin / "initdb"),
+                *("-D", str(made), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
+                *locale,
+                *([] if self.durable else ["--no-sync"]),
+            ],
+            capture_output=True,
+            check=False,
+            env=_clean_environment(),
+            pass_fds=(lock,),
+            preexec_fn=runner.prepare(os.getpid()),
+        )
+        if ran.returncode == 0:
+            made.rename(self.data)
+            if self.durable:
+                _sync(self.folder)
+            return
         shutil.rmtree(made, ignore_errors=True)
-        message = f"initdb failed: {said}"
+        message = f"initdb failed: {_reason(ran.stderr or ran.stdout, ran.returncode)}"
         raise EmbeddedPostgresError(message)
 
     def _ready(self) -> bool:

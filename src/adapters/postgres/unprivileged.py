@@ -1,11 +1,13 @@
 """PostgreSQL refuses uid 0: how root runs it all the same, and where others find its binaries."""
 
 import ctypes
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from pathlib import Path
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
-# Beside many others that start at once, one refusal of a child need not mean that all are refused.
-ATTEMPTS = 3
-REFUSED = 126  # its exit status
+REFUSED = 126  # the exit status of a child that may not make a namespace
+# How long a child waits for threads that a library starts in it as it is forked (OpenTelemetry's processors do, and
+# end them at once when they were shut down): a process with threads cannot enter a namespace.
+THREADS_SECONDS = 5.0
 
 
 class EmbeddedPostgresError(Exception):
@@ -85,8 +88,11 @@ def _copied(folder_of_binaries: Path, target: Path) -> Path:
 
 def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
     uid, gid = os.getuid(), os.getgid()
-    if libc is None or libc.unshare(CLONE_NEWUSER):
-        os._exit(REFUSED)
+    deadline = time.monotonic() + THREADS_SECONDS
+    while libc is None or libc.unshare(CLONE_NEWUSER):
+        if ctypes.get_errno() != errno.EINVAL or time.monotonic() > deadline:
+            os._exit(REFUSED)
+        time.sleep(0.001)
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{NOBODY} {uid} 1"),
@@ -113,12 +119,10 @@ def _nobody_can_run(program: Path) -> bool:
 
 
 def _exit_status(attempt: Callable[[], None]) -> int:
-    status = 1
-    for _ in range(ATTEMPTS):
-        with suppress(OSError, subprocess.SubprocessError):
-            status = subprocess.run(
-                [sys.executable, "-SIc", ""], preexec_fn=attempt, check=False, stderr=subprocess.DEVNULL
-            ).returncode
-        if status == 0:
-            break
-    return status
+    with suppress(OSError, subprocess.SubprocessError):
+        python = [sys.executable, "-SIc", ""]
+        ran = subprocess.run(  # noqa: S603 - the arguments are ours
+            python, preexec_fn=attempt, check=False, stderr=subprocess.DEVNULL
+        )
+        return ran.returncode
+    return 1
