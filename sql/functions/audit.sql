@@ -22,3 +22,59 @@ comment on function audit.refuse_change() is 'Trigger of append-only tables: ref
 
 create or replace trigger refuse_change before update or delete or truncate on audit.events
 for each statement execute function audit.refuse_change();
+
+create or replace function audit.record_writes() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows bigint := (select count(*) from written);
+begin
+  if v_rows > 0 then
+    perform audit.record(
+      format('%s.%s.%s', tg_table_schema, tg_table_name, lower(tg_op)),
+      jsonb_build_object('rows', v_rows, 'first', (
+        select jsonb_agg((
+          select jsonb_object_agg(
+            told,
+            case
+              when told like '%\_sha256'
+                then to_jsonb(encode(sha256(convert_to(to_jsonb(w) ->> replace(told, '_sha256', ''), 'UTF8')), 'hex'))
+              else to_jsonb(w) -> told
+            end
+          )
+          from unnest(tg_argv) told
+        ))
+        from (select * from written limit 100) w
+      ))
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function audit.record_writes() is
+'Trigger of tables that callers write themselves: an event for each statement, with the columns that are its arguments; of <column>_sha256 the digest.';
+
+-- A person's id is told by its digest, so that nothing is left to erase.
+-- What triggers and cascades bring about belongs to the statement that began it.
+do $$
+declare
+  v_table text;
+  v_event text;
+  v_told text;
+begin
+  for v_table, v_told in values
+    ('core.profiles', 'auth_user_id_sha256, persona'),
+    ('booking.itineraries', 'id, status'),
+    ('booking.items', 'id, itinerary_id'),
+    ('booking.suppliers', 'code')
+  loop
+    foreach v_event in array array['insert', 'update', 'delete'] loop
+      execute format(
+        'create or replace trigger record_%1$s after %1$s on %2$s referencing %3$s table as written'
+        ' for each statement when (pg_trigger_depth() = 0) execute function audit.record_writes(%4$s)',
+        v_event, v_table, case v_event when 'delete' then 'old' else 'new' end, v_told
+      );
+    end loop;
+  end loop;
+end;
+$$;
