@@ -39,6 +39,7 @@ IMPOSSIBLE = {
     "sslcertmode": "require",
     "sslcrldir": None,
 }
+SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 INSTEAD_OF_A_NAME = {"channel_binding": "require", "require_auth": None}
 
 
@@ -54,12 +55,17 @@ class Dsn(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Dsn:
+        """Raises ValueError for other forms than a URI, and for a parameter whose name is none or hides a password."""
         scheme, _, rest = text.partition("://")
+        if scheme not in ("postgresql", "postgres"):
+            message = "a database's URL must begin with postgresql://"
+            raise ValueError(message)
         rest, _, query = rest.partition("?")
         authority, _, path = rest.partition("/")
         login, _, hosts = authority.rpartition("@")
         user, _, password = login.partition(":")
-        given = dict(parameter.partition("=")[::2] for parameter in query.split("&") if parameter)
+        written = (parameter.partition("=") for parameter in query.split("&") if parameter)
+        given = {_name(unquote(name)): value for name, _, value in written}
         # What stands behind the question mark counts, as for libpq. There are letters that need no encoding only there.
         user, password = (
             quote(unquote(given.pop(name)), safe="") if name in given else before
@@ -137,7 +143,7 @@ def for_libpq(
     """
     given = Dsn.of(dsn).verified(environ)
     if "sslpassword" in given.parameters:
-        message = "sslpassword would stand in the process list: use a client key without a password"
+        message = "sslpassword of the URL would stand in the process list: use a client key without a password"
         raise ValueError(message)
     known, options = {}, [given.value("options")] if given.value("options") else []
     for name, text in given.parameters.items():
@@ -170,6 +176,14 @@ def is_near(host: str) -> bool:
     except ValueError:
         return "." not in host or host.startswith("/") or host.endswith(".internal")
     return address.is_private or address.is_loopback
+
+
+def _name(name: str) -> str:
+    """A parameter's name. One that neither libpq nor asyncpg knows is a setting of the server, which everybody sees."""
+    if not SETTING.fullmatch(name) or ("password" in name.lower() and name not in ("password", "sslpassword")):
+        message = "a parameter of the database's URL is no name of a setting (a password goes before the @)"
+        raise ValueError(message)
+    return name
 
 
 def _without_port(host: str) -> str:

@@ -116,7 +116,7 @@ class Environment:
         value = self._wanted(name, needed=needed)
         if value and (fault := dsn.fault(value, self._given)):
             self.faults.append(f"{name}: {fault}")
-        if self.production and value:
+        elif self.production and value:
             self.faults += [f"{name} {fault}" for fault in production.database_faults(value, self._given)]
             password = production.database_password(value)
             if (DATABASE_PASSWORD, password) not in self._secrets:

@@ -172,8 +172,8 @@ def storage_fault(address: str) -> str | None:
 def database_faults(address: str, environ: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with a database's address, as what follows "it"; its password is one of the secrets."""
     parts = _split(address)
-    if parts is None or parts.scheme not in ("postgresql", "postgres"):
-        yield "must begin with postgresql://"
+    if parts is None:
+        yield "is no URL"
         return
     mode = parse_qs(parts.query).get("sslmode", [environ.get("PGSSLMODE", "")])[-1]
     if mode not in CERTAIN_TLS and not all(map(is_near, _hosts(parts, environ))):

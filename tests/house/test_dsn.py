@@ -132,6 +132,32 @@ def test_a_password_may_have_any_letters(letters: str) -> None:
     assert Dsn.of(for_asyncpg(str(dsn), {})).password.count("@") == 0
 
 
+@pytest.mark.parametrize("query", ["%70assword=geheim", "passwor%64=geheim"])
+def test_a_parameters_name_may_be_encoded(query: str) -> None:
+    shown, secret = for_libpq(f"postgresql://a@h/d?{query}", {})
+    assert "geheim" not in shown
+    assert secret == {"PGPASSWORD": "geheim"}
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://a@h/d?PASSWORD=geheim",
+        "postgresql://a@h/d?ssl%70assword=geheim",
+        "postgresql://a@h/d?x-password=geheim",
+        "host=h password=geheim",
+        "jdbc:postgresql://a:geheim@h/d",
+        "a:geheim@h/d",
+        "postgresql:/a:geheim@h/d",
+    ],
+)
+def test_no_password_becomes_an_argument_or_part_of_a_message(dsn: str) -> None:
+    with pytest.raises(ValueError, match="URL") as refused:
+        for_libpq(dsn, {})
+    assert "geheim" not in str(refused.value)
+    assert "geheim" not in str(fault(dsn, {}))
+
+
 def test_there_is_one_way_to_the_database() -> None:
     """A connection that is opened otherwise would go by other rules."""
     found = set()
