@@ -34,15 +34,15 @@ grant usage on schema meta to service_role;
 -- Any key.
 grant execute on function
   sec.from_edge(), auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.actor(),
-  sec.request_id(), sec.require_ops(), sec.ops_only(),
+  sec.request_id(), sec.refuse(text, text, text), sec.require_ops(), sec.ops_only(),
   ops.keep_first_answer(uuid, json),
   public.start_checkout(uuid, bigint, text, text)
 to anon, authenticated, service_role;
 
 -- Users see their own rows, ops see all.
 grant select on
-  core.profiles, audit.events, ops.flags, ops.exceptions, ops.sweeps, ops.v_bookings, ops.v_exceptions, booking.itineraries,
-  booking.items
+  core.profiles, audit.events, ops.flags, ops.exceptions, ops.sweeps, ops.v_bookings, ops.v_exceptions, ops.help,
+  booking.itineraries, booking.items
 to authenticated, service_role;
 
 -- Ops.
@@ -67,7 +67,7 @@ grant select on
 to authenticated, service_role;
 grant execute on function
   public.ensure_payment_record(uuid, bigint, text, text), public.request_itinerary_refund(uuid, bigint, text, text),
-  fin.verify_ledger(), fin.seal_ledger(timestamptz), public.seal_ledger()
+  fin.amount(bigint, text), fin.verify_ledger(), fin.seal_ledger(timestamptz), public.seal_ledger()
 to authenticated, service_role;
 grant execute on function
   public.record_payment_intent(uuid, text, text, text), public.record_intent_failure(uuid, text, boolean),

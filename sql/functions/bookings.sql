@@ -61,13 +61,17 @@ begin
   -- Plain queries for each case, planned once: "p_supplier is null or …" would be planned anew at every call.
   if p_supplier is null then
     select json_agg(page order by start_date, id) into v_rows from (
-      select * from ops.v_bookings where start_date between v_from and v_to
+      select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note, total_cents,
+        currency, has_items, created_at
+      from ops.v_bookings where start_date between v_from and v_to
       order by start_date, id limit p_page_size offset v_skip
     ) page;
     select count(*) into v_total from booking.itineraries where start_date between v_from and v_to;
   else
     select json_agg(page order by start_date, id) into v_rows from (
-      select * from ops.v_bookings where supplier = upper(p_supplier) and start_date between v_from and v_to
+      select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note, total_cents,
+        currency, has_items, created_at
+      from ops.v_bookings where supplier = upper(p_supplier) and start_date between v_from and v_to
       order by start_date, id limit p_page_size offset v_skip
     ) page;
     select count(*) into v_total from booking.itineraries
@@ -85,4 +89,4 @@ begin
 end;
 $$;
 comment on function ops.list_bookings(date, date, text, int, int) is
-'Ops: one page of ops.v_bookings whose start date lies in the inclusive range (API.md section 2).';
+'Ops: one page of ops.v_bookings whose start date lies in the inclusive range.';

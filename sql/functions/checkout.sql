@@ -58,7 +58,7 @@ begin
 end;
 $$;
 comment on function public.record_payment_intent(uuid, text, text, text) is
-'Service: stores the provider''s intent for a payment and opens its ledger; the same intent again changes nothing. The client '
+'Internal: stores the provider''s intent for a payment and opens its ledger; the same intent again changes nothing. The client '
 'secret is answered, never stored.';
 
 create or replace function public.record_intent_failure(p_payment_id uuid, p_error text, p_definite boolean) returns json
@@ -89,7 +89,7 @@ begin
 end;
 $$;
 comment on function public.record_intent_failure(uuid, text, boolean) is
-'Service: the provider refused to make an intent (p_definite: the payment failed, asking again starts anew) or its answer is '
+'Internal: the provider refused to make an intent (p_definite: the payment failed, asking again starts anew) or its answer is '
 'not known (the worker asks again under the same key). p_error is a code.';
 
 create or replace function public.claim_due_intents(p_limit int default 20) returns json
@@ -118,7 +118,7 @@ begin
 end;
 $$;
 comment on function public.claim_due_intents(int) is
-'Service: payments whose intent is still to be made, leased until their next try; skips what another worker holds.';
+'Internal: payments whose intent is still to be made, leased until their next try; skips what another worker holds.';
 
 create or replace function payment.backoff(p_attempts int) returns interval
 language sql immutable

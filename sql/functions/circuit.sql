@@ -33,7 +33,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select inventory.circuit_answer(c) from inventory.circuit c where name = p_name
 $$;
-comment on function inventory.read_circuit(text) is 'Service and ops: the circuit now.';
+comment on function inventory.read_circuit(text) is 'Internal: the circuit now.';
 
 create or replace function inventory.admit_call(p_name text, p_probe_seconds int) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -57,14 +57,14 @@ begin
 end;
 $$;
 comment on function inventory.admit_call(text, int) is
-'Service: the circuit, and whether this caller is the one probe of a half-open one (probing), for so many seconds.';
+'Internal: the circuit, and whether this caller is the one probe of a half-open one (probing), for so many seconds.';
 
 create or replace function inventory.release_probe(p_name text, p_version int) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   update inventory.circuit set probe_until = null, version = version + 1 where name = p_name and version = p_version
 $$;
-comment on function inventory.release_probe(text, int) is 'Service: the probe ended without a verdict; another may probe.';
+comment on function inventory.release_probe(text, int) is 'Internal: the probe ended without a verdict; another may probe.';
 
 create or replace function inventory.judge_circuit(
   p_name text, p_version int, p_state text, p_failures int, p_cooldown_seconds int, p_error text default null
@@ -95,7 +95,7 @@ begin
 end;
 $$;
 comment on function inventory.judge_circuit(text, int, text, int, int, text) is
-'Service: writes what outcomes have made of the circuit. When it has changed meanwhile nothing is written, and it is returned
+'Internal: writes what outcomes have made of the circuit. When it has changed meanwhile nothing is written, and it is returned
 as it is; else null.';
 
 create or replace function inventory.tell_circuit(p_before inventory.circuit, p_after inventory.circuit, p_error text) returns void

@@ -122,19 +122,20 @@ begin
 end;
 $$;
 comment on function public.record_contribution_intent(uuid, text, text, text) is
-'Service: stores the intent of a contribution''s payment, as record_payment_intent does, and answers for groups-contribute.';
+'Internal: stores the intent of a contribution''s payment, as record_payment_intent does, and answers for groups-contribute.';
 
 create or replace function public.group_contribution_summary(p_escrow_id uuid)
 returns table (
   escrow_id uuid, group_id uuid, status text, currency text, target_cents bigint, total_cents bigint, captured_cents bigint,
-  contributors int, min_members int, deadline timestamptz
+  contributors int, min_members int, deadline timestamptz, target text, total text, captured text
 )
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
   select e.id, e.group_id, e.status, e.currency, e.target_cents, e.total_cents, e.captured_cents, e.contributors,
-    e.min_members, e.deadline
+    e.min_members, e.deadline, fin.amount(e.target_cents, e.currency), fin.amount(e.total_cents, e.currency),
+    fin.amount(e.captured_cents, e.currency)
   from "group".escrows e
   where e.id = p_escrow_id and (sec.is_ops() or e.group_id in (select "group".my_groups()));
 end;
@@ -193,7 +194,7 @@ begin
 end;
 $$;
 comment on function public.request_escrow_refunds(int) is
-'Service: turns what closed escrows must give back into refunds and says how many; nothing while ESCROW_REFUNDS_PAUSED is on.';
+'Internal: turns what closed escrows must give back into refunds and says how many; nothing while ESCROW_REFUNDS_PAUSED is on.';
 
 create or replace function "group".request_refund(p_due "group".contributions) returns void
 language plpgsql volatile

@@ -3,7 +3,7 @@
 create or replace function meta.is_production() returns boolean
 language sql stable
 return coalesce((select name from meta.environment), 'production') = 'production';
-comment on function meta.is_production() is 'Whether this database is a production one; without a word of it, it is.';
+comment on function meta.is_production() is 'Service: whether this database is a production one; without a word of it, it is.';
 
 create or replace function meta.set_environment(p_name text) returns text[]
 language plpgsql volatile

@@ -210,7 +210,7 @@ begin
   elsif not sec.is_ops() and not exists (
     select from "group".members where group_id = p_group_id and user_id = auth.uid() and role = 'owner'
   ) then
-    raise exception using errcode = 'PT403', constraint = 'owner_only', message = 'Only owners may create escrows';
+    perform sec.refuse('owner_only', 'Only owners may create escrows', 'PT403');
   elsif v_group.status = 'cancelled' then
     raise exception using errcode = 'PT409', constraint = 'group_open', message = 'The group is cancelled';
   elsif p_deadline <= now() then
@@ -246,7 +246,7 @@ begin
     if not exists (
       select from "group".members where group_id = v_escrow.group_id and user_id = auth.uid() and role = 'owner'
     ) then
-      raise exception using errcode = 'PT403', constraint = 'owner_only', message = 'Only owners may cancel escrows';
+      perform sec.refuse('owner_only', 'Only owners may cancel escrows', 'PT403');
     elsif v_escrow.status <> 'open' then
       raise exception using
         errcode = 'PT409', constraint = 'escrow_open', message = format('The escrow is %s; ask ops', v_escrow.status);
@@ -262,7 +262,7 @@ begin
 end;
 $$;
 comment on function public.cancel_escrow(uuid) is
-'The owner while it is open, or ops until it is paid out: cancels an escrow; what was captured goes back. Again changes nothing.';
+'The owner, or ops: cancels an escrow while it is open, ops until it is paid out; what was captured goes back. Again changes nothing.';
 
 create or replace function public.expire_escrows(p_limit int default 100) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -289,4 +289,4 @@ begin
 end;
 $$;
 comment on function public.expire_escrows(int) is
-'Service: expires open escrows whose deadline has passed; one with contributions gets its failed payout and its refunds.';
+'Internal: expires open escrows whose deadline has passed; one with contributions gets its failed payout and its refunds.';

@@ -49,7 +49,7 @@ begin
   );
 end;
 $$;
-comment on function ops.list_exceptions(text, int, int) is 'Ops: one page of ops.v_exceptions, newest first (API.md section 2).';
+comment on function ops.list_exceptions(text, int, int) is 'Ops: one page of ops.v_exceptions, newest first.';
 
 create or replace function public.retry_exception(p_exception_id uuid, p_note text default null) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -112,4 +112,4 @@ begin
 end;
 $$;
 comment on function ops.reopen_stalled_exceptions(int) is
-'Service: opens again what is being retried for a quarter of an hour without an end, and says how many.';
+'Internal: opens again what is being retried for a quarter of an hour without an end, and says how many.';

@@ -19,7 +19,7 @@ begin
 end;
 $$;
 comment on function ops.flag(text) is
-'The switch''s value in force: the row, else the calling service''s environment (request.switches; in psql ops.switch_defaults), '
+'Service: the switch''s value in force: the row, else the calling service''s environment (request.switches; in psql ops.switch_defaults), '
 'else live; in a production database live whatever they say, but for pauses.';
 
 create or replace function ops.set_flag(p_name text, p_value text) returns text

@@ -25,7 +25,7 @@ for each statement execute function audit.refuse_change();
 create or replace function "group".my_groups() returns setof uuid
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$ select group_id from "group".members where user_id = auth.uid() $$;
-comment on function "group".my_groups() is 'The groups that the caller is a member of, for row policies.';
+comment on function "group".my_groups() is 'Internal: the groups that the caller is a member of, for row policies.';
 
 create or replace function "group".acting_user(p_user_id uuid) returns uuid
 language plpgsql stable
@@ -94,7 +94,7 @@ begin
 end;
 $$;
 comment on function public.create_group(text, int, uuid, uuid) is
-'A user makes a group and becomes its owner; ops name the owner in p_user_id.';
+'A user, or ops for one: makes a group and becomes its owner; ops name the owner in p_user_id.';
 
 create or replace function "group".require_itinerary(p_itinerary_id uuid) returns void
 language plpgsql stable
@@ -146,7 +146,7 @@ begin
 end;
 $$;
 comment on function public.join_group(uuid, uuid) is
-'A user joins an open group as a member; who is in it already gets the same membership. Ops name the user in p_user_id.';
+'A user, or ops for one: joins an open group as a member; who is in it already gets the same membership. Ops name the user in p_user_id.';
 
 create or replace function public.set_group_status(p_group_id uuid, p_status text) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

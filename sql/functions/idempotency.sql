@@ -31,14 +31,14 @@ begin
 end;
 $$;
 comment on function ops.claim_idempotency_key(text, text, bytea) is
-'Service: the first request''s claim, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
+'Internal: the first request''s claim, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
 
 create or replace function ops.settle_idempotency_key(p_claim uuid, p_status int, p_body text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   update ops.idempotency_keys set status = p_status, body = p_body where claim = p_claim
 $$;
-comment on function ops.settle_idempotency_key(uuid, int, text) is 'Service: keeps the first answer of a claimed key.';
+comment on function ops.settle_idempotency_key(uuid, int, text) is 'Internal: keeps the first answer of a claimed key.';
 
 create or replace function ops.keep_first_answer(p_claim uuid, p_answer json) returns text
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -47,7 +47,7 @@ as $$
   select p_answer::text;
 $$;
 comment on function ops.keep_first_answer(uuid, json) is
-'Keeps a function''s answer under a claimed key in the very transaction of its effect, so that a lost answer is not run again. The claim is a secret of its request.';
+'Internal: keeps a function''s answer under a claimed key in the very transaction of its effect, so that a lost answer is not run again. The claim is a secret of its request.';
 
 create or replace function ops.release_idempotency_key(p_claim uuid) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -55,7 +55,7 @@ as $$
   delete from ops.idempotency_keys where claim = p_claim and status is null
 $$;
 comment on function ops.release_idempotency_key(uuid) is
-'Service: frees a key whose request had no answer worth keeping (5xx) and no effect.';
+'Internal: frees a key whose request had no answer worth keeping (5xx) and no effect.';
 
 create or replace function ops.purge_idempotency_keys(p_limit int default 5000) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -77,4 +77,4 @@ begin
   return v_purged;
 end;
 $$;
-comment on function ops.purge_idempotency_keys(int) is 'Service: removes at most p_limit answers older than 24 h and says how many.';
+comment on function ops.purge_idempotency_keys(int) is 'Internal: removes at most p_limit answers older than 24 h and says how many.';

@@ -14,7 +14,7 @@ as $$
   ), 'null')
 $$;
 comment on function inventory.read_cache(text, text) is
-'Service: what an origin last said to a question, null when nothing; fresh while fresh_seconds is positive.';
+'Internal: what an origin last said to a question, null when nothing; fresh while fresh_seconds is positive.';
 
 create or replace function inventory.claim_flight(p_key text, p_origin text, p_holder uuid, p_seconds int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -28,14 +28,14 @@ begin
 end;
 $$;
 comment on function inventory.claim_flight(text, text, uuid, int) is
-'Service: whether this holder may ask the supplier; for some seconds nobody else may.';
+'Internal: whether this holder may ask the supplier; for some seconds nobody else may.';
 
 create or replace function inventory.land_flight(p_key text, p_origin text, p_holder uuid) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   delete from inventory.flights where key = p_key and origin = p_origin and holder = p_holder
 $$;
-comment on function inventory.land_flight(text, text, uuid) is 'Service: lets others ask again.';
+comment on function inventory.land_flight(text, text, uuid) is 'Internal: lets others ask again.';
 
 create or replace function inventory.write_cache(
   p_key text, p_origin text, p_kind text, p_payload text, p_seconds int, p_holder uuid default null
@@ -55,7 +55,7 @@ begin
 end;
 $$;
 comment on function inventory.write_cache(text, text, text, text, int, uuid) is
-'Service: keeps an answer and ends its flight; returns until when it is fresh.';
+'Internal: keeps an answer and ends its flight; returns until when it is fresh.';
 
 create or replace function inventory.purge_cache(p_limit int default 1000) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -73,7 +73,7 @@ begin
   return v_purged;
 end;
 $$;
-comment on function inventory.purge_cache(int) is 'Service: removes answers too old to be served even as stale.';
+comment on function inventory.purge_cache(int) is 'Internal: removes answers too old to be served even as stale.';
 
 create or replace function inventory.hold_answer(p_hold inventory.holds) returns json
 language sql stable
@@ -152,7 +152,7 @@ begin
 end;
 $$;
 comment on function public.find_hold(uuid, text, text, date, date, jsonb, text) is
-'Service: a user''s hold of an idempotency key, null when there is none; raises hold_key_reused when it holds something else.';
+'Internal: a user''s hold of an idempotency key, null when there is none; raises hold_key_reused when it holds something else.';
 
 create or replace function public.place_hold(
   p_user_id uuid,
@@ -205,4 +205,4 @@ begin
 end;
 $$;
 comment on function public.place_hold(uuid, text, text, date, date, jsonb, text, text, bigint, text, jsonb) is
-'Service, which has asked for the price: keeps a priced rate for 15 minutes, once for each idempotency key. It is not a booking.';
+'Service: keeps a rate at the price that the caller was told, for 15 minutes, once for each idempotency key. It is not a booking.';

@@ -184,7 +184,7 @@ begin
 end;
 $$;
 comment on function public.generate_invoice(text, uuid, uuid, text, boolean) is
-'Service: issues the invoice or the next credit note of a payment, or gives the invoice again (API.md section 4); the worker renders it.';
+'Service: issues the invoice or the next credit note of a payment, or gives the invoice again; the worker renders it.';
 
 create or replace function public.record_invoice_document(p_invoice_id uuid, p_sha256 text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -198,7 +198,7 @@ begin
 end;
 $$;
 comment on function public.record_invoice_document(uuid, text) is
-'Service: keeps the digest of the stored document; another one later raises invoice_fixed.';
+'Internal: keeps the digest of the stored document; another one later raises invoice_fixed.';
 
 create or replace function fin.claim_invoices_to_render(p_limit int) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -228,5 +228,5 @@ begin
 end;
 $$;
 comment on function fin.claim_invoices_to_render(int) is
-'Service: issued documents that nobody has rendered, kept from other workers for five minutes; an hour after its issue such a '
+'Internal: issued documents that nobody has rendered, kept from other workers for five minutes; an hour after its issue such a '
 'document is an ops exception.';

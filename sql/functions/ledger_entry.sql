@@ -116,5 +116,5 @@ as $$
   where mode = 'live' and intent_id is not null and (updated_at >= p_since or intent_id = any(p_intent_ids))
 $$;
 comment on function public.live_books(timestamptz, text[]) is
-'Service: what the books say of each live payment that changed since then or has one of these intents, for the comparison with '
+'Internal: what the books say of each live payment that changed since then or has one of these intents, for the comparison with '
 'the provider.';

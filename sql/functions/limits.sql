@@ -22,7 +22,7 @@ begin
 end;
 $$;
 comment on function ops.take_token(text, text, int) is
-'Takes one call from a caller''s minute; 0 when there was one, else the seconds until there is.';
+'Internal: takes one call from a caller''s minute; 0 when there was one, else the seconds until there is.';
 
 create or replace function ops.purge_rate_limits(p_limit int default 5000) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -44,4 +44,4 @@ begin
   return v_purged;
 end;
 $$;
-comment on function ops.purge_rate_limits(int) is 'Service: removes at most p_limit token buckets that are long full again.';
+comment on function ops.purge_rate_limits(int) is 'Internal: removes at most p_limit token buckets that are long full again.';

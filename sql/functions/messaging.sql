@@ -187,7 +187,7 @@ begin
 end;
 $$;
 comment on function wa.claim_messages(int) is
-'Service: queued messages that are due, for one minute this caller''s to send; ends attempts of callers that died.';
+'Internal: queued messages that are due, for one minute this caller''s to send; ends attempts of callers that died.';
 
 create or replace function wa.settle_unknown(p_message wa.messages) returns void
 language plpgsql volatile
@@ -258,7 +258,7 @@ begin
 end;
 $$;
 comment on function public.record_message_outcome(uuid, int, text, text, int, int) is
-'Service: what became of an attempt: accepted, retry, hold (a day), outside_window, refused or unknown. Older attempts change nothing.';
+'Internal: what became of an attempt: accepted, retry, hold (a day), outside_window, refused or unknown. Older attempts change nothing.';
 
 create or replace function wa.requeue(p_message_id uuid, p_error_code int, p_seconds int, p_sent_as text) returns void
 language sql volatile

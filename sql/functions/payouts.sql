@@ -174,7 +174,7 @@ begin
 end;
 $$;
 comment on function public.claim_payouts(int, uuid) is
-'Service: leases payouts that are due to the caller for two minutes, planning those that met escrows still lack; of one escrow '
+'Internal: leases payouts that are due to the caller for two minutes, planning those that met escrows still lack; of one escrow '
 'when named. Skips what another worker holds, and all but requested ones while PAYOUTS_PAUSED is on.';
 
 create or replace function "group".payout_key(p_payout "group".payouts) returns text
@@ -290,5 +290,5 @@ begin
 end;
 $$;
 comment on function public.finish_payout(uuid, int, text, text, text) is
-'Service: records what the provider said (succeeded, failed, unknown) to the holder of a claim; an older claim changes nothing. '
+'Internal: records what the provider said (succeeded, failed, unknown) to the holder of a claim; an older claim changes nothing. '
 'p_error is a code.';

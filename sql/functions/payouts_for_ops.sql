@@ -71,7 +71,7 @@ comment on function "group".retry_payout(text) is
 'provider, and made if it is not there.';
 
 create or replace function public.group_payouts_counts(p_from date, p_to date)
-returns table (status text, currency text, count bigint, total_cents bigint)
+returns table (status text, currency text, count bigint, total_cents bigint, total text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -82,7 +82,8 @@ begin
     raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'from must not be after to';
   end if;
   return query
-  select p.status, p.currency, count(*), sum(p.total_cents)::bigint
+  select p.status, p.currency, count(*), sum(p.total_cents)::bigint,
+    fin.amount(sum(p.total_cents)::bigint, p.currency)
   from "group".payouts p
   where p.created_at >= p_from::timestamp at time zone 'UTC' and p.created_at < (p_to + 1)::timestamp at time zone 'UTC'
   group by p.status, p.currency
@@ -103,7 +104,11 @@ begin
     'ok', true,
     'request_id', sec.request_id(),
     'range', json_build_object('from', p_start_from, 'to', p_start_to),
-    'counts', (select coalesce(json_agg(c), '[]') from public.group_payouts_counts(p_start_from, p_start_to) c),
+    'counts', (
+      select coalesce(json_agg(c), '[]') from (
+        select status, currency, count, total_cents from public.group_payouts_counts(p_start_from, p_start_to)
+      ) c
+    ),
     'recent', (
       select coalesce(json_agg(r), '[]') from (
         select id, escrow_id, total_cents, currency, status, attempts, last_error, created_at
@@ -116,4 +121,4 @@ begin
   ));
 end;
 $$;
-comment on function "group".payouts_report(date, date) is 'Ops: the body of groups-payouts-report (API.md section 8).';
+comment on function "group".payouts_report(date, date) is 'Ops: the body of groups-payouts-report.';

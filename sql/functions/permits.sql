@@ -109,7 +109,7 @@ begin
 end;
 $$;
 comment on function public.create_permit_request(text, date, int, text) is
-'Any caller: asks for permits; the signed-in user''s id goes with it (API.md section 7).';
+'Any caller: asks for permits; the signed-in user''s id goes with it.';
 
 create or replace function public.approve_permit_request(p_request_id uuid, p_note text default null) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

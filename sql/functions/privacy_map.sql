@@ -138,4 +138,4 @@ begin
   return query select * from privacy.data_map order by table_schema, table_name, column_name;
 end;
 $$;
-comment on function public.privacy_get_datamap() is 'Ops: what we know of people, column by column (runbook, Privacy Ops).';
+comment on function public.privacy_get_datamap() is 'Ops: what we know of people, column by column.';

@@ -27,7 +27,7 @@ begin
   return v_claimed;
 end;
 $$;
-comment on function public.claim_privacy_purges(int, uuid) is 'Service: takes purges that are due, of one request or of all, under a lease.';
+comment on function public.claim_privacy_purges(int, uuid) is 'Internal: takes purges that are due, of one request or of all, under a lease.';
 
 create or replace function public.finish_privacy_purge(p_purge_id uuid, p_attempt int, p_error text default null) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ begin
 end;
 $$;
 comment on function public.finish_privacy_purge(uuid, int, text) is
-'Service: a folder is empty, or was not this time and is tried again later; after ten times ops see an exception.';
+'Internal: a folder is empty, or was not this time and is tried again later; after ten times ops see an exception.';
 
 create or replace function privacy.complete_if_purged(p_request_id uuid) returns void
 language plpgsql volatile
@@ -127,4 +127,4 @@ begin
 end;
 $$;
 comment on function public.sweep_privacy_retention(int) is
-'Service: deletes rows that are older than privacy.retention says, at most p_limit of a table, and exports whose link ended.';
+'Internal: deletes rows that are older than privacy.retention says, at most p_limit of a table, and exports whose link ended.';

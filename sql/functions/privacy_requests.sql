@@ -79,7 +79,7 @@ begin
   p_subject_user_id := sec.valid_uuid('subject_user_id', p_subject_user_id);
   p_reason := sec.valid_text('reason', p_reason, 0, 500, p_optional => true);
   if p_subject_user_id is distinct from auth.uid() and (auth.uid() is not null or not sec.is_ops()) then
-    raise exception using errcode = '42501', constraint = 'privacy_own_subject', message = 'A user may ask for themself only';
+    perform sec.refuse('privacy_own_subject', 'A user may ask for themself only');
   end if;
   insert into privacy.requests (kind, requester_user_id, subject_user_id, reason)
   values (p_kind, auth.uid(), p_subject_user_id, p_reason)
@@ -128,7 +128,7 @@ begin
 end;
 $$;
 comment on function public.review_privacy_request(uuid, text, text) is
-'Ops: approves or rejects a request; approves one again that failed (runbook, Privacy Ops).';
+'Ops: approves or rejects a request; approves one again that failed.';
 
 create or replace function privacy.decide(p_request_id uuid, p_status text, p_note text) returns json
 language plpgsql volatile
@@ -192,7 +192,7 @@ begin
 end;
 $$;
 comment on function public.remind_privacy_deadlines(int) is
-'Service: shows ops the open requests that are due within a week, and again those that are overdue; says how many.';
+'Internal: shows ops the open requests that are due within a week, and again those that are overdue; says how many.';
 
 create or replace function public.privacy_get_request(p_request_id uuid) returns setof privacy.requests
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -202,7 +202,7 @@ begin
   return query select * from privacy.requests where id = p_request_id;
 end;
 $$;
-comment on function public.privacy_get_request(uuid) is 'Ops: one request, no row when there is none (runbook, Privacy Ops).';
+comment on function public.privacy_get_request(uuid) is 'Ops: one request, no row when there is none.';
 
 create or replace function public.privacy_log_audit(p_who uuid, p_what text, p_payload jsonb default '{}') returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -105,7 +105,7 @@ begin
 end;
 $$;
 comment on function public.record_refund(uuid, text, text, text) is
-'Service: what the provider said of a refund: succeeded, failed, or pending (with p_error: its answer is not known).';
+'Internal: what the provider said of a refund: succeeded, failed, or pending (with p_error: its answer is not known).';
 
 create or replace function public.claim_due_refunds(p_limit int default 20) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -144,5 +144,5 @@ begin
 end;
 $$;
 comment on function public.claim_due_refunds(int) is
-'Service: pending refunds whose next try has come, leased until the one after; skips what another worker holds. After the last '
+'Internal: pending refunds whose next try has come, leased until the one after; skips what another worker holds. After the last '
 'try a refund stays pending, its money set aside, until its event comes or ops try again.';

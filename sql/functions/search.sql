@@ -69,7 +69,7 @@ begin
 end;
 $$;
 comment on function public.search_places(text, int) is
-'Any caller: the best places for what was typed, else (found false) the most popular ones (API.md section 9).';
+'Any caller: the best places for what was typed, else (found false) the most popular ones.';
 
 create or replace function public.locate_place(p_name text) returns json
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

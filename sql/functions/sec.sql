@@ -8,28 +8,28 @@ create or replace function sec.from_edge() returns boolean
 language sql stable
 return session_user in ('web_anon', 'web_authenticated', 'web_service');
 comment on function sec.from_edge() is
-'Whether the session is one of the service itself, which has verified what it says in request.jwt.claims and request.switches.';
+'Internal: whether the session is one of the service itself, which has verified what it says in request.jwt.claims and request.switches.';
 
 create or replace function auth.claims() returns jsonb
 language sql stable
 return case when sec.from_edge() then coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}') else '{}' end::jsonb;
-comment on function auth.claims() is 'The verified token''s claims; {} in psql, whatever is set there.';
+comment on function auth.claims() is 'Internal: the verified token''s claims; {} in psql, whatever is set there.';
 
 create or replace function auth.uid() returns uuid
 language sql stable
 return nullif(auth.claims() ->> 'sub', '')::uuid;
-comment on function auth.uid() is 'The signed-in user''s id, null for keys and in psql.';
+comment on function auth.uid() is 'Internal: the signed-in user''s id, null for keys and in psql.';
 
 create or replace function sec.session_role() returns text
 language sql stable
 return coalesce(nullif(current_setting('role'), 'none'), session_user);
 comment on function sec.session_role() is
-'The role this session acts as, the same inside security definer functions, where current_user is the owner.';
+'Internal: the role this session acts as, the same inside security definer functions, where current_user is the owner.';
 
 create or replace function sec.is_service() returns boolean
 language sql stable
 return pg_has_role(sec.session_role(), 'service_role', 'usage');
-comment on function sec.is_service() is 'The service key, or a psql session as service_role.';
+comment on function sec.is_service() is 'Internal: the service key, or a psql session as service_role.';
 
 create or replace function sec.is_ops() returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -48,7 +48,22 @@ begin
 end;
 $$;
 comment on function sec.is_ops() is
-'Whether the caller is ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
+'Internal: whether the caller is ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
+
+create or replace function sec.refuse(p_rule text, p_message text, p_code text default '42501') returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if sec.from_edge() then
+    raise exception using errcode = p_code, constraint = p_rule, message = p_message;
+  end if;
+  raise exception using
+    errcode = p_code, constraint = p_rule, message = p_message,
+    hint = format('%s is the login. As ops: ecotrips psql. As the service: ecotrips psql --service.', session_user);
+end;
+$$;
+comment on function sec.refuse(text, text, text) is
+'Internal: refuses what ops and the service may; in psql, not over HTTP, the hint says by which login.';
 
 create or replace function sec.require_ops() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -57,20 +72,20 @@ begin
   perform sec.ops_only();
 end;
 $$;
-comment on function sec.require_ops() is 'Raises ops_only (42501) unless the caller is ops.';
+comment on function sec.require_ops() is 'Internal: raises ops_only (42501) unless the caller is ops.';
 
 create or replace function sec.ops_only() returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not sec.is_ops() then
-    raise exception using errcode = '42501', constraint = 'ops_only', message = 'Only ops may do this';
+    perform sec.refuse('ops_only', 'Only ops may do this');
   end if;
   return true;
 end;
 $$;
 comment on function sec.ops_only() is
-'True for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In policies and views always (select sec.ops_only()), and never beside another policy for the same rows.';
+'Internal: true for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In policies and views always (select sec.ops_only()), and never beside another policy for the same rows.';
 
 create or replace function sec.actor() returns text
 language sql stable
@@ -78,7 +93,7 @@ return coalesce(
   auth.uid()::text,
   case session_user when 'web_anon' then 'anonymous' when 'web_service' then 'service-role' else session_user::text end
 );
-comment on function sec.actor() is 'The name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or in psql the login.';
+comment on function sec.actor() is 'Internal: the name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or in psql the login.';
 
 create or replace function sec.request_id() returns text
 language sql volatile
@@ -90,4 +105,4 @@ return case
   else set_config('request.id', 'psql-' || gen_random_uuid(), true)
 end;
 comment on function sec.request_id() is
-'The request id of the HTTP call; in psql its own request.id with psql- before it, else one made for this transaction.';
+'Internal: the request id of the HTTP call; in psql its own request.id with psql- before it, else one made for this transaction.';

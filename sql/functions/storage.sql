@@ -16,4 +16,4 @@ begin
 end;
 $$;
 comment on function public.record_storage_change(text, text) is
-'Service: an object, bucket/path, is about to be put or deleted by a client of /storage/v1.';
+'Internal: an object, bucket/path, is about to be put or deleted by a client of /storage/v1.';

@@ -16,7 +16,7 @@ begin
 end;
 $$;
 comment on function ops.claim_sweep(text, double precision) is
-'Service: takes the running period of p_seconds for a sweep; false when it is taken already or the sweep is backing off.';
+'Internal: takes the running period of p_seconds for a sweep; false when it is taken already or the sweep is backing off.';
 
 create or replace function ops.finish_sweep(p_name text, p_handled bigint) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -30,7 +30,7 @@ begin
   where name = p_name;
 end;
 $$;
-comment on function ops.finish_sweep(text, bigint) is 'Service: a turn ended well; its exception, if there is one, is resolved.';
+comment on function ops.finish_sweep(text, bigint) is 'Internal: a turn ended well; its exception, if there is one, is resolved.';
 
 create or replace function ops.fail_sweep(p_name text, p_error text) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -55,4 +55,4 @@ begin
 end;
 $$;
 comment on function ops.fail_sweep(text, text) is
-'Service: a turn failed; backs off, and from the fifth failure in a row keeps an ops exception open. Answers how many.';
+'Internal: a turn failed; backs off, and from the fifth failure in a row keeps an ops exception open. Answers how many.';

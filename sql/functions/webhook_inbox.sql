@@ -142,7 +142,7 @@ $$;
 comment on function public.apply_payment_event(
   text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint
 ) is
-'Service: stores a provider''s event once and applies it; answers applied, duplicate, ignored or deferred (API.md section 3).';
+'Service: stores a provider''s event once and applies it; answers applied, duplicate, ignored or deferred.';
 
 create or replace function payment.webhook_answer(p_result text, p_event payment.webhook_events default null) returns json
 language sql stable
@@ -180,4 +180,4 @@ begin
 end;
 $$;
 comment on function public.retry_webhook_events(int) is
-'Service: tries deferred events whose time has come and returns how many; any number of workers may call it at once.';
+'Internal: tries deferred events whose time has come and returns how many; any number of workers may call it at once.';

@@ -14,7 +14,8 @@ select
   provider_ref,
   note,
   encode(prev_hash, 'hex') as prev_hash,
-  encode(hash, 'hex') as hash
+  encode(hash, 'hex') as hash,
+  fin.amount(amount_cents, currency) as amount
 from fin.entries
 where (select sec.ops_only());
 comment on view fin.ledger is 'The facts of each payment in their order (runbook, ledger reconciliation).';
@@ -27,7 +28,8 @@ select
   a.currency,
   a.balance_cents,
   a.updated_at as since,
-  a.updated_at + k.clears_within < now() as overdue
+  a.updated_at + k.clears_within < now() as overdue,
+  fin.amount(a.balance_cents, a.currency) as balance
 from fin.accounts a
 inner join fin.account_kinds k on k.kind = a.kind
 where a.balance_cents <> 0 and a.kind in ('refunds_payable', 'disputed') and (select sec.ops_only());

@@ -14,7 +14,8 @@ select
   total_cents,
   currency,
   has_items,
-  created_at
+  created_at,
+  fin.amount(total_cents, currency) as total
 from booking.itineraries
 where (select sec.ops_only());
 comment on view ops.v_bookings is 'One row per itinerary, for ops only.';

@@ -9,7 +9,8 @@ select
   r.status,
   r.reason,
   r.requested_at,
-  r.processed_at
+  r.processed_at,
+  fin.amount(r.amount_cents, r.currency) as amount
 from payment.refunds r
 inner join payment.payments p on p.id = r.payment_id
 where (select sec.ops_only());

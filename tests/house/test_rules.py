@@ -10,7 +10,9 @@ import asyncpg
 from src.adapters.postgres.errors import RULES
 
 SQL = Path(__file__).parents[2] / "sql"
-RAISED = re.compile(r"constraint\s*=\s*'(\w+)'")
+RAISED = re.compile(r"(?:constraint\s*=\s*|sec\.refuse\()'(\w+)'")
+# In sec.refuse() itself, whose callers name the rule.
+PASSED_ON = "constraint = p_rule"
 TO_OBJECT = re.compile(r"('[^']*'|\w+\([^()]*\)|[\w.$]+)::reg\w+")
 
 
@@ -48,7 +50,16 @@ async def test_every_meaning_belongs_to_a_rule(admin: asyncpg.Connection) -> Non
 def test_every_raise_names_its_rule() -> None:
     for file in SQL.rglob("*.sql"):
         for statement in re.findall(r"raise exception.*?;", file.read_text(), flags=re.DOTALL):
-            assert RAISED.search(statement), f"{file.name}: {statement}"
+            assert RAISED.search(statement) or PASSED_ON in statement, f"{file.name}: {statement}"
+
+
+def test_who_is_refused_and_may_come_back_as_ops_is_told_how() -> None:
+    """By sec.refuse(), but for what ops may not do either."""
+    for_nobody = {"member_only", "privacy_audit_own"}
+    for file in SQL.rglob("*.sql"):
+        for statement in re.findall(r"raise exception.*?;", file.read_text(), flags=re.DOTALL):
+            if re.search(r"errcode\s*=\s*'(42501|PT403)'", statement):
+                assert set(RAISED.findall(statement)) <= for_nobody, f"{file.name}: {statement}"
 
 
 def test_grants_stand_in_one_file() -> None:

@@ -11,9 +11,10 @@ SQL = Path(__file__).parents[2] / "sql"
 README = SQL / "README.md"
 HEADING = "## Every function that somebody may call\n"
 INTRODUCTION = """
-By the file in `functions/` that defines them, with the comments that `\\df+` shows. In brackets who may call: *anon*
-everybody, *user* who is signed in (ops, unless the comment says more), *service* the service key. The list is
-written by `python -m tests.sql.access`.
+By the file in `functions/` that defines them, with the comments that `ops.help` shows. In brackets who may call: *anon*
+everybody, *user* who is signed in (ops, unless the comment says more), *service* the service key. *Internal* is what
+the service's own processes, row policies and other functions call; all else is in `ops.help`. The list is written by
+`python -m tests.sql.access`.
 """
 CALLABLE = """
 select p.oid::regproc::text as name, pg_get_function_arguments(p.oid) as arguments,

@@ -338,6 +338,7 @@ async def test_rest_answers_400_to_what_an_endpoint_refuses(api: Api, admin: asy
 
 # Functions that anonymous callers or users may call and no endpoint fronts, and why.
 WITHOUT_ENDPOINT = {
+    "fin.amount": "of views, and in psql",
     "fin.seal_ledger": "ops, in psql",
     "fin.set_seller": "ops, in psql",
     "fin.verify_ledger": "ops, in psql",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
 from src.domain.context import Role
-from tests.conftest import TRAVELLER, as_role
+from tests.conftest import TRAVELLER, Api, as_role
+from tests.postgres import with_login
 
 # What a signed-in user may call and see; all else that is granted to them is for ops, and its comment says so.
 THEIR_FUNCTIONS = {
@@ -13,13 +15,14 @@ THEIR_FUNCTIONS = {
     *("create_group", "join_group", "create_escrow", "contribute", "cancel_escrow", "set_group_status"),
     *("group_contribution_summary", '"group".my_groups', "create_privacy_request", "ops.keep_first_answer"),
     *("auth.claims", "auth.uid", "sec.session_role", "sec.is_service", "sec.is_ops", "sec.actor", "sec.request_id"),
-    *("sec.require_ops", "sec.ops_only", "sec.from_edge"),
+    *("sec.require_ops", "sec.ops_only", "sec.from_edge", "sec.refuse", "fin.amount"),
 }
 THEIR_RELATIONS = {
     *("catalog.search_index", "core.profiles", "booking.itineraries", "booking.items", "permits.requests"),
     *("privacy.requests", "inventory.holds", '"group".groups', '"group".members', '"group".escrows'),
     *('"group".contributions', '"group".payouts'),
 }
+GROUP = "77777777-7777-4777-8777-777777777777"
 # Each with arguments of the right types: all null, and some that a check of the input would let pass.
 CALLABLE = """
 select p.oid::regproc::text as name, coalesce(obj_description(p.oid, 'pg_proc'), '') as comment,
@@ -85,3 +88,37 @@ async def test_a_table_or_view_for_ops_refuses_others(database: str, admin: asyn
                 assert shown == ["( SELECT sec.ops_only() AS ops_only)"], name
             else:
                 assert await refused(traveller, f"select * from {name}"), name
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "select ops.set_flag('USE_FIXTURES', '0')",
+        "select * from ops.v_bookings",
+        "select * from audit.events",
+        "select payout_now(null)",
+        f"select create_privacy_request('export', '{TRAVELLER}')",
+        f"select create_escrow('{GROUP}', 5000, now() + interval '1 day')",
+    ],
+)
+async def test_in_psql_a_refusal_says_which_login_may(database: str, admin: asyncpg.Connection, refused: str) -> None:
+    await admin.execute("create role newcomer login in role authenticated password 'of-a-person'")
+    await admin.execute("insert into \"group\".groups (id, name) values ($1, 'Gorilla trek')", GROUP)
+    await admin.execute("insert into audit.events (who, what, request_id) values ('x', 'x', 'x')")
+    newcomer = await asyncpg.connect(with_login(database, "newcomer", "of-a-person"))
+    try:
+        with pytest.raises(asyncpg.PostgresError) as found:
+            await newcomer.execute(refused)
+        assert found.value.hint == (
+            "newcomer is the login. As ops: ecotrips psql. As the service: ecotrips psql --service."
+        )
+    finally:
+        await newcomer.close()
+        await admin.execute("drop role newcomer")
+
+
+async def test_over_http_a_refusal_has_no_hint(api: Api) -> None:
+    answer = await api.http.get("/rest/v1/ops.v_bookings", headers=api.user())
+    assert answer.json() == {"code": "42501", "details": None, "hint": None, "message": "Only ops may do this"}
+    rpc = await api.http.post("/rest/v1/rpc/payout_now", json={"p_escrow_id": TRAVELLER}, headers=api.user())
+    assert rpc.json() == answer.json()

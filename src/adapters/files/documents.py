@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from src.adapters.files.facturx import facturx
 from src.adapters.files.xmp import with_facturx
+from src.domain.money import minor_digits
 
 if TYPE_CHECKING:
     import typst
@@ -52,6 +53,7 @@ class TypstRenderer:
             format="pdf",
             sys_inputs={
                 "data": printable(json.dumps(content, ensure_ascii=False)),
+                "digits": str(minor_digits(str(content["currency"]))),
                 "xml": facturx(content) if structured else "",
             },
             pdf_standards=["a-3b"],

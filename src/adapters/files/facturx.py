@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from src.domain.money import plain
+
 NAMESPACES = {
     "xmlns:rsm": "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100",
     "xmlns:ram": "urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100",
@@ -52,11 +54,11 @@ def _settlement(parent: Element, content: Mapping[str, Any]) -> None:
     currency, tax = content["currency"], content["tax"]
     _put(parent, "ram:InvoiceCurrencyCode", currency)
     sums = SubElement(parent, "ram:SpecifiedTradeSettlementHeaderMonetarySummation")
-    _put(sums, "ram:TaxBasisTotalAmount", _amount(tax["net_cents"], currency))
-    _put(sums, "ram:TaxTotalAmount", _amount(tax["tax_cents"], currency), currencyID=currency)
-    _put(sums, "ram:GrandTotalAmount", _amount(content["total_cents"], currency))
+    _put(sums, "ram:TaxBasisTotalAmount", plain(tax["net_cents"], currency))
+    _put(sums, "ram:TaxTotalAmount", plain(tax["tax_cents"], currency), currencyID=currency)
+    _put(sums, "ram:GrandTotalAmount", plain(content["total_cents"], currency))
     # Both kinds record money that has moved already.
-    _put(sums, "ram:DuePayableAmount", _amount(0, currency))
+    _put(sums, "ram:DuePayableAmount", plain(0, currency))
 
 
 def _put(parent: Element, path: str, text: str, **attributes: str) -> None:
@@ -64,7 +66,3 @@ def _put(parent: Element, path: str, text: str, **attributes: str) -> None:
     for name in outer:
         parent = SubElement(parent, name)
     SubElement(parent, last, attributes).text = NOT_IN_XML.sub("\ufffd", text)
-
-
-def _amount(minor: int, currency: str) -> str:
-    return str(minor) if currency == "RWF" else f"{minor // 100}.{minor % 100:02d}"

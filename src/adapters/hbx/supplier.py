@@ -12,11 +12,11 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from src.adapters.hbx.client import UNREADABLE, HbxClient
 from src.domain.errors import Conflict, NotFound, SupplierFailed
 from src.domain.inventory import CHILD_AGE, Hotel, HotelSearch, Night, Question, Quote, RateQuery, Reply, Stay
+from src.domain.money import minor_digits
 
 AVAILABILITY_SECONDS = 5.0
 CHECK_RATES_SECONDS = 6.5
 RADIUS_KM = 20
-WITHOUT_CENTS = frozenset({"RWF", "JPY", "KRW", "VND", "UGX", "XAF", "XOF", "CLP"})
 
 Json = Mapping[str, object]
 
@@ -96,7 +96,7 @@ class HbxSupplier:
         raise Conflict(message)
 
     def _cents(self, net: Decimal, currency: str) -> int:
-        units = net * self._factor * (1 if currency in WITHOUT_CENTS else 100)
+        units = net * self._factor * 10 ** minor_digits(currency)
         return int(units.quantize(Decimal(1), ROUND_HALF_UP))
 
 
