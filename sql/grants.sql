@@ -35,7 +35,7 @@ grant usage on schema meta to service_role;
 grant execute on function
   sec.from_edge(), auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.actor(),
   sec.request_id(), sec.refuse(text, text, text), sec.require_ops(), sec.ops_only(),
-  ops.keep_first_answer(uuid, json),
+  ops.keep_first_answer(uuid, json), ops.list_exceptions(text, int, int),
   public.start_checkout(uuid, bigint, text, text)
 to anon, authenticated, service_role;
 
@@ -47,7 +47,7 @@ to authenticated, service_role;
 
 -- Ops.
 grant execute on function
-  ops.set_flag(text, text), ops.list_bookings(date, date, text, int, int), ops.list_exceptions(text, int, int)
+  ops.set_flag(text, text), ops.list_bookings(date, date, text, int, int)
 to authenticated, service_role;
 
 -- Service.
@@ -56,7 +56,7 @@ grant select on meta.applied, meta.environment to service_role;
 grant execute on function
   meta.is_production(),
   ops.flag(text), ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),
-  ops.release_idempotency_key(uuid), ops.take_token(text, text, int), ops.service_levels()
+  ops.release_idempotency_key(uuid), ops.add_fixtures(jsonb), ops.take_token(text, text, int), ops.service_levels()
 to service_role;
 
 -- Money: ops see all of it and ask for an itinerary's refund; the service moves it.

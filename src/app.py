@@ -16,13 +16,13 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from src.adapters.fixtures.inventory import FixtureHotels
-from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
+from src.adapters.fixtures.lists import FixtureBookings
 from src.adapters.fixtures.search import FixtureSearch
 from src.adapters.postgres import apply
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.counters import PostgresCounters
-from src.adapters.postgres.exceptions import PostgresExceptions
+from src.adapters.postgres.exceptions import OfflineExceptions, PostgresExceptions
 from src.adapters.postgres.groups import PostgresEscrows, PostgresGroups
 from src.adapters.postgres.health import PostgresReadiness
 from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
@@ -207,7 +207,7 @@ def endpoints_of(composed: Composed) -> list[Endpoint]:
     signatures = StripeSignatures(composed.settings.stripe_webhook_secrets)
     return [
         *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
-        *exceptions.endpoints(PostgresExceptions(database), FixtureExceptions(), switches),
+        *exceptions.endpoints(PostgresExceptions(database), OfflineExceptions(database), switches),
         *payments.endpoints(PostgresPayments(database), composed.stripe),
         *quotes.endpoints(),
         *counters.endpoints(PostgresCounters(database)),

@@ -58,5 +58,7 @@ create or replace trigger refuse_in_production before insert on payment.payments
 for each row when (new.mode = 'mock') execute function ops.refuse_in_production();
 create or replace trigger refuse_in_production before insert on wa.messages
 for each row when (new.mode = 'mock') execute function ops.refuse_in_production();
+create or replace trigger refuse_in_production before insert on ops.exceptions
+for each row when (new.source = 'fixtures') execute function ops.refuse_in_production();
 create or replace trigger refuse_in_production before insert on inventory.holds
 for each row when (new.source = 'fixtures') execute function ops.refuse_in_production();

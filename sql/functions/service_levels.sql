@@ -26,7 +26,7 @@ as $$
     'messages_queued', (select count(*) from wa.messages where status in ('queued', 'sending', 'unknown')),
     'payouts_pending', (select count(*) from "group".payouts where status in ('processing', 'needs_reconcile')),
     'webhooks_deferred', (select count(*) from payment.webhook_events where result = 'deferred'),
-    'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved'),
+    'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved' and source = 'view'),
     'worker_silence_seconds', (select extract(epoch from now() - max(finished_at))::float8 from ops.sweeps),
     'sweeps_failing', (select count(*) from ops.sweeps where failures > 0)
   ))

@@ -169,7 +169,7 @@ with tables (name, column_names) as (
   ('meta.applied', 'file digest ordinal applied_at'),
   ('meta.environment', 'only_row name changed_at'),
   ('ops.counters', 'name count updated_at'),
-  ('ops.exceptions', 'id kind cause status supplier last_error occurred_at attempts updated_at retry_note'),
+  ('ops.exceptions', 'id kind cause status supplier last_error occurred_at attempts updated_at retry_note source'),
   ('ops.switch_defaults', 'name value'),
   ('ops.sweeps', 'name slot request_id claimed_at finished_at handled failures next_at last_error'),
   ('payment.refund_transitions', 'from_status to_status'),

@@ -10,7 +10,7 @@ from src.domain.exceptions import ExceptionsQuery, Retry
 from src.http.decode import from_body, from_query
 from src.http.endpoint import Access, Answer, Call, Endpoint, ops_unless
 from src.http.fields import PageNumber, PageSize
-from src.ports.exceptions import Exceptions, OpsQueue
+from src.ports.exceptions import OpsQueue
 from src.ports.switches import Switches
 
 
@@ -39,6 +39,7 @@ class OpsException(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str
     occurred_at: str
     attempts: int
+    source: Annotated[Literal["fixtures", "view"], Meta(description="Made up, or what really failed")]
 
 
 class ExceptionsAnswer(msgspec.Struct, frozen=True):
@@ -63,16 +64,18 @@ class RetryAnswer(msgspec.Struct, frozen=True):
     status: str
 
 
-def endpoints(live: OpsQueue, fixtures: Exceptions, switches: Switches) -> list[Endpoint]:
+def endpoints(live: OpsQueue, offline: OpsQueue, switches: Switches) -> list[Endpoint]:
+    async def queue() -> OpsQueue:
+        return offline if await switches.value("USE_FIXTURES") == "1" else live
+
     async def list_exceptions(call: Call) -> Answer:
         """What went wrong and waits for ops, newest first.
 
-        Offline any key may read the fixtures; live only ops may read.
+        Offline the fixtures are in the list, for any key; what really failed is for ops alone.
         """
         query = ExceptionsQuery(**msgspec.structs.asdict(from_query(ExceptionsInput, call.query)))
         call.note(status=query.status)
-        source = fixtures if await switches.value("USE_FIXTURES") == "1" else live
-        page = await source.page(call.context, query)
+        page = await (await queue()).page(call.context, query)
         call.note(results=page.results)
         return Answer(page.body)
 
@@ -83,7 +86,7 @@ def endpoints(live: OpsQueue, fixtures: Exceptions, switches: Switches) -> list[
         """
         asked = from_body(RetryInput, call.body)
         call.note(exception=asked.exception_id)
-        retried = await live.retry(call.context, Retry(**msgspec.structs.asdict(asked)))
+        retried = await (await queue()).retry(call.context, Retry(**msgspec.structs.asdict(asked)))
         call.note(status=retried.status)
         return Answer(retried.body)
 

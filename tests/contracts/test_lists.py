@@ -9,15 +9,15 @@ from datetime import date
 
 import pytest
 
-from src.adapters.fixtures.lists import FixtureBookings, FixtureExceptions
+from src.adapters.fixtures.lists import FixtureBookings
 from src.adapters.postgres.bookings import PostgresBookings
-from src.adapters.postgres.exceptions import PostgresExceptions
+from src.adapters.postgres.exceptions import OfflineExceptions, PostgresExceptions
 from src.composition import compose
 from src.domain.bookings import BookingsQuery
 from src.domain.exceptions import ExceptionsQuery
 from src.domain.paging import Page
 from src.ports.bookings import Bookings
-from src.ports.exceptions import Exceptions
+from src.ports.exceptions import OpsQueue
 from tests.conftest import SERVICE_CONTEXT
 from tests.postgres import settings
 
@@ -25,12 +25,14 @@ from tests.postgres import settings
 @dataclass
 class Source:
     bookings: Bookings
-    exceptions: Exceptions
+    exceptions: OpsQueue
 
 
 @pytest.fixture
-def fixtures() -> Source:
-    return Source(FixtureBookings(), FixtureExceptions())
+async def fixtures(database: str) -> AsyncIterator[Source]:
+    composed = compose(settings(database))
+    yield Source(FixtureBookings(), OfflineExceptions(composed.database))
+    await composed.database.close()
 
 
 @pytest.fixture

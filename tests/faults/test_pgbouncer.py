@@ -42,9 +42,7 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
 
             async def refused() -> None:
                 with pytest.raises(NotAllowed):
-                    await database.call(
-                        Context(ANONYMOUS, "anonymous"), "ops.list_exceptions", p_status=None, p_page=1, p_page_size=1
-                    )
+                    await database.call(Context(ANONYMOUS, "anonymous"), "public.retry_exception", p_exception_id=None)
 
             try:
                 refusals = asyncio.gather(*(refused() for _ in range(50)))
