@@ -162,11 +162,12 @@ to service_role;
 -- Inventory: users see their holds, ops see and force the circuit, the service keeps it all.
 grant usage on schema inventory to authenticated, service_role;
 grant select on inventory.holds, inventory.circuit, inventory.cache to authenticated, service_role;
+grant execute on function inventory.read_circuit(text) to authenticated, service_role;
 grant execute on function public.force_circuit(text, text) to authenticated, service_role;
 grant execute on function
   inventory.read_cache(text, text), inventory.claim_flight(text, text, uuid, int),
   inventory.land_flight(text, text, uuid), inventory.write_cache(text, text, text, text, int, uuid),
-  inventory.purge_cache(int), inventory.read_circuit(text), inventory.admit_call(text, int),
+  inventory.purge_cache(int), inventory.admit_call(text, int),
   inventory.release_probe(text, int),
   public.find_hold(uuid, text, text, date, date, jsonb, text),
   public.place_hold(uuid, text, text, date, date, jsonb, text, text, bigint, text, jsonb),

@@ -29,11 +29,15 @@ $$;
 comment on function inventory.circuit_answer(inventory.circuit, boolean) is 'The circuit as the service reads it.';
 
 create or replace function inventory.read_circuit(p_name text) returns json
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select inventory.circuit_answer(c) from inventory.circuit c where name = p_name
+begin
+  perform sec.require_ops();
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  return (select inventory.circuit_answer(c) from inventory.circuit c where name = p_name);
+end;
 $$;
-comment on function inventory.read_circuit(text) is 'Internal: the circuit now.';
+comment on function inventory.read_circuit(text) is 'Ops: the circuit now.';
 
 create or replace function inventory.admit_call(p_name text, p_probe_seconds int) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -11,7 +11,7 @@ import msgspec
 from src.adapters.postgres.opened import connect
 from src.commands import operators
 from src.commands.arguments import Commands, group
-from src.logins import SERVICE, STAFF
+from src.logins import STAFF
 
 SHOW = "select inventory.read_circuit('hbx')"
 FORCE = "select public.force_circuit('hbx', $1)"
@@ -38,12 +38,12 @@ def add(commands: Commands) -> None:
         ("close", "call it always, whatever happens", "closed"),
         ("auto", "close it and let outcomes decide again", None),
     ):
-        circuit.add_parser(name, help=text).set_defaults(run=_run, role=STAFF, statement=FORCE, forced=[forced])
-    circuit.add_parser("show", help="its state now").set_defaults(run=_run, role=SERVICE, statement=SHOW, forced=[])
+        circuit.add_parser(name, help=text).set_defaults(run=_run, statement=FORCE, forced=[forced])
+    circuit.add_parser("show", help="its state now").set_defaults(run=_run, statement=SHOW, forced=[])
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with operators.acting_as(os.environ, arguments.role) as dsn:
+    with operators.acting_as(os.environ, STAFF) as dsn:
         print(asyncio.run(_asked(dsn, arguments.statement, arguments.forced)))
     return 0
 

@@ -353,6 +353,7 @@ WITHOUT_ENDPOINT = {
     "public.find_erased_subject": "ops, `ecotrips privacy verify`",
     "public.find_erased_subject_in_text": "likewise",
     "public.force_circuit": "ops, `ecotrips circuit`",
+    "inventory.read_circuit": "ops, `ecotrips circuit`",
     "public.group_contribution_summary": "reads, an RPC by itself",
     "public.privacy_get_datamap": "reads, an RPC by itself",
     "public.privacy_get_request": "reads, an RPC by itself",
