@@ -42,11 +42,11 @@ class Cluster:
 
 
 @contextmanager
-def server() -> Iterator[EmbeddedPostgres]:
+def server(programs: Path | None = None) -> Iterator[EmbeddedPostgres]:
     """A server of its own, as an installation runs it: commits wait for the (fast) disk."""
     with (
         tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as folder,
-        running(EmbeddedPostgres(Path(folder), binaries(os.environ.get("POSTGRES_BIN")))) as postgres,
+        running(EmbeddedPostgres(Path(folder), programs or binaries(os.environ.get("POSTGRES_BIN")))) as postgres,
     ):
         yield postgres
 

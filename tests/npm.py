@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from src.adapters.postgres import locks
+
 PATIENCE = 240  # seconds
 
 
@@ -25,12 +27,18 @@ def installed(manifest: Path) -> Path:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ecotrips-npm"
     folder = cache / hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another test process may be about it.
+    with locks.held(folder / "lock"):
+        return _installed(manifest, folder)
+
+
+def _installed(manifest: Path, folder: Path) -> Path:
     if (folder / "complete").exists():
         return folder
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         return _missing("node and npm are not installed")
-    folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(manifest, folder)
     install = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)

@@ -30,12 +30,27 @@ class Client(NamedTuple):
     major: int | None
 
 
-def run(program: str, dsn: str, *arguments: str, captured: bool = False) -> subprocess.CompletedProcess[str]:
-    """psql, pg_dump or pg_restore on a database; its password is in no process list. Raises ClientMissingError."""
+def run(program: str, dsn: str, *arguments: str) -> int:
+    """Psql on a database to its end; returns its exit status. Raises ClientMissingError."""
+    command, environment = connecting(program, dsn, *arguments)
+    return subprocess.run(command, check=False, env=environment).returncode  # noqa: S603 - the user's own words
+
+
+def connecting(program: str, dsn: str, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
+    """The command and the environment of psql or pg_dump on a database; its password is in no process list.
+
+    Raises ClientMissingError.
+    """
     found = client(program, dsn, os.environ)
     shown, secret = for_libpq(dsn, os.environ, found.major)
     command = [str(found.path), shown if program == "psql" else f"--dbname={shown}", *arguments]
-    return subprocess.run(command, check=False, capture_output=captured, text=True, env={**os.environ, **secret})  # noqa: S603 - the user's own words
+    return command, {**os.environ, **secret}
+
+
+def newest(program: str) -> Path:
+    """The newest that is here, which reads what all others write; it need not reach a server."""
+    folders = {*_folders(os.environ), binaries()}
+    return max((folder / program for folder in folders if (folder / program).exists()), key=_major)
 
 
 def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:

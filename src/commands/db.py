@@ -10,7 +10,7 @@ from pathlib import Path
 
 from src.adapters.postgres.opened import connect
 from src.adapters.postgres.seed import seed_demo, seed_volume
-from src.commands import backup, clients, local, operators
+from src.commands import backup, clients, local, operators, restore
 from src.commands.arguments import Commands, group
 from src.logins import SERVICE, STAFF
 
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     saving.set_defaults(run=backup.backup)
     restoring = database.add_parser("restore", help="fill an empty database from a backup")
     restoring.add_argument("file", type=Path)
-    restoring.set_defaults(run=backup.restore)
+    restoring.set_defaults(run=restore.restore)
     shell = database.add_parser("psql", help="open psql on the database as its administrator")
     shell.set_defaults(run=_administrators_psql, passes_on=True)
     ops = commands.add_parser("psql", help="open psql as ops: the same rules as over HTTP")
@@ -116,7 +116,7 @@ def _operators_psql(arguments: argparse.Namespace) -> int:
 
 def _psql(dsn: str, arguments: list[str]) -> int:
     """A psql shell on the database; returns its exit status."""
-    return clients.run("psql", dsn, *arguments).returncode
+    return clients.run("psql", dsn, *arguments)
 
 
 async def _drop(dsn: str) -> None:

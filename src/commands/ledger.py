@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.opened import connect
-from src.commands import local, operators
+from src.commands import local, operators, progress
 from src.commands.arguments import Commands, group
 from src.domain.context import SERVICE, Context
 from src.domain.ledger import Difference, reconcile
@@ -44,14 +44,15 @@ def compare(days: int) -> int:
 async def _verify(dsn: str) -> int:
     connection = await connect(dsn)
     try:
-        faults = await connection.fetch("select stream_id, seq, problem from fin.verify_ledger()")
+        count = await connection.fetchval("select count(*) from fin.entries")
+        async with progress.shown(lambda: f"proving {count:,} facts"):
+            faults = await connection.fetch("select stream_id, seq, problem from fin.verify_ledger()")
         for fault in faults:
             print(" ".join(str(value) for value in fault.values() if value is not None))
-        entries = await connection.fetchval("select count(*) from fin.entries")
         root = await connection.fetchval(
             "select encode(root, 'hex') from fin.checkpoints order by through desc limit 1"
         )
-        print(f"{len(faults)} faults in {entries} facts; newest root {root or 'none'}")
+        print(f"{len(faults)} faults in {count} facts; newest root {root or 'none'}")
         return 1 if faults else 0
     finally:
         await connection.close()

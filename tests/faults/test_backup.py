@@ -1,44 +1,609 @@
-"""Backup and restore, as an operator does them."""
+"""Backup and restore: whole or not there, whatever fails in between; proved; from every release to every later one."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
+import stat
 import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
+from uuid import UUID
 
-from tests.cluster import execute, server
-from tests.postgres import Server, make_template
-from tests.processes import ecotrips
+import asyncpg
+import pytest
 
-PAID = """
-with started as (select public.start_checkout('11111111-1111-4111-8111-111111111111', 25000, 'USD') as answer)
-select public.record_payment_intent((answer ->> 'payment_id')::uuid, 'pi_backup', null) ->> 'status' from started
+from src.adapters.postgres import apply
+from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.adapters.postgres.seed import seed_demo, seed_volume
+from src.logins import role_password
+from tests.cluster import execute, server, start_again
+from tests.conftest import serving
+from tests.persons import make_person
+from tests.postgres import JWT_SECRET, Server, settings, with_login
+from tests.processes import PATIENCE, descendants, ecotrips, environment, wait_until_gone
+from tests.servers import RELEASES, programs
+from tests.sql.test_access import granted
+
+TABLES = """
+select format('select %L as name, count(*) as rows from %s', oid::regclass, oid::regclass) as statement from pg_class
+where relkind = 'r' and relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
 """
-BOOKS = "select (select count(*) from fin.verify_ledger()) || '|' || (select count(*) from payment.payments)"
+OWNERS = """
+select oid::regclass::text as name, relowner::regrole::text as owner from pg_class
+where relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
+"""
+YESTERDAYS = b"what was kept yesterday"
 
 
-def test_a_dump_of_one_server_serves_on_another(tmp_path: Path) -> None:
-    dump = str(tmp_path / "ecotrips.dump")
+def db(folder: Path, dsn: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return ecotrips(folder, "db", *arguments, DATABASE_URL=dsn, **changes)
 
-    def db(dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Without the tools of the PATH."""
-        return ecotrips(tmp_path, "db", *arguments, DATABASE_URL=dsn, PATH="")
 
-    with server() as old, server() as new:
-        database = old.url(make_template(Server(old.url("postgres"))))
-        assert asyncio.run(execute(database, PAID)) == "processing"
-        written = db(database, "backup", dump)
-        assert written.returncode == 0, written.stderr
-        asyncio.run(execute(new.url("postgres"), "create database restored"))
-        copy = new.url("restored")
-        restored = db(copy, "restore", dump)
-        assert restored.returncode == 0, restored.stderr
-        assert asyncio.run(execute(copy, BOOKS)) == asyncio.run(execute(database, BOOKS)) == "0|1"
-        temporary = "select has_database_privilege('public', 'restored', 'temporary')"
-        assert asyncio.run(execute(copy, temporary)) is False
-        assert db(copy, "apply").stdout == "up to date\n"
-        again = db(copy, "restore", dump)
-        assert (again.returncode, again.stderr) == (
-            1,
-            "ecotrips: the database is not empty: restore into a new one\n",
+def backup(folder: Path, dsn: str, file: str = "dump", **changes: str) -> str:
+    """What is said when all goes well."""
+    done = db(folder, dsn, "backup", file, **changes)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def restore(folder: Path, dsn: str, file: str = "dump", **changes: str) -> str:
+    done = db(folder, dsn, "restore", file, **changes)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def counts(dsn: str) -> dict[str, int]:
+    """The rows of every table, as a superuser sees them."""
+    connection = await asyncpg.connect(dsn)
+    statements = [row["statement"] for row in await connection.fetch(TABLES)]
+    found = await connection.fetch(" union all ".join(statements)) if statements else []
+    await connection.close()
+    return {row["name"]: row["rows"] for row in found}
+
+
+async def paid(dsn: str, many: int) -> list[UUID]:
+    """So many new payments that are captured, by the books as well."""
+    await seed_volume(dsn, many, lambda _done: None)
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch("select id from payment.payments where captured_cents > 0 order by created_at desc")
+    await connection.close()
+    return [row["id"] for row in rows[:many]]
+
+
+async def state(dsn: str) -> object:
+    """What a copy has to have in common with its original."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return (
+            await counts(dsn),
+            await granted(connection),
+            {row["name"]: row["owner"] for row in await connection.fetch(OWNERS)},
+            await connection.fetchval(apply.DIGEST_OF_DATABASE),
+            await connection.fetchval("select count(*) from fin.verify_ledger()"),
+            await connection.fetchval(
+                "select has_database_privilege('public', current_database(), 'create, temporary')"
+            ),
+            await connection.fetchval("select has_schema_privilege('public', 'public', 'create, usage')"),
         )
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def empty(server: Server) -> AsyncIterator[str]:
+    dsn = await server.create()
+    yield dsn
+    await server.drop(dsn)
+
+
+async def test_a_copy_is_the_original(database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path) -> None:
+    await make_person(admin)
+    await seed_volume(database, 20, lambda _done: None)
+    await admin.execute("select fin.seal_ledger(now())")
+    said = await asyncio.to_thread(backup, tmp_path, database)
+    found = await counts(database)
+    assert f"({sum(found.values()):,} rows, " in said
+    told = await asyncio.to_thread(restore, tmp_path, empty)
+    assert f"{sum(found.values()):,} rows restored" in told
+    assert await state(empty) == await state(database)
+    assert await admin.fetchval("select count(*) from fin.checkpoints") == 1
+    assert (await asyncio.to_thread(db, tmp_path, empty, "apply")).stdout == "up to date\n"
+    again = await asyncio.to_thread(db, tmp_path, empty, "restore", "dump")
+    assert (again.returncode, again.stderr) == (1, "ecotrips: the database is not empty: restore into a new one\n")
+
+
+ODD = r"""
+create schema "Odd "" schema, (x)";
+create table "Odd "" schema, (x)"."ta.ble" (
+  "from" int generated always as identity primary key, "a""b" text, "c,d (e)" bytea,
+  made int generated always as (7) stored
+);
+insert into "Odd "" schema, (x)"."ta.ble" ("a""b", "c,d (e)") values
+  (E'\\.\n\\.\n', 'x'), (E'COPY a.b (c) FROM stdin;\n', null), (E'tab\there\rand\x01', E'\\\\000'),
+  (repeat('long ', 300000), ''),
+  (E'-- Name: a; Type: TABLE; Schema: b; Owner: -\n', ''), (E'\\restrict abc\n', '');
+create table public.nothing ();
+insert into public.nothing default values;
+create unlogged table public.kept_too as select generate_series(1, 3) as n;
+create table public.parted (n int) partition by list (n);
+create table public.part partition of public.parted for values in (1);
+insert into public.parted values (1);
+create function public.odd() returns text language plpgsql as $f$
+begin
+  -- Name: nothing
+  -- SET a = 1;
+  return 'ALTER TABLE x OWNER TO y;
+SET statement_timeout = 7;
+';
+end $f$;
+create event trigger watched on ddl_command_end execute function public.watch();
+create publication told for all tables;
+comment on schema public is 'ours';
+"""
+WATCH = "create function public.watch() returns event_trigger language plpgsql as 'begin end'"
+CONTENT = """select array_agg(t::text order by t."from") from "Odd "" schema, (x)"."ta.ble" t"""
+
+
+async def test_whatever_its_names_and_values_are(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path
+) -> None:
+    await admin.execute(WATCH)
+    await admin.execute(ODD)
+    await asyncio.to_thread(backup, tmp_path, database)
+    await asyncio.to_thread(restore, tmp_path, empty)
+    assert await counts(empty) == await counts(database)
+    assert await execute(empty, CONTENT) == await admin.fetchval(CONTENT)
+    assert await execute(empty, "select public.odd()") == await admin.fetchval("select public.odd()")
+    # What is the server's own stays there.
+    assert await execute(empty, "select count(*) from pg_event_trigger, pg_publication") == 0
+
+
+@pytest.mark.parametrize("name", ["dump", "-x", "a blank and ü", "dump.partial", "*"])
+def test_a_backup_is_its_owners_alone_and_takes_the_place_of_the_former(
+    database: str, tmp_path: Path, name: str
+) -> None:
+    before = os.umask(0)
+    try:
+        file = tmp_path / name
+        file.write_bytes(YESTERDAYS)
+        file.chmod(0o644)
+        (tmp_path / "latest").symlink_to(file)
+        said = backup(tmp_path, database, "latest")
+    finally:
+        os.umask(before)
+    assert str(file) in said
+    assert names(tmp_path) == sorted({name, "latest"})
+    assert (tmp_path / "latest").is_symlink()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes().startswith(b"PGDMP")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("/dev/null", "is no ordinary file"),
+        (".", "is no ordinary file"),
+        ("none/dump", "No such file or directory: '/"),
+    ],
+)
+def test_no_backup_goes_where_none_can_be(database: str, tmp_path: Path, place: str, said: str) -> None:
+    done = db(tmp_path, database, "backup", place)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "does not answer" not in done.stderr
+    assert Path(os.devnull).is_char_device()
+
+
+async def test_rows_that_row_security_hides_are_no_backup(
+    database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await admin.execute("create role owning login createrole in role ecotrips_owner password 'x'")
+    owned = with_login(database, "owning", "x")
+    try:
+        await asyncio.to_thread(backup, tmp_path, owned)
+        for policy in ("as permissive for select using (auth_user_id is null)", "as restrictive using (true)"):
+            await admin.execute("drop policy if exists owner_acts on core.profiles")
+            await admin.execute(f"create policy owner_acts on core.profiles {policy}")
+            done = await asyncio.to_thread(db, tmp_path, owned, "backup", "hidden")
+            assert (done.returncode, done.stderr) == (
+                1,
+                "ecotrips: row security hides rows of core.profiles from this login\n",
+            )
+        assert names(tmp_path) == ["dump"]
+        await asyncio.to_thread(backup, tmp_path, database)
+    finally:
+        await admin.execute("drop owned by owning; drop role owning")
+
+
+def wrapped(folder: Path, program: str, script: str) -> dict[str, str]:
+    """The setting by which a script takes a program's place; `$real` is that program. It is newer than all others."""
+    wrappers = folder / "wrappers"
+    wrappers.mkdir(exist_ok=True)
+    shown = f'[ "$1" = --version ] && echo "{program} (PostgreSQL) 99.0" && exit\nreal={binaries() / program}\n'
+    (wrappers / program).write_text(f"#!/bin/sh\n{shown}{script}\n")
+    (wrappers / program).chmod(0o755)
+    return {"POSTGRES_BIN": str(wrappers)}
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('exec "$real" --exclude-table-data=core.profiles "$@"', "rows of core.profiles"),
+        ('exec "$real" --exclude-table=ops.flags "$@"', "rows of ops.flags"),
+        ('"$real" "$@"; for last; do :; done; truncate -s -3000 "${last#--file=}"', "archive"),
+        ('echo "pg_dump: error: it was not to be" >&2; exit 1', "pg_dump failed: pg_dump: error: it was not to be"),
+    ],
+)
+async def test_what_does_not_hold_every_row_is_no_backup(
+    database: str, admin: asyncpg.Connection, tmp_path: Path, script: str, said: str
+) -> None:
+    await admin.execute("insert into ops.flags values ('PAYOUTS_PAUSED', '1', 'x')")
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (folder / "dump").write_bytes(YESTERDAYS)
+    done = await asyncio.to_thread(db, folder, database, "backup", "dump", **wrapped(tmp_path, "pg_dump", script))
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert names(folder) == ["dump"]
+    assert (folder / "dump").read_bytes() == YESTERDAYS
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda whole: whole[:-3000],
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:-3000] + bytes(2000) + whole[-1000:],
+        lambda _whole: b"PGDMP",
+        lambda _whole: b"",
+    ],
+)
+def test_nothing_is_restored_of_half_a_backup(
+    database: str, empty: str, tmp_path: Path, spoilt: Callable[[bytes], bytes]
+) -> None:
+    backup(tmp_path, database)
+    (tmp_path / "spoilt").write_bytes(spoilt((tmp_path / "dump").read_bytes()))
+    done = db(tmp_path, empty, "restore", "spoilt")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert asyncio.run(counts(empty)) == {}
+    restore(tmp_path, empty)
+
+
+async def test_books_that_are_wrong_are_restored_and_said_to_be(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path
+) -> None:
+    await paid(database, 5)
+    await admin.execute("select fin.seal_ledger(now())")
+    await admin.execute("set session_replication_role = replica; update fin.checkpoints set root = '\\x00'")
+    await asyncio.to_thread(backup, tmp_path, database)
+    done = await asyncio.to_thread(db, tmp_path, empty, "restore", "dump")
+    assert done.returncode == 1
+    assert (
+        "all was restored, but it is not right: 1 faults in the books, the first: the checkpoint through" in done.stderr
+    )
+    assert "restored:" not in done.stdout
+    assert await counts(empty) == await counts(database)
+
+
+async def test_stored_documents_are_held_to_what_the_backup_says(database: str, server: Server, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    given = {"STORAGE_URL": f"file://{storage}"}
+    async with serving(database, storage_url=given["STORAGE_URL"]) as api:
+        for number, payment in enumerate((await paid(database, 9))[:3]):
+            if number == 2:
+                await asyncio.to_thread(backup, tmp_path, database)
+            asked = {"kind": "invoice", "payment_id": str(payment)}
+            assert (await api.post("fin-invoice-generate", asked, api.service)).status_code == 200
+    first, second, third = sorted(storage.rglob("*.pdf"))
+
+    async def told() -> tuple[int, str]:
+        dsn = await server.create()
+        done = await asyncio.to_thread(db, tmp_path, dsn, "restore", "dump", **given)
+        await server.drop(dsn)
+        return done.returncode, done.stderr
+
+    status, said = await told()
+    assert status == 0
+    assert "2 of 2 documents are stored here" in said
+    assert f"issued after this backup, or not by this service: {third.relative_to(storage)}" in said
+    first.unlink()
+    status, said = await told()
+    assert status == 0
+    assert "1 of 2 documents are stored here" in said
+    second.write_bytes(b"%PDF-1.4 altered")
+    status, said = await told()
+    assert status == 1
+    assert f"not right: stored documents are not those of the backup: {second.relative_to(storage)}" in said
+
+
+async def test_restored_invoices_are_rendered_again_as_they_were(database: str, empty: str, tmp_path: Path) -> None:
+    payment, *_ = await paid(database, 9)
+    asked = {"kind": "invoice", "payment_id": str(payment)}
+    documents = []
+    for dsn, folder in ((database, "before"), (empty, "after")):
+        async with serving(dsn, storage_url=f"file://{tmp_path / folder}") as api:
+            answer = (await api.post("fin-invoice-generate", asked, api.service)).json()
+            documents.append((await api.http.get(answer["signed_url"])).content)
+        if dsn == database:
+            await asyncio.to_thread(backup, tmp_path, database)
+            await asyncio.to_thread(restore, tmp_path, empty)
+    assert documents[0] == documents[1]
+    assert documents[0].startswith(b"%PDF")
+
+
+def test_how_far_it_is_is_told_on_a_terminal(database: str, empty: str, tmp_path: Path) -> None:
+    dumps = '"$real" "$@"; sleep 1.2'
+    reads = 'sleep 1.2; exec "$real" "$@"'
+
+    def on_a_terminal(command: str, dsn: str, program: str, script: str) -> str:
+        ours, theirs = os.openpty()
+        given = environment(DATABASE_URL=dsn, JWT_SECRET=JWT_SECRET, **wrapped(tmp_path, program, script))
+        run = [sys.executable, "-m", "src.cli", "db", command, "dump"]
+        done = subprocess.run(run, cwd=tmp_path, env=given, stdout=subprocess.PIPE, stderr=theirs, check=False)
+        os.close(theirs)
+        text = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        assert done.returncode == 0, text
+        return text
+
+    said = on_a_terminal("backup", database, "pg_dump", dumps)
+    assert "kB written of a database of " in said
+    assert said.endswith("\r\x1b[K")
+    assert "\r" not in backup(tmp_path, database)
+    said = on_a_terminal("restore", empty, "pg_restore", reads)
+    assert "kB restored, 1 s" in said
+
+
+# Killed, stopped, lost and full, half-way.
+
+HALF_A_DUMP = """
+for last; do :; done
+file=${last#--file=}
+"$real" "$@" && truncate -s 5000 "$file" && touch half-way && exec sleep 600
+"""
+
+
+@contextmanager
+def half_way(folder: Path, dsn: str, *arguments: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
+    """A command of `db` that a wrapper holds half-way."""
+    (folder / "half-way").unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.cli", "db", *arguments],
+        cwd=folder,
+        env=environment(DATABASE_URL=dsn, JWT_SECRET=JWT_SECRET, **changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / "half-way").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_backup_that_is_ended_leaves_yesterdays(database: str, tmp_path: Path, sign: signal.Signals) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (folder / "dump").write_bytes(YESTERDAYS)
+    given = wrapped(tmp_path, "pg_dump", HALF_A_DUMP)
+    with half_way(folder, database, "backup", "dump", **given) as process:
+        programs = list(descendants(process.pid))
+        beside = [path.name for path in folder.iterdir() if path.name not in {"dump", "half-way"}]
+        assert beside == [f"dump.{process.pid}.partial"]
+        # Another one of the same name does not take this one's away.
+        with half_way(folder, database, "backup", "dump", **given) as other:
+            assert (folder / beside[0]).exists()
+            other.send_signal(signal.SIGTERM)
+            assert other.wait(PATIENCE) == 130
+        process.send_signal(sign)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in said
+    assert process.returncode == (-sign if sign == signal.SIGKILL else 130)
+    wait_until_gone(*programs)
+    (folder / "half-way").unlink()
+    assert names(folder) == sorted(["dump", *beside] if sign == signal.SIGKILL else ["dump"])
+    assert (folder / "dump").read_bytes() == YESTERDAYS
+    backup(folder, database)
+    assert names(folder) == ["dump"]
+    assert (folder / "dump").read_bytes().startswith(b"PGDMP")
+
+
+HALF_A_SCRIPT = """
+"$real" "$@" > script || exit 1
+head -c 600000 script
+touch half-way
+while ! [ -e go ]; do sleep 0.1; done
+exec tail -c +600001 script
+"""
+
+
+@pytest.fixture
+def own() -> Iterator[tuple[EmbeddedPostgres, str]]:
+    """A server that may be killed, and the DSN of a database in it with everything."""
+    with server() as postgres:
+        asyncio.run(execute(postgres.url("postgres"), "create database copy"))
+        asyncio.run(filled(postgres.url("postgres")))
+        yield postgres, postgres.url("postgres")
+
+
+async def filled(dsn: str) -> None:
+    """With everything that there is rows for."""
+    given = settings(dsn)
+    await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))
+    await seed_demo(dsn)
+    await seed_volume(dsn, 40, lambda _done: None)
+
+
+def crash(postgres: EmbeddedPostgres) -> None:
+    pid = postgres.running_pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGQUIT)
+    wait_until_gone(pid)
+
+
+@pytest.mark.heavy
+def test_a_backup_whose_server_is_lost_leaves_yesterdays(own: tuple[EmbeddedPostgres, str], tmp_path: Path) -> None:
+    postgres, dsn = own
+    (tmp_path / "dump").write_bytes(YESTERDAYS)
+    with subprocess.Popen(
+        [postgres.bin / "psql", "-d", dsn, "-qAtc", "begin; lock core.profiles; select 'locked'; select pg_sleep(600)"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        process = subprocess.Popen(
+            [sys.executable, "-m", "src.cli", "db", "backup", "dump"],
+            cwd=tmp_path,
+            env=environment(DATABASE_URL=dsn, JWT_SECRET=JWT_SECRET),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        waits = "select count(*) from pg_stat_activity where application_name = 'pg_dump' and wait_event_type = 'Lock'"
+        deadline = time.monotonic() + PATIENCE
+        while not asyncio.run(execute(dsn, waits)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        crash(postgres)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert said.startswith("ecotrips: ")
+    assert said.count("\n") == 1
+    assert names(tmp_path) == ["dump"]
+    assert (tmp_path / "dump").read_bytes() == YESTERDAYS
+    start_again(postgres)
+    backup(tmp_path, dsn)
+    restore(tmp_path, postgres.url("copy"))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("ended", ["killed", "stopped", "without its server"])
+def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str], tmp_path: Path, ended: str) -> None:
+    postgres, dsn = own
+    backup(tmp_path, dsn)
+    copy = postgres.url("copy")
+    with half_way(tmp_path, copy, "restore", "dump", **wrapped(tmp_path, "pg_restore", HALF_A_SCRIPT)) as process:
+        if ended == "without its server":
+            crash(postgres)
+            (tmp_path / "go").touch()
+            _, said = process.communicate(timeout=PATIENCE)
+            assert (process.returncode, said.count("\n")) == (1, 1), said
+            assert "the database does not answer" in said
+            start_again(postgres)
+        else:
+            process.send_signal(signal.SIGKILL if ended == "killed" else signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
+            assert process.returncode == (-signal.SIGKILL if ended == "killed" else 130)
+    (tmp_path / "go").touch()
+    assert asyncio.run(counts(copy)) == {}
+    restore(tmp_path, copy)
+    assert asyncio.run(counts(copy)) == asyncio.run(counts(dsn))
+
+
+@contextmanager
+def disk(size: str) -> Iterator[Path]:
+    """A small disk of its own."""
+    with tempfile.TemporaryDirectory(prefix="ecotrips-test-") as folder:
+        mount = ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder]
+        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"*** nothing was tested of a full disk, because none can be mounted: {mounted.stderr.strip()}")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["/bin/umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.heavy
+def test_a_full_disk_leaves_yesterdays_backup(database: str, tmp_path: Path) -> None:
+    with disk("600k") as folder:
+        (folder / "dump").write_bytes(YESTERDAYS)
+        done = db(tmp_path, database, "backup", str(folder / "dump"))
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert names(folder) == ["dump"]
+        assert (folder / "dump").read_bytes() == YESTERDAYS
+
+
+@pytest.mark.heavy
+async def test_a_full_disk_of_the_server_restores_nothing(database: str, tmp_path: Path) -> None:
+    await seed_volume(database, 2000, lambda _done: None)
+    await asyncio.to_thread(backup, tmp_path, database)
+    with disk("160m") as folder, running(EmbeddedPostgres(folder, binaries())) as postgres:
+        await execute(postgres.url("postgres"), "create database copy")
+        free = shutil.disk_usage(folder).free
+        ballast = folder / "ballast"
+        ballast.write_bytes(bytes(free - (4 << 20)))
+        done = await asyncio.to_thread(db, tmp_path, postgres.url("copy"), "restore", "dump")
+        assert done.returncode == 1, done.stdout
+        assert "Traceback" not in done.stderr
+        ballast.unlink()
+        start_again(postgres)
+        assert await counts(postgres.url("copy")) == {}
+        await asyncio.to_thread(restore, tmp_path, postgres.url("copy"))
+
+
+# From every release to every later one, whoever the administrators are.
+
+ADMINISTRATORS = {
+    # First who is no superuser: since PostgreSQL 16 a role's rights are given by who made it.
+    "administrator": "create role administrator login createrole password 'x'",
+    # The database belongs to a role that the administrator is in.
+    "member": "create role member login createrole in role administrator password 'x'",
+    "postgres": "",
+}
+
+
+def database_of(postgres: EmbeddedPostgres, login: str, name: str) -> str:
+    """The DSN of a new and empty database of an administrator."""
+    owner = "postgres" if login == "postgres" else "administrator"
+    asyncio.run(execute(postgres.url("postgres"), f"create database {name} owner {owner}"))
+    return with_login(postgres.url(name), login, "x")
+
+
+@pytest.mark.heavy
+def test_from_every_release_to_every_later_one_by_any_administrator(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        servers = {release: stack.enter_context(server(programs(release))) for release in RELEASES}
+        originals = {}
+        for release, postgres in servers.items():
+            for login, made in ADMINISTRATORS.items():
+                if made:
+                    asyncio.run(execute(postgres.url("postgres"), made))
+                if login == "member":
+                    continue
+                dsn = database_of(postgres, login, f"of_{login}")
+                asyncio.run(filled(dsn))
+                backup(tmp_path, dsn, f"{release}-{login}")
+                originals[release, login] = asyncio.run(state(postgres.url(f"of_{login}")))
+        for (release, login), target, into in product(originals, RELEASES, ADMINISTRATORS):
+            if target < release:
+                continue
+            name = f"from_{release}_{login}_by_{into}"
+            dsn = database_of(servers[target], into, name)
+            restore(tmp_path, dsn, f"{release}-{login}")
+            found = asyncio.run(state(servers[target].url(name)))
+            assert found == originals[release, login], (release, login, target, into)
+            asyncio.run(execute(servers[target].url("postgres"), f"drop database {name}"))

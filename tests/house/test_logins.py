@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_commands_of_operators_say_whose_they_are(database: str, tmp_path: Path)
     assert "psql_staff" in ecotrips(tmp_path, "flags", "list", DATABASE_URL=database).stdout
     for order in ("open", "show"):
         assert "hbx: open (forced)" in ecotrips(tmp_path, "circuit", order, DATABASE_URL=database).stdout
-    written = "select distinct who, login from audit.events"
+    written = "select distinct who, login from audit.events where what ~ 'flags|circuit'"
     found = ecotrips(tmp_path, "db", "psql", "-Atc", written, DATABASE_URL=database)
     assert found.stdout == "psql_staff|psql_staff\n"
 
@@ -128,12 +129,11 @@ async def test_no_password_of_backup_and_restore_either(database: str, server: S
         ran = ecotrips(tmp_path, "db", command, "dump", **given)
         assert ran.returncode == 0, ran.stderr
     await server.drop(copy)
-    lines = log.read_text().splitlines()
-    assert len(lines) == 4
-    for arguments, password in zip(lines[::2], lines[1::2], strict=True):
-        assert "--dbname=postgresql://postgres@" in arguments
-        assert SECRET not in arguments
-        assert password == f"password={SECRET}"
+    written = log.read_text()
+    assert written.count("--dbname=postgresql://postgres@") == 1
+    assert written.count(SECRET) == 1
+    # What reads an archive reaches no server and knows no password.
+    assert re.search(rf"pg_dump .*\npassword={SECRET}\n(.*pg_restore .*\npassword=\n)+\Z", written), written
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,102 @@
+"""What an archive of pg_dump holds: the statements and the rows that pg_restore makes of it, in their order."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+from src.commands import clients
+
+ENTRY = re.compile(rb"-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n")
+ROWS = re.compile(rb"COPY (.*) FROM stdin;\n")
+NAME = re.compile(r'"((?:[^"]|"")+)"|([^\s"(),.]+)')
+END_OF_ROWS = b"\\.\n"
+# What is meant for psql alone.
+FOR_PSQL = re.compile(rb"\\(?:un)?restrict \w+\n")
+
+
+class ArchiveError(ValueError):
+    """An archive that is no archive, or not all of one."""
+
+
+class Statements(NamedTuple):
+    """What makes one object, or of no `kind` what is set before all others."""
+
+    name: str
+    kind: str
+    schema: str
+    text: str
+
+
+class Table(NamedTuple):
+    """A table's rows, a line each in the text format of COPY: read them all before what follows."""
+
+    schema: str
+    name: str
+    columns: list[str]
+    rows: Iterator[bytes]
+
+
+@contextmanager
+def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | Table]]:
+    """What an archive holds, without the names of owners. `archive.tell()` does not say how far that is read.
+
+    Raises ArchiveError, at the end of the block for an archive that is not whole.
+    """
+    command = [str(clients.newest("pg_restore")), "--no-owner", "--file=-", *options]
+    archive.seek(0)
+    with subprocess.Popen(command, stdin=archive, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - ours
+        assert process.stdout is not None  # noqa: S101 - for the types
+        assert process.stderr is not None  # noqa: S101 - for the types
+        try:
+            yield parts(process.stdout)
+            told = process.stderr.read().decode(errors="replace")
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise ArchiveError(reason("pg_restore", told, process.returncode))
+
+
+def parts(script: Iterable[bytes]) -> Iterator[Statements | Table]:
+    """The parts of a script that pg_restore wrote."""
+    lines = iter(script)
+    entry, text = ("", "", ""), list[bytes]()
+    for line in lines:
+        if found := ROWS.fullmatch(line):
+            yield Statements(*entry, b"".join(text).decode())
+            (schema, name), columns = _names(found[1])
+            yield Table(schema, name, columns, _rows(lines))
+            text = []
+        elif found := ENTRY.fullmatch(line):
+            # The comment around the name, so that nothing is left where there is no statement.
+            yield Statements(*entry, b"".join(text[:-1]).decode())
+            next(lines)
+            name, kind, schema = (word.decode() for word in found.groups())
+            entry, text = (name, kind, schema), []
+        elif not FOR_PSQL.fullmatch(line):
+            text.append(line)
+    yield Statements(*entry, b"".join(text).decode())
+
+
+def reason(program: str, told: str, status: int) -> str:
+    """The line in which a program of PostgreSQL's says what is wrong; the others may quote rows."""
+    lines = [line for line in told.splitlines() if "error:" in line]
+    return f"{program} failed: {lines[0] if lines else status}"
+
+
+def _names(copied: bytes) -> tuple[tuple[str, str], list[str]]:
+    schema, name, *columns = (quoted.replace('""', '"') or plain for quoted, plain in NAME.findall(copied.decode()))
+    return (schema, name), columns
+
+
+def _rows(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        if line == END_OF_ROWS:
+            return
+        yield line
+    message = "the archive ends within a table"
+    raise ArchiveError(message)
