@@ -21,15 +21,21 @@ COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
 MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, *FAILED, ValueError, DomainError)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="ecotrips", description="The ecoTrips Ops service and its tools.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Every command, with what runs it."""
+    made = argparse.ArgumentParser(prog="ecotrips", description="The ecoTrips Ops service and its tools.")
+    commands = made.add_subparsers(dest="command", required=True)
     for module in COMMANDS:
         module.add(commands)
-    arguments, others = parser.parse_known_args()
+    return made
+
+
+def main() -> None:
+    commands = parser()
+    arguments, others = commands.parse_known_args()
     arguments.others = others
     if others and not getattr(arguments, "passes_on", False):
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
+        commands.error(f"unrecognized arguments: {' '.join(others)}")
     # Libraries tell at INFO of every request that they send.
     bounded.configure(logging.WARNING, "%(levelname)s %(name)s %(message)s")
     status = _run(arguments)

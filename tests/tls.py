@@ -136,9 +136,9 @@ def newest_installed() -> Path | None:
 
 
 @contextmanager
-def tls_server() -> Iterator[TlsServer]:
-    """Skips the test where there is no server with TLS, but not in CI, which installs one."""
-    programs = newest_installed()
+def tls_server(programs: Path | None = None) -> Iterator[TlsServer]:
+    """Of these programs, or Debian's. Skips the test where there are none, but not in CI, which installs them."""
+    programs = programs or newest_installed()
     if programs is None:
         if os.environ.get("CI"):
             pytest.fail("no server in /usr/lib/postgresql: install postgresql")

@@ -1,76 +1,395 @@
-"""On a server that somebody else runs: the administrator is no superuser, and every login needs its password."""
+"""Every command on servers that somebody else runs: the administrator is no superuser, and every login has a password.
+
+Of each command it is said who may: the administrator (with DATABASE_URL and the service's secrets), staff, and who acts
+as the service (each with a login of their own and nothing else).
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
+import httpx
 import pytest
 
+from src import cli
 from src.adapters.postgres import apply
 from src.adapters.postgres.database import LOGIN_ROLES
-from src.composition import compose
-from src.logins import login_dsn, role_password
+from src.adapters.postgres.embedded import EmbeddedPostgres
+from src.commands import clients
+from src.logins import login_dsn
+from src.settings import OFFLINE_SWITCHES
 from tests.cluster import execute, server, start_again
-from tests.conftest import SERVICE_CONTEXT
-from tests.postgres import settings
-from tests.processes import ecotrips
-
-COPY = "create database copy owner admin"
+from tests.conftest import Api
+from tests.house.test_fakes import first_line
+from tests.postgres import JWT_SECRET, settings, with_login
+from tests.processes import command, ecotrips, environment, free_port
+from tests.processes import server as serving
+from tests.servers import RELEASES, programs
+from tests.tls import tls_server
 
 pytestmark = pytest.mark.heavy
 
+PROVIDERS = "of the provider"
+SECRETS = {"administrator": "administrators own", "amina": "aminas own", "bob": "bobs own"}
+ADMINISTRATOR, STAFF, SERVICE = SECRETS
+# As a provider makes them: neither superuser nor more than a database of its own.
+PROVIDED = (
+    "create role administrator login createrole password 'administrators own'",
+    "create database ecotrips owner administrator",
+    "create database copy owner administrator",
+)
+PERSONS = (
+    "create role amina login in role ops_staff password 'aminas own'",
+    "create role bob login in role service_role password 'bobs own'",
+)
+PRIVACY = "privacy-secret-of-tests-that-is-long-enough"
+ERASED = (
+    "select create_privacy_request('erasure', '55555555-5555-4555-8555-555555555555') ->> 'request_id'",
+    "select review_privacy_request('{0}', 'approve') ->> 'request_id'",
+    "select plan_privacy_erasure('{0}') ->> 'request_id'",
+    f"select execute_privacy_erasure('{{0}}', 'ERASE', '{PRIVACY}') ->> 'request_id'",
+)
 
-async def test_an_administrator_who_owns_the_database_and_may_create_roles_is_enough(tmp_path: Path) -> None:
-    with server() as managed:
-        await execute(managed.url("postgres"), "create role admin login createrole password 'administrators'")
-        await execute(managed.url("postgres"), "create database ecotrips owner admin")
-        await execute(managed.url("postgres"), "alter role postgres password 'of-the-provider'")
-        managed.stop()
-        (managed.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
-        start_again(managed)
-        dsn = managed.url("ecotrips").replace("postgres@", "admin:administrators@")
-        given = settings(dsn)
-        for expected in (len(apply.shipped()), 0):
-            assert len(await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))) == expected
-        may = "select has_database_privilege('public', 'ecotrips', 'temporary')"
-        assert await execute(dsn, may) is False
+
+@dataclass(frozen=True)
+class Managed:
+    """A server, as its provider sees it (`dsn(PROVIDER, …)`) and as its customers do."""
+
+    release: int
+    url: Callable[[str], str]
+    by_tls: bool
+    folder: Path
+    service: Mapping[str, str]
+
+    def dsn(self, login: str, database: str = "ecotrips") -> str:
+        return with_login(self.url(database), login, quote(SECRETS.get(login, PROVIDERS)))
+
+    def execute(self, login: str, statement: str, database: str = "ecotrips") -> object:
+        return asyncio.run(execute(self.dsn(login, database), statement))
+
+    def ran(self, login: str, words: str, *more: str, database: str = "ecotrips") -> tuple[int, str]:
+        """Exit status and all that was said."""
+        given = {"DATABASE_URL": self.dsn(login, database), **OFFLINE_SWITCHES, **self.service}
+        done = ecotrips(self.folder, *words.split(), *more, **given, JWT_SECRET=JWT_SECRET * (login == ADMINISTRATOR))
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    def works(self, login: str, words: str, *more: str, said: str = "", database: str = "ecotrips") -> None:
+        status, text = self.ran(login, words, *more, database=database)
+        assert (status, re.search(said, text) is not None) == (0, True), (login, words, text)
+
+    def refuses(self, login: str, words: str, *more: str, said: str = "JWT_SECRET is not set", status: int = 1) -> None:
+        found, text = self.ran(login, words, *more)
+        assert (found, re.search(said, text) is not None) == (status, True), (login, words, text)
+
+    def can_dump(self) -> bool:
+        """Whether a program for that is here, which no wheel has for TLS."""
+        majors = [int(path.parent.parent.name) for path in clients.INSTALLED.glob("*/bin/pg_dump")]
+        return not self.by_tls or max(majors, default=0) >= self.release
+
+
+@contextmanager
+def managed(release: str, folder: Path, *, by_tls: bool = False) -> Iterator[Managed]:
+    with ExitStack() as stack:
+        stripe = stack.enter_context(first_line("-m", "tests.fakes.stripe", str(free_port())))
+        service = {"PRIVACY_HMAC_SECRET": PRIVACY, "STRIPE_SECRET_KEY": "sk_test", "STRIPE_API_BASE": stripe}
+        if by_tls:
+            tls = stack.enter_context(tls_server(programs(release)))
+            asyncio.run(_provide(tls.server))
+            yield Managed(int(release), tls.dsn, by_tls, folder, service)
+            return
+        postgres = stack.enter_context(server(programs(release)))
+        asyncio.run(_provide(postgres))
+        postgres.stop()
+        (postgres.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        start_again(postgres)
+        yield Managed(int(release), postgres.url, by_tls, folder, service)
+
+
+async def _provide(postgres: EmbeddedPostgres) -> None:
+    for statement in (*PROVIDED, f"alter role postgres password '{PROVIDERS}'"):
+        await execute(postgres.url("postgres"), statement)
+
+
+# In the order in which they are tried.
+COMMANDS: dict[str, Callable[[Managed], None]] = {}
+
+
+def tried(words: str) -> Callable[[Callable[[Managed], None]], None]:
+    """Registers what tries a command."""
+
+    def register(function: Callable[[Managed], None]) -> None:
+        COMMANDS[words] = function
+
+    return register
+
+
+@tried("db apply")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "db apply", said=f"{len(apply.shipped())} files applied")
+    at.works(ADMINISTRATOR, "db apply", said="up to date")
+    for statement in PERSONS:
+        at.execute(ADMINISTRATOR, statement)
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "db apply")
+
+
+@tried("db seed")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "db seed --demo", said="demo rows added")
+    at.works(ADMINISTRATOR, "db seed --volume 50", said="50 of 50")
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "db seed --demo")
+
+
+@tried("check")
+def _(at: Managed) -> None:
+    way = "by TLS, its name proved" if at.by_tls else "by a socket"
+    at.works(
+        ADMINISTRATOR, "check", said=rf"PostgreSQL {at.release}\.\d+, {way}\n(.|\n)*web_service log in\n(.|\n)*all well"
+    )
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "check")
+
+
+@tried("psql")
+def _(at: Managed) -> None:
+    asked = "select session_user || ' is ' || sec.session_role()"
+    at.works(ADMINISTRATOR, "psql", "-Atc", asked, said="^psql_staff is ")
+    at.works(ADMINISTRATOR, "psql --service", "-Atc", asked, said="^psql_service is ")
+    at.works(STAFF, "psql", "-Atc", asked, said="^amina is ")
+    at.works(SERVICE, "psql --service", "-Atc", asked, said="^bob is ")
+    at.refuses(STAFF, "psql --service", "-c", asked)
+    at.refuses(SERVICE, "psql", "-c", asked)
+    at.refuses(STAFF, "psql", "-c", "delete from fin.entries", said="permission denied")
+
+
+@tried("db psql")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "db psql", "-Atc", "select session_user", said="^administrator$")
+    # The administrator may do what ops and the service may, superuser or not.
+    at.works(
+        ADMINISTRATOR, "db psql", "-Atc", "select count(*) from privacy.map_faults, fin.verify_ledger()", said="^0$"
+    )
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "db psql", "-c", "select 1")
+
+
+@tried("flags set")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "flags set WA_OFFLINE=1", said="^WA_OFFLINE=1$")
+    at.refuses(SERVICE, "flags set WA_OFFLINE=1")
+
+
+@tried("flags list")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "flags list", said=r"^WA_OFFLINE=1  \(amina, ")
+    at.refuses(SERVICE, "flags list")
+
+
+@tried("circuit open")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "circuit open", said=r"open \(forced\)")
+    at.refuses(SERVICE, "circuit open")
+
+
+@tried("circuit close")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "circuit close", said=r"closed \(forced\)")
+    at.refuses(SERVICE, "circuit close")
+
+
+@tried("circuit auto")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "circuit auto", said="closed, 0 failures")
+    at.refuses(SERVICE, "circuit auto")
+
+
+@tried("circuit show")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "circuit show", said="hbx: closed")
+    at.refuses(SERVICE, "circuit show")
+
+
+@tried("ledger verify")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF):
+        at.works(login, "ledger verify", said=r"^0 faults in \d+ facts")
+    at.refuses(SERVICE, "ledger verify")
+
+
+@tried("ledger reconcile")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "ledger reconcile", said="^0 differences")
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "ledger reconcile")
+
+
+@tried("privacy verify")
+def _(at: Managed) -> None:
+    request = ""
+    for statement in ERASED:
+        request = str(at.execute(ADMINISTRATOR, statement.format(request)))
+    at.works(ADMINISTRATOR, "privacy verify", request, said="nothing is left")
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "privacy verify", request)
+
+
+@tried("token")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "token anon", said="^ey")
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "token anon")
+
+
+@tried("serve")
+def _(at: Managed) -> None:
+    with serving(at.dsn(ADMINISTRATOR), at.folder) as service:
+        assert httpx.get(f"{service.address}/readyz").status_code == 200
+        assert httpx.get(f"{service.address}/functions/v1/ops-bookings", headers=Api.service).status_code == 200
+        assert service.stop() == 0, service.text()
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "serve")
+
+
+@tried("worker")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "worker --once")
+    assert at.execute(ADMINISTRATOR, "select max(failures) from ops.sweeps") == 0
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "worker --once")
+
+
+@tried("rest")
+def _(at: Managed) -> None:
+    gate = "create role gate login noinherit password 'gates own' in role anon"
+    at.execute(ADMINISTRATOR, gate)
+    given = {
+        "PGRST_DB_URI": with_login(at.url("ecotrips"), "gate", quote("gates own")),
+        "PGRST_DB_SCHEMAS": "catalog",
+        "PGRST_DB_ANON_ROLE": "anon",
+        "PGRST_SERVER_HOST": "127.0.0.1",
+        "PGRST_SERVER_PORT": str(free_port()),
+    }
+    with command(at.folder, "rest", ready="serving ", env=environment(**given)) as service:
+        places = httpx.get(f"http://127.0.0.1:{given['PGRST_SERVER_PORT']}/search_index?limit=1")
+        assert len(places.json()) == 1, places.text
+        service.stop()
+
+
+@tried("db backup")
+def _(at: Managed) -> None:
+    if at.can_dump():
+        at.works(ADMINISTRATOR, "db backup", "dump", said=r"written: .*dump \([\d,]+ rows, ")
+    else:
+        at.refuses(ADMINISTRATOR, "db backup", "dump", said=f"install postgresql-client-{at.release}")
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "db backup", "theirs")
+    assert not (at.folder / "theirs").exists()
+
+
+@tried("db restore")
+def _(at: Managed) -> None:
+    if not at.can_dump():
+        with managed("15", at.folder) as other:
+            COMMANDS["db apply"](other)
+            COMMANDS["db backup"](other)
+    for person in (STAFF, SERVICE):
+        at.refuses(person, "db restore", "dump")
+    at.works(ADMINISTRATOR, "db restore", "dump", said="restored: dump", database="copy")
+    at.works(ADMINISTRATOR, "db apply", said="up to date", database="copy")
+    at.works(ADMINISTRATOR, "check", said="all well", database="copy")
+    for right in (
+        "database_privilege('public', 'copy', 'temporary')",
+        "schema_privilege('public', 'public', 'usage, create')",
+    ):
+        assert at.execute(ADMINISTRATOR, f"select has_{right}", "copy") is False
+
+
+@tried("db reset")
+def _(at: Managed) -> None:
+    at.refuses(ADMINISTRATOR, "db reset --yes", said="only the embedded database can be reset", status=2)
+
+
+# These are of DATA_DIR alone, whatever DATABASE_URL says.
+
+
+@tried("db start")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "db start", said="started: ")
+
+
+@tried("db status")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "db status", said="running")
+
+
+@tried("demo")
+def _(at: Managed) -> None:
+    before = at.execute(ADMINISTRATOR, "select count(*) from core.profiles")
+    env = environment(DATABASE_URL=at.dsn(ADMINISTRATOR), PORT=str(free_port()))
+    with command(at.folder, "demo", ready="/docs", env=env) as service:
+        assert service.stop() == 0, service.text()
+    assert at.execute(ADMINISTRATOR, "select count(*) from core.profiles") == before
+
+
+@tried("db stop")
+def _(at: Managed) -> None:
+    at.works(ADMINISTRATOR, "db stop", said="^stopped")
+
+
+def words_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Every command of a parser, as one types it."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001 - argparse shows them nowhere
+    if not groups:
+        yield parser.prog.partition(" ")[2]
+    for group in groups:
+        for inner in group.choices.values():
+            yield from words_of(inner)
+
+
+def test_every_command_is_tried() -> None:
+    assert sorted(words_of(cli.parser())) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("by_tls", [False, True], ids=["socket", "tls"])
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_command_works_for_whom_it_is_meant(release: str, tmp_path: Path, *, by_tls: bool) -> None:
+    if by_tls and release == "18":
+        pytest.skip("the wheel's server has no TLS")
+    with managed(release, tmp_path, by_tls=by_tls) as at:
+        for words, tries in COMMANDS.items():
+            print(words)
+            tries(at)
+
+
+def test_no_login_gets_in_by_another_ones_password(tmp_path: Path) -> None:
+    with managed("18", tmp_path) as at:
+        COMMANDS["db apply"](at)
         for login in LOGIN_ROLES.values():
-            assert await execute(login_dsn(given, login), "select session_user") == login
+            own = login_dsn(settings(at.dsn(ADMINISTRATOR)), login)
+            assert asyncio.run(execute(own, "select session_user")) == login
             with pytest.raises(asyncpg.InvalidPasswordError):
-                await execute(managed.url("ecotrips").replace("postgres@", f"{login}:another@"), "select 1")
-        for flags, role in (([], "psql_staff"), (["--service"], "psql_service"), (["db"], "admin")):
-            command = ["db", "psql"] if flags == ["db"] else ["psql", *flags]
-            said = ecotrips(tmp_path, *command, "-Atc", "select session_user", DATABASE_URL=dsn)
-            assert said.stdout == f"{role}\n", said.stderr
-        await execute(dsn, "create role amina login in role ops_staff password 'amina-alone'")
-        hers = dsn.replace("admin:administrators@", "amina:amina-alone@")
-        for statement in ("select session_user", "select who from audit.events"):
-            said = ecotrips(tmp_path, "psql", "-Atc", statement, DATABASE_URL=hers, JWT_SECRET="")
-            assert said.stdout == "amina\n", said.stderr
-            assert ecotrips(tmp_path, "flags", "set", "WA_OFFLINE=1", DATABASE_URL=hers, JWT_SECRET="").returncode == 0
-        for command in (["flags", "set", "WA_OFFLINE="], ["circuit", "show"], ["ledger", "verify"]):
-            ran = ecotrips(tmp_path, *command, DATABASE_URL=dsn)
-            assert ran.returncode == 0, ran.stderr
-        await execute(managed.url("postgres").replace("postgres@", "postgres:of-the-provider@"), COPY)
-        copy = dsn.replace("/ecotrips?", "/copy?")
-        for command, where in (["backup", "dump"], dsn), (["restore", "dump"], copy):
-            ran = ecotrips(tmp_path, "db", *command, DATABASE_URL=where)
-            assert ran.returncode == 0, ran.stderr
-        assert ecotrips(tmp_path, "db", "apply", DATABASE_URL=copy).stdout == "up to date\n"
-        assert await execute(copy, "select count(*) from audit.events") == 3
-        assert await execute(copy, "select has_database_privilege('public', 'copy', 'temporary')") is False
-        assert await execute(copy, "select has_schema_privilege('public', 'public', 'usage, create')") is False
-        said = ecotrips(tmp_path, "psql", "-Atc", "select fin.verify_ledger()", DATABASE_URL=copy)
-        assert (said.returncode, said.stdout) == (0, ""), said.stderr
-        # The administrator may do what ops may, superuser or not.
-        said = ecotrips(tmp_path, "db", "psql", "-Atc", "select * from privacy.map_faults", DATABASE_URL=copy)
-        assert (said.returncode, said.stdout) == (0, ""), said.stderr
-        composed = compose(given)
-        assert b'"exceptions_open":0' in await composed.database.call(SERVICE_CONTEXT, "ops.service_levels")
-        await composed.close()
-        provider = managed.url("ecotrips").replace("postgres@", "postgres:of-the-provider@")
-        await execute(provider, "alter database ecotrips owner to postgres")
-        await execute(provider, "grant temporary on database ecotrips to public")
-        with pytest.raises(apply.ApplyError, match="apply as the owner of the database"):
-            await apply.apply(dsn, apply.shipped(), lambda role: role_password(given, role))
+                asyncio.run(execute(with_login(at.url("ecotrips"), login, "another"), "select 1"))
+
+
+def test_who_owns_the_database_no_more_is_told_who_must_apply(tmp_path: Path) -> None:
+    with managed("18", tmp_path) as at:
+        COMMANDS["db apply"](at)
+        at.execute("postgres", "alter database ecotrips owner to postgres")
+        at.execute("postgres", "grant temporary on database ecotrips to public")
+        at.refuses(ADMINISTRATOR, "db apply", said="apply as the owner of the database")
