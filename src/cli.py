@@ -13,7 +13,7 @@ from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.adapters.telemetry import bounded
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
 from src.domain.errors import DomainError, Unavailable
-from src.environment import SettingsError, is_production
+from src.environment import SettingsError, is_production, reach_this_machine_directly
 
 COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
 
@@ -36,6 +36,7 @@ def main() -> None:
     arguments.others = others
     if others and not getattr(arguments, "passes_on", False):
         commands.error(f"unrecognized arguments: {' '.join(others)}")
+    reach_this_machine_directly(os.environ)
     # Libraries tell at INFO of every request that they send.
     bounded.configure(logging.WARNING, "%(levelname)s %(name)s %(message)s")
     status = _run(arguments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from src import dsn, production
 from src.production import OURS, PASSWORD, SHORTEST_SECRET, Form
 
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 DEVELOPMENT, PRODUCTION = "development", "production"
 # What is named so is a secret, unless it is read by one of the methods for other things.
 SECRET_NAME = re.compile(r"(?:^|_)(?:SECRETS?|KEYS?|TOKENS?|PASSWORDS?)(?:_|$)")
@@ -29,6 +30,16 @@ def is_production(environ: Mapping[str, str]) -> bool:
         message = f"ECOTRIPS_ENV must be {PRODUCTION} or {DEVELOPMENT}, or not set; not {given!r}"
         raise SettingsError(message)
     return given == PRODUCTION
+
+
+def reach_this_machine_directly(environ: MutableMapping[str, str]) -> None:
+    """Let calls to this machine go past a proxy that the environment names; all others go by it.
+
+    Every HTTP library of ours reads NO_PROXY, some the one spelling first, some the other.
+    """
+    given = ",".join(environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
+    spared = dict.fromkeys(host.strip() for host in (*given, *THIS_MACHINE) if host.strip())
+    environ["no_proxy"] = environ["NO_PROXY"] = "*" if "*" in spared else ",".join(spared)
 
 
 class Environment:

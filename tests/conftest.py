@@ -19,6 +19,7 @@ from litestar import Litestar
 
 from src.app import create
 from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
+from src.environment import reach_this_machine_directly
 from src.http.front import Front
 from src.logins import login_dsn
 from tests import postgres
@@ -31,6 +32,7 @@ ITINERARY = "11111111-1111-4111-8111-111111111111"
 CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 
 settings.register_profile("thorough", max_examples=1000)
+reach_this_machine_directly(os.environ)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import http.client
 import os
 import shlex
 import socket
@@ -11,8 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -182,13 +181,17 @@ def _when_ready(forked: Callable[[], bool], host: str, port: int, announce: Call
     while not forked():
         time.sleep(0.02)
     for _ in range(600):
+        # A bare connection, whatever the host: no proxy of the environment's has a say in it.
+        connection = http.client.HTTPConnection(host, port, timeout=1)
         try:
-            with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=1) as answer:
-                if answer.status == HTTPStatus.OK:
-                    announce()
-                    return
-        except (urllib.error.URLError, OSError):
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == HTTPStatus.OK:
+                announce()
+                return
+        except (http.client.HTTPException, OSError):
             time.sleep(0.05)
+        finally:
+            connection.close()
 
 
 def _welcome(file: Path, values: dict[str, str]) -> str:

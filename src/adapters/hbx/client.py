@@ -89,7 +89,7 @@ class HbxClient:
                 log.error("HBX_CLIENT_CERT, HBX_CLIENT_KEY or SSL_CERT_FILE: %s", error.strerror)  # noqa: TRY400 - a setting
                 message = "This service has no certificate for the supplier"
                 raise CredentialsRefused(message) from None
-            self._http = httpx.AsyncClient(base_url=self._settings.base_url, verify=trust, trust_env=False)
+            self._http = httpx.AsyncClient(base_url=self._settings.base_url, verify=trust)
         return self._http
 
 
