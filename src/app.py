@@ -9,10 +9,11 @@ from importlib.metadata import version
 from typing import cast
 
 import msgspec
-from litestar import Litestar, Request, Response, asgi, get
+from litestar import Litestar, Request, Response, asgi, route
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
+from litestar.response import Redirect
 from litestar.types import ControllerRouterHandler
 
 from src.adapters.fixtures.inventory import FixtureHotels
@@ -90,6 +91,9 @@ from src.ports.inventory import Supplier
 from src.settings import Settings, from_environment
 
 REST = "/rest/v1"
+# Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
+JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook")
+COUNTED_FROM_THE_START = (200, 500, 502, 503)
 
 
 def create(settings: Settings | None = None) -> Front:
@@ -137,6 +141,9 @@ def create(settings: Settings | None = None) -> Front:
         path: observed(edge.serve(endpoint), path, composed.observer)
         for path, endpoint in ((f"/functions/v1/{endpoint.name}", endpoint) for endpoint in declared)
     }
+
+    for name in JUDGED:
+        composed.metrics.begin("POST", f"/functions/v1/{name}", COUNTED_FROM_THE_START)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -254,11 +261,11 @@ def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
     document = msgspec.json.encode(openapi.document(declared, version("ecotrips-ops")))
     text = docs_page.page(declared)
 
-    @get(["/schema", "/schema/openapi.json"], include_in_schema=False, sync_to_thread=False)
+    @route(["/schema", "/schema/openapi.json"], http_method=wire.READ, include_in_schema=False, sync_to_thread=False)
     def schema() -> Response[bytes]:
         return Response(document, media_type="application/json")
 
-    @get("/docs", include_in_schema=False, sync_to_thread=False)
+    @route("/docs", http_method=wire.READ, include_in_schema=False, sync_to_thread=False)
     def docs() -> Response[str]:
         return Response(
             text,
@@ -266,7 +273,11 @@ def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
             headers={"content-security-policy": docs_page.CONTENT_SECURITY_POLICY},
         )
 
-    return [schema, docs]
+    @route("/", http_method=wire.READ, include_in_schema=False, sync_to_thread=False)
+    def root() -> Redirect:
+        return Redirect("/docs")
+
+    return [schema, docs, root]
 
 
 def _unknown_path(request: Request[None, None, State], error: HTTPException) -> Response[bytes]:

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.cluster import MEMORY
 from tests.processes import PATIENCE, free_port
+from tests.programs import program
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 CONFIGURATION = """
@@ -39,9 +38,7 @@ USERS = ("web_anon", "web_authenticated", "web_service")
 
 def require_version() -> tuple[int, int]:
     """Of the PgBouncer here; the test is skipped where there is none, but fails in CI."""
-    if not Path(PROGRAM).exists():
-        assert not os.environ.get("CI"), "pgbouncer is not installed"
-        pytest.skip("pgbouncer is not installed")
+    program(PROGRAM, "pgbouncer")
     said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+)\.(\d+)", said)
     assert found is not None, said

@@ -26,8 +26,34 @@ as $$
     'messages_queued', (select count(*) from wa.messages where status in ('queued', 'sending', 'unknown')),
     'payouts_pending', (select count(*) from "group".payouts where status in ('processing', 'needs_reconcile')),
     'webhooks_deferred', (select count(*) from payment.webhook_events where result = 'deferred'),
+    'escrow_refunds_due', (select count(*) from "group".contributions where refund_status = 'due'),
     'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved' and source = 'view'),
-    'worker_silence_seconds', (select extract(epoch from now() - max(finished_at))::float8 from ops.sweeps),
+    -- How long the oldest of each has waited; what the worker has given up waits as an exception.
+    'refund_wait_seconds', (
+      select coalesce(extract(epoch from now() - min(requested_at)), 0)::float8 from payment.refunds where status = 'pending'
+    ),
+    'payout_wait_seconds', (
+      select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from "group".payouts
+      where status in ('processing', 'needs_reconcile') or next_attempt_at is not null
+    ),
+    'webhook_wait_seconds', (
+      select coalesce(extract(epoch from now() - min(received_at)), 0)::float8 from payment.webhook_events
+      where result = 'deferred' and next_attempt_at is not null
+    ),
+    'message_wait_seconds', (
+      select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from wa.messages
+      where status in ('queued', 'sending')
+    ),
+    'exception_wait_seconds', (
+      select coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 from ops.exceptions
+      where status <> 'resolved' and source = 'view'
+    ),
+    -- Before a worker has ever finished anything it is silent since the database was made.
+    'worker_silence_seconds', (
+      select extract(epoch from now() - coalesce(
+        (select max(finished_at) from ops.sweeps), (select min(applied_at) from meta.applied)
+      ))::float8
+    ),
     'sweeps_failing', (select count(*) from ops.sweeps where failures > 0)
   ))
 $$;

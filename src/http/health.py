@@ -3,28 +3,29 @@
 from datetime import UTC, datetime
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, route
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from src.http.wire import READ
 from src.ports.health import Readiness
 
 
 def routes(functions: list[str], readiness: Readiness) -> list[HTTPRouteHandler]:
     known = frozenset(functions)
 
-    @get("/healthz", include_in_schema=False, sync_to_thread=False)
+    @route("/healthz", http_method=READ, include_in_schema=False, sync_to_thread=False)
     def healthz() -> Response[bytes]:
         return Response(b'{"ok":true}', media_type="application/json")
 
-    @get("/readyz", include_in_schema=False)
+    @route("/readyz", http_method=READ, include_in_schema=False)
     async def readyz() -> Response[bytes]:
         state = await readiness.check()
         body = msgspec.json.encode({"ok": state.ready, "parts": state.parts, "switches": state.switches})
         return Response(body, status_code=200 if state.ready else 503, media_type="application/json")
 
-    @get("/functions/v1/{fn:str}/health", include_in_schema=False, sync_to_thread=False)
+    @route("/functions/v1/{fn:str}/health", http_method=READ, include_in_schema=False, sync_to_thread=False)
     def function_health(fn: FromPath[str]) -> Response[bytes]:
         if fn not in known:
             raise NotFoundException

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from random import getrandbits
 
+from litestar.enums import HttpMethod
 from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
@@ -11,6 +12,8 @@ from src.domain.errors import Unavailable
 from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.problems import BodyBrokenOff, BodyTooLarge, BodyTooSlow, NotJson
 
+# Who may GET may ask with HEAD what they would be told (RFC 9110, 9.3.2).
+READ = (HttpMethod.GET, HttpMethod.HEAD)
 MEBIBYTE = 1024 * 1024
 LARGEST_BODY = MEBIBYTE
 # Seconds after which a body that there was no room for may be sent again.

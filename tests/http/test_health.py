@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import asyncpg
+from litestar.routes import HTTPRoute
 
 from tests.conftest import CHECKOUT, Api, serving
 from tests.postgres import Server
@@ -21,6 +22,25 @@ async def test_a_functions_health_needs_no_key(api: Api) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["time"])
     # It counts in whole milliseconds.
     assert before - timedelta(milliseconds=1) <= datetime.fromisoformat(body["time"]) <= datetime.now(UTC)
+
+
+async def test_who_may_get_may_ask_for_the_head_alone(api: Api) -> None:
+    readable = {
+        route.path_format
+        for route in api.app.application.routes
+        if isinstance(route, HTTPRoute) and "GET" in route.methods
+    }
+    assert {"/", "/docs", "/healthz", "/readyz", "/schema", "/metrics", "/functions/v1/{fn}/health"} <= readable
+    for path in (path.format(fn="bff-checkout") for path in readable):
+        got, head = await api.http.get(path), await api.http.head(path)
+        assert head.status_code == got.status_code, path
+        assert head.headers["content-type"] == got.headers["content-type"], path
+        assert (head.content, int(head.headers["content-length"]) > 0) == (b"", bool(got.content)), path
+
+
+async def test_the_first_page_leads_to_the_documentation(api: Api) -> None:
+    answer = await api.http.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
 
 
 async def test_an_unknown_function_has_no_health(api: Api) -> None:

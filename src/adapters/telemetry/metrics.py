@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 
@@ -28,6 +28,11 @@ class Durations(Collector):
     def __init__(self) -> None:
         self._counts: defaultdict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0] * len(BOUNDS))
         self._totals: defaultdict[tuple[str, str, int], float] = defaultdict(float)
+
+    def begin(self, method: str, route: str, status: int) -> None:
+        """Tell 0 of what has not happened yet: who reads a first value of 1 cannot see that it grew."""
+        series = method, route, status
+        self._counts[series], self._totals[series] = [0] * len(BOUNDS), 0.0
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         series = method, route, status
@@ -57,6 +62,11 @@ class Metrics:
     def request(self, method: str, route: str, status: int, began: float) -> None:
         """`began` is time.perf_counter() at its start."""
         self._durations.observe(method, route, status, time.perf_counter() - began)
+
+    def begin(self, method: str, route: str, statuses: Iterable[int]) -> None:
+        """Count a route's statuses from 0 on."""
+        for status in statuses:
+            self._durations.begin(method, route, status)
 
     def gauge(self, name: str, text: str, value: Callable[[], float], **labels: str) -> None:
         """A value that is looked at when somebody asks for it."""
