@@ -107,6 +107,19 @@ async def test_an_edited_migration_is_refused(empty: str, sql: Path) -> None:
         await run(empty, sql)
 
 
+async def test_a_release_before_the_databases_changes_nothing(empty: str, sql: Path) -> None:
+    later = sql / "migrations" / "9999_later.sql"
+    later.write_text("create table permits.later (id int);")
+    await run(empty, sql)
+    later.unlink()
+    functions = sql / "functions" / "audit.sql"
+    functions.write_text(f"{functions.read_text()}\n")
+    with pytest.raises(apply.ApplyError, match=r"of a later release \(migrations/9999_later\.sql\)"):
+        await run(empty, sql)
+    later.write_text("create table permits.later (id int);")
+    assert await run(empty, sql) == ["functions/audit.sql", "policies.sql", "grants.sql"]
+
+
 async def test_a_changed_function_is_applied_again_with_its_grants(empty: str, sql: Path) -> None:
     await run(empty, sql)
     changed = sql / "functions" / "audit.sql"

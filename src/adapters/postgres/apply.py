@@ -21,7 +21,8 @@ SQL_FOLDER = Path(__file__).parents[3] / "sql"
 # What a dump does not carry: the server's part, then the database's.
 ROLES_FILE = SQL_FOLDER / "roles.sql"
 DATABASE_FILE = SQL_FOLDER / "database.sql"
-SCHEMAS_FILE = "migrations/0001_schemas.sql"
+MIGRATIONS = "migrations/"
+SCHEMAS_FILE = f"{MIGRATIONS}0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 LOCK_PAUSE_SECONDS = 0.05
 NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
@@ -125,7 +126,8 @@ async def apply(
     Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role;
     `switches`, if given, are what sessions of psql work under from now on. With `production` the database is a
     production one from then on, and the overrides that this removes are reported, too.
-    Raises ApplyError when a migration was edited after it ran, or when a file fails.
+    Raises ApplyError when a migration was edited after it ran, when one ran that is not among the files, or when a file
+    fails.
     """
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
@@ -157,6 +159,11 @@ async def _apply(
     edited = [f.name for f in files if _is_migration(f) and applied.get(f.name, f.digest) != f.digest]
     if edited:
         message = f"{edited[0]} was edited after it was applied; add a new migration instead"
+        raise ApplyError(message)
+    # Its tables and types are others: functions of before would replace some of its own and fail at the next.
+    shipped_names = {file.name for file in files}
+    if later := sorted(name for name in applied if name.startswith(MIGRATIONS) and name not in shipped_names):
+        message = f"the database is of a later release ({later[0]}): docs/upgrade.md says how to go back"
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
     # Also when nothing changed: the database may have been copied or restored, and the secret may be another.
@@ -255,4 +262,4 @@ async def _set_passwords(connection: asyncpg.Connection[asyncpg.Record], role_pa
 
 
 def _is_migration(file: SqlFile) -> bool:
-    return file.name.startswith("migrations/")
+    return file.name.startswith(MIGRATIONS)
