@@ -33,6 +33,7 @@ COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "
 PORT = str(free_port())
 ENVIRONMENT = environment(
     PORT=PORT,
+    ECOTRIPS_MODE="offline",
     POSTGRES_PASSWORD=secrets.token_hex(16),
     DATABASE_ROLE_SECRET=secrets.token_hex(32),
     JWT_SECRET=JWT_SECRET,

@@ -6,11 +6,13 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 import yaml
 
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SettingsError, from_environment
 from tests.conftest import Api, serving
 from tests.fakes.wire import Reply, Request, listening
 
@@ -90,3 +92,33 @@ def test_every_image_is_ours_or_one_release() -> None:
         assert image == "ecotrips-ops" or re.fullmatch(r"[\w./-]+:\d+\.\d+(\.\d+)?([\w-]*)(@sha256:\w{64})?", image), (
             name
         )
+
+
+MODES = {"offline", "production"}
+
+
+def mode(word: str) -> dict[str, str]:
+    """The environment that Compose gives our containers under ECOTRIPS_MODE, beside an .env that says the opposite."""
+    compose = yaml.safe_load((DEPLOY.parent / "compose.yaml").read_text())["x-service"]
+    other = OFFLINE_SWITCHES if word == "production" else LIVE_SWITCHES
+    secrets = {"JWT_SECRET": token_hex(32), "DATABASE_ROLE_SECRET": token_hex(32)}
+    assert [file["path"] for file in compose["env_file"]] == [
+        ".env",
+        "deploy/${ECOTRIPS_MODE:?say offline or production}.env",
+    ]
+    lines = (DEPLOY / f"{word}.env").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    named = {name: str(value) for name, value in compose["environment"].items()}
+    return {**other, **given, **named, **secrets}
+
+
+def test_one_word_says_what_compose_starts() -> None:
+    assert {file.stem for file in DEPLOY.glob("*.env")} == MODES
+    assert from_environment(mode("offline")).switches == OFFLINE_SWITCHES
+    with pytest.raises(SettingsError) as refused:
+        from_environment(mode("production"))
+    for name in ("STRIPE_SECRET_KEY", "HBX_API_KEY", "WA_ACCESS_TOKEN", "STRIPE_MOCK_MODE"):
+        assert name in str(refused.value)
+    # What the containers are given by name decides nothing of it.
+    compose = yaml.safe_load((DEPLOY.parent / "compose.yaml").read_text())["x-service"]
+    assert not compose["environment"].keys() & {*OFFLINE_SWITCHES, "ECOTRIPS_ENV"}
