@@ -47,6 +47,7 @@ from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
 from src.composition import Composed, compose
+from src.domain.rest.catalog import Name
 from src.domain.rest.request import Configuration
 from src.http import (
     bookings,
@@ -94,6 +95,8 @@ REST = "/rest/v1"
 # Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
 JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook")
 COUNTED_FROM_THE_START = (200, 500, 502, 503)
+# What bounds the lists in an answer whose rows may be shown more than once (sql/functions/limits.sql).
+BOUND = Name("sec", "bounded_rows")
 
 
 def create(settings: Settings | None = None) -> Front:
@@ -124,7 +127,7 @@ def create(settings: Settings | None = None) -> Front:
         composed.standbys,
         composed.pipelines,
         settings.switches_json,
-        Configuration(schemas=settings.schemas),
+        Configuration(schemas=settings.schemas, bound=BOUND),
     )
     schema = Refresher("reading the schema", keeper.read)
     composed.notifications.add("pgrst", schema)

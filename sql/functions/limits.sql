@@ -1,4 +1,4 @@
--- Rate limits (API.md section 1, Limits): one token bucket per function and caller.
+-- Rate limits, one token bucket per function and caller, and the bound of an answer.
 
 create or replace function ops.take_token(p_function text, p_caller text, p_per_minute int) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -45,3 +45,25 @@ begin
 end;
 $$;
 comment on function ops.purge_rate_limits(int) is 'Internal: removes at most p_limit token buckets that are long full again.';
+
+create or replace function sec.bounded_rows(p_rows jsonb) returns jsonb
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_most constant bigint := 16 * 1024 * 1024;
+  v_bytes bigint := coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint
+    + coalesce(pg_column_size(p_rows), 0);
+begin
+  if v_bytes > c_most then
+    raise exception using
+      errcode = 'PT400',
+      constraint = 'answer_bounded',
+      message = 'Resources inside others may hold 16 MiB in all where a row is shown more than once',
+      hint = 'Embed a list on one way only, or give it a limit.';
+  end if;
+  perform set_config('sec.answer_bytes', v_bytes::text, true);
+  return p_rows;
+end;
+$$;
+comment on function sec.bounded_rows(jsonb) is
+'Internal: counts the bytes of lists whose rows an answer may show more than once. Raises answer_bounded beyond 16 MiB.';

@@ -17,6 +17,7 @@ from src.domain.errors import Conflict, DomainError, InProgress, InputInvalid, N
 RULES: Mapping[str, type[DomainError]] = {
     "account_covered": Conflict,
     "account_known": Conflict,
+    "answer_bounded": InputInvalid,
     "append_only": Conflict,
     "certificate_sound": Conflict,
     "circuit_known": NotFound,

@@ -62,7 +62,8 @@ class Configuration:
 
     `dotted_names` lets `schema.relation` in the path name an exposed schema. `max_rows` caps pages of reads and calls.
     `transaction_end` is commit or rollback, `may_end_transaction` lets `Prefer: tx=` choose. `openapi` is
-    follow-privileges, ignore-privileges or disabled.
+    follow-privileges, ignore-privileges or disabled. `bound` is the function that every list of embedded rows passes
+    through whose rows may stand in an answer more than once: from jsonb to the same jsonb, or it raises.
     """
 
     schemas: tuple[str, ...] = ("public",)
@@ -82,6 +83,7 @@ class Configuration:
     minimal_errors: bool = False
     app_settings: tuple[tuple[str, str], ...] = ()
     anonymous_role: str | None = None
+    bound: Name | None = None
 
 
 class Request:

@@ -41,8 +41,10 @@ def spread_fields(level: Level) -> None:
         embed.fields = _lifted(embed.level)
         if not embed.spreads_many:
             _strip(embed.level)
-        elif any(field.aggregate for field in embed.fields):
+            continue
+        if any(field.aggregate for field in embed.fields):
             raise no_to_many_aggregates()
+        embed.fields = [replace(field, bound=embed.bound) for field in embed.fields]
 
 
 def _lifted(level: Level) -> list[SpreadField]:
@@ -54,7 +56,7 @@ def _lifted(level: Level) -> list[SpreadField]:
         if embed.spread:
             fields += [replace(field, name=field.label or field.name) for field in embed.fields]
         elif not embed.empty:
-            fields.append(SpreadField(embed.label, embed.label))
+            fields.append(SpreadField(embed.label, embed.label, bound=embed.bound))
     return fields
 
 

@@ -19,21 +19,27 @@ from src.adapters.postgres.rest.resolved import (
     Tree,
 )
 from src.adapters.postgres.rest.sql import made_name
-from src.domain.rest.catalog import JSON, TEXT, Catalog
+from src.domain.rest.catalog import JSON, TEXT, Cardinality, Catalog, Name
 from src.domain.rest.errors import RestError, no_aggregates, not_embedded
 from src.domain.rest.plan import Condition as Asked
 from src.domain.rest.plan import Field, Filter, OrderTerm, Path, Plan, SelectEmbed, SelectField, SelectItem
 
 SOURCE = "pgrst_source"
+# A row that is embedded so belongs to one row of the parent.
+SHOWN_ONCE = (Cardinality.ONE_TO_MANY, Cardinality.ONE_TO_ONE)
 
 
 @dataclass(slots=True)
 class ReadPlanner:
-    """Resolves one request. `legacy_names` lets filters name an aliased embed by its relation, with a warning."""
+    """Resolves one request. `legacy_names` lets filters name an aliased embed by its relation, with a warning.
+
+    `bound`: see Configuration.
+    """
 
     catalog: Catalog
     aggregates: bool = False
     legacy_names: bool = True
+    bound: Name | None = None
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
     def resolve(self, root: Level, plan: Plan, *, only_embeds: bool = False) -> Level:
@@ -96,8 +102,10 @@ class ReadPlanner:
             _other_than(parent.qualifier, made_name(relationship.foreign.name, depth)),
             table.columns if table else None,
             depth=depth,
+            repeats=parent.repeats or relationship.cardinality not in SHOWN_ONCE,
         )
         self._select(level, item.items)
+        repeated = not relationship.to_one and (parent.repeats or relationship.function is not None)
         return Embed(
             level,
             relationship,
@@ -108,6 +116,8 @@ class ReadPlanner:
             parent.relation,
             inner=item.join == "inner",
             spread=item.spread,
+            # Lists inside what is shown again and again are as long as the product of all; so is what holds them.
+            bound=self.bound if repeated or any(embed.bound for embed in level.embeds) else None,
         )
 
     def _level(self, level: Level, path: Path) -> Level:

@@ -58,7 +58,10 @@ class Preparation:
 
     def _planner(self) -> ReadPlanner:
         return ReadPlanner(
-            self.catalog, aggregates=self._configuration.aggregates, legacy_names=self._configuration.legacy_names
+            self.catalog,
+            aggregates=self._configuration.aggregates,
+            legacy_names=self._configuration.legacy_names,
+            bound=self._configuration.bound,
         )
 
     def _read(self, job: Job) -> Prepared:

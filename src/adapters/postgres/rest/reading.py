@@ -19,7 +19,7 @@ from src.adapters.postgres.rest.resolved import (
     Tree,
 )
 from src.adapters.postgres.rest.sql import Node, Parameters, Query, Slot
-from src.domain.rest.catalog import JSON, JSONB, TEXT, Junction, TypeName
+from src.domain.rest.catalog import JSON, JSONB, TEXT, Junction, Name, TypeName
 from src.domain.rest.plan import Window
 
 REGCONFIG = TypeName("pg_catalog", "regconfig")
@@ -146,8 +146,8 @@ class ReadWriter:
 
     def _shown(self, embed: Embed) -> Node:
         if embed.relationship.to_one:
-            return sql.call("to_jsonb", self._joined(embed))
-        return sql.coalesce(self._joined(embed), sql.cast(sql.literal("[]"), JSONB))
+            return _bounded(embed.bound, sql.call("to_jsonb", self._joined(embed)))
+        return _bounded(embed.bound, sql.coalesce(self._joined(embed), sql.cast(sql.literal("[]"), JSONB)))
 
     def _joined(self, embed: Embed) -> Node:
         """The row of a to-one embed, the array of another."""
@@ -155,7 +155,8 @@ class ReadWriter:
 
     def _lifted(self, embed: Embed, field: SpreadField) -> Node:
         name = (field.label or field.name) if embed.spreads_many else field.name
-        return self._aggregated(sql.column(embed.alias, name), field.aggregate, field.aggregate_cast)
+        value = _bounded(field.bound, sql.column(embed.alias, name))
+        return self._aggregated(value, field.aggregate, field.aggregate_cast)
 
     def _groups(self, level: Level) -> list[Node]:
         lifted = [(embed, field) for embed in level.embeds if embed.spread for field in embed.fields]
@@ -274,6 +275,11 @@ class ReadWriter:
             self._parameters.text(Slot("value", test.value)),
         )
         return sql.matches_query(field, query)
+
+
+def _bounded(bound: Name | None, value: Node) -> Node:
+    """What is counted at each place where it is shown: PostgreSQL may look for it once only."""
+    return value if bound is None else sql.call(bound, value)
 
 
 def _types(reference: Reference) -> tuple[TypeName | None, TypeName | None]:

@@ -78,12 +78,13 @@ class Order:
 
 @dataclass(slots=True)
 class SpreadField:
-    """A field lifted from a spread embed into its parent."""
+    """A field lifted from a spread embed into its parent; `bound` as that of an embed."""
 
     name: str
     label: str | None = None
     aggregate: str | None = None
     aggregate_cast: TypeName | None = None
+    bound: Name | None = None
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class Level:
     """One SELECT: the root or an embedded resource.
 
     `qualifier` is what its columns are written with. `source` names a common table expression instead of `relation`.
+    `repeats` says that one of its rows may be shown more than once.
     """
 
     relation: Name
@@ -104,6 +106,7 @@ class Level:
     window: Window | None = None
     distinct: bool = False
     depth: int = 0
+    repeats: bool = False
 
 
 @dataclass(slots=True)
@@ -111,6 +114,7 @@ class Embed:
     """An embedded resource: how it hangs on its parent and how it shows there.
 
     `alias` is the name of its joined rows, `parent` the parent's qualifier, `parent_relation` what rows that is of.
+    `bound` is the function that bounds the list of its rows (Configuration).
     """
 
     level: Level
@@ -122,6 +126,7 @@ class Embed:
     parent_relation: Name
     inner: bool = False
     spread: bool = False
+    bound: Name | None = None
     fields: list[SpreadField] = field(default_factory=list)
     array_order: list[Order] = field(default_factory=list)
     hidden: list[tuple[Order, str]] = field(default_factory=list)

@@ -1,0 +1,87 @@
+"""Embeds that lead back to where they came from show rows again and again: such an answer is bounded in SQL."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from tests.conftest import ITINERARY, Api
+
+GROUP = "77777777-7777-4777-8777-777777777777"
+MEMBERS = f"""
+insert into "group".groups (id, name) values ('{GROUP}', 'Gorilla trek');
+insert into "group".members (group_id, user_id) select '{GROUP}', gen_random_uuid() from generate_series(1, 40);
+"""
+
+
+def there_and_back(pairs: int, *, aliases: int = 1, down: str = "members", up: str = "groups") -> str:
+    select = "id"
+    for _ in range(pairs):
+        select = ",".join(["id", *(f"a{n}:{down}(id,{up}({select}))" for n in range(aliases))])
+    return select
+
+
+@pytest.fixture
+async def crowd(admin: asyncpg.Connection) -> None:
+    await admin.execute(MEMBERS)
+
+
+BOUNDED = [
+    there_and_back(4),
+    there_and_back(16),
+    there_and_back(3, aliases=5),
+    # Lists of another foreign key, an inner join, a spread list, a list that only filters.
+    "members(groups(members(groups(members(groups(members(groups(escrows(id),members(id)))))))))",
+    there_and_back(4, down="members!inner"),
+    "id,members(id,groups(id,members(id,groups(id,members(id,groups(id,...members(m:id)))))))",
+    "id,members(id,...groups(g:id,members(id,...groups(h:id,members(id,...groups(i:id,members(id)))))))",
+    "id,...members(id,...groups(g:id,...members(m:id,...groups(h:id,...members(n:id,...groups(i:id,o:members(id)))))))",
+]
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("select", BOUNDED)
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/x-ndjson"])
+async def test_an_answer_that_multiplies_is_refused(api: Api, select: str, accept: str) -> None:
+    path = f"/rest/v1/group.groups?id=eq.{GROUP}&select={quote(select)}"
+    answer = await api.http.get(path, headers={**Api.service, "accept": accept})
+    assert answer.status_code == 400, answer.text[:300]
+    assert answer.json()["code"] == "PT400"
+    assert "16 MiB" in answer.json()["message"]
+
+
+@pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize(
+    "select",
+    ["id,members(id,user_id)", "id,members(id,groups(name))", there_and_back(2), there_and_back(2, aliases=2)],
+)
+async def test_what_clients_ask_for_is_answered(api: Api, select: str) -> None:
+    path = f"/rest/v1/group.groups?id=eq.{GROUP}&select={quote(select)}"
+    answer = await api.http.get(path, headers=Api.service)
+    assert answer.status_code == 200, answer.text[:300]
+    (group,) = answer.json()
+    assert len(group.get("members") or group["a0"]) == 40
+
+
+async def test_an_answer_of_a_write_is_bounded_too(api: Api, admin: asyncpg.Connection) -> None:
+    columns = "itinerary_id, item_type, supplier_ref, start_at, end_at, pax, price_cents, currency"
+    fees = f"select '{ITINERARY}', 'fee', 'SUP', now(), now(), 1, 100, 'USD' from generate_series(1, 40)"
+    await admin.execute(f"insert into booking.items ({columns}) {fees}")
+    select = quote(there_and_back(4, down="items", up="itineraries"))
+    answer = await api.http.patch(
+        f"/rest/v1/booking.itineraries?id=eq.{ITINERARY}&select={select}",
+        headers={**Api.service, "prefer": "return=representation"},
+        json={"notes": "late"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "PT400"), answer.text[:300]
+    kept = await admin.fetchval("select notes from booking.itineraries where id = $1", ITINERARY)
+    assert kept != "late"
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_each_request_begins_anew(api: Api) -> None:
+    path = f"/rest/v1/group.groups?id=eq.{GROUP}&select={quote(there_and_back(2, aliases=2))}"
+    for _ in range(40):
+        assert (await api.http.get(path, headers=Api.service)).status_code == 200
