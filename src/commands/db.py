@@ -66,8 +66,11 @@ def _status(_arguments: argparse.Namespace) -> int:
     """0 when the embedded server runs, else 3, as init scripts do."""
     server = local.postgres(os.environ)
     pid = server.running_pid()
-    print(f"running (pid {pid}): {server.url()}" if pid else f"not running: {server.data}")
-    return 0 if pid else 3
+    if not pid and not server.listening():
+        print(f"not running: {server.data}")
+        return 3
+    print(f"running ({f'pid {pid}' if pid else 'in another container'}): {server.url()}")
+    return 0
 
 
 def _apply(_arguments: argparse.Namespace) -> int:

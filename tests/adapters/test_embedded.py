@@ -265,6 +265,7 @@ def test_a_server_of_another_container_is_used_and_left_to_it(postgres: Embedded
     with using(postgres.folder, container) as starter:
         starter.server()
         assert postgres.running_pid() is None
+        assert postgres.listening() is not None
         with running(postgres):
             assert answer(postgres) == "1"
         with pytest.raises(EmbeddedPostgresError, match="not seen from here"):
@@ -275,6 +276,135 @@ def test_a_server_of_another_container_is_used_and_left_to_it(postgres: Embedded
             starter.kill()
         assert time.monotonic() - began < 5
     wait_for(lambda: is_free(postgres.folder / "locks" / "server"))
+
+
+DEPTHS = pytest.mark.parametrize("deep", ["", f"{'d' * 60}/{'e' * 60}"], ids=["short", "long"])
+
+
+@contextmanager
+def used_elsewhere(folder: Path, deep: str) -> Iterator[tuple[EmbeddedPostgres, User]]:
+    """A server below `folder` that another process uses, with a table that names it."""
+    server = EmbeddedPostgres(folder / "original" / deep, binaries(), durable=False)
+    with using(server.folder) as user:
+        user.server()
+        answer(server, "create table named as select 'original' as name")
+        answer(server, "checkpoint")
+        try:
+            yield server, user
+        finally:
+            user.kill()
+            wait_until_watched_no_more(server.folder)
+
+
+def copied(server: EmbeddedPostgres, target: Path, deep: str) -> EmbeddedPostgres:
+    subprocess.run(["/bin/cp", "-a", server.folder, target / deep], check=True)
+    return EmbeddedPostgres(target / deep, server.bin, durable=False)
+
+
+@DEPTHS
+def test_a_copy_of_a_folder_in_use_is_a_database_of_its_own(folder: Path, deep: str) -> None:
+    with used_elsewhere(folder, deep) as (original, user):
+        (folder / "copy" / deep).parent.mkdir(parents=True, exist_ok=True)
+        copy = copied(original, folder / "copy", deep)
+        assert copy.listening() is None
+        assert copy.users() == []
+        assert not copy.stop()
+        # Exclusive, as `db reset` is: nobody uses the copy.
+        with running(copy, exclusive=True):
+            assert f"pid {user.process.pid}" not in str(copy.users())
+            assert copy.running_pid() != original.running_pid()
+            answer(copy, "update named set name = 'copy'")
+            assert answer(copy, "select name from named") == "copy"
+            assert answer(original, "select name from named") == "original"
+            answer(copy, "drop table named")
+        assert copy.running_pid() is None
+        assert answer(original, "select name from named") == "original"
+
+
+@DEPTHS
+def test_a_folder_that_moves_keeps_its_server(folder: Path, deep: str) -> None:
+    with used_elsewhere(folder, deep) as (original, _user):
+        pid = original.running_pid()
+        (folder / "moved" / deep).parent.mkdir(parents=True, exist_ok=True)
+        moved = EmbeddedPostgres(original.folder.rename(folder / "moved" / deep), binaries(), durable=False)
+        with running(moved):
+            assert moved.running_pid() == pid
+            assert answer(moved, "select name from named") == "original"
+            # A new one in the old place is another one.
+            with running(original):
+                assert original.running_pid() not in {pid, None}
+                assert answer(original, "select to_regclass('named') is null") == "t"
+            assert answer(moved, "select name from named") == "original"
+        moved.stop()
+        assert moved.running_pid() is None
+
+
+def test_a_server_whose_socket_is_gone_is_named_at_once(postgres: EmbeddedPostgres) -> None:
+    with using(postgres.folder) as user:
+        pid = user.server()
+        (postgres.socket_folder / ".s.PGSQL.5432").unlink()
+        with pytest.raises(EmbeddedPostgresError, match=rf"pid {pid}\) has no socket .*: run ecotrips db stop"):
+            postgres.join()
+        assert postgres.stop()
+    with running(postgres):
+        assert answer(postgres) == "1"
+
+
+def test_a_backup_put_in_the_place_of_a_folder_in_use_is_served(folder: Path) -> None:
+    with used_elsewhere(folder, "") as (original, _user):
+        backup = copied(original, folder / "backup", "")
+        answer(original, "update named set name = 'later'")
+        old = original.running_pid()
+        original.folder.rename(folder / "removed")
+        backup.folder.rename(original.folder)
+        with running(original):
+            assert original.running_pid() not in {old, None}
+            assert answer(original, "select name from named") == "original"
+        EmbeddedPostgres(folder / "removed", binaries()).stop()
+
+
+def test_a_link_to_a_folder_is_that_folder_and_one_inside_is_refused(folder: Path) -> None:
+    with used_elsewhere(folder, "") as (original, user):
+        link = folder / "link"
+        link.symlink_to(original.folder)
+        linked = EmbeddedPostgres(link, binaries(), durable=False)
+        with running(linked):
+            assert linked.running_pid() == original.running_pid()
+            assert f"pid {user.process.pid}" in str(linked.users())
+        (folder / "other").mkdir()
+        other = EmbeddedPostgres(folder / "other", binaries(), durable=False)
+        other.data.symlink_to(original.data)
+        with pytest.raises(EmbeddedPostgresError, match="is a link, which a copy of its folder would share"):
+            other.join(exclusive=True)
+
+
+@DEPTHS
+def test_a_copy_at_the_same_path_of_another_container_is_another_one(folder: Path, deep: str) -> None:
+    container = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*container, "/bin/true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("*** nothing was tested of two containers, because processes cannot be kept apart here")
+    with used_elsewhere(folder, deep) as (original, _user):
+        (folder / "copy" / deep).parent.mkdir(parents=True, exist_ok=True)
+        copy = copied(original, folder / "copy", deep)
+        mounted = f'mount --bind {copy.folder} {original.folder} && exec "$0" "$@"'
+        with using(original.folder, [*container, "/bin/sh", "-c", mounted]) as inside:
+            inside.server()
+            # Seen from here it is the copy's.
+            assert copy.listening() is not None
+            with running(copy):
+                answer(copy, "update named set name = 'copy'")
+            assert answer(original, "select name from named") == "original"
+        wait_for(lambda: is_free(copy.folder / "locks" / "server"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root could write there")
+def test_root_leaves_the_folder_of_another_user_alone(folder: Path) -> None:
+    os.chown(folder, 1234, 1234)
+    for act in (EmbeddedPostgres.join, EmbeddedPostgres.start):
+        with pytest.raises(EmbeddedPostgresError, match=r"belongs to another user \(uid 1234\): run this as that user"):
+            act(EmbeddedPostgres(folder, binaries()))
+    assert not list(folder.iterdir())
+    os.chown(folder, 0, 0)
 
 
 def test_a_killed_server_starts_again_from_its_log(folder: Path) -> None:
@@ -327,7 +457,7 @@ def test_folders_that_an_earlier_release_left_half_made_are_made_whole(postgres:
 
 def test_files_are_never_cleared_away(postgres: EmbeddedPostgres) -> None:
     table = postgres.data / "base" / "1" / "1259"
-    table.parent.mkdir(parents=True)
+    table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text("somebody's rows")
     with pytest.raises(EmbeddedPostgresError, match="holds files but no cluster; move it away"):
         postgres.start()
@@ -390,6 +520,7 @@ def test_a_path_is_as_long_as_its_bytes(folder: Path) -> None:
 @pytest.mark.parametrize("change", ["mode", "link", "owner"])
 def test_a_socket_folder_of_somebody_else_is_refused(folder: Path, change: str) -> None:
     postgres = EmbeddedPostgres(folder / ("d" * 60) / ("e" * 60), binaries(), durable=False)
+    postgres.folder.mkdir(parents=True)
     place = postgres.socket_folder
     if change == "link":
         place.symlink_to(folder)

@@ -5,6 +5,9 @@ server, or a watcher when the last one was killed. Whatever changes the state of
 is done under one exclusive lock. Both the server's processes and initdb inherit a third lock, so that nothing is
 started or swept away while any process of an earlier server lives, whatever has become of its pid file.
 
+A folder may be a copy of another one, moved, or restored, with all that its files say of a server. So nothing counts
+but a process that works in this very folder, and a socket at whose other end it listens.
+
 Works for root (PostgreSQL refuses uid 0) and for ordinary users. Standard library only, so that `ecotrips db` works
 before anything else does.
 """
@@ -19,6 +22,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -43,6 +47,8 @@ LONGEST_SOCKET_PATH = 103 - len("/.s.PGSQL.65535.lock")
 BUILTIN_LOCALE_SINCE = 17
 # Seconds for a server that others start or stop. One that this process starts may recover for as long as it takes.
 PATIENCE = 60.0
+# Seconds after which a server that says it is ready, and has no socket, has lost it.
+LOST = 3.0
 # What a server is told that stays although nobody uses it.
 KEPT = "kept"
 # The lines that say why a program gave up; a client that came too early is refused by lines that look alike.
@@ -86,13 +92,32 @@ class EmbeddedPostgres:
         path = os.fsencode(self.folder.resolve())
         if len(path) <= LONGEST_SOCKET_PATH:
             return self.folder.resolve()
-        return Path(tempfile.gettempdir()) / f"ecotrips-{os.getuid()}-{hashlib.sha256(path).hexdigest()[:12]}"
+        # Not by its path alone: another container's folder, or one that was moved away, may have the same.
+        found = self.folder.stat()
+        identity = hashlib.sha256(b"%s:%d:%d" % (path, found.st_dev, found.st_ino)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"ecotrips-{os.getuid()}-{identity}"
 
     def url(self, database: str = "ecotrips", user: str = "postgres") -> str:
         """A DSN over the unix socket, for asyncpg and psql alike."""
-        _, _, _, port, folder, *_ = [*self._pid_file(), *[""] * 5]
-        place = quote(folder.strip() or str(self.socket_folder))
-        return f"postgresql://{user}@/{database}?host={place}&port={port.strip() or self.port or 5432}"
+        folder, port = self.listening() or (self.socket_folder, str(self.port or 5432))
+        return f"postgresql://{user}@/{database}?host={quote(str(folder))}&port={port}"
+
+    def listening(self) -> tuple[Path, str] | None:
+        """The socket's folder and port when the server of this very folder is ready, in whatever container it runs."""
+        if not self._says_ready():
+            return None
+        _, _, _, port, elsewhere, *_ = [line.strip() for line in self._pid_file()] + [""] * 5
+        # Who starts a server by hand may put its socket elsewhere.
+        for folder in (self.socket_folder, Path(elsewhere)):
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(str(folder / f".s.PGSQL.{port}"))
+                except OSError:
+                    continue
+                pid = _other_end(probe)
+            if _serves(pid, self.data) if pid else folder == self.socket_folder and self._is_held():
+                return folder, port
+        return None
 
     def running_pid(self) -> int | None:
         """The postmaster's pid when it serves this very folder; a pid reused by another program does not count."""
@@ -104,8 +129,9 @@ class EmbeddedPostgres:
 
     def users(self) -> list[str]:
         """Who uses the folder, as a person would look for it: command and pid."""
-        lines = (line.partition(" ") for line in _lines(self._lock("users")))
-        return [f"{command} (pid {pid})" for pid, _, command in lines if _lives(pid)]
+        with suppress(FileNotFoundError), self.alone():
+            return [f"{command} (pid {pid})" for pid, _, command in (line.partition(" ") for line in self._users())]
+        return []
 
     def start(self) -> bool:
         """Run the server until it is stopped, used or not, and return True, or False when it runs already.
@@ -171,15 +197,21 @@ class EmbeddedPostgres:
     def _lock(self, name: str) -> Path:
         return self.folder / "locks" / name
 
+    def _users(self) -> list[str]:
+        """Their lines. What is written in the file of a folder that nobody uses came along with a copy."""
+        return (
+            [line for line in _lines(self._lock("users")) if _lives(line.partition(" ")[0])] if self._in_use() else []
+        )
+
     def _enter(self, *, exclusive: bool) -> int:
-        others = self.users()
+        others = self._users()
         user = locks.attempt(self._lock("users")) if exclusive else locks.take(self._lock("users"), fcntl.LOCK_SH)
         if user is None:
-            message = f"{self.folder} is in use: end {' and '.join(others) or 'what uses it'} first"
+            named = [f"{command} (pid {pid})" for pid, _, command in (line.partition(" ") for line in others)]
+            message = f"{self.folder} is in use: end {' and '.join(named) or 'what uses it'} first"
             raise EmbeddedPostgresError(message)
-        kept = [line for line in os.pread(user, 1 << 16, 0).decode().splitlines() if _lives(line.partition(" ")[0])]
         words = [word for word in sys.argv[1:3] if word.isalpha()]
-        written = "".join(f"{line}\n" for line in (*kept, " ".join([str(os.getpid()), "ecotrips", *words])))
+        written = "".join(f"{line}\n" for line in (*others, " ".join([str(os.getpid()), "ecotrips", *words])))
         os.ftruncate(user, 0)
         os.pwrite(user, written.encode(), 0)
         return user
@@ -223,10 +255,10 @@ class EmbeddedPostgres:
 
     def _run(self, *, kept: bool) -> bool:
         """Wait until the server is ready, starting it when none of its processes lives; whether it was started."""
-        deadline = time.monotonic() + PATIENCE
+        began = time.monotonic()
         size = self.log.stat().st_size if self.log.exists() else 0
         child: subprocess.Popen[bytes] | None = None
-        while not self._ready():
+        while self.listening() is None:
             if child is not None:
                 if child.poll() is not None:
                     with self.log.open("rb") as log:
@@ -235,7 +267,10 @@ class EmbeddedPostgres:
                     raise EmbeddedPostgresError(message)
             elif self.running_pid() is None and (lock := locks.attempt(self._lock("server"))) is not None:
                 child = self._launch(lock, kept=kept)
-            elif time.monotonic() > deadline:
+            elif time.monotonic() > began + LOST and self._says_ready() and (pid := self.running_pid()) is not None:
+                message = f"PostgreSQL (pid {pid}) has no socket at {self.socket_folder} any more: run ecotrips db stop"
+                raise EmbeddedPostgresError(message)
+            elif time.monotonic() > began + PATIENCE:
                 message = f"PostgreSQL, started or stopped by another, is not ready after {PATIENCE:.0f} s: {self.log}"
                 raise EmbeddedPostgresError(message)
             time.sleep(0.01)
@@ -267,10 +302,10 @@ class EmbeddedPostgres:
         The lock of the server's processes is ours and nothing of that pid works in the data, so no server does.
         """
         (self.data / "postmaster.pid").unlink(missing_ok=True)
-        socket_lock = self.socket_folder / f".s.PGSQL.{self.port or 5432}.lock"
-        pid, data, *_ = [*_lines(socket_lock), "", ""]
-        if not (pid.strip().isdigit() and _serves(int(pid), Path(data))):
-            socket_lock.unlink(missing_ok=True)
+        place = self.socket_folder / f".s.PGSQL.{self.port or 5432}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(place)):
+                place.with_name(f"{place.name}.lock").unlink(missing_ok=True)
 
     def _stop_unless_kept(self) -> None:
         lock = locks.attempt(self._lock("server"))
@@ -304,10 +339,14 @@ class EmbeddedPostgres:
         raise EmbeddedPostgresError(message)
 
     def _some_process_lives(self) -> bool:
+        return self._is_held() or self.running_pid() is not None
+
+    def _is_held(self) -> bool:
+        """Whether a server that we started works in this folder, seen from here or not."""
         lock = locks.attempt(self._lock("server"))
         if lock is not None:
             os.close(lock)
-        return lock is None or self.running_pid() is not None
+        return lock is None
 
     def _options(self) -> Iterator[str]:
         yield from ("-k", str(self.socket_folder), "-c", f"listen_addresses={'127.0.0.1' if self.port else ''}")
@@ -321,6 +360,10 @@ class EmbeddedPostgres:
             yield from ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
 
     def _prepare_folder(self) -> None:
+        if self.data.is_symlink():
+            message = f"{self.data} is a link, which a copy of its folder would share; make DATA_DIR itself the link"
+            raise EmbeddedPostgresError(message)
+        self._require_own()
         try:
             for folder in (self.folder, self._lock("steps").parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -329,6 +372,13 @@ class EmbeddedPostgres:
         except OSError as error:
             message = f"cannot write to {self.folder}: {error.strerror}; set DATA_DIR to a folder you own"
             raise EmbeddedPostgresError(message) from None
+
+    def _require_own(self) -> None:
+        """Root could write anywhere, and the folder's owner could not use it any more afterwards."""
+        for path in (self.folder, self.data):
+            if os.getuid() == 0 and path.exists() and (owner := path.stat().st_uid) not in {0, NOBODY}:
+                message = f"{path} belongs to another user (uid {owner}): run this as that user, or set DATA_DIR"
+                raise EmbeddedPostgresError(message)
 
     def _prepare_socket_folder(self, runner: Runner) -> None:
         """Raises EmbeddedPostgresError when the socket's place in the folder of temporary files is somebody else's."""
@@ -379,13 +429,8 @@ class EmbeddedPostgres:
         message = f"initdb failed: {_reason(ran.stderr or ran.stdout, ran.returncode)}"
         raise EmbeddedPostgresError(message)
 
-    def _ready(self) -> bool:
-        """Its pid file says so; and, because the file may be of a server that was killed, somebody listens."""
-        lines = self._pid_file()
-        if len(lines) < 8 or lines[7].strip() != "ready":  # noqa: PLR2004
-            return False
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(f"{lines[4].strip()}/.s.PGSQL.{lines[3].strip()}") == 0
+    def _says_ready(self) -> bool:
+        return "ready" in (line.strip() for line in self._pid_file()[7:8])
 
     def _pid_file(self) -> list[str]:
         return _lines(self.data / "postmaster.pid")
@@ -416,13 +461,22 @@ def _serves(pid: int, data: Path) -> bool:
     """Whether process `pid` is a postmaster working in `data` (every postmaster changes into its data folder)."""
     if Path("/proc/self").exists():
         try:
-            return Path(f"/proc/{pid}/cwd").resolve() == data.resolve() and not _is_zombie(pid)
+            # Not by the paths: each container has its own, and a removed folder's is another one's later.
+            return data.samefile(f"/proc/{pid}/cwd") and not _is_zombie(pid)
         except OSError:
             return False
     shown = subprocess.run(  # noqa: S603 - the arguments are ours
         ["/bin/ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
     )
     return str(data) in shown.stdout
+
+
+def _other_end(connected: socket.socket) -> int:
+    """The pid of who listens there; 0 when it is not seen from here."""
+    if sys.platform == "darwin":
+        solocal, local_peerpid = 0, 2
+        return int(struct.unpack("i", connected.getsockopt(solocal, local_peerpid, 4))[0])
+    return int(struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
 
 
 def _is_zombie(pid: int) -> bool:
