@@ -138,6 +138,8 @@ begin
     raise exception using
       errcode = 'PT409', constraint = 'ledger_sequence', message = format('%s may not follow %s', p_entry_type, v_head.entry_type);
   end if;
+  -- Before the clock is read, so that a seal sees every writer whose time may lie before it (fin.wait_for_writers).
+  lock table fin.entries in row exclusive mode;
   v_entry.id := gen_random_uuid();
   v_entry.stream_id := p_stream_id;
   v_entry.seq := v_head.seq + 1;

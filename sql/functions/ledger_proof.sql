@@ -21,6 +21,32 @@ $$;
 comment on function fin.root_of(timestamptz, timestamptz, bytea) is
 'SHA-256 over the previous root and the last hash of every stream that grew in the period.';
 
+create or replace function fin.wait_for_writers() returns void
+language plpgsql volatile
+as $$
+declare
+  c_patience constant interval := '3 seconds';
+  v_writers text[] := array(
+    select virtualtransaction from pg_locks
+    where locktype = 'relation' and relation = 'fin.entries'::regclass and mode = 'RowExclusiveLock' and granted
+      and database = (select oid from pg_database where datname = current_database()) and pid is distinct from pg_backend_pid()
+  );
+begin
+  while exists (
+    select from pg_locks
+    where locktype = 'relation' and relation = 'fin.entries'::regclass and virtualtransaction = any (v_writers)
+  ) loop
+    if clock_timestamp() > statement_timestamp() + c_patience then
+      raise exception using errcode = '55P03', message = 'A transaction that writes to the ledger has been left open';
+    end if;
+    perform pg_sleep(0.01);
+  end loop;
+end;
+$$;
+comment on function fin.wait_for_writers() is
+'Returns when what was being written to the ledger is committed or undone. A lock would do so too, and keep out whoever comes '
+'later until its transaction ends. Raises 55P03 after three seconds.';
+
 create or replace function fin.seal_ledger(p_through timestamptz default date_trunc('day', now(), 'UTC')) returns fin.checkpoints
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -30,8 +56,13 @@ declare
 begin
   perform sec.require_ops();
   p_through := sec.valid_time('through', p_through);
-  -- Waits for every writer, so that nothing from before the seal is recorded after it.
-  lock table fin.entries in share mode;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using
+      errcode = 'PT409', constraint = 'seal_sees_all', message = 'Seal the ledger in a transaction that is read committed';
+  end if;
+  -- One chain of roots. Nobody else waits for this lock.
+  lock table fin.checkpoints in share row exclusive mode;
+  perform fin.wait_for_writers();
   select * into v_last from fin.checkpoints order by through desc limit 1;
   if v_last.through >= p_through or p_through > now() then
     return v_last;
@@ -45,8 +76,8 @@ begin
 end;
 $$;
 comment on function fin.seal_ledger(timestamptz) is
-'Ops: seals all days that have ended (UTC) with one root and returns the newest checkpoint; again changes nothing. Blocks writers '
-'for as long as it reads one day.';
+'Ops: seals all days that have ended (UTC) with one root and returns the newest checkpoint; again changes nothing. Waits for '
+'writers, and no writer waits for it.';
 
 create or replace trigger refuse_change before update or delete or truncate on fin.checkpoints
 for each statement execute function audit.refuse_change();

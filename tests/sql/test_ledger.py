@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
+from tests.races import raced
 from tests.sql.test_payment_events import DONE, LOST, MADE, OPENED, PAID, payment, told
 
 VERIFY = "select problem from fin.verify_ledger()"
@@ -96,6 +99,43 @@ async def test_the_same_fact_is_the_first_row_and_a_differing_one_a_conflict(adm
     with pytest.raises(asyncpg.PostgresError) as refused:
         await admin.fetchval(post, owner, 6)
     assert getattr(refused.value, "constraint_name", None) == "ledger_conflict"
+
+
+async def test_a_seal_waits_for_who_writes_and_nobody_for_it(admin: asyncpg.Connection, database: str) -> None:
+    await books(admin)
+    owner = await payment(admin)
+    writer, sealer = [await asyncpg.connect(database) for _ in range(2)]
+    open_one = writer.transaction()
+    await open_one.start()
+    assert await told(writer, owner, PAID) == "applied"
+    with pytest.raises(asyncpg.LockNotAvailableError, match="has been left open"):
+        await sealer.execute("select fin.seal_ledger(now())")
+    sealing = asyncio.create_task(sealer.fetchval("select entries from fin.seal_ledger(now())"))
+    await asyncio.sleep(0.2)
+    assert not sealing.done()
+    # Whoever comes while it waits does not wait for it.
+    await admin.execute("set lock_timeout = '1s'")
+    assert await told(admin, await payment(admin), PAID) == "applied"
+    await open_one.commit()
+    assert await sealing
+    assert await admin.fetch(VERIFY) == []
+    for connection in (writer, sealer):
+        await connection.close()
+
+
+async def test_a_seal_that_would_not_see_all_is_refused(admin: asyncpg.Connection) -> None:
+    async with admin.transaction(isolation="repeatable_read"):
+        with pytest.raises(asyncpg.PostgresError, match="read committed"):
+            await admin.execute("select fin.seal_ledger(now())")
+
+
+async def test_two_seals_make_one_chain(admin: asyncpg.Connection, database: str) -> None:
+    await books(admin)
+    other = await asyncpg.connect(database)
+    seal = "select fin.seal_ledger(now())"
+    assert not isinstance(await raced(admin, admin.execute(seal), other, other.execute(seal)), Exception)
+    await other.close()
+    assert await admin.fetch(VERIFY) == []
 
 
 async def test_what_has_not_cleared_is_reported(admin: asyncpg.Connection) -> None:

@@ -100,6 +100,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "refund_transition": Conflict,
     "refund_within_capture": InputInvalid,
     "refunds_within_captured": Conflict,
+    "seal_sees_all": Conflict,
     "subject_erased": Conflict,
     "table_mapped": NotFound,
     "user_named": InputInvalid,
