@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
-from collections.abc import Mapping
-from ipaddress import ip_address
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -14,12 +15,26 @@ from urllib.parse import quote, unquote
 # The server proves who it is.
 VERIFIED = ("verify-ca", "verify-full")
 SYSTEM = "system"
+MODES = ("disable", "allow", "prefer", "require", *VERIFIED)
+# Networks that nobody reaches from outside: RFC 1918, RFC 3927, RFC 4193, RFC 4291 and this machine.
+NEAR_NETWORKS = tuple(
+    map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"))
+) + tuple(map(ip_network, ("::1/128", "fc00::/7", "fe80::/10")))
+NEAR_NAME = re.compile(r"[a-z0-9_-]+|(?:[a-z0-9_-]+\.)+internal", re.IGNORECASE | re.ASCII)
+# Names of hosts of other letters are another name to each library: they have to be written as xn--.
+HOST_NAME = re.compile(r"[a-z0-9_.-]+", re.IGNORECASE | re.ASCII)
+IN_A_URL = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
+PORT = re.compile(r"[0-9]{1,5}")
+HIGHEST_PORT = 65535
+# What would lead libpq, and not asyncpg, to another host than the one named.
+LEADS_ELSEWHERE = ("hostaddr", "service", "servicefile")
+LEAD_ELSEWHERE = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE")
 # What libpq knows (PostgreSQL's manual, "Parameter Key Words"); anything else is one of the server's settings, as it is
 # with asyncpg.
 LIBPQ = re.compile(
     "application_name|channel_binding|client_encoding|connect_timeout|dbname|fallback_application_name|gss(delegation"
     "|encmode|lib)|host|hostaddr|keepalives(_count|_idle|_interval)?|krbsrvname|load_balance_hosts|(ssl_)?(max|min)_"
-    "protocol_version|options|passfile|port|replication|require_auth|requirepeer|service|ssl(cert|certmode|compression"
+    "protocol_version|options|passfile|port|replication|require_auth|requirepeer|service(file)?|ssl(cert|certmode|compression"
     "|crl|crldir|key|keylogfile|mode|negotiation|rootcert|sni)|target_session_attrs|tcp_user_timeout"
 )
 # What the programs of older releases do not know and can do without, by the first that does.
@@ -34,7 +49,6 @@ NEEDLESS = re.compile(
 # verified certificate with the server's name does.
 IMPOSSIBLE = {
     "gssencmode": "require",
-    "hostaddr": None,
     "requirepeer": None,
     "sslcertmode": "require",
     "sslcrldir": None,
@@ -43,40 +57,65 @@ SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 INSTEAD_OF_A_NAME = {"channel_binding": "require", "require_auth": None}
 
 
+class Host(NamedTuple):
+    """A server's name, address or folder of its socket, decoded, and its port; empty where missing."""
+
+    name: str
+    port: str
+
+    def __str__(self) -> str:
+        name = f"[{quote(self.name, safe=':')}]" if ":" in self.name else quote(self.name, safe="")
+        return name + (f":{self.port}" if self.port else "")
+
+
 class Dsn(NamedTuple):
-    """A URI of PostgreSQL in its parts, as they are written: percent-encoded, or empty where missing."""
+    """A URI of PostgreSQL in its parts, percent-encoded so that every reader finds the same ones in it.
+
+    Empty where missing. Hosts and ports stand in `hosts`, wherever the URI has them.
+    """
 
     scheme: str
     user: str
     password: str
-    hosts: str
+    hosts: tuple[Host, ...]
     path: str
     parameters: Mapping[str, str]
 
     @classmethod
     def of(cls, text: str) -> Dsn:
-        """Raises ValueError for other forms than a URI, and for a parameter whose name is none or hides a password."""
+        """Raises ValueError for what is no URI of PostgreSQL, or hides a password; it shows no part of the text."""
         scheme, _, rest = text.partition("://")
         if scheme not in ("postgresql", "postgres"):
             message = "a database's URL must begin with postgresql://"
             raise ValueError(message)
         rest, _, query = rest.partition("?")
         authority, _, path = rest.partition("/")
-        login, _, hosts = authority.rpartition("@")
+        login, at, hosts = authority.rpartition("@")
+        if "@" in path or ("@" in query and not at):
+            message = "a database's URL has an @ behind its host: in a password / is written %2F, ? %3F and @ %40"
+            raise ValueError(message)
         user, _, password = login.partition(":")
         written = (parameter.partition("=") for parameter in query.split("&") if parameter)
         given = {_name(unquote(name)): value for name, _, value in written}
         # What stands behind the question mark counts, as for libpq. There are letters that need no encoding only there.
-        user, password = (
-            quote(unquote(given.pop(name)), safe="") if name in given else before
-            for name, before in (("user", user), ("password", password))
+        user, password, path = (
+            quote(unquote(given.pop(name, before)), safe="")
+            for name, before in (("user", user), ("password", password), ("", path))
         )
-        return cls(scheme, user, password, "" if given.get("host") else hosts, path, given)
+        named = unquote(given.pop("host", ""))
+        ports = _ports(unquote(given.get("port", "")))
+        found = _with_ports(_named(named) if named else _in_url(hosts), ports)
+        if found:
+            given.pop("port", None)
+        if found and not found[0].name:  # only a port
+            given, found = {**given, "port": found[0].port}, ()
+        return cls(scheme, user, password, found, path, given)
 
     def __str__(self) -> str:
         login = self.user + (f":{self.password}" if self.password else "")
         query = "&".join(f"{name}={value}" for name, value in self.parameters.items())
-        authority = f"{login}@{self.hosts}" if login else self.hosts
+        hosts = ",".join(map(str, self.hosts))
+        authority = f"{login}@{hosts}" if login else hosts
         return f"{self.scheme}://{authority}/{self.path}" + (f"?{query}" if query else "")
 
     def value(self, name: str) -> str:
@@ -89,9 +128,7 @@ class Dsn(NamedTuple):
 
     def is_near(self, environ: Mapping[str, str]) -> bool:
         """Whether all its hosts are: sockets, this machine, containers beside it, or in a private network."""
-        named = [_without_port(host) for host in unquote(self.hosts).split(",") if host]
-        hosts = named or [host for host in self.value("host").split(",") if host]
-        return all(map(is_near, hosts or environ.get("PGHOST", "").split(",")))
+        return all(is_near(host.name) for host in self.hosts or _named(environ.get("PGHOST", "")))
 
     def verified(self, environ: Mapping[str, str]) -> Dsn:
         """With what libpq leaves to its defaults: a server that is not near has to prove who it is.
@@ -100,8 +137,15 @@ class Dsn(NamedTuple):
         sslrootcert and ~/.postgresql/root.crt it is vouched for by whom this machine trusts, as by sslrootcert=system.
         Raises ValueError.
         """
+        if elsewhere := next((name for name in LEADS_ELSEWHERE if self.value(name)), None):
+            message = f"{elsewhere} is nothing that the service can do: name the host in the URL"
+            raise ValueError(message)
+        _ports(environ.get("PGPORT", ""))
         root = self.value("sslrootcert") or environ.get("PGSSLROOTCERT", "")
         mode = self.value("sslmode") or environ.get("PGSSLMODE", "")
+        if mode not in ("", *MODES):
+            message = f"sslmode must be one of {', '.join(MODES)}"
+            raise ValueError(message)
         if not mode and (root == SYSTEM or not self.is_near(environ)):
             mode = "verify-full"
         if root == SYSTEM and mode != "verify-full":
@@ -122,15 +166,14 @@ def for_asyncpg(dsn: str, environ: Mapping[str, str] = os.environ) -> str:
         found = given.value(name)
         if found and value in (None, found) and not (proved and name in INSTEAD_OF_A_NAME):
             instead = ": say sslmode=verify-full instead" if name in INSTEAD_OF_A_NAME else ""
-            message = f"{name}={found} is nothing that the service can do{instead}"
+            message = f"{name}{f'={value}' if value else ''} is nothing that the service can do{instead}"
             raise ValueError(message)
     kept = {
         name: _encoded(given.value(name))
         for name, text in given.parameters.items()
         if text and name not in INSTEAD_OF_A_NAME and not NEEDLESS.fullmatch(name)
     }
-    user, password = (quote(unquote(text), safe="") for text in (given.user, given.password))
-    return str(given._replace(user=user, password=password, parameters=kept))
+    return str(given._replace(parameters=kept))
 
 
 def for_libpq(
@@ -171,11 +214,58 @@ def fault(dsn: str, environ: Mapping[str, str]) -> str | None:
 
 def is_near(host: str) -> bool:
     """A socket, this machine, a container beside it, or a private network's address."""
+    if host.startswith("/") or not host:
+        return True
+    address = _address(host)
+    return NEAR_NAME.fullmatch(host) is not None if address is None else any(address in net for net in NEAR_NETWORKS)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """What the system takes a host for without asking for a name: one to four numbers in any base."""
     try:
-        address = ip_address(host)
-    except ValueError:
-        return "." not in host or host.startswith("/") or host.endswith(".internal")
-    return address.is_private or address.is_loopback
+        address = ip_address(host) if ":" in host else IPv4Address(socket.inet_aton(host))
+    except (ValueError, OSError):
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _in_url(text: str) -> Iterator[Host]:
+    for host in text.split(",") if text else ():
+        found = IN_A_URL.fullmatch(host)
+        yield _host(unquote(found[1].strip("[]")), *_ports(unquote(found[2] or ""))) if found else _host("[")
+
+
+def _named(text: str) -> Iterator[Host]:
+    return map(_host, text.split(",") if text else ())
+
+
+def _host(name: str, port: str = "") -> Host:
+    if name.startswith("/"):
+        known = name.isprintable()
+    else:
+        known = not name or (HOST_NAME.fullmatch(name) if ":" not in name else _address(name)) is not None
+    if not known:
+        message = "a host of the database's URL or of PGHOST is none: a name or an address in ASCII letters"
+        raise ValueError(message)
+    return Host(name, port)
+
+
+def _with_ports(hosts: Iterator[Host], given: list[str]) -> tuple[Host, ...]:
+    """Hosts with the ports that a parameter gives them: one for all, or one each."""
+    found = tuple(hosts)
+    ports = given * len(found) if len(given) == 1 else given or [host.port for host in found]
+    if len(ports) != len(found) or (len(found) > 1 and not all(host.name for host in found)):
+        message = "a database's URL must give each of several hosts a name, and one port to all or to each"
+        raise ValueError(message)
+    return tuple(Host(host.name, port) for host, port in zip(found, ports, strict=True))
+
+
+def _ports(text: str) -> list[str]:
+    ports = text.split(",") if text else []
+    if not all(PORT.fullmatch(port) and 0 < int(port) <= HIGHEST_PORT for port in ports):
+        message = f"a port of the database's URL or of PGPORT is no number from 1 to {HIGHEST_PORT}"
+        raise ValueError(message + " (in a password / is written %2F, ? %3F and @ %40)")
+    return ports
 
 
 def _name(name: str) -> str:
@@ -184,12 +274,6 @@ def _name(name: str) -> str:
         message = "a parameter of the database's URL is no name of a setting (a password goes before the @)"
         raise ValueError(message)
     return name
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host if host.count(":") > 1 else host.partition(":")[0]
 
 
 def _trusted_by_this_machine() -> str:

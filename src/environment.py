@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from src import dsn, production
@@ -128,8 +129,9 @@ class Environment:
         if value and (fault := dsn.fault(value, self._given)):
             self.faults.append(f"{name}: {fault}")
         elif self.production and value:
-            self.faults += [f"{name} {fault}" for fault in production.database_faults(value, self._given)]
-            password = production.database_password(value)
+            address = dsn.Dsn.of(value)
+            self.faults += [f"{name} {fault}" for fault in production.database_faults(address, self._given)]
+            password = unquote(address.password)
             if (DATABASE_PASSWORD, password) not in self._secrets:
                 self._hold(DATABASE_PASSWORD, password, PASSWORD)
         return value

@@ -11,10 +11,10 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from src.domain.links import is_public_host
-from src.dsn import is_near
+from src.dsn import Dsn
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
 SHORTEST_SECRET = 32
@@ -169,24 +169,11 @@ def storage_fault(address: str) -> str | None:
     return None if scheme in STORES else f"must begin with {' or '.join(f'{store}://' for store in STORES)}"
 
 
-def database_faults(address: str, environ: Mapping[str, str]) -> Iterator[str]:
+def database_faults(address: Dsn, environ: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with a database's address, as what follows "it"; its password is one of the secrets."""
-    parts = _split(address)
-    if parts is None:
-        yield "is no URL"
-        return
-    mode = parse_qs(parts.query).get("sslmode", [environ.get("PGSSLMODE", "")])[-1]
-    if mode not in CERTAIN_TLS and not all(map(is_near, _hosts(parts, environ))):
+    mode = address.value("sslmode") or environ.get("PGSSLMODE", "")
+    if mode not in CERTAIN_TLS and not address.is_near(environ):
         yield f"must say sslmode={' or '.join(CERTAIN_TLS)}: others may listen on the way to its host"
-
-
-def database_password(address: str) -> str:
-    """The password in a database's address; empty without one."""
-    parts = _split(address)
-    if parts is None:
-        return ""
-    given = parse_qs(parts.query).get("password", [""])[-1]
-    return given or unquote(parts.netloc.rpartition("@")[0].partition(":")[2])
 
 
 def _split(address: str) -> SplitResult | None:
@@ -196,16 +183,3 @@ def _split(address: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
-
-
-def _hosts(parts: SplitResult, environ: Mapping[str, str]) -> list[str]:
-    """As libpq reads it: several hosts, and among the parameters, too."""
-    named = parse_qs(parts.query).get("host", [])
-    given = [host for text in (unquote(parts.netloc.rpartition("@")[2]), *named) for host in text.split(",")]
-    return [_without_port(host) for host in given if host] or [environ.get("PGHOST", "")]
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host if host.count(":") > 1 else host.partition(":")[0]

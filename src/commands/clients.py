@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from src.adapters.postgres.embedded import binaries
 from src.adapters.postgres.opened import connect
-from src.dsn import Dsn, for_libpq
+from src.dsn import LEAD_ELSEWHERE, Dsn, for_libpq
 
 # Debian's packages put each release's into a folder of its own.
 INSTALLED = Path("/usr/lib/postgresql")
@@ -43,8 +43,9 @@ def connecting(program: str, dsn: str, *arguments: str) -> tuple[list[str], Mapp
     """
     found = client(program, dsn, os.environ)
     shown, secret = for_libpq(dsn, os.environ, found.major)
+    environ = {name: text for name, text in os.environ.items() if name not in LEAD_ELSEWHERE} | secret
     command = [str(found.path), shown if program == "psql" else f"--dbname={shown}", *arguments]
-    return command, {**os.environ, **secret}
+    return command, environ
 
 
 def newest(program: str) -> Path:
@@ -59,9 +60,9 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
     POSTGRES_BIN settles it. psql may be older than the server, what dumps and restores may not.
     """
     given = Dsn.of(dsn).verified(environ)
-    by_socket = not given.hosts and (given.value("host") or environ.get("PGHOST", "") or "/").startswith("/")
+    by_socket = ",".join(host.name for host in given.hosts) or environ.get("PGHOST", "") or "/"
     mode = given.value("sslmode") or environ.get("PGSSLMODE", "")
-    if by_socket or mode == "disable":
+    if by_socket.startswith("/") or mode == "disable":
         return Client(binaries(environ.get("POSTGRES_BIN")) / program, None)
     folders = list(_folders(environ))
     found = {folder: _major(folder / program) for folder in folders if (folder / program).exists()}

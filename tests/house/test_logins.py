@@ -141,7 +141,7 @@ async def test_no_password_of_backup_and_restore_either(database: str, server: S
     [
         ("postgresql://a:b%40c@h:5/d?sslmode=require", "postgresql://a@h:5/d?sslmode=require", "b@c"),
         ("postgresql://a:b@h1:1,h2:2/d", "postgresql://a@h1:1,h2:2/d", "b"),
-        ("postgres:///d?user=a&password=b&host=/x", "postgres://a@/d?host=/x", "b"),
+        ("postgres:///d?user=a&password=b&host=/x", "postgres://a@%2Fx/d", "b"),
         ("postgresql://a@/d", "postgresql://a@/d", None),
         ("postgresql:///d", "postgresql:///d", None),
         ("postgresql://:b@h/d", "postgresql://h/d", "b"),
@@ -161,7 +161,7 @@ def test_a_password_that_only_an_argument_can_bring_is_refused() -> None:
     [
         ("postgresql://h:5/d", "postgresql://web_anon:x@h:5/d"),
         ("postgresql://a:b@h1:1,h2:2/d?sslmode=require", "postgresql://web_anon:x@h1:1,h2:2/d?sslmode=require"),
-        ("postgresql:///d?user=a&password=b&host=/x", "postgresql://web_anon:x@/d?host=/x"),
+        ("postgresql:///d?user=a&password=b&host=/x", "postgresql://web_anon:x@%2Fx/d"),
     ],
 )
 def test_a_login_takes_the_administrators_place(address: str, expected: str) -> None:

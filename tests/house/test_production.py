@@ -361,7 +361,7 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
         ({"STRIPE_PAYOUT_ACCOUNT": "acct_your_account"}, "STRIPE_PAYOUT_ACCOUNT is a placeholder"),
         ({"DATABASE_URL": ""}, "DATABASE_URL is not set"),
         ({"DATABASE_URL": "mysql://db/ecotrips"}, "DATABASE_URL: a database's URL must begin with"),
-        ({"DATABASE_URL": "postgresql://[db/ecotrips?sslmode=verify-full"}, "DATABASE_URL is no URL"),
+        ({"DATABASE_URL": "postgresql://[db/ecotrips?sslmode=verify-full"}, "DATABASE_URL: a host of"),
         ({"PORT": "eighty"}, "PORT must be a whole number"),
     ],
 )
