@@ -43,9 +43,9 @@ def connecting(program: str, dsn: str, *arguments: str) -> tuple[list[str], Mapp
     """
     found = client(program, dsn, os.environ)
     shown, secret = for_libpq(dsn, os.environ, found.major)
-    environ = {name: text for name, text in os.environ.items() if name not in LEAD_ELSEWHERE} | secret
+    environ = {name: text for name, text in os.environ.items() if name not in LEAD_ELSEWHERE}
     command = [str(found.path), shown if program == "psql" else f"--dbname={shown}", *arguments]
-    return command, environ
+    return command, {**environ, **secret}
 
 
 def newest(program: str) -> Path:
