@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.commands import backup, clients, local, operators, restore
 from src.commands.arguments import Commands, group
 from src.logins import SERVICE, STAFF
+
+GREETING = "What to do, and who may: select * from ops.help where task like '%refund%';"
+# What is wider than the terminal stands below each other; the prompt names the login. ~/.psqlrc is read later.
+LOOK = ("-P", "expanded=auto", "-P", "null=(null)", "-v", "PROMPT1=%n@%/%R%x%# ", "-v", "PROMPT2=%n@%/%R%x%# ")
+# It leaves at once what fits on the screen, and what was read stays there.
+PAGER = "less -FRX"
 
 
 def add(commands: Commands) -> None:
@@ -118,8 +125,13 @@ def _operators_psql(arguments: argparse.Namespace) -> int:
 
 
 def _psql(dsn: str, arguments: list[str]) -> int:
-    """A psql shell on the database; returns its exit status."""
-    return clients.run("psql", dsn, *arguments)
+    """A psql shell on the database; returns its exit status. A person at a terminal sees it as it reads best."""
+    if arguments or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return clients.run("psql", dsn, *arguments)
+    print(GREETING)
+    if "PAGER" not in os.environ and shutil.which("less"):
+        os.environ.setdefault("PSQL_PAGER", PAGER)
+    return clients.run("psql", dsn, *LOOK)
 
 
 async def _drop(dsn: str) -> None:
