@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
-from src.commands import clients
+from src.commands import clients, progress
 
 ENTRY = re.compile(rb"-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n")
 ROWS = re.compile(rb"COPY (.*) FROM stdin;\n")
@@ -42,7 +43,7 @@ class Table(NamedTuple):
 
 @contextmanager
 def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | Table]]:
-    """What an archive holds, without the names of owners. `archive.tell()` does not say how far that is read.
+    """What an archive holds, without the names of owners.
 
     Raises ArchiveError, at the end of the block for an archive that is not whole.
     """
@@ -59,6 +60,13 @@ def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | T
             raise
     if process.returncode:
         raise ArchiveError(reason("pg_restore", told, process.returncode))
+
+
+def read_so_far(archive: BinaryIO) -> str:
+    """How far an open archive is read, and how much it is."""
+    # pg_restore reads by this very descriptor.
+    read = os.lseek(archive.fileno(), 0, os.SEEK_CUR)
+    return f"{progress.size(read)} of {progress.size(os.fstat(archive.fileno()).st_size)}"
 
 
 def parts(script: Iterable[bytes]) -> Iterator[Statements | Table]:

@@ -47,6 +47,9 @@ select set_config(name, '0', true) from pg_settings
 where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
 """
 
+# Rows that are read before something else gets its turn.
+TURN = 10_000
+
 Counts = Mapping[tuple[str, str], int]
 
 
@@ -134,7 +137,8 @@ async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], fi
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(NO_TIMEOUTS)
             if hidden := await connection.fetch(HIDDEN):
-                message = f"row security hides rows of {', '.join(row[0] for row in hidden)} from this login"
+                some = ", ".join(row[0] for row in hidden[:3])
+                message = f"row security hides rows from this login (of {some}): back up as the administrator"
                 raise BackupError(message)
             total = progress.size(await connection.fetchval("select pg_database_size(current_database())"))
             snapshot = await connection.fetchval("select pg_export_snapshot()")
@@ -159,8 +163,8 @@ async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], fi
                 raise BackupError(archive.reason("pg_dump", told.decode(errors="replace"), process.returncode))
     finally:
         await connection.close()
-    async with progress.shown(lambda: "reading the archive again"):
-        held = await asyncio.to_thread(_held, file)
+    async with progress.shown(lambda: f"{archive.read_so_far(file)} read again"):
+        held = await _held(file)
     _require_same(counted, held)
     return sum(held.values())
 
@@ -177,12 +181,18 @@ async def count(connection: asyncpg.Connection, schema: str, name: str) -> int:
     return int(await connection.fetchval(f"select count(*) from {quoted}"))  # noqa: S608 - quoted by the server
 
 
-def _held(file: BinaryIO) -> Counts:
+async def _held(file: BinaryIO) -> Counts:
     """The rows of every table in an archive."""
+    held = dict[tuple[str, str], int]()
     with archive.opened(file, "--data-only") as parts:
-        return {
-            (part.schema, part.name): sum(1 for _ in part.rows) for part in parts if isinstance(part, archive.Table)
-        }
+        for part in parts:
+            if isinstance(part, archive.Table):
+                rows = 0
+                for rows, _ in enumerate(part.rows, 1):
+                    if rows % TURN == 0:
+                        await asyncio.sleep(0)
+                held[part.schema, part.name] = rows
+    return held
 
 
 def _require_same(counted: Counts, held: Counts) -> None:

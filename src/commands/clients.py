@@ -10,12 +10,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from src.adapters.postgres import opened
 from src.adapters.postgres.embedded import binaries
 from src.adapters.postgres.opened import connect
 from src.dsn import LEAD_ELSEWHERE, Dsn, for_libpq
 
 # Debian's packages put each release's into a folder of its own.
 INSTALLED = Path("/usr/lib/postgresql")
+# A server that says nothing any more is given up after as long as by our own connections.
+SILENCE = {
+    "keepalives_idle": str(opened.KEEP_ALIVE_AFTER),
+    "keepalives_interval": str(opened.KEEP_ALIVE_EVERY),
+    "tcp_user_timeout": str(opened.SILENCE * 1000),
+}
 WITHOUT_TLS = "SSL support is not compiled in"
 
 
@@ -42,6 +49,8 @@ def connecting(program: str, dsn: str, *arguments: str) -> tuple[list[str], Mapp
     Raises ClientMissingError.
     """
     found = client(program, dsn, os.environ)
+    given = Dsn.of(dsn)
+    dsn = str(given.with_values({name: value for name, value in SILENCE.items() if name not in given.parameters}))
     shown, secret = for_libpq(dsn, os.environ, found.major)
     environ = {name: text for name, text in os.environ.items() if name not in LEAD_ELSEWHERE}
     command = [str(found.path), shown if program == "psql" else f"--dbname={shown}", *arguments]

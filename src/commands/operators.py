@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from src.commands import local
 from src.logins import OPERATORS, is_a_persons, login_dsn
-from src.settings import Settings
+from src.settings import Settings, SettingsError
 
 
 @contextmanager
 def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
     """The DSN of a login with the rights of `role` and no more, on a database that answers.
 
-    A person whose DATABASE_URL names a login of their own needs no other setting.
+    A person whose DATABASE_URL names a login of their own needs no other setting. Raises SettingsError.
     """
     own = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
     if own and asyncio.run(is_a_persons(own, role)):
         yield own
         return
-    with local.database(environ) as settings:
+    with ExitStack() as stack:
+        try:
+            settings = stack.enter_context(local.database(environ))
+        except SettingsError as error:
+            message = f"{error}; a login of one's own in {role} needs no setting but DATABASE_URL"
+            raise SettingsError(message) from None
         yield login_dsn(settings, OPERATORS[role], settings.direct_url)
 
 

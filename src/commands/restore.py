@@ -82,14 +82,8 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
 
 async def _fill(connection: Opened, file: BinaryIO) -> int:
     """Make and fill everything; return how many rows. Raises BackupError unless every table holds its rows then."""
-    total = os.fstat(file.fileno()).st_size
     counts = dict[tuple[str, str], int]()
-
-    def read() -> str:
-        # pg_restore reads by this very descriptor.
-        return f"{progress.size(os.lseek(file.fileno(), 0, os.SEEK_CUR))} of {progress.size(total)} restored"
-
-    async with progress.shown(read):
+    async with progress.shown(lambda: f"{archive.read_so_far(file)} restored"):
         await connection.execute(AS_OWNER)
         with archive.opened(file, *OF_THE_SERVER) as parts:
             for part in parts:

@@ -219,7 +219,7 @@ async def test_rows_that_row_security_hides_are_no_backup(
             done = await asyncio.to_thread(db, tmp_path, owned, "backup", "hidden")
             assert (done.returncode, done.stderr) == (
                 1,
-                "ecotrips: row security hides rows of core.profiles from this login\n",
+                "ecotrips: row security hides rows from this login (of core.profiles): back up as the administrator\n",
             )
         assert names(tmp_path) == ["dump"]
         await asyncio.to_thread(backup, tmp_path, database)

@@ -393,3 +393,15 @@ def test_who_owns_the_database_no_more_is_told_who_must_apply(tmp_path: Path) ->
         at.execute("postgres", "alter database ecotrips owner to postgres")
         at.execute("postgres", "grant temporary on database ecotrips to public")
         at.refuses(ADMINISTRATOR, "db apply", said="apply as the owner of the database")
+
+
+@pytest.mark.parametrize("release", ["16", "18"])
+def test_who_did_not_make_the_roles_is_told_who_must_apply(release: str, tmp_path: Path) -> None:
+    with managed(release, tmp_path) as at:
+        COMMANDS["db apply"](at)
+        at.execute("postgres", f"create role second login createrole password '{PROVIDERS}'")
+        at.execute("postgres", "create database seconds owner second")
+        done = ecotrips(tmp_path, "db", "apply", DATABASE_URL=at.dsn("second", "seconds"))
+        assert done.returncode == 1
+        assert done.stderr.endswith(f": {apply.NOT_THE_MAKER}\n")
+        assert done.stderr.count("\n") == 1

@@ -84,7 +84,10 @@ async def test_a_persons_own_login_is_used_as_it_is_and_needs_no_other_setting(
         assert ecotrips(tmp_path, "ledger", "verify", DATABASE_URL=dsn, **given).returncode == 0
     assert await admin.fetchval("select updated_by from ops.flags") == "amina"
     refused = psql(tmp_path, person, "--service", "-c", "select 1", JWT_SECRET="")
-    assert (refused.returncode, refused.stderr) == (1, "ecotrips: JWT_SECRET is not set\n")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "ecotrips: JWT_SECRET is not set; a login of one's own in service_role needs no setting but DATABASE_URL\n",
+    )
 
 
 async def test_the_services_login_is_nobodys_own(database: str, tmp_path: Path) -> None:

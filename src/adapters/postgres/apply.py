@@ -26,6 +26,8 @@ SCHEMAS_FILE = f"{MIGRATIONS}0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 LOCK_PAUSE_SECONDS = 0.05
 NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
+# Since PostgreSQL 16 CREATEROLE is a right on the roles that one has made oneself.
+NOT_THE_MAKER = "apply as who may create roles and made those that this server has, or as a superuser"
 # Who logs in with a password derived from DATABASE_ROLE_SECRET.
 LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
 
@@ -203,7 +205,11 @@ async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
 
 
 async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
-    await connection.execute(ROLES_FILE.read_text())
+    try:
+        await connection.execute(ROLES_FILE.read_text())
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = f"{error.args[0]}: {NOT_THE_MAKER}"
+        raise ApplyError(message) from error
     try:
         await connection.execute(DATABASE_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
