@@ -19,8 +19,8 @@ from src.adapters.postgres.opened import connect
 from src.adapters.postgres.unprivileged import Runner
 from src.commands import archive, clients, local, progress
 
-# What is left of a backup that was killed ends so, and the next one of that name removes it.
-PARTIAL = ".partial"
+# What is left of a backup that was killed ends so, and the next one in that folder removes it.
+PARTIAL = ".ecotrips-partial"
 # Row security hides no row from this login: a policy shows it all of them, and none restricts that.
 HIDDEN = """
 with policies as (
@@ -87,7 +87,7 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
     """
     _stop_by_exception()
     for path in file.parent.iterdir():
-        if path.name.startswith(f"{file.name}.") and path.suffix == PARTIAL:
+        if path.suffix == PARTIAL:
             _remove_abandoned(path)
     partial = file.with_name(f"{file.name}.{os.getpid()}{PARTIAL}")
     partial.touch(0o600, exist_ok=False)

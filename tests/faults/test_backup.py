@@ -170,7 +170,7 @@ async def test_whatever_its_names_and_values_are(
     assert await execute(empty, "select count(*) from pg_event_trigger, pg_publication") == 0
 
 
-@pytest.mark.parametrize("name", ["dump", "-x", "a blank and ü", "dump.partial", "*"])
+@pytest.mark.parametrize("name", ["dump", "-x", "a blank and ü", "dump.ecotrips-partial", "*"])
 def test_a_backup_is_its_owners_alone_and_takes_the_place_of_the_former(
     database: str, tmp_path: Path, name: str
 ) -> None:
@@ -411,7 +411,7 @@ def test_a_backup_that_is_ended_leaves_yesterdays(database: str, tmp_path: Path,
     with half_way(folder, database, "backup", "dump", **given) as process:
         programs = list(descendants(process.pid))
         beside = [path.name for path in folder.iterdir() if path.name not in {"dump", "half-way"}]
-        assert beside == [f"dump.{process.pid}.partial"]
+        assert beside == [f"dump.{process.pid}.ecotrips-partial"]
         # Another one of the same name does not take this one's away.
         with half_way(folder, database, "backup", "dump", **given) as other:
             assert (folder / beside[0]).exists()
@@ -425,9 +425,8 @@ def test_a_backup_that_is_ended_leaves_yesterdays(database: str, tmp_path: Path,
     (folder / "half-way").unlink()
     assert names(folder) == sorted(["dump", *beside] if sign == signal.SIGKILL else ["dump"])
     assert (folder / "dump").read_bytes() == YESTERDAYS
-    backup(folder, database)
-    assert names(folder) == ["dump"]
-    assert (folder / "dump").read_bytes().startswith(b"PGDMP")
+    backup(folder, database, "another")
+    assert names(folder) == ["another", "dump"]
 
 
 HALF_A_SCRIPT = """

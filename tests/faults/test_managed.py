@@ -35,8 +35,6 @@ from tests.processes import server as serving
 from tests.servers import RELEASES, programs
 from tests.tls import tls_server
 
-pytestmark = pytest.mark.heavy
-
 PROVIDERS = "of the provider"
 SECRETS = {"administrator": "administrators own", "amina": "aminas own", "bob": "bobs own"}
 ADMINISTRATOR, STAFF, SERVICE = SECRETS
@@ -366,6 +364,7 @@ def test_every_command_is_tried() -> None:
     assert sorted(words_of(cli.parser())) == sorted(COMMANDS)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("by_tls", [False, True], ids=["socket", "tls"])
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_command_works_for_whom_it_is_meant(release: str, tmp_path: Path, *, by_tls: bool) -> None:
@@ -377,6 +376,7 @@ def test_every_command_works_for_whom_it_is_meant(release: str, tmp_path: Path, 
             tries(at)
 
 
+@pytest.mark.heavy
 def test_no_login_gets_in_by_another_ones_password(tmp_path: Path) -> None:
     with managed("18", tmp_path) as at:
         COMMANDS["db apply"](at)
@@ -387,6 +387,7 @@ def test_no_login_gets_in_by_another_ones_password(tmp_path: Path) -> None:
                 asyncio.run(execute(with_login(at.url("ecotrips"), login, "another"), "select 1"))
 
 
+@pytest.mark.heavy
 def test_who_owns_the_database_no_more_is_told_who_must_apply(tmp_path: Path) -> None:
     with managed("18", tmp_path) as at:
         COMMANDS["db apply"](at)
@@ -395,6 +396,7 @@ def test_who_owns_the_database_no_more_is_told_who_must_apply(tmp_path: Path) ->
         at.refuses(ADMINISTRATOR, "db apply", said="apply as the owner of the database")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("release", ["16", "18"])
 def test_who_did_not_make_the_roles_is_told_who_must_apply(release: str, tmp_path: Path) -> None:
     with managed(release, tmp_path) as at:
