@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 
+from asyncpg import PostgresConnectionError
+
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.connections import BROKEN, FAILED
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
@@ -65,7 +67,7 @@ def _told(error: BaseException) -> str:
     if isinstance(error, OSError):
         lost = error.errno is not None and error.filename is None
     else:
-        lost = isinstance(error, BROKEN)
+        lost = isinstance(error, (*BROKEN, PostgresConnectionError))
     return f"the database does not answer: {error}" if lost else str(error)
 
 

@@ -134,33 +134,36 @@ async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], fi
     """Write the archive and return how many rows it holds."""
     connection = await connect(dsn)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await connection.execute(NO_TIMEOUTS)
-            if hidden := await connection.fetch(HIDDEN):
-                some = ", ".join(row[0] for row in hidden[:3])
-                message = f"row security hides rows from this login (of {some}): back up as the administrator"
-                raise BackupError(message)
-            total = progress.size(await connection.fetchval("select pg_database_size(current_database())"))
-            snapshot = await connection.fetchval("select pg_export_snapshot()")
+        # Ended by the connection's end: an end that fails would hide what went wrong before.
+        await connection.execute("begin isolation level repeatable read read only")
+        await connection.execute(NO_TIMEOUTS)
+        if hidden := await connection.fetch(HIDDEN):
+            some = ", ".join(row[0] for row in hidden[:3])
+            message = f"row security hides rows from this login (of {some}): back up as the administrator"
+            raise BackupError(message)
+        total = progress.size(await connection.fetchval("select pg_database_size(current_database())"))
+        snapshot = await connection.fetchval("select pg_export_snapshot()")
 
-            def written() -> str:
-                return f"{progress.size(os.fstat(file.fileno()).st_size)} written of a database of {total}"
+        def written() -> str:
+            return f"{progress.size(os.fstat(file.fileno()).st_size)} written of a database of {total}"
 
-            async with progress.shown(written):
-                process = await asyncio.create_subprocess_exec(
-                    *(*command, f"--snapshot={snapshot}", f"--file={file.name}"),
-                    stderr=asyncio.subprocess.PIPE,
-                    env=environment,
-                    preexec_fn=Runner(Path()).prepare(os.getpid()),
-                )
-                try:
-                    counted, (_, told) = await asyncio.gather(_counts(connection), process.communicate())
-                finally:
+        async with progress.shown(written):
+            process = await asyncio.create_subprocess_exec(
+                *(*command, f"--snapshot={snapshot}", f"--file={file.name}"),
+                stderr=asyncio.subprocess.PIPE,
+                env=environment,
+                preexec_fn=Runner(Path()).prepare(os.getpid()),
+            )
+            try:
+                counted, (_, told) = await asyncio.gather(_counts(connection), process.communicate())
+            finally:
+                if process.returncode is None:
+                    # Not process.kill(), which may take the exit status away from who waits for it.
                     with suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-            if process.returncode:
-                raise BackupError(archive.reason("pg_dump", told.decode(errors="replace"), process.returncode))
+                        os.kill(process.pid, signal.SIGKILL)
+                await process.wait()
+        if process.returncode:
+            raise BackupError(archive.reason("pg_dump", told.decode(errors="replace"), process.returncode))
     finally:
         await connection.close()
     async with progress.shown(lambda: f"{archive.read_so_far(file)} read again"):

@@ -68,9 +68,12 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
             message = "the database is not empty: restore into a new one"
             raise BackupError(message)
         await apply.make_roles(dsn, lambda role: role_password(settings, role))
-        async with connection.transaction():
-            rows = await _fill(connection, file)
-            faults = await _faults_of_books(connection)
+        # Undone by the connection's end: an end that fails would hide what went wrong before.
+        transaction = connection.transaction()
+        await transaction.start()
+        rows = await _fill(connection, file)
+        faults = await _faults_of_books(connection)
+        await transaction.commit()
         print(f"{rows:,} rows restored, as many as the backup holds", file=sys.stderr)
         faults += await _faults_of_documents(connection, store_at(settings.storage_url, settings.data_dir / "storage"))
     finally:
@@ -117,6 +120,8 @@ async def _make(connection: Opened, part: Statements) -> None:
     elif part.text.strip() and not _is_the_servers(part):
         try:
             await connection.execute(part.text)
+        except asyncpg.PostgresConnectionError:
+            raise
         except asyncpg.PostgresError as error:
             message = f"{part.kind} {part.schema}.{part.name}: {error}"
             raise BackupError(message) from error
