@@ -113,7 +113,7 @@ def compose(settings: Settings) -> Composed:
     aside = Database({Role.SERVICE: reserve}, settings.switches_json, observer)
     switches = PostgresSwitches(database, aside, settings.switches, lambda: notifications.current(FLAGS))
     notifications.add(FLAGS, Refresher("reading the switches", switches.refresh))
-    storage = store_at(settings.storage_url, settings.data_dir / "storage")
+    storage = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
     hbx = HbxClient(_hbx_settings(settings))
     circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
     hear = partial(circuit.refresh, PostgresCircuit(aside, "hbx"))

@@ -73,7 +73,9 @@ class Environment:
 
     def public_keys(self, name: str) -> str:
         """A JWKS, or the path of one: what it holds is no secret."""
-        return self._given.get(name, "")
+        value = self._given.get(name, "")
+        self._judge(name, value, production.public_keys_fault)
+        return value
 
     def one_of(self, name: str, *values: str) -> str:
         value = self.text(name)
@@ -142,7 +144,7 @@ class Environment:
         default: str = "",
         *,
         wanted: bool = False,
-        fault: Callable[[str], str | None] = production.address_fault,
+        fault: Callable[[str], str | None] = production.public_fault,
     ) -> str:
         """An address that we call or hand out; `fault` says what production has against it."""
         value = self._wanted(name, wanted=wanted)
@@ -163,8 +165,8 @@ class Environment:
         except ValueError as error:
             self.faults.append(f"{name} must be IP networks such as 10.0.0.0/8,2001:db8::/32: {error}")
             return ()
-        if self.production and not all(network.prefixlen for network in networks):
-            self.faults.append(f"{name} trusts everybody")
+        if self.production and (fault := production.networks_fault(networks)):
+            self.faults.append(f"{name} {fault}")
         return networks
 
     def number(self, name: str, default: int) -> int:
@@ -206,7 +208,9 @@ class Environment:
         return value
 
     def all_faults(self) -> list[str]:
-        return [*self.faults, *production.repetitions(self._secrets)]
+        stored = self.production and self._given.get("STORAGE_URL", "").startswith("s3://")
+        by_libraries = production.store_faults(self._given) if stored else ()
+        return [*self.faults, *by_libraries, *production.repetitions(self._secrets)]
 
     def require_sound(self) -> None:
         """Raises SettingsError with every fault, and never with a secret."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from src.domain.links import is_public_host
-from src.dsn import Dsn
+from src.dsn import NEAR_NETWORKS, Dsn
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
 SHORTEST_SECRET = 32
@@ -25,6 +28,37 @@ PLACEHOLDER = re.compile(r"your[-_]|change[-_]?me|example|placeholder|x{3}|[<>]"
 TEST_HOST = re.compile(r"https://[^/?#]*\btest\b", re.IGNORECASE)
 CERTAIN_TLS = ("require", "verify-ca", "verify-full")
 STORES = ("s3", "file")
+# Names for examples and tests (RFC 2606, RFC 6761), and services whose names say the address that they lead to.
+NOBODYS_HOST = re.compile(
+    r"(?:.*\.)?(?:test|example|invalid|example\.(?:com|net|org)|[ns]s?lip\.io|nip\.io|xip\.io|traefik\.me|localtest\.me"
+    r"|lvh\.me|vcap\.me|lacolhost\.com|fbi\.com\.cloudns\.cc)"
+)
+ADDRESS_IN_NAME = re.compile(r"(?<!\d)(\d{1,3})[.-](\d{1,3})[.-](\d{1,3})[.-](\d{1,3})(?!\d)")
+ORIGIN = re.compile(r"https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+# What the library of S3 reads from the environment by itself. The addresses that the platforms give credentials at are
+# their own, by http: nobody is in between.
+STORE_ADDRESSES = (
+    "AWS_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_STS_ENDPOINT",
+)
+CREDENTIALS_ADDRESSES = ("AWS_METADATA_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+PLATFORMS = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd00:ec2::254")
+STORE_WEAKENED = (
+    *("AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD"),
+    *("AWS_IMDSV1_FALLBACK", "AWS_PROXY_URL", "AWS_PROXY_CA_CERTIFICATE", "AWS_ROOT_CERTIFICATE"),
+)
+PLACE = {
+    "s3": re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](?:/[^?#@\s]*)?"),
+    "file": re.compile(r"file:///[^?#]*[^?#/.][^?#]*"),
+}
+OFF = ("0", "false", "off", "no", "n")
+# Fewer public addresses than this: every CDN's own published ranges are, and no network of a whole continent is.
+MOST_PUBLIC = {4: 2 ** (32 - 8), 6: 2 ** (128 - 16)}
+IPV4_IN_IPV6 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
+PRIVATE_NETWORKS = (*NEAR_NETWORKS, ip_network("100.64.0.0/10"))
 DIGESTS = ("md5", "sha1", "sha256", "sha512")
 WORD_BREAKS = str.maketrans("_ ", "--")
 
@@ -134,31 +168,106 @@ def text_fault(text: str) -> str | None:
 
 def hotelbeds_fault(address: str) -> str | None:
     """Why live prices and rooms do not come from there, as what follows "it"."""
-    fault = address_fault(address)
-    return fault or ("is Hotelbeds' test host" if TEST_HOST.match(address) else None)
+    fault = public_fault(address)
+    return "is Hotelbeds' test host" if TEST_HOST.match(address) else fault
 
 
 def public_fault(address: str) -> str | None:
-    """Why an address cannot be handed to travellers and providers, as what follows "it"."""
-    return address_fault(address, public=True)
+    """Why an address is none of ours or of a provider on the internet, as what follows "it"."""
+    if fault := address_fault(address):
+        return fault
+    host = urlsplit(address).hostname or ""
+    inside = any(not _is_global(".".join(found)) for found in ADDRESS_IN_NAME.findall(host))
+    if inside or not is_public_host(host) or NOBODYS_HOST.fullmatch(host):
+        return "must name a public host"
+    return None
 
 
-def address_fault(address: str, *, public: bool = False) -> str | None:
-    """Why we must not call or hand out an http address, as what follows "it"; a `public` one is for everybody."""
+def address_fault(address: str) -> str | None:
+    """Why we must not call or hand out an http address, as what follows "it"."""
     parts = _split(address)
     if parts is None or parts.scheme != "https" or not parts.hostname:
         return "must be an https address"
     if "@" in parts.netloc:
         return "must not hold credentials"
-    if public and not is_public_host(parts.hostname):
-        return "must name a public host"
+    if "?" in address or "#" in address:
+        return "must end before any ? or #"
     return None
+
+
+def _is_global(address: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(address).is_global
+    return True
 
 
 def origin_fault(origin: str) -> str | None:
     """Why pages of an origin must not read answers, as what follows "it"."""
     fault = address_fault(origin)
-    return fault or (None if re.fullmatch(r"https://[^/?#]+", origin) else "must be an origin, https://host")
+    return fault or (None if ORIGIN.fullmatch(origin) else "must be an origin, https://host")
+
+
+def networks_fault(networks: Sequence[IPv4Network | IPv6Network]) -> str | None:
+    """Why not all of these are our proxies' networks, as what follows "it": what they are together counts."""
+    public: dict[int, int] = {4: 0, 6: 0}
+    read = [_unmapped(network) for network in networks]
+    together: list[IPv4Network | IPv6Network] = [
+        *collapse_addresses(network for network in read if isinstance(network, IPv4Network)),
+        *collapse_addresses(network for network in read if isinstance(network, IPv6Network)),
+    ]
+    for network in together:
+        if not any(_is_in(network, private) for private in PRIVATE_NETWORKS):
+            public[network.version] += network.num_addresses
+    if any(public[version] >= most for version, most in MOST_PUBLIC.items()):
+        return "trusts everybody, or nearly: name the proxies' own networks, of less than a /8 or an IPv6 /16 together"
+    return None
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """IPv4 written as IPv6: as much of it as the network has."""
+    for mapped in IPV4_IN_IPV6:
+        if _is_in(network, mapped):
+            return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - mapped.prefixlen))
+        if _is_in(mapped, network):
+            return ip_network("0.0.0.0/0")
+    return network
+
+
+def _is_in(network: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type] # the same version
+
+
+def public_keys_fault(given: str) -> str | None:
+    """Why a JWKS, or the file that holds it, cannot tell whose tokens are real, as what follows "it"."""
+    try:
+        keys = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())["keys"]
+        kinds = {key["kty"] for key in keys}
+    except (OSError, ValueError, KeyError, TypeError):
+        return "is no JWKS, nor a file with one"
+    if "oct" in kinds:
+        return "holds a secret (a key of kty oct), where everybody may read: it must hold public keys"
+    return None if kinds else "holds no key"
+
+
+def store_faults(environ: Mapping[str, str]) -> Iterator[str]:
+    """What of the AWS_* names would send files in plain text, unsigned, or to whom nobody vouches for."""
+    for name, value in environ.items():
+        if not name.startswith("AWS_"):
+            continue
+        if name != name.upper():
+            yield f"{name} must be written in capital letters"
+        elif name in STORE_WEAKENED and value.lower() not in OFF:
+            shown = f"={value}" if value.isalnum() else ""
+            yield f"{name}{shown} is not allowed in production: files go by https, signed"
+        elif name in CREDENTIALS_ADDRESSES and _is_platforms(value):
+            continue
+        elif name in (*STORE_ADDRESSES, *CREDENTIALS_ADDRESSES) and (fault := address_fault(value)):
+            yield f"{name} {fault}"
+
+
+def _is_platforms(address: str) -> bool:
+    parts = _split(address)
+    return parts is not None and parts.hostname in PLATFORMS and "@" not in parts.netloc
 
 
 def storage_fault(address: str) -> str | None:
@@ -166,7 +275,9 @@ def storage_fault(address: str) -> str | None:
     scheme = address.partition("://")[0]
     if scheme == "memory":
         return "keeps files only until the process ends"
-    return None if scheme in STORES else f"must begin with {' or '.join(f'{store}://' for store in STORES)}"
+    if scheme not in STORES:
+        return f"must begin with {' or '.join(f'{store}://' for store in STORES)}"
+    return None if PLACE[scheme].fullmatch(address) else f"must name a {'bucket' if scheme == 's3' else 'folder'}"
 
 
 def database_faults(address: Dsn, environ: Mapping[str, str]) -> Iterator[str]:

@@ -149,7 +149,6 @@ def _read(given: Environment, environ: Mapping[str, str]) -> Settings:
     storage_url = given.address("STORAGE_URL", wanted=True, fault=production.storage_fault)
     if storage_url.startswith("s3://"):  # what its library reads by itself
         given.secret("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
-        given.switch("AWS_ALLOW_HTTP", "false", "true", production="false")
     return Settings(
         jwt_secret=jwt_secret,
         jwt_previous_secrets=given.secrets("JWT_PREVIOUS_SECRETS"),

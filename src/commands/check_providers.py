@@ -84,7 +84,8 @@ async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Pro
 async def storage(settings: Settings) -> Verdict:
     """Whether the file store answers."""
     try:
-        await store_at(settings.storage_url, settings.data_dir / "storage").head(ObjectName(BUCKETS[0], "check"))
+        store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
+        await store.head(ObjectName(BUCKETS[0], "check"))
     except NotFound:
         pass
     except (DomainError, ValueError, OSError) as error:

@@ -68,7 +68,7 @@ async def finds(settings: Settings, request_id: UUID) -> list[Find]:
                 find
                 async for find in _in_files(
                     connection,
-                    store_at(settings.storage_url, settings.data_dir / "storage"),
+                    store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production),
                     request_id,
                     settings.privacy_secret,
                 )

@@ -75,7 +75,8 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         faults = await _faults_of_books(connection)
         await transaction.commit()
         print(f"{rows:,} rows restored, as many as the backup holds", file=sys.stderr)
-        faults += await _faults_of_documents(connection, store_at(settings.storage_url, settings.data_dir / "storage"))
+        store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
+        faults += await _faults_of_documents(connection, store)
     finally:
         await connection.close()
     if faults:

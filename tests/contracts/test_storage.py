@@ -45,8 +45,8 @@ def s3_server() -> Iterator[None]:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
     if request.param == "s3":
         request.getfixturevalue("s3_server")
-        return store_at(f"s3://documents/{next(NUMBERS)}", tmp_path)
-    return store_at({"directory": "", "memory": "memory://"}[request.param], tmp_path / "storage")
+        return store_at(f"s3://documents/{next(NUMBERS)}", tmp_path, only_https=False)
+    return store_at({"directory": "", "memory": "memory://"}[request.param], tmp_path / "storage", only_https=False)
 
 
 async def content(store: FileStore, name: ObjectName, start: int = 0, end: int | None = None) -> bytes:
@@ -153,7 +153,7 @@ def test_no_name_leads_out_of_a_bucket(bucket: str, path: str) -> None:
 
 
 async def test_a_link_laid_into_the_directory_is_not_followed(tmp_path: Path) -> None:
-    store = store_at("", tmp_path / "storage")
+    store = store_at("", tmp_path / "storage", only_https=False)
     inside = await store.put(NAME, b"inside")
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "storage/invoices/out").symlink_to(tmp_path / "secret")
@@ -176,10 +176,10 @@ async def test_a_store_that_is_away_says_so_soon_and_without_its_address(
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
         with pytest.raises(Unavailable) as error:
-            await store_at("s3://documents", tmp_path).put(NAME, b"x")
+            await store_at("s3://documents", tmp_path, only_https=False).put(NAME, b"x")
     assert "127.0.0.1" not in str(error.value)
 
 
 def test_an_unknown_kind_of_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownStoreError):
-        store_at("ftp://somewhere", tmp_path)
+        store_at("ftp://somewhere", tmp_path, only_https=False)

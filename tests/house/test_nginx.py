@@ -171,7 +171,9 @@ def test_early_answers_arrive_whatever_is_sent(proxied: Proxied) -> None:
 async def film(tmp_path: Path) -> bytes:
     """A stored file that is larger than what the service takes in one piece."""
     content = os.urandom(24 * MEBIBYTE)
-    await store_at(storage_of(tmp_path), tmp_path).put(ObjectName("travellers", "a/film.bin"), content)
+    await store_at(storage_of(tmp_path), tmp_path, only_https=False).put(
+        ObjectName("travellers", "a/film.bin"), content
+    )
     return content
 
 

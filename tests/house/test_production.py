@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import random
@@ -12,10 +13,21 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import obstore
 import pytest
 
+from src.adapters.files.store import store_at
+from src.domain.errors import NotFound, Unavailable
+from src.domain.storage import ObjectName
 from src.environment import SECRET_NAME, Environment
-from src.production import OURS, Form, weakness
+from src.production import (
+    CREDENTIALS_ADDRESSES,
+    OURS,
+    STORE_ADDRESSES,
+    STORE_WEAKENED,
+    Form,
+    weakness,
+)
 from src.settings import (
     HBX_KEY,
     HBX_SECRET,
@@ -357,6 +369,40 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
         ({"CORS_ORIGINS": "null"}, "CORS_ORIGINS must be"),
         ({"JWT_JWKS": '{"keys":[]}'}, "JWT_ISSUER is not set"),
         ({"JWT_JWKS": '{"keys":[]}'}, "JWT_AUDIENCE is not set"),
+        ({"JWT_JWKS": '{"keys":[]}'}, "JWT_JWKS holds no key"),
+        ({"JWT_JWKS": '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'}, "JWT_JWKS holds a secret"),
+        ({"JWT_JWKS": '{"keys":[{"kty":"RSA"},{"kty":"oct","k":"c2VjcmV0"}]}'}, "JWT_JWKS holds a secret"),
+        ({"JWT_JWKS": "{"}, "JWT_JWKS is no JWKS"),
+        ({"JWT_JWKS": "/nowhere/jwks.json"}, "JWT_JWKS is no JWKS"),
+        ({"STORAGE_URL": "s3://"}, "STORAGE_URL must name a bucket"),
+        ({"STORAGE_URL": "s3:///prefix"}, "STORAGE_URL must name a bucket"),
+        ({"STORAGE_URL": "s3://key:word@bucket"}, "STORAGE_URL must name a bucket"),
+        ({"STORAGE_URL": "file://"}, "STORAGE_URL must name a folder"),
+        ({"STORAGE_URL": "file:///"}, "STORAGE_URL must name a folder"),
+        ({"STORAGE_URL": "file://host/data"}, "STORAGE_URL must name a folder"),
+        ({"STORAGE_URL": "file://data/storage"}, "STORAGE_URL must name a folder"),
+        ({"PUBLIC_URL": "https://ops.ecotrips.africa?a=b"}, "PUBLIC_URL must end before"),
+        ({"PUBLIC_URL": "https://ops.ecotrips.africa/#a"}, "PUBLIC_URL must end before"),
+        ({"PUBLIC_URL": "https://ops.ecotrips.africa?"}, "PUBLIC_URL must end before"),
+        ({"PUBLIC_URL": "https://example.com"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://www.Example.org/"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://ops.test"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://ops.example"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://ops.invalid"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://127.0.0.1.nip.io"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://8.8.8.8.nip.io"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://ops-10-0-0-7.sslip.io"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://192-168-1-4.somewhere.dev"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://0x7f.1"}, "PUBLIC_URL must name a public host"),
+        ({"PUBLIC_URL": "https://ops.ecotrips.africa."}, "PUBLIC_URL must name a public host"),
+        *(
+            ({name: f"https://{host}"}, f"{name} must name a public host")
+            for name in ("WA_GRAPH_BASE", "STRIPE_API_BASE", "HBX_BASE_URL")
+            for host in ("localhost", "169.254.169.254", "[::1]", "metadata.google.internal", "2852039166", "stripe")
+        ),
+        ({"CORS_ORIGINS": "https://*"}, "CORS_ORIGINS must be an origin"),
+        ({"CORS_ORIGINS": "https://*.ecotrips.africa"}, "CORS_ORIGINS must be an origin"),
+        ({"CORS_ORIGINS": "https://ops.ecotrips.africa?"}, "CORS_ORIGINS must end before"),
         ({"WA_PHONE_ID": " "}, "WA_PHONE_ID is not set"),
         ({"STRIPE_PAYOUT_ACCOUNT": "acct_your_account"}, "STRIPE_PAYOUT_ACCOUNT is a placeholder"),
         ({"DATABASE_URL": ""}, "DATABASE_URL is not set"),
@@ -367,6 +413,133 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
 )
 def test_production_refuses_and_says_which(change: dict[str, str], complaint: str) -> None:
     assert complaint in refused(**change)
+
+
+@pytest.mark.parametrize("host", ["ec2-3-80-1-2.compute.amazonaws.com", "v1-2-3.ecotrips.africa"])
+def test_a_public_host_may_have_numbers_in_its_name(host: str) -> None:
+    from_environment(FIT | {"PUBLIC_URL": f"https://{host}/ops"})
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        "0.0.0.0/1,128.0.0.0/1",
+        "0.0.0.0/2,64.0.0.0/2,128.0.0.0/2,192.0.0.0/2",
+        "::/1,8000::/1",
+        "2000::/3",
+        "2000::/16",
+        "::ffff:0:0/96",
+        "::ffff:0:0/97,::ffff:8000:0/97",
+        "::ffff:100:0/104",
+        "::/80",
+        "64:ff9b::/96",
+        "1.0.0.0/8",
+        "10.0.0.0/7",
+        "0.0.0.0/5",
+        ",".join(f"{first}.0.0.0/8" for first in range(1, 224)),
+        ",".join(f"{first}.0.0.0/9" for first in range(11, 100, 2)),
+        ",".join(f"8.{second}.0.0/16" for second in range(256)),
+        ",".join(f"{first}.0.0.0/12" for first in range(20, 90)),
+        ",".join(f"2{first:03x}::/20" for first in range(256)),
+    ],
+)
+def test_proxies_are_not_everybody_in_parts(networks: str) -> None:
+    assert "TRUSTED_PROXIES trusts everybody, or nearly" in refused(TRUSTED_PROXIES=networks)
+
+
+def test_proxies_may_be_private_networks_and_those_of_a_cdn() -> None:
+    private = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7,fe80::/10,127.0.0.0/8,::1/128"
+    # Cloudflare's and Akamai's own lists, the widest that are published.
+    cloudflare = "104.16.0.0/13,104.24.0.0/14,162.158.0.0/15,172.64.0.0/13,131.0.72.0/22,2400:cb00::/32,2a06:98c0::/29"
+    akamai = "104.64.0.0/10,23.32.0.0/11,23.192.0.0/11,23.0.0.0/12,184.24.0.0/13,2.16.0.0/13,2600:1400::/24"
+    for networks in (private, f"{private},{cloudflare}", akamai, "::ffff:10.0.0.0/104", "203.0.113.7/32"):
+        assert from_environment(FIT | {"TRUSTED_PROXIES": networks}).trusted_proxies
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "http://127.0.0.1:9000") for name in STORE_ADDRESSES),
+        *((name, "http://minio:9000") for name in STORE_ADDRESSES),
+        ("AWS_ENDPOINT_URL", "//minio:9000"),
+        ("AWS_ENDPOINT_URL_S3", "https://key:word@minio:9000"),
+        ("AWS_METADATA_ENDPOINT", "http://metadata.evil.com"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23.evil.com/v1"),
+        *((name, "true") for name in STORE_WEAKENED),
+        ("AWS_SKIP_SIGNATURE", "1"),
+        ("AWS_SKIP_SIGNATURE", "Yes"),
+        ("AWS_SKIP_SIGNATURE", ""),
+        ("AWS_Skip_Signature", "true"),
+        ("AWS_Endpoint_Url", "http://minio:9000"),
+        ("AWS_PROXY_URL", "http://proxy:3128"),
+    ],
+)
+def test_files_go_to_s3_by_https_and_signed(name: str, value: str) -> None:
+    said = refused(**{name: value})
+    assert re.search(rf"  {name}(=\w+)? (is not allowed|must be|must not)", said)
+    assert "key:word" not in said
+    from_environment(FIT | {name: value, "STORAGE_URL": "file:///data/storage"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "https://minio.internal:9000"),
+        ("AWS_SKIP_SIGNATURE", "false"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
+        ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
+    ],
+)
+def test_what_platforms_set_is_fit(name: str, value: str) -> None:
+    from_environment(FIT | {name: value})
+
+
+# What the library of S3 reads and weakens nothing; a new release's names have to be looked at.
+HARMLESS_OF_STORES = {
+    *("access_key_id", "secret_access_key", "token", "session_token", "region", "default_region", "bucket"),
+    *("checksum_algorithm", "conditional_put", "copy_if_not_exists", "disable_tagging", "disable_bulk_delete"),
+    *("container_credentials_relative_uri", "container_authorization_token_file", "web_identity_token_file"),
+    *("role_arn", "role_session_name", "request_payer", "s3_express", "server_side_encryption", "sse_kms_key_id"),
+    *("sse_bucket_key_enabled", "sse_customer_key_base64", "virtual_hosted_style_request"),
+    *("connect_timeout", "timeout", "read_timeout", "default_content_type", "default_headers", "user_agent"),
+    *("http1_only", "http2_only", "http2_keep_alive_interval", "http2_keep_alive_timeout"),
+    *("http2_keep_alive_while_idle", "pool_idle_timeout", "pool_max_idle_per_host", "randomize_addresses"),
+    *("proxy_excludes",),
+}
+
+
+def test_every_name_that_the_library_of_s3_knows_was_looked_at() -> None:
+    stubs = Path(obstore.__file__).parent / "_store"
+    declared = (stubs / "_aws.pyi").read_text().partition("class S3Config")[2].partition("\nclass ")[0]
+    declared += (stubs / "_client.pyi").read_text()
+    names = set(re.findall(r"^    ([a-z0-9_]+): ", declared, re.MULTILINE))
+    assert len(names) > 40
+    judged = {*STORE_ADDRESSES, *CREDENTIALS_ADDRESSES, *STORE_WEAKENED}
+    assert {f"AWS_{name.removeprefix('aws_')}".upper() for name in names - HARMLESS_OF_STORES} <= judged
+
+
+async def test_a_store_of_production_speaks_no_plain_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says: nobody listens at the port, and somebody would have to."""
+    heard: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    for name, value in (("ALLOW_HTTP", "true"), ("SKIP_SIGNATURE", "true"), ("ACCESS_KEY_ID", "k")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    async with server:
+        with pytest.raises(Unavailable):
+            await store_at("s3://bucket", tmp_path, only_https=True).head(ObjectName("travellers", "a"))
+        assert heard == []
+        with pytest.raises(NotFound):
+            await store_at("s3://bucket", tmp_path, only_https=False).head(ObjectName("travellers", "a"))
+        assert b"AWS4-HMAC-SHA256" in heard[0]
 
 
 def test_what_is_no_mock_may_be_paused_from_the_start() -> None:

@@ -24,7 +24,6 @@ PIECES_AT_ONCE = 2  # of 5 MiB each, so that a large file does not take a server
 CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=3),
     "timeout": timedelta(seconds=20),
-    "allow_http": True,  # where AWS_ENDPOINT_URL says so: a store in the same network
 }
 RETRIES: RetryConfig = {
     "max_retries": 2,
@@ -37,8 +36,10 @@ class UnknownStoreError(ValueError):
     """STORAGE_URL names no kind of store that we have."""
 
 
-def store_at(url: str, directory: Path) -> FileStore:
+def store_at(url: str, directory: Path, *, only_https: bool) -> FileStore:
     """The store of a STORAGE_URL, or the directory when there is none. Raises UnknownStoreError.
+
+    Unless `only_https`, a store of S3 may be one of plain http: where AWS_ENDPOINT_URL says so.
 
     `s3://bucket/prefix` (credentials, region and endpoint from AWS_*), `file:///absolute/path` or `memory://`.
     """
@@ -51,7 +52,10 @@ def store_at(url: str, directory: Path) -> FileStore:
         case "memory":
             return FileStore(MemoryStore())
         case "s3":
-            return FileStore(S3Store.from_url(url, client_options=CLIENT, retry_config=RETRIES))
+            client: ClientConfig = {**CLIENT, "allow_http": not only_https}
+            return FileStore(
+                S3Store.from_url(url, client_options=client, retry_config=RETRIES, config={"skip_signature": False})
+            )
         case _:
             message = f"STORAGE_URL must begin with s3://, file:// or memory://, not {scheme}://"
             raise UnknownStoreError(message)
