@@ -27,6 +27,8 @@ def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
         except SettingsError as error:
             message = f"{error}; a login of one's own in {role} needs no setting but DATABASE_URL"
             raise SettingsError(message) from None
+        # For psql, whose statements are read by others.
+        environ["PRIVACY_HMAC_SECRET"] = settings.privacy_secret
         yield login_dsn(settings, OPERATORS[role], settings.direct_url)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from src.adapters.postgres import locks, unprivileged
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.adapters.postgres.embedded import LARGEST_LOG, EmbeddedPostgres, binaries, running
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from tests.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
 
@@ -212,7 +212,8 @@ def test_started_to_stay_it_outlives_its_users_until_it_is_stopped(postgres: Emb
         pid = user.server()
         assert not postgres.start()
         user.kill()
-    wait_until_watched_no_more(postgres.folder)
+    # The watcher looks every second.
+    time.sleep(1.5)
     with running(postgres):
         assert postgres.running_pid() == pid
     assert answer(postgres) == "1"
@@ -462,6 +463,63 @@ def test_files_are_never_cleared_away(postgres: EmbeddedPostgres) -> None:
     with pytest.raises(EmbeddedPostgresError, match="holds files but no cluster; move it away"):
         postgres.start()
     assert table.read_text() == "somebody's rows"
+
+
+SECRET = "s3cr3t-that-nobody-else-may-read"
+QUOTING = [
+    f"select '{SECRET}'::uuid",
+    f"select nosuch('{SECRET}')",
+    f"do $$ begin raise exception '%', '{SECRET}'; end $$",
+    f"create temp table t (a text primary key); insert into t values ('{SECRET}'), ('{SECRET}')",
+    f"select $1::int \\bind {SECRET} \\g",
+    f"select pg_sleep(3) /* {SECRET} */",
+]
+
+
+def test_the_log_tells_of_the_server_and_nothing_of_statements(postgres: EmbeddedPostgres) -> None:
+    with running(postgres):
+        for statement in QUOTING:
+            run = [str(postgres.bin / "psql"), postgres.url("postgres"), "-c", "set statement_timeout = '1s'"]
+            ended = subprocess.run([*run, "-f", "-"], input=statement, capture_output=True, text=True, check=False)
+            assert "ERROR" in ended.stderr
+        pid = postgres.running_pid()
+        assert pid is not None
+        kill_server(pid)
+        with running(postgres):
+            told = postgres.log.read_text()
+    assert SECRET not in told
+    assert "ERROR" not in told
+    assert "automatic recovery in progress" in told
+    assert postgres.log.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_of_an_earlier_release_is_closed_to_others(postgres: EmbeddedPostgres) -> None:
+    postgres.folder.mkdir(exist_ok=True)
+    postgres.log.write_text("")
+    postgres.log.chmod(0o644)
+    with running(postgres):
+        assert postgres.log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "used"])
+def test_the_log_has_an_end(postgres: EmbeddedPostgres, *, kept: bool) -> None:
+    flood = "do $$ begin for n in 1..3 loop raise log '%', repeat('x', 5000000); end loop; end $$"
+    with running(postgres):
+        if kept:
+            postgres.start()
+        answer(postgres, flood)
+        wait_for(lambda: postgres.log.stat().st_size < LARGEST_LOG)
+        assert answer(postgres) == "1"
+        # Both the server and who reads its reasons go on with the cut file.
+        answer(postgres, "do $$ begin raise log 'still here'; end $$")
+        assert "still here" in postgres.log.read_text()
+    earlier = postgres.folder / "postgres.log.1"
+    assert earlier.stat().st_size > LARGEST_LOG
+    assert earlier.stat().st_mode & 0o777 == 0o600
+    assert postgres.stop() == kept
+    postgres.log.write_bytes(b"x" * (LARGEST_LOG + 1))
+    with running(postgres):
+        assert postgres.log.stat().st_size < LARGEST_LOG
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ BUILTIN_LOCALE_SINCE = 17
 PATIENCE = 60.0
 # Seconds after which a server that says it is ready, and has no socket, has lost it.
 LOST = 3.0
+# Bytes of a log, and of the one before it.
+LARGEST_LOG = 8 << 20
 # What a server is told that stays although nobody uses it.
 KEPT = "kept"
 # The lines that say why a program gave up; a client that came too early is refused by lines that look alike.
@@ -140,6 +142,7 @@ class EmbeddedPostgres:
         """
         self._prepare_folder()
         with self.alone():
+            self._watched()
             return self._run(kept=True)
 
     def stop(self, timeout: float = 10.0) -> bool:
@@ -183,16 +186,18 @@ class EmbeddedPostgres:
                 self._stop_unless_kept()
 
     def watch(self, lock: int) -> None:
-        """Wait until nobody uses the server and stop it; `lock` says that this is being done."""
+        """Stop the server when nobody uses it, and bound its log until then; `lock` says that this is being done."""
         with suppress(FileNotFoundError):
             while True:
                 # A look under the lock instead of a wait for the users' one, which would seem to be one more user.
                 time.sleep(1)
                 with self.alone():
+                    self._bound_log()
                     if not self._in_use():
                         self._stop_unless_kept()
-                        os.close(lock)
-                        return
+                        if not self._is_held():
+                            os.close(lock)
+                            return
 
     def _lock(self, name: str) -> Path:
         return self.folder / "locks" / name
@@ -238,7 +243,8 @@ class EmbeddedPostgres:
         Set its `returncode` when it has done so: Python warns of children that nobody waits for.
         """
         try:
-            with self.log.open("ab") as log:
+            with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+                os.fchmod(log.fileno(), 0o600)
                 child = subprocess.Popen(  # noqa: S603 - the arguments are ours
                     command,
                     stdin=subprocess.DEVNULL,
@@ -256,6 +262,7 @@ class EmbeddedPostgres:
     def _run(self, *, kept: bool) -> bool:
         """Wait until the server is ready, starting it when none of its processes lives; whether it was started."""
         began = time.monotonic()
+        self._bound_log()
         size = self.log.stat().st_size if self.log.exists() else 0
         child: subprocess.Popen[bytes] | None = None
         while self.listening() is None:
@@ -279,6 +286,14 @@ class EmbeddedPostgres:
         elif kept:
             self._lock("server").write_text(KEPT)
         return child is not None
+
+    def _bound_log(self) -> None:
+        """Begin a new log when it is long. It is copied and cut, as its writers, who only append, have it open."""
+        with suppress(FileNotFoundError):
+            if self.log.stat().st_size > LARGEST_LOG:
+                with suppress(OSError):
+                    shutil.copy(self.log, self.log.with_name(f"{self.log.name}.1"))
+                os.truncate(self.log, 0)
 
     def _launch(self, lock: int, *, kept: bool) -> subprocess.Popen[bytes]:
         """The server's process, which takes over the lock of all its processes."""
@@ -353,8 +368,20 @@ class EmbeddedPostgres:
         if self.port:
             yield from ("-p", str(self.port))
         yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
-        # Under load the log alone would call for a checkpoint every two minutes, and after each one every page is
-        # logged whole when it first changes.
+        # What happens to the server, and nothing of statements: refusals are told to who is refused, and quote names,
+        # secrets and whatever else they were called with.
+        yield from ("-c", "log_min_messages=log", "-c", "log_min_error_statement=panic")
+        yield from (
+            "-c",
+            "log_error_verbosity=terse",
+            "-c",
+            "log_statement=none",
+            "-c",
+            "log_min_duration_statement=-1",
+        )
+        yield from ("-c", "log_parameter_max_length=0", "-c", "log_parameter_max_length_on_error=0")
+        # Under load the write-ahead log alone would call for a checkpoint every two minutes, and after each one every
+        # page is logged whole when it first changes.
         yield from ("-c", "max_wal_size=4GB")
         if not self.durable:
             yield from ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
