@@ -131,7 +131,7 @@ def create(settings: Settings | None = None) -> Front:
     )
     schema = Refresher("reading the schema", keeper.read)
     composed.notifications.add("pgrst", schema)
-    composed.metrics.gauge("ecotrips_catalog_stale", "1 while the schema is older than known", lambda: schema.stale)
+    composed.metrics.gauge("ecotrips_catalog_stale", "1 while the schema is older than known", lambda: schema.behind)
     fronted = by_function(declared)
     admit = admission(engine.configuration, authenticator, limits, fronted) if limits is not None else None
     rest = service_application(engine, engine.configuration, authenticator, turns, admit)

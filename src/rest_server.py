@@ -100,9 +100,9 @@ class Standalone:
 
     @property
     def ready(self) -> bool:
-        """Whether a schema is served, no change of it is known that it does not have, and changes would be heard of."""
+        """Whether a schema is served, what is known to have changed is read, and changes would be heard of."""
         listens = self.notifications.listening or not self.settings.db_channel_enabled
-        return self.engine.catalog is not None and not self.schema.stale and listens
+        return self.engine.catalog is not None and not self.schema.behind and listens
 
     async def start(self) -> None:
         """Read settings and schema, once; when that fails it goes on behind, and requests are answered with 503.
@@ -165,7 +165,7 @@ class Standalone:
             'pgrst_schema_cache_loads_total{status="SUCCESS"}': self.keeper.loads,
             'pgrst_schema_cache_loads_total{status="FAIL"}': self.keeper.failures,
             "pgrst_schema_cache_query_time_seconds": self.keeper.seconds,
-            "ecotrips_catalog_stale": self.schema.stale,
+            "ecotrips_catalog_stale": self.schema.behind,
             "ecotrips_listening": self.notifications.listening,
             "pgrst_db_pool_max": self.settings.db_pool,
             "pgrst_db_pool_available": self.settings.db_pool - self._pool.busy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from src.adapters.postgres.connections import Connections, Reserve
 from src.adapters.postgres.notifications import Notifications
-from src.adapters.postgres.refresher import Refresher
+from src.adapters.postgres.refresher import GRACE, Refresher
 from src.domain.errors import Unavailable
 from tests.processes import PATIENCE
 from tests.races import until
@@ -99,13 +100,15 @@ async def test_whatever_fails_it_is_stale_until_a_refresh_succeeds(
         if failing:
             raise failure
 
-    async with listening(database, news=Refresher("news", refresh)) as notifications:
+    refresher = Refresher("news", refresh)
+    async with listening(database, news=refresher) as notifications:
         await until(lambda: notifications.current("news"))
         failing, tries = True, 0
         await admin.execute("notify news")
         await until(lambda: tries > 2)
         assert notifications.listening
         assert not notifications.current("news")
+        assert refresher.behind
         failing = False
         await until(lambda: notifications.current("news"))
         assert tries < 50
@@ -140,6 +143,43 @@ async def test_a_thousand_notifications_cost_two_refreshes(database: str, admin:
         read.set()
         await until(lambda: notifications.current("news"))
         assert tries - before == 2
+
+
+async def test_changes_that_never_end_are_refreshed_in_turns_and_keep_nobody_waiting() -> None:
+    tries = 0
+    slow = asyncio.Event()
+    slow.set()
+
+    async def refresh() -> None:
+        nonlocal tries
+        tries += 1
+        await asyncio.sleep(0.05)
+        await slow.wait()
+
+    refresher = Refresher("news", refresh)
+
+    def behind() -> bool:
+        return refresher.behind
+
+    refresher.changed()
+    assert behind()
+    await refresher.start()
+    ended = time.monotonic() + 1.5 * GRACE
+    while time.monotonic() < ended:
+        refresher.changed()
+        assert not behind()
+        await asyncio.sleep(0.005)
+    assert tries < 1.5 * GRACE / 0.1
+    await until(lambda: not refresher.stale)
+    # One that takes too long, or fails, is told.
+    slow.clear()
+    refresher.changed()
+    await asyncio.sleep(GRACE / 2)
+    assert not behind()
+    await until(behind)
+    slow.set()
+    await until(lambda: not behind())
+    await refresher.stop()
 
 
 async def full(pool: Connections, held: AsyncExitStack) -> None:

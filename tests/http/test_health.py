@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -9,8 +10,9 @@ from urllib.parse import urlsplit
 import asyncpg
 from litestar.routes import HTTPRoute
 
+from src.logins import login_dsn
 from tests.conftest import CHECKOUT, Api, serving
-from tests.postgres import Server
+from tests.postgres import Server, settings
 from tests.races import until
 
 
@@ -103,6 +105,41 @@ async def test_a_schema_older_than_a_known_change_is_not_ready(
     await other.close()
     await until(lambda: has_wrong(api, {}))
     assert await gauge(api, "ecotrips_catalog_stale") == 0
+
+
+async def test_notifications_that_never_end_do_not_make_it_unready(
+    api: Api, admin: asyncpg.Connection, database: str
+) -> None:
+    staff = await asyncpg.connect(login_dsn(settings(database), "psql_staff"))
+    ended = asyncio.Event()
+
+    async def storm() -> None:
+        while not ended.is_set():
+            await staff.execute("notify pgrst; select pg_sleep(0.02)")
+
+    storming = asyncio.create_task(storm())
+    try:
+        for _ in range(40):
+            assert await has_wrong(api, {})
+            await asyncio.sleep(0.1)
+        # Changes are heard of all the same.
+        await admin.execute(
+            "set role ecotrips_owner; create view ops.v_new as select 1 as one;"
+            " grant select on ops.v_new to anon; reset role"
+        )
+        await until(lambda: knows(api, "ops.v_new"))
+        async with admin.transaction():
+            await admin.execute("lock table ops.v_bookings in access exclusive mode")
+            await until(lambda: has_wrong(api, {"catalog": "older than a known change"}))
+        await until(lambda: has_wrong(api, {}))
+    finally:
+        ended.set()
+        await storming
+        await staff.close()
+
+
+async def knows(api: Api, view: str) -> bool:
+    return (await api.http.get(f"/rest/v1/{view}", headers=api.anonymous)).status_code == 200
 
 
 async def test_a_service_that_may_not_listen_is_not_ready(api: Api, admin: asyncpg.Connection, database: str) -> None:

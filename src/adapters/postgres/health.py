@@ -43,5 +43,5 @@ class PostgresReadiness:
             "database": "ok",
             "sql": "ok" if found == self._digest else "differs from this release: run ecotrips db apply",
             "notifications": "ok" if self._notifications.listening else "nobody listens",
-            "catalog": "older than a known change" if self._schema.stale else "ok",
+            "catalog": "older than a known change" if self._schema.behind else "ok",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -10,18 +11,24 @@ from src.background import Outage, stopped, supervised
 
 # Seconds that a start waits for the first refresh; after that it goes on behind.
 START_PATIENCE = 10.0
+# Seconds for which a change may be unknown while the reading goes on well: any login can notify, and all the time.
+GRACE = 3.0
+# Seconds between two refreshes of changes that never end, so that they take a third of the time.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 
 
 class Refresher:
     """Runs `refresh` after each change, again and again until it succeeds, whatever fails.
 
-    Changes that come while one runs cost one more refresh after it, however many they are.
+    Changes that come while one runs cost one more refresh after it, and after a pause, however many they are.
     """
 
     def __init__(self, name: str, refresh: Callable[[], Awaitable[object]]) -> None:
         self._name = name
         self._refresh = refresh
         self._changes = self._known = 0
+        self._failed = True
+        self._since = 0.0
         self._changed, self._tried = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -30,8 +37,15 @@ class Refresher:
         """Whether no refresh that began after the newest change has succeeded yet."""
         return self._known < self._changes
 
+    @property
+    def behind(self) -> bool:
+        """Whether it is stale and not just being refreshed: nothing was read yet, that failed, or it takes too long."""
+        return self.stale and (self._failed or time.monotonic() - self._since > GRACE)
+
     def changed(self) -> None:
         """Something changed, or may have changed unheard."""
+        if not self.stale:
+            self._since = time.monotonic()
         self._changes += 1
         self._changed.set()
 
@@ -52,10 +66,16 @@ class Refresher:
             while not self.stale:
                 self._changed.clear()
                 await self._changed.wait()
-            changes = self._changes
+            changes, began = self._changes, time.monotonic()
             try:
                 await self._refresh()
+            except BaseException:
+                self._failed = True
+                raise
             finally:
                 self._tried.set()
-            self._known = changes
+            # Whatever is not known now came after that.
+            self._known, self._since, self._failed = changes, began, False
             outage.over()
+            if self.stale:
+                await asyncio.sleep(min(max(2 * (time.monotonic() - began), SHORTEST_PAUSE), LONGEST_PAUSE))
