@@ -36,6 +36,22 @@ begin
 end;
 $$;
 
+-- PostgreSQL lets a login change its own settings and password, so whoever shares one could shut the others out. What is not
+-- set below is taken back, in every database.
+do $$
+declare
+  v_set record;
+begin
+  for v_set in
+    select r.rolname, d.datname from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
+    left join pg_database d on d.oid = s.setdatabase
+    where r.rolname in ('web_anon', 'web_authenticated', 'web_service', 'psql_staff', 'psql_service')
+  loop
+    execute format('alter role %I', v_set.rolname) || coalesce(' in database ' || quote_ident(v_set.datname), '') || ' reset all';
+  end loop;
+end;
+$$;
+
 -- A transaction that was left open holds what it locked, money too.
 alter role psql_staff set idle_in_transaction_session_timeout = '5min';
 alter role psql_service set idle_in_transaction_session_timeout = '5min';

@@ -11,7 +11,6 @@ import msgspec
 
 from src.adapters.postgres import apply
 from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.opened import Opened, connect
 from src.commands import circuit
 from src.commands.verdict import Verdict
@@ -27,6 +26,12 @@ WAITING = ("refunds_pending", "messages_queued", "payouts_pending", "webhooks_de
 # For what waits there must be a worker; exceptions wait for people.
 FOR_WORKERS = WAITING[:-1]
 LONGEST_SILENCE_SECONDS = 300
+SETTINGS_OF_LOGINS = """
+select r.rolname, d.datname, split_part(setting, '=', 1) as name, substr(setting, strpos(setting, '=') + 1) as value
+from pg_db_role_setting s join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase,
+  unnest(s.setconfig) as setting
+where r.rolname = any ($1) and coalesce(d.datname, current_database()) = current_database()
+"""
 WORKERS = """
 select extract(epoch from now() - max(finished_at))::float8 as silence,
   coalesce(array_agg(name order by name) filter (where failures > 0), '{}') as failing
@@ -53,6 +58,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     yield Verdict("sql", well=same, detail="as shipped" if same else "differs: run ecotrips db apply")
     if not same:
         return
+    yield await _logins(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
     yield _levels(levels)
     ((silence, failing),) = await connection.fetch(WORKERS)
@@ -63,13 +69,28 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
 
 async def roles(settings: Settings) -> Verdict:
     """Whether each kind of caller's login role can connect."""
-    for role in LOGIN_ROLES.values():
+    for role in apply.LOGINS:
         try:
-            connection = await connect(login_dsn(settings, role), timeout=5)
+            # Those of psql go past a pooler.
+            address = settings.direct_url if role.startswith("psql_") else None
+            connection = await connect(login_dsn(settings, role, address), timeout=5)
         except FAILED as error:
             return Verdict("roles", well=False, detail=f"{role} cannot log in: {type(error).__name__}")
         await connection.close()
-    return Verdict("roles", well=True, detail=f"{', '.join(LOGIN_ROLES.values())} log in")
+    return Verdict("roles", well=True, detail=f"{', '.join(apply.LOGINS)} log in")
+
+
+async def _logins(connection: Opened) -> Verdict:
+    """Whether the logins that people share have the settings that they were made with: each can change its own."""
+    found = {
+        (row["rolname"], row["name"], row["value"] if row["datname"] is None else None)
+        for row in await connection.fetch(SETTINGS_OF_LOGINS, apply.LOGINS)
+    }
+    changed = sorted({f"{role}: {name}" for role, name, _ in found ^ apply.SETTINGS_OF_LOGINS})
+    detail = (
+        f"settings were changed ({', '.join(changed)}): run ecotrips db apply" if changed else "set as they were made"
+    )
+    return Verdict("logins", well=not changed, detail=detail)
 
 
 def _way(connection: Opened) -> str:

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from shutil import copytree
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from src.adapters.postgres import apply
+from src.adapters.postgres.opened import connect
+from src.commands import check_database
 from src.domain.context import Role
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from tests.conftest import as_role
@@ -97,6 +100,47 @@ async def test_who_holds_the_lock_and_may_not_apply_is_named(database: str, sql:
         await run(database, sql)
     await staff.close()
     assert await run(database, sql) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("set local_preload_libraries = 'nix'", "local_preload_libraries"),
+        ("set search_path = evil", "search_path"),
+        ("set idle_in_transaction_session_timeout = 0", "idle_in_transaction_session_timeout"),
+        ("in database {database} set role = 'anon'", "role"),
+        ("in database {database} set default_transaction_read_only = on", "default_transaction_read_only"),
+        ("in database postgres set work_mem = '1GB'", None),
+        ("reset all", "idle_in_transaction_session_timeout"),
+        ("password 'mine'", None),
+    ],
+)
+@pytest.mark.parametrize("login", ["psql_staff", "psql_service", "web_anon"])
+async def test_what_a_login_changed_of_itself_is_taken_back(
+    database: str, admin: asyncpg.Connection, login: str, change: str, named: str | None
+) -> None:
+    set_now = (
+        "select r.rolname, s.setdatabase, s.setconfig from pg_db_role_setting s join pg_roles r on r.oid = setrole"
+    )
+    passwords = "select rolpassword from pg_authid where rolname = $1"
+    before = await admin.fetch(f"{set_now} order by 1, 2")
+    shut_out = await asyncpg.connect(login_dsn(settings(database), login))
+    await shut_out.execute(f"alter role {login} {change.format(database=urlsplit(database).path[1:])}")
+    chosen = await admin.fetchval(passwords, login)
+    await shut_out.close()
+    checked = await connect(database)
+    told = {verdict.part: verdict async for verdict in check_database.verdicts(checked)}["logins"]
+    assert told.well == (named is None)
+    assert f"{login}: {named}" in told.detail or named is None
+    assert await run(database, apply.SQL_FOLDER) == []
+    told = {verdict.part: verdict async for verdict in check_database.verdicts(checked)}["logins"]
+    assert told.well
+    await checked.close()
+    assert await admin.fetch(f"{set_now} order by 1, 2") == before
+    assert await admin.fetchval(passwords, login) != chosen
+    back = await asyncpg.connect(login_dsn(settings(database), login))
+    assert await back.fetchval("select current_user") == login
+    await back.close()
 
 
 async def test_an_edited_migration_is_refused(empty: str, sql: Path) -> None:

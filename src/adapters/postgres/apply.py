@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or
 NOT_THE_MAKER = "apply as who may create roles and made those that this server has, or as a superuser"
 # Who logs in with a password derived from DATABASE_ROLE_SECRET.
 LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
+# What roles.sql sets for them: role, name, value.
+SETTINGS_OF_LOGINS = frozenset(
+    re.findall(r"^alter role (\w+) set (\w+) = '(.*)';$", ROLES_FILE.read_text(), re.MULTILINE)
+)
 
 
 class ApplyError(Exception):
