@@ -306,6 +306,9 @@ async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:
     assert other.status_code == 200
 
 
-async def test_a_pattern_that_no_memory_would_hold_is_the_callers_fault(zoo: World) -> None:
-    answer = await zoo.request("GET", "/animals?name=match.(a{1,200}){1,200}")
+@pytest.mark.parametrize(
+    "query", ["name=match.(a{1,200}){1,200}", f"name=fts.{'!' * 33}a", f"name=not.fts(english).{'!' * 3000}a"]
+)
+async def test_what_postgresql_has_no_word_for_is_the_callers_fault(zoo: World, query: str) -> None:
+    answer = await zoo.request("GET", f"/animals?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "XX000")

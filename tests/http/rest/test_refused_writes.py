@@ -66,6 +66,14 @@ def test_a_fault_of_the_server_is_one(code: str) -> None:
     assert refusal(asyncpg.PostgresError.new({"C": code, "M": "as it is"}), anonymous=False).status == 500
 
 
+@pytest.mark.parametrize(
+    ("file", "status"), [("tsquery.c", 400), ("mcxt.c", 400), ("relcache.c", 500), ("regc.cc", 500)]
+)
+def test_what_postgresql_did_not_foresee_is_the_callers_where_it_deals_with_values(file: str, status: int) -> None:
+    error = asyncpg.PostgresError.new({"C": "XX000", "M": "as it is", "F": file})
+    assert refusal(error, anonymous=False).status == status
+
+
 async def test_a_row_that_stands_twice_in_an_upsert_is_the_callers(api: Api) -> None:
     row = {"code": "X", "tier": "gold", "confirmation_hours": 1}
     headers = {**Api.service, "content-profile": "booking", "prefer": "resolution=merge-duplicates"}

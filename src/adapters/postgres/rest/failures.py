@@ -6,6 +6,7 @@ Other than there, 500 is a fault of the server alone: what a caller can bring ab
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -61,11 +62,17 @@ BY_CLASS = {
     "XX": 500,
 }
 # Statuses of codes that mean several things, by how the message begins.
-BY_MESSAGE = {
-    "42883": ("function xmlagg(", 406),
-    # A value or pattern that no memory would hold; PostgREST takes it for a fault of the server.
-    "XX000": ("invalid memory alloc request size", 400),
-}
+BY_MESSAGE = {"42883": ("function xmlagg(", 406)}
+# What has no code of its own is XX000: PostgreSQL did not foresee it. In what it has of utils/adt, regex, tsearch and
+# utils/mmgr (types, operators, patterns, texts and the memory that they want) the value is what it did not foresee, and
+# values are the caller's; elsewhere (catalogs, plans, pages) it is its own. The files are the same in all releases.
+UNFORESEEN = "XX000"
+OF_VALUES = re.compile(
+    r"(arrays?|array_\w+|arrayfuncs|arrayutils|bool|cash|char|date\w*|domains|encode|enum|expanded\w+|float|formatting|geo_\w+"
+    r"|inet\w*|network\w*|int8?|json\w*|like\w*|mac8?|multirangetypes|name|numeric|numutils|oid|oracle_compat"
+    r"|orderedsetaggs|pg_lsn|pseudotypes|quote|rangetypes\w*|rowtypes|tid|timestamp|uuid|varbit|varchar|varlena|xid\w*|xml"
+    r"|regexp|reg[ce]_?\w*|regprefix|regproc|dict\w*|spell|to_tsany|ts\w+|wparser\w*|mcxt|aset|generation|bump|slab)\.c"
+)
 SERVICE_UNAVAILABLE = 503
 UNAUTHORIZED = 401
 RETRY = [("Retry-After", "1")]
@@ -103,7 +110,7 @@ def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
     message, details = str(error.message or error), error.detail
     if code == "PGRST":
         return _raised(message, details)
-    status, reason = _status(code, message, anonymous=anonymous)
+    status, reason = _status(code, message, error.server_source_filename, anonymous=anonymous)
     headers = [("WWW-Authenticate", "Bearer")] if status == UNAUTHORIZED else []
     if status == SERVICE_UNAVAILABLE:
         headers = list(RETRY)
@@ -115,13 +122,15 @@ def denied(what: str, *, anonymous: bool) -> RestError:
     return refusal(asyncpg.InsufficientPrivilegeError(f"permission denied for {what}"), anonymous=anonymous)
 
 
-def _status(code: str, message: str, *, anonymous: bool) -> tuple[int, str | None]:
+def _status(code: str, message: str, file: str | None, *, anonymous: bool) -> tuple[int, str | None]:
     if code.startswith("PT") and code[2:].isdecimal():
         return int(code[2:]), message
     if code == "42501":
         return (UNAUTHORIZED if anonymous else 403), None
     if code == "22023" and message.startswith("role") and message.endswith("does not exist"):
         return UNAUTHORIZED, None
+    if code == UNFORESEEN and file and OF_VALUES.fullmatch(file):
+        return 400, None
     beginning, of_message = BY_MESSAGE.get(code, ("", 0))
     if of_message and message.startswith(beginning):
         return of_message, None
