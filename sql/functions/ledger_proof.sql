@@ -37,7 +37,8 @@ begin
     where locktype = 'relation' and relation = 'fin.entries'::regclass and virtualtransaction = any (v_writers)
   ) loop
     if clock_timestamp() > statement_timestamp() + c_patience then
-      raise exception using errcode = '55P03', message = 'A transaction that writes to the ledger has been left open';
+      raise exception using
+        errcode = '55P03', constraint = 'ledger_left_open', message = 'A transaction that writes to the ledger has been left open';
     end if;
     perform pg_sleep(0.01);
   end loop;

@@ -50,6 +50,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "itinerary_known": NotFound,
     "itinerary_paid": NotFound,
     "ledger_conflict": Conflict,
+    "ledger_left_open": Unavailable,
     "ledger_sequence": Conflict,
     "member_known": NotFound,
     "member_of_user": InputInvalid,
