@@ -7,6 +7,11 @@ SQL_TESTS := tests/sql $(addprefix tests/contracts/test_,lists.py search.py hote
   $(addprefix tests/house/test_,operate.py rest_guide.py)
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
+# $(call told,WHAT,COMMAND): says what it does at once and every few seconds, as pip is silent for a minute or more.
+told = echo "$(1) ..."; ( $(2) ) & job=$$!; trap 'kill $$job 2>/dev/null' INT TERM; passed=0; \
+  while kill -0 $$job 2>/dev/null; do sleep 1; passed=$$(( passed + 1 )); \
+  [ $$(( passed % 3 )) -ne 0 ] || echo "$(1) ... $$passed s"; done; wait $$job
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-15 test-docker test-faults fuzz check bench soak format lock clean
 
@@ -60,15 +65,13 @@ clean: ## Remove the environment and all local data
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON to one")'
-	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install the venv module (on Debian: python3-venv)" >&2; rm -rf $(VENV); exit 1; }
+	@$(call told,making a Python environment in $(VENV),$(PYTHON) -m venv $(VENV)) || { echo "python3 -m venv failed: install the venv module (on Debian: python3-venv)" >&2; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "installing the requirements ..."
-	@$(PIP_INSTALL) --require-hashes -r requirements.lock || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
-	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@$(call told,installing the requirements (once),$(PIP_INSTALL) --require-hashes -r requirements.lock) || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
+	@$(call told,installing the service,$(PIP_INSTALL) --no-build-isolation --no-deps -e .)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	@echo "installing the development requirements ..."
-	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
+	@$(call told,installing the development requirements (once),$(PIP_INSTALL) --require-hashes -r requirements-dev.lock) || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
 	@touch $@

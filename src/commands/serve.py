@@ -78,9 +78,12 @@ def demo() -> None:
     for name, value in OFFLINE_SWITCHES.items():
         os.environ.setdefault(name, value)
     require_free_port("127.0.0.1", int(os.environ.get("PORT", "8000")))
+    print(f"starting PostgreSQL in {local.data_dir(os.environ)} ...", flush=True)
     with local.database(os.environ) as settings:
+        print("applying the SQL and the demo's data ...", flush=True)
         local.apply_sql(settings)
         asyncio.run(seed_demo(settings.direct_url))
+        print("starting the server and its worker ...", flush=True)
         with local.environment_file(settings) as (file, values), _worker():
             run(settings, 1, "127.0.0.1", lambda: print(_welcome(file, values), flush=True))
 
