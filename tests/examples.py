@@ -22,8 +22,8 @@ PREFIX = "/functions/v1/"
 MEASURED = {"ms"}
 # Ids, moments, days and digests: in another run they are others.
 OF_A_RUN = re.compile(
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?|\b(?:20\d{6}|1[6-9]\d{8})\b"
-    r"|[0-9a-f]{16,}|\b[0-9a-zA-Z]{20,}\b"
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?"
+    r"|\b(?:20\d{6}|1[6-9]\d{8})\b|[0-9a-f]{16,}|\b[0-9a-zA-Z]{20,}\b"
 )
 TESTS = (
     "tests/runbook",
