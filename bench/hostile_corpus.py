@@ -164,6 +164,13 @@ def paths() -> Iterator[Hostile]:
     yield get("a request line beyond a header", f"{ROWS}?select=" + "i" * 90_000)
 
 
+def there_and_back(pairs: int, aliases: int) -> str:
+    """Each pair multiplies the rows by the number of aliases and of items."""
+    if not pairs:
+        return "id"
+    return ",".join(f"i{number}:items(itineraries({there_and_back(pairs - 1, aliases)}))" for number in range(aliases))
+
+
 def selects() -> Iterator[Hostile]:
     def select(name: str, value: str) -> Hostile:
         return get(f"select: {name}", f"{ROWS}?limit=1&select={quote(value, safe='(),:.!*')}")
@@ -182,6 +189,11 @@ def selects() -> Iterator[Hostile]:
     yield select("a JSON path with a huge number", "notes->" + "9" * 20_000)
     yield select("a long JSON key", "notes->>" + "k" * 19_000)
     yield select("embeds in embeds", "items(itineraries(" * 1_500 + "id" + "))" * 1_500)
+    for pairs in (2, 5, 9, 12, 15):
+        yield select(f"embeds there and back, {pairs} times", "items(itineraries(" * pairs + "id" + "))" * pairs)
+        yield select(f"whole rows there and back, {pairs} times", "*,items(itineraries(" * pairs + "*" + "))" * pairs)
+        aliases = there_and_back(min(pairs, 5), aliases=3)
+        yield select(f"aliases there and back, {min(pairs, 5)} times", aliases)
     yield select("embeds that are not there, in each other", "a(" * 20_000 + "id" + ")" * 20_000)
     yield select("embeds side by side", ",".join(f"i{number}:items(id)" for number in range(3_000)))
     yield select("an embed often", ",".join(["items(id)"] * 5_000))
