@@ -34,8 +34,10 @@ LARGEST_STATUS = 599
 AROUND = 4
 # A body of so many bytes is read before anything is asked.
 SMALL_BODY = 64 * 1024
-# To read and plan a query and a body of so few bytes takes little longer than any request.
+# To read and plan a query and a body of so few bytes takes little longer than any request. A parenthesis may begin an
+# embedded resource, which takes as long as so many bytes.
 QUICKLY_PLANNED = 512
+PARENTHESIS = 32
 # No size has as many.
 DIGITS = 19
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
@@ -101,7 +103,7 @@ class RestApplication:
             await self._expect(request, identity, limits)
             request.body = await _body(request, receive, identity.role, limits.body)
         recalled = self.engine.recall(request)
-        large = recalled is None and len(request.raw_query) + len(request.body) > QUICKLY_PLANNED
+        large = recalled is None and _effort(request) > QUICKLY_PLANNED
         if large:
             await self.turns.take()
         job = read(self.configuration, request, limits) if recalled is None else recalled[0]
@@ -157,6 +159,11 @@ class RestApplication:
         status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b"" if head else response.body})
+
+
+def _effort(request: Request) -> int:
+    query = request.raw_query
+    return len(query) + len(request.body) + PARENTHESIS * (query.count(b"(") + query.count(b"%28"))
 
 
 async def _body(request: Request, receive: Receive, role: str, largest: int) -> bytes:
