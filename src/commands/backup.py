@@ -70,7 +70,8 @@ def backup(arguments: argparse.Namespace) -> int:
         raise BackupError(message)
     with local.database(os.environ) as settings:
         dsn = settings.direct_url
-        options = ["--format=custom", "--encoding=UTF8", "--enable-row-security"]
+        # Large objects are nobody's of ours, and any login makes them: -B leaves them out.
+        options = ["--format=custom", "-B", "--encoding=UTF8", "--enable-row-security"]
         command, environment = clients.connecting("pg_dump", dsn, *options)
         with _replacing(file) as partial:
             rows = asyncio.run(_dump(dsn, command, environment, partial))

@@ -28,6 +28,7 @@ from src.settings import Settings
 # What belongs to the server and its administrator: they have their own.
 OF_THE_SERVER = ["--no-publications", "--no-subscriptions", "--no-security-labels", "--no-tablespaces"]
 SETTING = re.compile(r"^SET (\w+) = '?(\w*)'?;$", re.MULTILINE)
+LARGE_OBJECTS = re.compile("BLOB|LARGE OBJECT")
 OURS = "FOR ROLE ecotrips_owner "
 AS_OWNER = "set local role ecotrips_owner"
 PIECE = 1 << 18
@@ -120,7 +121,10 @@ async def _make(connection: Opened, part: Statements) -> None:
             print(f"left out: {part.name} ({error})", file=sys.stderr)
     elif part.text.strip() and not _is_the_servers(part):
         try:
-            await connection.execute(part.text)
+            if part.kind == "ACL":
+                await _grant(connection, part)
+            else:
+                await connection.execute(part.text)
         except asyncpg.PostgresConnectionError:
             raise
         except asyncpg.PostgresError as error:
@@ -128,9 +132,21 @@ async def _make(connection: Opened, part: Statements) -> None:
             raise BackupError(message) from error
 
 
+async def _grant(connection: Opened, part: Statements) -> None:
+    """Each right by itself: a person's own login need not exist here, and no backup holds it."""
+    for statement in filter(str.strip, part.text.split(";\n")):
+        try:
+            async with connection.transaction():
+                await connection.execute(statement)
+        except asyncpg.UndefinedObjectError as error:
+            print(f"left out: rights on {part.name} ({error})", file=sys.stderr)
+
+
 def _is_the_servers(part: Statements) -> bool:
     return (
         part.kind == "EVENT TRIGGER"
+        # Nothing of ours is one, and pg_restore would end the transaction around them.
+        or any(LARGE_OBJECTS.match(word) for word in (part.kind, part.name))
         # Its rights were given by make_roles.
         or (part.kind, part.name) == ("SCHEMA", "public")
         or part.name == "SCHEMA public"

@@ -170,6 +170,31 @@ async def test_whatever_its_names_and_values_are(
     assert await execute(empty, "select count(*) from pg_event_trigger, pg_publication") == 0
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["backup", "pg_dump"])
+async def test_what_a_persons_own_login_left_behind_keeps_nobody_from_restoring(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path, *, by_hand: bool
+) -> None:
+    await admin.execute("create role beatha login in role ops_staff password 'of-a-person'")
+    await admin.execute("grant select on ops.v_bookings, ops.flags to beatha")
+    hers = await asyncpg.connect(with_login(database, "beatha", "of-a-person"))
+    try:
+        await hers.execute("select lo_from_bytea(0, 'a picture')")
+        await hers.execute("alter default privileges grant select on tables to public")
+        await hers.execute("alter default privileges in schema public grant all on functions to beatha")
+        if by_hand:
+            options = ["-Fc", f"--file={tmp_path / 'dump'}"]
+            process = await asyncio.create_subprocess_exec(binaries() / "pg_dump", *options, database)
+            assert await process.wait() == 0
+        else:
+            await asyncio.to_thread(backup, tmp_path, database)
+    finally:
+        await hers.close()
+        await admin.execute("drop owned by beatha; drop role beatha")
+    told = await asyncio.to_thread(restore, tmp_path, empty)
+    assert 'left out: rights on TABLE flags (role "beatha" does not exist)' in told
+    assert await state(empty) == await state(database)
+
+
 @pytest.mark.parametrize("name", ["dump", "-x", "a blank and ü", "dump.ecotrips-partial", "*"])
 def test_a_backup_is_its_owners_alone_and_takes_the_place_of_the_former(
     database: str, tmp_path: Path, name: str
