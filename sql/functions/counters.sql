@@ -6,6 +6,7 @@ as $$
 declare
   v_count bigint;
 begin
+  perform sec.require_service();
   p_name := sec.valid_pattern(p_name, '^[A-Za-z0-9._:-]{1,128}$', 'name must be 1 to 128 of A-Za-z0-9._:-');
   p_delta := sec.valid_integer('delta', p_delta, -1000000, 1000000);
   insert into ops.counters as c (name, count) values (p_name, p_delta)

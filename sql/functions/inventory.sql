@@ -173,6 +173,7 @@ declare
   v_hold inventory.holds;
   v_id uuid := gen_random_uuid();
 begin
+  perform sec.require_service();
   p_user_id := sec.valid_uuid('user_id', p_user_id);
   p_supplier_hotel_id := sec.valid_text('supplier_hotel_id', p_supplier_hotel_id, 1, 64);
   p_plan_id := sec.valid_text('plan_id', p_plan_id, 1, 128);

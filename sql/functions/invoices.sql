@@ -176,6 +176,7 @@ create or replace function public.generate_invoice(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform sec.require_service();
   p_kind := sec.valid_choice('kind', p_kind, array['invoice', 'credit_note']);
   p_payment_id := sec.valid_uuid('payment_id', p_payment_id);
   p_timezone := sec.valid_pattern(p_timezone, '^[A-Za-z0-9_+/-]{1,64}$', 'timezone must be a time zone''s name');

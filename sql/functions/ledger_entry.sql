@@ -17,6 +17,7 @@ declare
   v_event payment.webhook_events;
   v_entry fin.entries;
 begin
+  perform sec.require_service();
   p_payment_id := sec.valid_uuid('payment_id', p_payment_id);
   p_entry_type := sec.valid_choice('entry_type', p_entry_type, array[
     'capture_failed', 'capture_succeeded', 'dispute_closed', 'dispute_opened', 'fee_charged', 'intent_created',

@@ -69,6 +69,7 @@ declare
   v_reported int := 0;
   v_status record;
 begin
+  perform sec.require_service();
   p_messages := sec.valid_json('messages', p_messages, 'array', 6000000);
   p_statuses := sec.valid_json('statuses', p_statuses, 'array', 6000000);
   if exists (

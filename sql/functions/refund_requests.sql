@@ -43,6 +43,7 @@ create or replace function public.request_refund(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform sec.require_service();
   p_payment_id := sec.valid_uuid('payment_id', p_payment_id);
   p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents, p_optional => true);
   p_reason := sec.valid_text('reason', p_reason, 1, 200, p_optional => true);

@@ -102,6 +102,7 @@ as $$
 declare
   v_seeded int;
 begin
+  perform sec.require_service();
   p_places := sec.valid_json('places', p_places, 'array', 16000000);
   insert into catalog.search_index (slug, entity_type, entity_id, title, subtitle, keywords, metadata, popularity)
   select slug, entity_type, entity_id, title, subtitle, coalesce(keywords, '{}'), coalesce(metadata, '{}'), coalesce(popularity, 0)

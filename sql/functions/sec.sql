@@ -87,6 +87,18 @@ $$;
 comment on function sec.ops_only() is
 'Internal: true for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In policies and views always (select sec.ops_only()), and never beside another policy for the same rows.';
 
+create or replace function sec.require_service() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not sec.is_service() then
+    perform sec.refuse('service_only', 'Only the service may do this');
+  end if;
+end;
+$$;
+comment on function sec.require_service() is
+'Raises service_only (42501) unless the caller is the service: begins what staff in psql may call only to be told so.';
+
 create or replace function sec.actor() returns text
 language sql stable
 return coalesce(

@@ -109,6 +109,7 @@ declare
     'refund.failed', 'charge.dispute.created', 'charge.dispute.closed'
   );
 begin
+  perform sec.require_service();
   p_event_id := sec.valid_text('id', p_event_id, 1, 255);
   p_type := sec.valid_text('type', p_type, 1, 255);
   p_body := sec.valid_json('data', p_body, 'object', 100000);

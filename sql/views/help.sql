@@ -17,7 +17,7 @@ from (
     ) as arguments,
     case
       when has_function_privilege('anon', p.oid, 'execute') then 'anyone'
-      when has_function_privilege('ops_staff', p.oid, 'execute') then 'ops'
+      when has_function_privilege('authenticated', p.oid, 'execute') then 'ops'
       else 'service'
     end as who
   from pg_proc p

@@ -6,8 +6,10 @@ import asyncpg
 import pytest
 
 from src.domain.context import Role
+from src.logins import login_dsn
 from tests.conftest import TRAVELLER, Api, as_role
-from tests.postgres import with_login
+from tests.postgres import settings, with_login
+from tests.sql.test_help import LOOKED_AT
 
 # What a signed-in user may call and see; all else that is granted to them is for ops, and its comment says so.
 THEIR_FUNCTIONS = {
@@ -89,6 +91,26 @@ async def test_a_table_or_view_for_ops_refuses_others(database: str, admin: asyn
                 assert shown == ["( SELECT sec.ops_only() AS ops_only)"], name
             else:
                 assert await refused(traveller, f"select * from {name}"), name
+
+
+async def test_what_staff_in_psql_may_call_beyond_users_says_that_it_is_the_services(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    """Whatever they send; and everything that people do as the service is so."""
+    called = {row["name"]: row for row in await admin.fetch(CALLABLE.replace("'authenticated'", "'ops_staff'"))}
+    services = called.keys() - {row["name"] for row in await admin.fetch(CALLABLE)}
+    shown = await admin.fetch("select split_part(call, '(', 1) as name from ops.help where who = 'service'")
+    assert services == {row["name"] for row in shown} - LOOKED_AT
+    staff = await asyncpg.connect(login_dsn(settings(database), "psql_staff"))
+    try:
+        for name in services:
+            for statement in (called[name]["without"], called[name]["with_some"]):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="Only the service may do this") as found:
+                    await staff.fetch(statement)
+                assert found.value.constraint_name == "service_only"
+                assert "As the service: ecotrips psql --service." in str(found.value.hint)
+    finally:
+        await staff.close()
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "refund_within_capture": InputInvalid,
     "refunds_within_captured": Conflict,
     "seal_sees_all": Conflict,
+    "service_only": NotAllowed,
     "subject_erased": Conflict,
     "table_mapped": NotFound,
     "user_named": InputInvalid,
