@@ -30,6 +30,7 @@ TRUSTED = {
     "domain/rest/openapi_schemas.py",
     "http/me.py",
     "http/openapi.py",
+    "production.py",
     "rest_options.py",
 }
 
