@@ -7,7 +7,12 @@ import logging
 import os
 import sys
 
-from asyncpg import PostgresConnectionError
+from asyncpg import (
+    InvalidAuthorizationSpecificationError,
+    InvalidCatalogNameError,
+    PostgresConnectionError,
+    PostgresError,
+)
 
 from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.connections import BROKEN, FAILED
@@ -21,6 +26,13 @@ COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
 
 # What the person at the terminal can mend: one line and exit status 1.
 MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, *FAILED, ValueError, DomainError)
+
+
+# What a command finds before the first `db apply`, and what helps.
+NOT_APPLIED: tuple[tuple[type[PostgresError], str], ...] = (
+    (InvalidAuthorizationSpecificationError, "run ecotrips db apply first"),
+    (InvalidCatalogNameError, "run ecotrips db apply, which makes it in DATA_DIR; on another server make it first"),
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +75,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _told(error: BaseException) -> str:
     if isinstance(error, Unavailable) and error.__cause__ is not None:
         error = error.__cause__
+    for kind, cure in NOT_APPLIED:
+        if isinstance(error, kind) and str(error).endswith("does not exist"):
+            return f"{error}: {cure}"
     # An error of the system that names no file is of a connection, and commands connect to the database.
     if isinstance(error, OSError):
         lost = error.errno is not None and error.filename is None

@@ -126,12 +126,18 @@ def _operators_psql(arguments: argparse.Namespace) -> int:
 
 def _psql(dsn: str, arguments: list[str]) -> int:
     """A psql shell on the database; returns its exit status. A person at a terminal sees it as it reads best."""
+    asyncio.run(_reach(dsn))
     if arguments or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return clients.run("psql", dsn, *arguments)
     print(GREETING)
     if "PAGER" not in os.environ and shutil.which("less"):
         os.environ.setdefault("PSQL_PAGER", PAGER)
     return clients.run("psql", dsn, *LOOK)
+
+
+async def _reach(dsn: str) -> None:
+    """Psql does not say what helps where nothing is applied yet."""
+    await (await connect(dsn)).close()
 
 
 async def _drop(dsn: str) -> None:

@@ -36,6 +36,26 @@ def test_a_command_ends_without_taking_the_interpreter_down(tmp_path: Path) -> N
     assert b"taken down" not in ran.stdout
 
 
+def test_a_command_before_the_first_apply_says_what_helps(tmp_path: Path) -> None:
+    given = {"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": ""}
+    assert ecotrips(tmp_path, "db", "start", **given).returncode == 0
+    try:
+        for command in ("psql", "psql --service", "flags list", "circuit show", "ledger verify"):
+            ran = ecotrips(tmp_path, *command.split(), **given)
+            assert ran.returncode == 1
+            login = "psql_service" if "--service" in command else "psql_staff"
+            assert ran.stderr == f'ecotrips: role "{login}" does not exist: run ecotrips db apply first\n'
+        for command in ("db psql", "db backup file"):
+            ran = ecotrips(tmp_path, *command.split(), **given)
+            assert ran.returncode == 1
+            assert ran.stderr.startswith('ecotrips: database "ecotrips" does not exist: run ecotrips db apply, ')
+            assert len(ran.stderr.splitlines()) == 1
+        assert ecotrips(tmp_path, "db", "apply", **given).returncode == 0
+        assert ecotrips(tmp_path, "psql", "-Atc", "select session_user", **given).stdout == "psql_staff\n"
+    finally:
+        ecotrips(tmp_path, "db", "stop", **given)
+
+
 async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: Path) -> None:
     empty = await server.create()
     ran = ecotrips(tmp_path, "serve", DATABASE_URL=empty)
