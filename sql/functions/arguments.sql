@@ -104,6 +104,19 @@ $$;
 comment on function sec.valid_integer(text, bigint, bigint, bigint, boolean, text) is
 'The number, if it lies within the bounds, both included. Raises input_valid.';
 
+create or replace function sec.valid_number(
+  p_name text, p_value double precision, p_least double precision, p_most double precision
+) returns double precision
+language sql volatile
+as $$
+  select case
+    when p_value between p_least and p_most then p_value
+    else sec.refuse_input(p_name || ' must be a number from ' || p_least || ' to ' || p_most)::double precision
+  end
+$$;
+comment on function sec.valid_number(text, double precision, double precision, double precision) is
+'The number, if it lies within the bounds, both included. Raises input_valid.';
+
 create or replace function sec.valid_amount(p_name text, p_value bigint, p_optional boolean default false) returns bigint
 language sql volatile
 as $$ select sec.valid_integer(p_name, p_value, 1, 1000000000000, p_optional, p_name || ' must be a positive integer') $$;

@@ -79,6 +79,12 @@ declare
   v_before inventory.circuit;
   v_circuit inventory.circuit;
 begin
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  p_version := sec.valid_integer('version', p_version, 0, 2147483647);
+  p_state := sec.valid_choice('state', p_state, array['open', 'closed']);
+  p_failures := sec.valid_integer('failures', p_failures, 0, 1000000);
+  p_cooldown_seconds := sec.valid_integer('cooldown_seconds', p_cooldown_seconds, 0, 86400, p_optional => p_state = 'closed');
+  p_error := left(p_error, 1000);
   select * into v_before from inventory.circuit where name = p_name for update;
   if v_before.version <> p_version then
     return inventory.circuit_answer(v_before);

@@ -8,6 +8,11 @@ declare
   v_claim uuid;
   v_row ops.idempotency_keys;
 begin
+  p_caller := sec.valid_text('caller', p_caller, 1, 255);
+  p_key := sec.valid_text('key', p_key, 1, 255);
+  if p_request_hash is null then
+    perform sec.refuse_input('request_hash must be given');
+  end if;
   insert into ops.idempotency_keys as k (caller, key, request_hash, request_id, locked_until)
   values (p_caller, p_key, p_request_hash, sec.request_id(), now() + interval '60 seconds')
   on conflict (caller, key) do update

@@ -20,6 +20,10 @@ create or replace function inventory.claim_flight(p_key text, p_origin text, p_h
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  p_key := sec.valid_text('key', p_key, 1, 255);
+  p_origin := sec.valid_choice('origin', p_origin, array['HBX', 'fixtures']);
+  p_holder := sec.valid_uuid('holder', p_holder);
+  p_seconds := sec.valid_integer('seconds', p_seconds, 1, 3600);
   insert into inventory.flights as f (key, origin, holder, locked_until)
   values (p_key, p_origin, p_holder, clock_timestamp() + make_interval(secs => p_seconds))
   on conflict (key, origin) do update set holder = excluded.holder, locked_until = excluded.locked_until
@@ -43,8 +47,21 @@ create or replace function inventory.write_cache(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_expires timestamptz := clock_timestamp() + make_interval(secs => p_seconds);
+  v_expires timestamptz;
 begin
+  p_key := sec.valid_text('key', p_key, 1, 255);
+  p_origin := sec.valid_choice('origin', p_origin, array['HBX', 'fixtures']);
+  p_kind := sec.valid_choice('kind', p_kind, array['search', 'quote']);
+  p_seconds := sec.valid_integer('seconds', p_seconds, 0, 86400);
+  begin
+    p_payload := p_payload::jsonb::text;
+  exception when invalid_text_representation or untranslatable_character or statement_too_complex then
+    p_payload := null;
+  end;
+  if p_payload is null then
+    perform sec.refuse_input('payload must be JSON');
+  end if;
+  v_expires := clock_timestamp() + make_interval(secs => p_seconds);
   insert into inventory.cache (key, origin, kind, payload, fetched_at, expires_at)
   values (p_key, p_origin, p_kind, p_payload::jsonb, clock_timestamp(), v_expires)
   on conflict (key, origin) do update

@@ -6,6 +6,9 @@ as $$
 declare
   v_tokens double precision;
 begin
+  p_function := sec.valid_text('function', p_function, 1, 255);
+  p_caller := sec.valid_text('caller', p_caller, 1, 255);
+  p_per_minute := sec.valid_integer('per_minute', p_per_minute, 1, 1000000);
   insert into ops.rate_limits as b (function, caller, tokens, refilled_at)
   values (p_function, p_caller, p_per_minute, clock_timestamp())
   on conflict (function, caller) do update

@@ -72,6 +72,9 @@ begin
   perform sec.require_service();
   p_messages := sec.valid_json('messages', p_messages, 'array', 6000000);
   p_statuses := sec.valid_json('statuses', p_statuses, 'array', 6000000);
+  if jsonb_path_exists(p_messages || p_statuses, '$[*] ? (@.type() != "object")') then
+    perform sec.refuse_input('each event must be an object');
+  end if;
   if exists (
     select from jsonb_to_recordset(p_messages || p_statuses)
       as e (provider_message_id text, occurred_at timestamptz)

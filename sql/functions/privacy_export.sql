@@ -88,9 +88,12 @@ declare
 begin
   perform sec.require_ops();
   p_request_id := sec.valid_uuid('request_id', p_request_id);
-  p_path := sec.valid_text('path', p_path, 1, 1024);
+  p_path := sec.valid_choice('path', p_path, array[p_request_id || '/export.zip'], p_message => 'path must be <request_id>/export.zip');
   p_sha256 := sec.valid_pattern(p_sha256, '^[0-9a-f]{64}$', 'sha256 must be 64 hex digits');
   p_expires_at := sec.valid_time('expires_at', p_expires_at);
+  if p_expires_at <= now() then
+    perform sec.refuse_input('expires_at must lie ahead');
+  end if;
   v_request := privacy.locked_request(p_request_id, 'export');
   perform privacy.require_status(v_request, 'approved', 'completed');
   if v_request.export_path is null then

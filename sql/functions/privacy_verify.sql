@@ -72,6 +72,7 @@ declare
   v_outer bytea;
 begin
   perform sec.require_ops();
+  perform privacy.require_secret(p_secret);
   v_inner := privacy.hmac_pad(p_secret, 54);
   v_outer := privacy.hmac_pad(p_secret, 92);
   v_tokens := privacy.known_by(p_request_id, p_secret);

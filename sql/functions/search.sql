@@ -104,6 +104,12 @@ declare
 begin
   perform sec.require_service();
   p_places := sec.valid_json('places', p_places, 'array', 16000000);
+  if exists (
+    select from jsonb_array_elements(p_places) place
+    where jsonb_typeof(place) <> 'object' or num_nulls(place ->> 'slug', place ->> 'entity_type', place ->> 'entity_id', place ->> 'title') > 0
+  ) then
+    perform sec.refuse_input('each place must be an object with slug, entity_type, entity_id and title');
+  end if;
   insert into catalog.search_index (slug, entity_type, entity_id, title, subtitle, keywords, metadata, popularity)
   select slug, entity_type, entity_id, title, subtitle, coalesce(keywords, '{}'), coalesce(metadata, '{}'), coalesce(popularity, 0)
   from jsonb_populate_recordset(null::catalog.search_index, p_places)

@@ -5,6 +5,8 @@ create or replace function ops.claim_sweep(p_name text, p_seconds double precisi
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  p_seconds := sec.valid_number('seconds', p_seconds, 0.001, 1e9);
   insert into ops.sweeps as s (name, slot, request_id)
   values (p_name, date_bin(make_interval(secs => p_seconds), now(), timestamptz '2000-01-01 00:00:00+00'), sec.request_id())
   on conflict (name) do update
@@ -22,6 +24,8 @@ create or replace function ops.finish_sweep(p_name text, p_handled bigint) retur
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  p_handled := sec.valid_integer('handled', p_handled, 0, 1000000000);
   if exists (select from ops.sweeps where name = p_name and failures > 0) then
     perform ops.resolve_exception('sweep', p_name);
   end if;
@@ -40,6 +44,8 @@ declare
   c_longest constant double precision := 300;
   v_failures int;
 begin
+  p_name := sec.valid_text('name', p_name, 1, 64);
+  p_error := left(p_error, 1000);
   -- The slot is given back, for whoever comes after the back-off: a second, twice as long after each further failure,
   -- up to five minutes, spread so that sweeps do not come back together.
   update ops.sweeps

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -20,6 +22,7 @@ from src.settings import DEFAULT_SCHEMAS, OFFLINE_SWITCHES
 from tests.conftest import OPS_USER, TRAVELLER, Api, as_role, serving
 from tests.endpoints import declared
 
+UUID = "99999999-9999-4999-8999-999999999999"
 # Parameters that have another name than the field which they take on.
 RENAMED = {
     ("public.locate_place", "city"): "p_name",
@@ -52,12 +55,16 @@ BESIDE: Mapping[str, Mapping[str, str]] = {
     "public.send_message": {"p_type": "text", "p_text": "x"},
     "public.populate_search_index": {"p_places": "[]"},
     "public.read_privacy_export": {"p_schema": "core", "p_table": "profiles", "p_offset": "0", "p_limit": "1"},
-    "public.record_privacy_export": {"p_path": "x", "p_sha256": "0" * 64, "p_expires_at": "2099-01-01T00:00:00Z"},
+    "public.record_privacy_export": {
+        "p_path": f"{UUID}/export.zip",
+        "p_sha256": "0" * 64,
+        "p_expires_at": "2099-01-01T00:00:00Z",
+    },
     "public.receive_message_events": {"p_messages": "[]", "p_statuses": "[]"},
     "public.execute_privacy_erasure": {"p_secret": "s" * 32},
 }
 VALUES = {"to": "+250788123456", "check_out": "2026-12-03", "pax": [1, 0, []], "data": {}, "id": "evt_1"}
-UUID = "99999999-9999-4999-8999-999999999999"
+
 LOGINS = {"anon": Role.ANONYMOUS, "authenticated": Role.USER, "service_role": Role.SERVICE}
 JsonValue: TypeAlias = Any
 
@@ -502,6 +509,73 @@ async def test_no_argument_of_any_function_is_an_internal_error_or_takes_long(
                             faults.append(f"{role} {name} {parameter}={str(value)[:40]!r}: {answer.text[:200]}")
     assert not faults, "\n".join(faults)
     assert not await infinite(admin)
+
+
+# No page of an index holds it, however it is compressed.
+LONG_KEY = random.Random(1).randbytes(15_000).hex()
+# Right ones, so that one wrong argument is looked at.
+CACHED = {"p_key": "x", "p_origin": "HBX", "p_kind": "search", "p_payload": "{}"}
+IN_THE_WORKER: Mapping[str, Mapping[str, str]] = {
+    "inventory.claim_flight": {"p_origin": "HBX"},
+    "inventory.write_cache": CACHED,
+    "inventory.judge_circuit": {"p_name": "hbx", "p_state": "open", "p_version": "0"},
+    "ops.claim_sweep": {"p_name": "payouts"},
+    "ops.finish_sweep": {"p_name": "payouts"},
+}
+KNOWN_ONES = [
+    ("ops.finish_sweep('payouts', 9223372036854775807)", "handled must be an integer from 0 to 1000000000"),
+    ("ops.take_token('x', 'y', 0)", "per_minute must be an integer from 1 to 1000000"),
+    ("ops.claim_sweep('payouts', 'NaN')", "seconds must be a number from 0.001 to 1000000000"),
+    ("ops.claim_sweep('payouts', 'Infinity')", "seconds must be a number from 0.001 to 1000000000"),
+    ("inventory.claim_flight('x', 'HBX', null, 1)", "holder must be a valid UUID"),
+    ("inventory.write_cache('x', 'HBX', 'search', 'USD', 1)", "payload must be JSON"),
+    ("public.receive_message_events('[1, \"x\", null]', '[]')", "each event must be an object"),
+    ("inventory.judge_circuit('hbx', 0, 'closed', -1, 0)", "failures must be an integer from 0 to 1000000"),
+    (f"public.find_erased_subject_in_text('{UUID}', 'x', null)", "The privacy secret must have 32 characters or more"),
+    (
+        f"public.record_privacy_export('{UUID}', '../../../etc/passwd', repeat('0', 64), now() + '1d')",
+        "path must be <request_id>/export.zip",
+    ),
+    (
+        f"public.record_privacy_export('{UUID}', '{UUID}/export.zip', repeat('0', 64), now() - interval '1s')",
+        "expires_at must lie ahead",
+    ),
+    (
+        f"public.record_privacy_export('{UUID}', '{UUID}/export.zip', 'x', now() + '1d')",
+        "sha256 must be 64 hex digits",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call_of", "message"), KNOWN_ONES, ids=[name.partition("(")[0] for name, _ in KNOWN_ONES])
+async def test_what_the_service_gave_once_is_refused(admin: asyncpg.Connection, call_of: str, message: str) -> None:
+    error = await call(admin, f"select {call_of}", [])
+    assert error is not None
+    assert (error.sqlstate, str(error)) == ("PT400", message)
+
+
+# What a function says by itself, and what a type says of a text that is none of its values.
+WORDED = re.compile(r"PT4\d\d|42501|55P03|22P02|22007|22008")
+
+
+async def test_every_argument_of_every_function_is_refused_in_words(database: str, admin: asyncpg.Connection) -> None:
+    """By the service, which may call the worker's own functions too: what one session keeps must not fail the next."""
+    faults = []
+    async with as_role(database, Role.SERVICE) as service:
+        await service.execute("set statement_timeout = '5s'")
+        for name, function in (await callable_functions(admin)).items():
+            if "service_role" not in function.roles or name == "sec.refuse":  # which raises what it is given
+                continue
+            usual = {parameter: as_text(USUAL[kind], kind) for parameter, kind in function.types.items()}
+            usual.update({**BESIDE.get(name, {}), **IN_THE_WORKER.get(name, {})})
+            for parameter, kind in function.types.items():
+                for value in (*HOSTILE[kind], *([LONG_KEY] if kind == "text" else ())):
+                    given = usual | {parameter: as_text(value, kind)}
+                    error = await call(service, function.statement(given), list(given.values()))
+                    rule = error and error.as_dict().get("constraint_name")
+                    if error is not None and rule not in RULES and not WORDED.fullmatch(error.sqlstate or ""):
+                        faults.append(f"{name} {parameter}={str(value)[:40]!r}: {error.sqlstate} {str(error)[:100]}")
+    assert not faults, "\n".join(faults)
 
 
 async def infinite(admin: asyncpg.Connection) -> list[str]:

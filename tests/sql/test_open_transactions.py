@@ -51,7 +51,7 @@ CALLS = {
     "public.privacy_log_audit": "privacy_log_audit(null, 'privacy.looked', '{{}}')",
     "public.begin_privacy_export": "begin_privacy_export('{export}')",
     "public.read_privacy_export": "read_privacy_export('{export}', 'core', 'profiles', 0, 1)",
-    "public.record_privacy_export": "record_privacy_export('{export}', '{export}.zip', repeat('0', 64), now() + '1d')",
+    "public.record_privacy_export": "record_privacy_export('{export}', '{archive}', repeat('0', 64), now() + '1d')",
     "public.privacy_erasure_folders": "privacy_erasure_folders('{erasure}')",
     "public.plan_privacy_erasure": "plan_privacy_erasure('{erasure}')",
     "public.execute_privacy_erasure": "execute_privacy_erasure('{erasure}', 'ERASE', '{secret}')",
@@ -149,6 +149,7 @@ async def world(admin: asyncpg.Connection) -> Mapping[str, str]:
         "exception": await admin.fetchval("select ops.open_exception('circuit', 'hbx', 'x')::text"),
         "asked": await admin.fetchval(asked, OTHER_TRAVELLER),
         "export": export,
+        "archive": f"{export}/export.zip",
         "erasure": erasure,
         "secret": SECRET,
     }
