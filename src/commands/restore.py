@@ -21,6 +21,7 @@ from src.adapters.postgres.opened import Opened, connect
 from src.commands import archive, backup, local, progress
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError
+from src.domain.errors import DomainError
 from src.domain.storage import StoredObject
 from src.logins import role_password
 from src.settings import Settings
@@ -37,6 +38,7 @@ select 'invoices' as bucket, storage_path as path, sha256 from fin.invoices wher
 union all
 select 'privacy_exports', export_path, export_sha256 from privacy.requests where export_sha256 is not null
 """
+SHOWN = 20
 NUMBERED = "select storage_path from fin.invoices"
 
 
@@ -62,6 +64,7 @@ def restore(arguments: argparse.Namespace) -> int:
 
 async def _restore(settings: Settings, file: BinaryIO) -> None:
     dsn = settings.direct_url
+    store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
     await local.create_database(dsn)
     connection = await connect(dsn)
     try:
@@ -76,7 +79,6 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         faults = await _faults_of_books(connection)
         await transaction.commit()
         print(f"{rows:,} rows restored, as many as the backup holds", file=sys.stderr)
-        store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
         faults += await _faults_of_documents(connection, store)
     finally:
         await connection.close()
@@ -89,7 +91,7 @@ async def _fill(connection: Opened, file: BinaryIO) -> int:
     """Make and fill everything; return how many rows. Raises BackupError unless every table holds its rows then."""
     counts = dict[tuple[str, str], int]()
     async with progress.shown(lambda: f"{archive.read_so_far(file)} restored"):
-        await connection.execute(AS_OWNER)
+        await connection.execute(f"{AS_OWNER}; select set_config('search_path', '', true)")
         with archive.opened(file, *OF_THE_SERVER) as parts:
             for part in parts:
                 if isinstance(part, Table):
@@ -186,30 +188,29 @@ async def _faults_of_books(connection: Opened) -> list[str]:
 
 
 async def _faults_of_documents(connection: Opened, store: FileStore) -> list[str]:
-    rows = await connection.fetch(DOCUMENTS)
-    numbered = {row["storage_path"] for row in await connection.fetch(NUMBERED)}
-    stored = {
-        str(found.name): found for bucket in ("invoices", "privacy_exports") for found in await store.listed(bucket)
-    }
+    known = {f"{row['bucket']}/{row['path']}": row["sha256"] for row in await connection.fetch(DOCUMENTS)}
+    numbered = {f"invoices/{row['storage_path']}" for row in await connection.fetch(NUMBERED)}
     done = 0
     altered = list[str]()
-    async with progress.shown(lambda: f"{done:,} of {len(rows):,} documents proved"):
-        for row in rows:
-            found = stored.get(f"{row['bucket']}/{row['path']}")
-            if found is not None:
+    try:
+        invoices = {str(found.name): found for found in await store.listed("invoices")}
+        stored = invoices | {str(found.name): found for found in await store.listed("privacy_exports")}
+        async with progress.shown(lambda: f"{done:,} of {len(known):,} documents proved"):
+            for name in sorted(known.keys() & stored.keys()):
+                if await _digest(store, stored[name]) != known[name]:
+                    altered.append(name)
                 done += 1
-                if await _digest(store, found) != row["sha256"]:
-                    altered.append(str(found.name))
+    except DomainError as error:
+        return [f"stored documents cannot be read: {error.__cause__ or error}"]
     print(
-        f"{done:,} of {len(rows):,} documents are stored here; invoices are rendered again when asked for",
-        file=sys.stderr,
+        f"{done:,} of {len(known):,} documents are stored here; invoices are rendered when asked for", file=sys.stderr
     )
-    unknown = [
-        name for name, found in stored.items() if found.name.bucket == "invoices" and found.name.path not in numbered
-    ]
-    if unknown:
-        print(f"issued after this backup, or not by this service: {', '.join(unknown)}", file=sys.stderr)
-    return [f"stored documents are not those of the backup: {', '.join(altered)}"] if altered else []
+    if later := sorted(invoices.keys() - numbered):
+        names = ", ".join(later[-SHOWN:])
+        print(f"{len(later):,} files of invoices that this backup does not know, the last: {names}", file=sys.stderr)
+    if not altered:
+        return []
+    return [f"{len(altered):,} stored documents are not those of the backup: {', '.join(altered[:SHOWN])}"]
 
 
 async def _digest(store: FileStore, stored: StoredObject) -> str:

@@ -407,3 +407,17 @@ def test_who_did_not_make_the_roles_is_told_who_must_apply(release: str, tmp_pat
         assert done.returncode == 1
         assert done.stderr.endswith(f": {apply.NOT_THE_MAKER}\n")
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.heavy
+def test_an_extension_that_only_superusers_make_is_left_out_and_named(tmp_path: Path) -> None:
+    with managed("16", tmp_path) as at:
+        COMMANDS["db apply"](at)
+        at.execute("postgres", "create extension pg_stat_statements")
+        at.works(ADMINISTRATOR, "db backup", "dump")
+        left_out = (
+            "left out: pg_stat_statements (.|\n)*restored: dump|restored: dump\n(.|\n)*left out: pg_stat_statements"
+        )
+        at.works(ADMINISTRATOR, "db restore", "dump", said=left_out, database="copy")
+        at.execute("postgres", "create table public.theirs ()")
+        at.refuses(ADMINISTRATOR, "db backup", "dump", said="permission denied for table theirs")
