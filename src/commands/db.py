@@ -17,7 +17,12 @@ from src.logins import SERVICE, STAFF
 
 GREETING = "What to do, and who may: select * from ops.help where task like '%refund%';"
 # What is wider than the terminal stands below each other; the prompt names the login. ~/.psqlrc is read later.
-LOOK = ("-P", "expanded=auto", "-P", "null=(null)", "-v", "PROMPT1=%n@%/%R%x%# ", "-v", "PROMPT2=%n@%/%R%x%# ")
+LOOK = (
+    *("-P", "expanded=auto", "-P", "null=(null)"),
+    # A refusal and its hint, without the lines of functions that led there; \errverbose shows them.
+    *("-v", "SHOW_CONTEXT=never"),
+    *("-v", "PROMPT1=%n@%/%R%x%# ", "-v", "PROMPT2=%n@%/%R%x%# "),
+)
 # It leaves at once what fits on the screen, and what was read stays there.
 PAGER = "less -FRX"
 

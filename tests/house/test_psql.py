@@ -95,7 +95,12 @@ async def test_every_view_of_operators_fits(
 
 
 def test_a_person_is_told_where_to_begin_and_who_they_are(database: str, tmp_path: Path) -> None:
-    lines = at_a_terminal(tmp_path, database, typed="select null as nothing;\n\\! echo pager=$PSQL_PAGER")
+    lines = at_a_terminal(
+        tmp_path, database, typed="select null as nothing;\nselect request_refund(null);\n\\! echo pager=$PSQL_PAGER"
+    )
+    assert "ERROR:  Only the service may do this" in lines
+    assert "HINT:  psql_staff is the login. As ops: ecotrips psql. As the service: ecotrips psql --service." in lines
+    assert not [line for line in lines if line.startswith("CONTEXT")]
     assert GREETING in lines
     assert lines.count(" (null)") == 1
     assert "pager=less -FRX" in lines
