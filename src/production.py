@@ -5,16 +5,20 @@ from __future__ import annotations
 import binascii
 import hashlib
 import json
+import math
 import re
+from array import array
 from base64 import b64decode
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
+from uuid import UUID
 
 from src.domain.links import is_public_host
 from src.dsn import NEAR_NETWORKS, Dsn
@@ -59,7 +63,16 @@ OFF = ("0", "false", "off", "no", "n")
 MOST_PUBLIC = {4: 2 ** (32 - 8), 6: 2 ** (128 - 16)}
 IPV4_IN_IPV6 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
 PRIVATE_NETWORKS = (*NEAR_NETWORKS, ip_network("100.64.0.0/10"))
-DIGESTS = ("md5", "sha1", "sha256", "sha512")
+DIGESTS = (hashlib.md5, hashlib.sha1, hashlib.sha256, hashlib.sha512, hashlib.blake2b, hashlib.blake2s)
+DIGEST_BYTES = 8
+COMMON_WORDS = 10_000
+UUID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+RANDOM_UUID = 4
+SEPARATORS = re.compile(r"[\W_]+")
+ALPHABETS = ((re.compile("[a-z]"), 26), (re.compile("[A-Z]"), 26), (re.compile("[0-9]"), 10))
+# How much of its letters' own chance a random secret has at least, by zxcvbn's reading; what people make up has less.
+LEAST_CHANCE, LEAST_CHANCE_OF_SHORT = 0.6, 0.5
+AT_A_TIME = 40  # letters: zxcvbn takes more than in proportion
 WORD_BREAKS = str.maketrans("_ ", "--")
 
 
@@ -79,7 +92,8 @@ def weakness(secret: str, form: Form = OURS) -> str | None:
 
     A random secret has many different letters, many different steps between letters whatever their distance, and mostly
     runs of three letters that stand neither twice in it nor in what is published. One that repeats, counts or is made
-    of known words lacks one of the three; a known word's digest is looked up.
+    of known words lacks one of the three. zxcvbn finds other words, names, dates and walks on a keyboard. A known
+    word's digest is looked up, and a UUID has to be of the random kind.
     """
     return next(_weaknesses(secret, form), None)
 
@@ -105,7 +119,42 @@ def _is_guessable(secret: str, least: int) -> bool:
     letters, length = secret.lower(), max(least, len(secret))
     few, own = min(max(4, length // 4), 8), len(_runs(letters) - _published())
     varied = all(len(_steps(letters, by)) >= min(few, (length - by) // 3) for by in range(1, length // 2 + 1))
-    return not varied or len(set(letters)) < few or own < length // 2 - 2 or letters in _digests()
+    patterned = not varied or len(set(letters)) < few or own < length // 2 - 2
+    return patterned or _is_made_up(secret, least) or _is_digest(secret)
+
+
+def _is_made_up(secret: str, least: int) -> bool:
+    found = UUID_FORM.search(secret.lower())
+    if found and (UUID(found[0]).version != RANDOM_UUID or found[0] in _examples()):
+        return True
+    return _chance(secret) < (LEAST_CHANCE if least >= SHORTEST_SECRET else LEAST_CHANCE_OF_SHORT)
+
+
+@lru_cache(maxsize=64)  # one process reads its settings more than once
+def _chance(secret: str) -> float:
+    """How many guesses the secret takes by zxcvbn's reading, of those that random letters would take: in bits."""
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - its words take a moment and memory, and only production asks
+
+    letters = SEPARATORS.sub("", secret) or secret
+    hexadecimal = 10 if letters.isdigit() else 16 if HEX.fullmatch(letters) else 0
+    one = math.log2(hexadecimal or sum(size for among, size in ALPHABETS if among.search(letters)) or 32)
+    bits = 0.0
+    for at in range(0, len(letters), AT_A_TIME):
+        for found in zxcvbn(letters[at : at + AT_A_TIME], user_inputs=_words())["sequence"]:
+            random = len(found["token"]) * one
+            bits += random if found["pattern"] == "bruteforce" else min(random, math.log2(float(found["guesses"])))
+    return bits / (len(letters) * one)
+
+
+def _is_digest(secret: str) -> bool:
+    """Whether it begins as a usual digest of a common word does, in hex or in base64."""
+    for decoded in {_from_hex(secret), _from_base64(secret)}:
+        if len(decoded) >= DIGEST_BYTES:
+            begin = int.from_bytes(decoded[:DIGEST_BYTES], "big")
+            at = bisect_left(_digests(), begin)
+            if at < len(_digests()) and _digests()[at] == begin:
+                return True
+    return False
 
 
 def _steps(letters: str, by: int) -> set[int]:
@@ -142,13 +191,32 @@ def _published() -> frozenset[str]:
 
 
 @cache
-def _digests() -> frozenset[str]:
-    """What is left of known words by the usual digests."""
-    words = ["", *(word for line in _known() for word in (line, *line.split()))]
-    return frozenset(hashlib.new(name, word.encode()).hexdigest() for word in words for name in DIGESTS)
+def _words() -> list[str]:
+    return list(dict.fromkeys(word.lower() for line in _known() for word in (line, *line.split())))
+
+
+@cache
+def _digests() -> array[int]:
+    """How what is left of common words begins, sorted; also with the line's end that `echo` adds."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - as above
+
+    listed = (word for name in ("passwords", "english_wikipedia") for word in FREQUENCY_LISTS[name][:COMMON_WORDS])
+    words = {"", *listed, *_words(), *_known()}
+    texts = [text for word in words for text in (word.encode(), f"{word}\n".encode())]
+    found = (digest(text).digest()[:DIGEST_BYTES] for digest in DIGESTS for text in texts)
+    return array("Q", sorted(int.from_bytes(begin, "big") for begin in found))
 
 
 def _known() -> list[str]:
+    return [line for line in _listed() if not UUID_FORM.fullmatch(line)]
+
+
+@cache
+def _examples() -> frozenset[str]:
+    return frozenset(filter(UUID_FORM.fullmatch, _listed()))
+
+
+def _listed() -> list[str]:
     return [line for line in PUBLISHED.read_text().splitlines() if line and not line.startswith("# ")]
 
 

@@ -9,13 +9,17 @@ import random
 import re
 import string
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from statistics import mean, stdev
+from uuid import UUID
 
 import obstore
 import pytest
 
+from src import production
 from src.adapters.files.store import store_at
 from src.domain.errors import NotFound, Unavailable
 from src.domain.storage import ObjectName
@@ -43,7 +47,7 @@ LETTERS = string.ascii_letters + string.digits
 URL_SAFE = LETTERS + "-_"
 SUPABASE = "your-super-secret-jwt-token-with-at-least-32-characters-long"
 SUPABASE_CLI = SUPABASE.removeprefix("your-")
-
+GUESSABLE = "is a placeholder, published, or follows a pattern"
 
 # Always the same, so that all test processes collect the same tests.
 CHANCE = random.Random(19)
@@ -260,13 +264,82 @@ def test_each_kind_of_secret_has_its_form(name: str, secret: str) -> None:
 @pytest.mark.parametrize(
     "form", [OURS, Form(12), STRIPE_KEY, STRIPE_SIGNING, HBX_KEY, HBX_SECRET], ids=lambda form: str(form.least)
 )
-def test_a_random_secret_is_none_of_that(form: Form) -> None:
+def test_a_short_random_secret_is_hardly_ever_that(form: Form) -> None:
     longer = max(form.least, 10)
     alphabets = (string.hexdigits.lower()[:16], string.ascii_lowercase, LETTERS, URL_SAFE, LETTERS + "+/")
     made = [letters(longer, alphabet) for alphabet in alphabets for _ in range(100)]
     found = [weakness(form.prefixes[0] + secret, form) for secret in made]
     # Chance is chance: among so few letters one in ten thousand looks poor.
     assert len([text for text in found if text]) <= 1, found
+
+
+MADE_AS_TOLD = {
+    "openssl rand -hex 32": lambda: in_hex(32),
+    "openssl rand -base64 32": lambda: base64.b64encode(CHANCE.randbytes(32)).decode(),
+    "uuid4": lambda: str(UUID(bytes=CHANCE.randbytes(16), version=4)),
+    "40 letters": lambda: letters(40, string.ascii_letters),
+}
+
+
+@pytest.mark.parametrize("kind", MADE_AS_TOLD)
+def test_a_random_secret_is_never_that(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What zxcvbn says is far from the bound, so that no number of secrets gets there; the other rules are quick."""
+    chances = [production._chance(MADE_AS_TOLD[kind]()) for _ in range(40)]  # noqa: SLF001 - how near it comes
+    assert mean(chances) - 5 * stdev(chances) > production.LEAST_CHANCE
+    assert [found for _ in range(20) if (found := weakness(MADE_AS_TOLD[kind]()))] == []
+    monkeypatch.setattr(production, "_chance", lambda _secret: 1.0)
+    assert [found for _ in range(10_000) if (found := weakness(MADE_AS_TOLD[kind]()))] == []
+
+
+@pytest.mark.parametrize("word", ["123456", "qwerty", "kigali", "admin", "password", "secret", "dragon", "ecotrips"])
+def test_a_common_words_digest_is_refused(word: str) -> None:
+    for digest in ("md5", "sha1", "sha256", "sha512", "blake2b", "blake2s"):
+        for text in (word, f"{word}\n"):
+            made = hashlib.new(digest, text.encode())
+            for secret in (made.hexdigest(), made.hexdigest().upper(), made.hexdigest()[:32]):
+                assert weakness(secret) == GUESSABLE
+            assert weakness(base64.b64encode(made.digest()).decode(), Form(20)) == GUESSABLE
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "kigali-rwanda-gorilla-trek-secret-2026!!",
+        "JohnSmithKigaliRwanda1998GorillaTrek",
+        "asdfjkl;qweruiopzxcvm,./12347890-=[]",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "3FA85F64-5717-4562-B3FC-2C963F66AFA6",
+        "key-550e8400-e29b-41d4-a716-446655440000",
+        "01cb1da0-ecae-11f1-97d3-02fc00000001",
+        "5df41881-3aed-3515-88a7-2f4a814cf09e",
+        "2ed6657d-e927-568b-95e1-2665a8aea6a2",
+        "01939f5e-7c2a-7b3d-9e4f-5a6b7c8d9e0f",
+        "2026-11-30T09:55:29.123456+00:00-kigali1",
+        "1764496529.123456-1764496529.654321-kigali",
+        "Sunday,30November2026at09:55:29inKigali",
+        "volcanoes-national-park-silverback-family-8",
+        "mumbai-jakarta-nairobi-kampala-lagos-accra",
+        "MountainGorillasAreAwesomeInVolcanoesPark",
+        "P@ssw0rd!P@ssw0rd1P@ssw0rd2P@ssw0rd3",
+        "iloveyou-princess-dragon-monkey-sunshine",
+        "qwertzuiopasdfghjklyxcvbnmqwertzuiop",
+        "ThisIsOurProductionDatabasePassword2026",
+        "correcthorsebatterystaplecorrecthorse12",
+    ],
+)
+def test_a_secret_that_people_make_up_is_refused(secret: str) -> None:
+    said = refused(JWT_SECRET=secret)
+    assert f"JWT_SECRET {GUESSABLE}" in said
+    assert secret not in said
+
+
+def test_what_tells_guessable_secrets_is_loaded_in_production_alone() -> None:
+    look = "import sys; from src.settings import from_environment as f; f(); print('zxcvbn' in sys.modules)"
+    for environ, expected in (({"JWT_SECRET": "x" * 32, "DATABASE_URL": "postgresql:///d"}, "False"), (FIT, "True")):
+        ran = subprocess.run(
+            [sys.executable, "-c", look], cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+        )
+        assert ran.stdout == f"{expected}\n"
 
 
 @pytest.mark.parametrize("name", [name for name in SECRETS if name not in ("JWT_SECRET", "AWS_SECRET_ACCESS_KEY")])
