@@ -152,7 +152,9 @@ def _(at: Managed) -> None:
 def _(at: Managed) -> None:
     way = "by TLS, its name proved" if at.by_tls else "by a socket"
     at.works(
-        ADMINISTRATOR, "check", said=rf"PostgreSQL {at.release}\.\d+, {way}\n(.|\n)*web_service log in\n(.|\n)*all well"
+        ADMINISTRATOR,
+        "check",
+        said=rf"PostgreSQL {at.release}\.\d+, {way}\n(.|\n)*psql_service log in\n(.|\n)*all well",
     )
     for person in (STAFF, SERVICE):
         at.refuses(person, "check")

@@ -56,6 +56,7 @@ def test_a_command_before_the_first_apply_says_what_helps(tmp_path: Path) -> Non
         ecotrips(tmp_path, "db", "stop", **given)
 
 
+@pytest.mark.usefixtures("template")  # the roles are the server's
 async def test_an_unready_database_is_one_clear_line(server: Server, tmp_path: Path) -> None:
     empty = await server.create()
     ran = ecotrips(tmp_path, "serve", DATABASE_URL=empty)
@@ -80,6 +81,7 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["ok", "database"],
         ["ok", "clock"],
         ["ok", "sql"],
+        ["ok", "logins"],
         ["ok", "service"],
         ["ok", "backlog"],
         ["-", "worker"],
