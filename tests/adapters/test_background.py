@@ -17,6 +17,7 @@ SRC = Path(__file__).parents[2] / "src"
 OTHERS = {
     "adapters/resilience/flights.py": "those who wait for it get what it raises",
     "adapters/postgres/pipeline.py": "it catches all, and the next read asks for it again",
+    "commands/progress.py": "it ends with the block that it is shown for, which awaits it",
     "http/rest/application.py": "it ends with its request, which looks at it",
 }
 MAKES_TASKS = {"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe"}
