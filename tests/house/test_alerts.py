@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -10,12 +11,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import yaml
 
+from src.adapters.postgres import service_levels
+from src.adapters.postgres.database import Database
+from src.domain.errors import NotAllowed, Unavailable
 from tests.conftest import Api
 from tests.processes import PATIENCE, free_port, server
 from tests.programs import program
@@ -371,6 +375,28 @@ async def test_judged_routes_tell_0_before_the_first_request(api: Api) -> None:
             assert f'ecotrips_request_seconds_count{{method="POST",route="{route}",status="{status}"}} 0.0' in told
 
 
+class Away:
+    """A database that fails, or that never answers."""
+
+    def __init__(self, failure: Exception | None) -> None:
+        self._failure = failure
+
+    async def call(self, *_arguments: object) -> bytes:
+        if self._failure:
+            raise self._failure
+        await asyncio.sleep(PATIENCE)
+        return b""
+
+
+@pytest.mark.parametrize("failure", [None, Unavailable("away"), NotAllowed("a right is gone")], ids=repr)
+async def test_a_server_tells_its_metrics_whatever_the_database_does(
+    failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_levels, "PATIENCE_SECONDS", 0.1)
+    levels = service_levels.PostgresServiceLevels(cast("Database", Away(failure)))
+    assert await levels.now() == {"database_up": 0.0}
+
+
 def test_every_alert_leads_to_a_row_of_the_guide() -> None:
     guide = (DEPLOY.parent / "docs" / "operate.md").read_text().partition("## What to do when")[2]
     rows = [line for line in guide.splitlines() if line.startswith("| ")]
@@ -425,7 +451,7 @@ def answered(port: int, query: str, value: str) -> None:
 def installed(folder: Path, token: str) -> Path:
     """The configuration with its files in `folder` instead of /etc/prometheus."""
     (folder / "alerts.yml").write_text((DEPLOY / "alerts.yml").read_text())
-    (folder / "ecotrips-metrics-token").write_text(token)
+    (folder / "ecotrips-metrics-token").write_text(f"{token}\n")
     configuration = folder / "prometheus.yml"
     text = (DEPLOY / "prometheus.yml").read_text()
     assert set(re.findall(r"/etc/prometheus/([\w.-]+)", text)) == {"alerts.yml", "ecotrips-metrics-token"}

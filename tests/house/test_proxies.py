@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -23,7 +26,7 @@ from src.domain.messaging import Message
 from src.domain.storage import ObjectName
 from src.environment import reach_this_machine_directly
 from tests.fakes.wire import Reply, Request, listening
-from tests.processes import PATIENCE, ROOT, ecotrips, server
+from tests.processes import PATIENCE, ROOT, ecotrips, environment, free_port, server
 
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 AWS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}
@@ -80,6 +83,19 @@ async def test_a_server_gets_ready_and_reaches_the_collector_of_this_machine(dat
             started = server(database, tmp_path, **NOWHERE, **telemetry)  # ready when it has said so
             await asyncio.to_thread(running.enter_context, started)
             await told.wait()
+
+
+def test_the_images_health_check_asks_the_server_itself(database: str, tmp_path: Path) -> None:
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert found
+    name, *arguments = json.loads(found[1])
+    assert name == "python"
+    with server(database, tmp_path) as running:
+        port = running.address.rpartition(":")[2]
+        for asked, status in ((port, 0), (str(free_port()), 1)):
+            run = [sys.executable, *arguments]
+            said = subprocess.run(run, env=environment(PORT=asked, **NOWHERE), capture_output=True, check=False)
+            assert said.returncode == status, said.stderr
 
 
 async def test_check_asks_the_providers_through_the_proxy(database: str, tmp_path: Path, proxy: Proxy) -> None:
