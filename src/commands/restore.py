@@ -201,7 +201,8 @@ async def _faults_of_documents(connection: Opened, store: FileStore) -> list[str
                     altered.append(name)
                 done += 1
     except DomainError as error:
-        return [f"stored documents cannot be read: {error.__cause__ or error}"]
+        # The store's library goes on with what helps its authors.
+        return [f"stored documents cannot be read: {str(error.__cause__ or error).splitlines()[0]}"]
     print(
         f"{done:,} of {len(known):,} documents are stored here; invoices are rendered when asked for", file=sys.stderr
     )
