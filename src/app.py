@@ -89,7 +89,7 @@ from src.http.rest.service import admission, service_application
 from src.http.storage import StorageRoutes
 from src.http.turns import Turns
 from src.ports.inventory import Supplier
-from src.settings import Settings, from_environment
+from src.settings import Settings, SettingsError, from_environment
 
 REST = "/rest/v1"
 # Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
@@ -202,8 +202,12 @@ def _cors(origins: Sequence[str]) -> Cors | None:
 
 
 def authenticator_of(settings: Settings) -> Authenticator:
-    """Raises OSError and ValueError for a JWKS that is of no use."""
-    return Authenticator(settings.jwt_secrets, settings.jwt_jwks, settings.jwt_issuers, settings.jwt_audiences)
+    """Raises SettingsError for a JWKS that is of no use."""
+    try:
+        return Authenticator(settings.jwt_secrets, settings.jwt_jwks, settings.jwt_issuers, settings.jwt_audiences)
+    except (OSError, ValueError) as error:
+        message = f"JWT_JWKS is of no use: {error}"
+        raise SettingsError(message) from None
 
 
 def _mounted(path: str, application: Application, composed: Composed, *, mount: bool = True) -> ASGIRouteHandler:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
+from contextlib import suppress
 
 from asyncpg import (
     InvalidAuthorizationSpecificationError,
@@ -18,14 +20,15 @@ from src.adapters.postgres.apply import ApplyError
 from src.adapters.postgres.connections import BROKEN, FAILED
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.adapters.telemetry import bounded
-from src.commands import check, circuit, db, flags, ledger, privacy, processes, tokens
+from src.commands import check, circuit, db, flags, ledger, privacy, processes, settings, tokens
 from src.domain.errors import DomainError, Unavailable
 from src.environment import SettingsError, is_production, reach_this_machine_directly
 
-COMMANDS = (processes, check, db, flags, circuit, ledger, privacy, tokens)
+COMMANDS = (processes, check, settings, db, flags, circuit, ledger, privacy, tokens)
 
 # What the person at the terminal can mend: one line and exit status 1.
 MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, *FAILED, ValueError, DomainError)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 # What a command finds before the first `db apply`, and what helps.
@@ -56,14 +59,16 @@ def main() -> None:
     status = _run(arguments)
     # The file store's library has threads that take the interpreter's lock a moment after their answer was taken. In
     # an interpreter that is being taken down meanwhile that ends the process by SIGABRT, so ours is not taken down.
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # who reads may have gone
+        sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        is_production(os.environ)  # a command that reads no settings would not notice a word that says nothing
+        if not getattr(arguments, "names_faults", False):
+            is_production(os.environ)  # a command that reads no settings would not notice a word that says nothing
         return int(arguments.run(arguments) or 0)
     except MENDABLE as error:
         print(f"ecotrips: {_told(error)}", file=sys.stderr)
@@ -79,6 +84,8 @@ def _told(error: BaseException) -> str:
         if isinstance(error, kind) and str(error).endswith("does not exist"):
             return f"{error}: {cure}"
     # An error of the system that names no file is of a connection, and commands connect to the database.
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"{error.strerror}: {error.filename or 'look at the disks of DATA_DIR and of temporary files'}"
     if isinstance(error, OSError):
         lost = error.errno is not None and error.filename is None
     else:

@@ -16,6 +16,8 @@ from urllib.parse import quote, unquote
 VERIFIED = ("verify-ca", "verify-full")
 SYSTEM = "system"
 MODES = ("disable", "allow", "prefer", "require", *VERIFIED)
+SESSIONS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 # Networks that nobody reaches from outside: RFC 1918, RFC 3927, RFC 4193, RFC 4291 and this machine.
 NEAR_NETWORKS = tuple(
     map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"))
@@ -206,10 +208,14 @@ def for_libpq(
 def fault(dsn: str, environ: Mapping[str, str]) -> str | None:
     """Why the DSN cannot be used, None when it can."""
     try:
-        for_asyncpg(dsn, environ)
+        given = Dsn.of(for_asyncpg(dsn, environ))
     except ValueError as error:
         return str(error)
-    return None
+    if given.value("target_session_attrs") not in ("", *SESSIONS):
+        return f"target_session_attrs must be one of {', '.join(SESSIONS)}"
+    files = FILES if given.value("sslmode") in ("require", *VERIFIED) else ()
+    missing = next((name for name in files if given.value(name) and not Path(given.value(name)).is_file()), None)
+    return f"{missing} names no file" if missing else None
 
 
 def is_near(host: str) -> bool:

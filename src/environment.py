@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +22,9 @@ THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 DEVELOPMENT, PRODUCTION = "development", "production"
 # What is named so is a secret, unless it is read by one of the methods for other things.
 SECRET_NAME = re.compile(r"(?:^|_)(?:SECRETS?|KEYS?|TOKENS?|PASSWORDS?)(?:_|$)")
+# Control characters, line separators, and bytes that are no UTF-8.
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+LONGEST_SHOWN = 80
 
 DATABASE_PASSWORD = "the password in DATABASE_…URL"  # noqa: S105 - how it is called
 
@@ -24,13 +33,116 @@ class SettingsError(Exception):
     """Settings are missing or make no sense; the message names each."""
 
 
+class Words(NamedTuple):
+    """What a text has to look like: `kind` follows "must be"."""
+
+    kind: str = "a text"
+    pattern: str = ".*"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a reading declares of a setting: `kind` follows "must be", `needed` is in production.
+
+    `show` makes of a value what may be shown of it.
+    """
+
+    name: str
+    kind: str
+    default: str
+    needed: bool
+    show: Callable[[str], str]
+
+
+ANY_WORDS = Words()
+# What of a database's address tells nothing to who must not know its password.
+HOST = re.compile(r"([\w.%-]*|\[[\w:.]*\])(:\d+)?")
+SHOWN_PARAMETERS = ("application_name", "host", "port", "sslmode", "sslrootcert", "target_session_attrs")
+
+
+def _plain(value: str) -> str:
+    return value
+
+
+def _hidden(_value: str) -> str:
+    return "set"
+
+
+def _path(value: str) -> str:
+    """Somebody may have put there what should be in the file."""
+    return value if _is_readable(value) else "set"
+
+
+def _without_credentials(address: str) -> str:
+    """An address without what stands before an @ or behind a question mark."""
+    shown = re.sub(r"^([A-Za-z0-9+.-]*://)?.*@", r"\1***@", address, flags=re.DOTALL)
+    return re.sub(r"\?.*", "?***", shown, flags=re.DOTALL)
+
+
+def _without_password(address: str) -> str:
+    """A database's address without its password, wherever in it that stands."""
+    scheme, separator, rest = address.partition("://")
+    login, at, place = rest.rpartition("@")
+    place, question, query = place.partition("?")
+    if not separator or not (at or all(map(HOST.fullmatch, place.partition("/")[0].split(",")))):
+        return "set"
+    user, colon, _ = login.partition(":")
+    named = [parameter.partition("=") for parameter in query.split("&")] if question else []
+    known = [f"{name}={value if name in SHOWN_PARAMETERS else '***'}" for name, _, value in named]
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{place}{question}{'&'.join(known)}"
+
+
+def _quoted(value: str) -> str:
+    return repr(value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}…")
+
+
+def _secret_kind(form: Form) -> str:
+    behind = f" behind {' or '.join(form.prefixes)}" if any(form.prefixes) else ""
+    return f"of {form.least} characters or more{behind}"
+
+
+def _is_readable(path: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(path).is_file() and os.access(path, os.R_OK)
+    return False
+
+
+def _holds_certificates(path: str) -> bool:
+    with suppress(OSError, ValueError):
+        return bool(ssl.create_default_context(cafile=path).get_ca_certs())
+    return False
+
+
+def _is_key_pair(certificate: str, key: str) -> bool:
+    with suppress(OSError, ValueError):
+        # Without a password OpenSSL would ask whoever sits at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key or None, password="")
+        return True
+    return False
+
+
+def _may_be_folder(path: Path, holds: str | None = None) -> bool:
+    """Whether it is one, or nothing is in its way."""
+    with suppress(OSError, ValueError):
+        if holds is not None:
+            return path.is_dir() and (path / holds).exists()
+        return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists()).is_dir()
+    return False
+
+
+def _is_store(url: str) -> bool:
+    scheme, _, rest = url.partition("://")
+    if scheme == "file":
+        return rest.startswith("/") and _may_be_folder(Path(rest))
+    return url == "memory://" or re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#@\s]*)?", url) is not None
+
+
 def is_production(environ: Mapping[str, str]) -> bool:
     """What ECOTRIPS_ENV says. Raises SettingsError for a word that it does not know."""
-    given = environ.get("ECOTRIPS_ENV", "")
-    if given not in ("", DEVELOPMENT, PRODUCTION):
-        message = f"ECOTRIPS_ENV must be {PRODUCTION} or {DEVELOPMENT}, or not set; not {given!r}"
-        raise SettingsError(message)
-    return given == PRODUCTION
+    given = Environment(environ, production=False)
+    name = given.one_of("ECOTRIPS_ENV", PRODUCTION, DEVELOPMENT)
+    given.require_sound()
+    return name == PRODUCTION
 
 
 def reach_this_machine_directly(environ: MutableMapping[str, str]) -> None:
@@ -46,43 +158,104 @@ def reach_this_machine_directly(environ: MutableMapping[str, str]) -> None:
 class Environment:
     """Reads settings. A missing or wrong one gives its default and adds to `faults`; `require_sound` tells them all.
 
-    In production a setting that is `wanted` has to be there, and every setting is held to src/production.py.
+    An empty one is not set. In production a setting that is `wanted` has to be there, and every setting is held to
+    src/production.py.
     """
 
     def __init__(self, given: Mapping[str, str], *, production: bool) -> None:
         self.production = production
+        self.declared: dict[str, Setting] = {}
         self.faults: list[str] = []
         self._given = given
         self._secrets: list[tuple[str, str]] = []
 
-    def text(self, name: str, default: str = "", *, wanted: bool = False) -> str:
-        """Words that are no secret and no address. Raises AssertionError for a name that says "secret"."""
-        assert not SECRET_NAME.search(name), f"{name} is to be read as a secret"  # noqa: S101 - for who adds a setting
-        value = self._wanted(name, wanted=wanted)
+    def text(
+        self, name: str, default: str = "", words: Words = ANY_WORDS, *, wanted: bool = False, public: bool = False
+    ) -> str:
+        """Words that are no secret and no address; `public` are those whose name only says "secret".
+
+        Raises AssertionError for a name that says so.
+        """
+        assert public or not SECRET_NAME.search(name), f"{name} is to be read as a secret"  # noqa: S101 - for who adds a setting
+        value = self._given_text(name, words.kind, default, wanted=wanted)
+        if value and not re.fullmatch(words.pattern, value):
+            self._refuse(name, words.kind, value)
+            return default
         if wanted:
             self._judge(name, value, production.text_fault)
         return value or default
 
-    def path(self, name: str) -> str:
-        """A file's path: the secret that it may hold is not in the environment."""
-        return self._given.get(name, "")
+    def hidden(self, name: str, kind: str) -> str:
+        """Words among which others' secrets may be."""
+        return self._given_text(name, kind, show=_hidden)
 
-    def listed(self, name: str, *, wanted: bool = False) -> tuple[str, ...]:
+    def authorities(self, name: str, word: str = "") -> str:
+        """The path of a file with certificates of who vouches for servers, or this word."""
+        kind = f"a file with certificates (PEM){f', or {word}' if word else ''}"
+        value = self._given_text(name, kind, show=_path, blanks=True)
+        if value and value != word and not _holds_certificates(value):
+            self._refuse(name, kind, value)
+            return ""
+        return value
+
+    def key_pair(self, certificate: str, key: str) -> tuple[str, str]:
+        """The paths of a client's certificate and of its key, which may stand in one file."""
+        found = self.file(certificate), self.file(key)
+        if found[0] and not _is_key_pair(*found):
+            self._refuse(certificate, f"a file with a certificate (PEM) and its key, or that in {key}", found[0])
+        if found[1]:
+            self.wants(key, certificate)
+        return found
+
+    def wants(self, name: str, other: str) -> None:
+        """A setting is of no use without another one."""
+        if self._given.get(name) and not self._given.get(other):
+            self.faults.append(f"{name} must be set together with {other}")
+
+    def file(self, name: str) -> str:
+        """A file's path: the secret that it may hold is not in the environment."""
+        kind = "a file that can be read"
+        value = self._given_text(name, kind, show=_path, blanks=True)
+        if value and not _is_readable(value):
+            # Who takes such a setting for the secret itself does not find it in a log.
+            self._refuse(name, kind, "" if SECRET_NAME.search(name) else value)
+            return ""
+        return value
+
+    def folder(self, name: str, default: str = "", holds: str | None = None) -> Path | None:
+        """A folder that is there or can be made; one that `holds` something has to be there. None when not set."""
+        kind = f"a folder with {holds or 'programs'} in it"
+        if holds is None:
+            kind = "a folder you own, made when it is missing"
+        value = self._given_text(name, kind, default, blanks=True)
+        if value and not _may_be_folder(Path(value), holds):
+            self._refuse(name, kind, value)
+            value = ""
+        return Path(value or default) if value or default else None
+
+    def listed(self, name: str, default: tuple[str, ...] = (), *, wanted: bool = False) -> tuple[str, ...]:
         """Words with commas between them."""
-        return _listed(self.text(name, wanted=wanted))
+        return self._elements(name, "words with commas between them", ", ".join(default), wanted=wanted) or default
 
     def public_keys(self, name: str) -> str:
         """A JWKS, or the path of one: what it holds is no secret."""
-        value = self._given.get(name, "")
-        self._judge(name, value, production.public_keys_fault)
-        return value
-
-    def one_of(self, name: str, *values: str) -> str:
-        value = self.text(name)
-        if value and value not in values:
-            self.faults.append(f"{name} must be {' or '.join(values)}, or not set; not {value!r}")
+        kind = "a file with a JWKS, or its JSON"
+        value = self._given_text(name, kind, show=_path, compared=True)
+        if self.production:
+            self._judge(name, value, production.public_keys_fault)
+        elif value and not value.lstrip().startswith("{") and not _is_readable(value):
+            self._refuse(name, kind, value)
             return ""
         return value
+
+    def one_of(self, name: str, *values: str, default: str = "", any_case: bool = False) -> str:
+        kind = " or ".join(values) if default else f"{' or '.join(values)}, or not set"
+        value = self._given_text(name, kind, default, compared=True)
+        found = value.upper() if any_case else value
+        if value and found not in values:
+            self.faults.append(f"{name} must be {kind}{',' if default else ';'} not {_quoted(value)}")
+            return default
+        return found or default
 
     def secret(
         self,
@@ -94,7 +267,8 @@ class Environment:
         long_everywhere: bool = False,
     ) -> str:
         """One secret, `needed` or `long_everywhere` outside of production too."""
-        value = self._wanted(name, wanted=wanted, needed=needed)
+        kind = f"a secret{'' if long_everywhere else ', in production'} {_secret_kind(form)}"
+        value = self._given_text(name, kind, wanted=wanted, needed=needed, show=_hidden)
         self._hold(name, value, form)
         if long_everywhere and not self.production and 0 < len(value) < form.least:
             self.faults.append(f"{name} must have {form.least} characters or more")
@@ -102,21 +276,20 @@ class Environment:
 
     def secrets(self, name: str, form: Form = OURS, *, wanted: bool = False) -> tuple[str, ...]:
         """Secrets with commas between them: several while one is being rotated."""
-        values = self._elements(name, wanted=wanted)
+        kind = f"a secret, or several with commas between them, in production each {_secret_kind(form)}"
+        values = self._elements(name, kind, wanted=wanted, show=_hidden)
         for value in values:
             self._hold(name, value, form)
         return values
 
     def keys(self, name: str, *, wanted: bool = False) -> Mapping[str, str]:
         """`id:secret,id:secret`, the first one first. A secret has 32 characters or more."""
+        kind = f"id:secret,id:secret with different ids and {SHORTEST_SECRET} characters or more"
         keys: dict[str, str] = {}
-        for entry in self._elements(name, wanted=wanted):
+        for entry in self._elements(name, kind, wanted=wanted, show=_hidden):
             key_id, _, secret = entry.partition(":")
             if not key_id or key_id in keys or len(secret) < SHORTEST_SECRET:
-                wrong = (
-                    f"{name} must be id:secret,id:secret with different ids and {SHORTEST_SECRET} characters or more"
-                )
-                self.faults.append(wrong)
+                self.faults.append(f"{name} must be {kind}")
             self._hold(name, secret, OURS)
             keys[key_id] = secret
         return keys
@@ -127,10 +300,15 @@ class Environment:
 
     def database(self, name: str, *, needed: bool = False) -> str:
         """A database's address. Its password is a secret that the addresses of one database share."""
-        value = self._wanted(name, needed=needed)
-        if value and (fault := dsn.fault(value, self._given)):
+        kind = "postgresql://user:password@host:port/database?sslmode=…"
+        value = self._given_text(name, kind, needed=needed, show=_without_password)
+        if not value:
+            return ""
+        # What is wrong with PG… is told once, by its own name.
+        told = {fault.split()[0] for fault in self.faults}
+        if fault := dsn.fault(value, {other: given for other, given in self._given.items() if other not in told}):
             self.faults.append(f"{name}: {fault}")
-        elif self.production and value:
+        elif self.production:
             address = dsn.Dsn.of(value)
             self.faults += [f"{name} {fault}" for fault in production.database_faults(address, self._given)]
             password = unquote(address.password)
@@ -144,66 +322,94 @@ class Environment:
         default: str = "",
         *,
         wanted: bool = False,
-        fault: Callable[[str], str | None] = production.public_fault,
+        fault: Callable[[str], str | None] | None = production.public_fault,
     ) -> str:
-        """An address that we call or hand out; `fault` says what production has against it."""
-        value = self._wanted(name, wanted=wanted)
-        self._judge(name, value, fault)
+        """An address that we call or hand out; `fault` says what production has against it, None nothing more."""
+        kind = "an http or https address"
+        value = self._given_text(name, kind, default, wanted=wanted, show=_without_credentials)
+        if self.production and fault is not None:
+            self._judge(name, value, fault)
+        elif value and not production.is_web_address(value):
+            self._refuse(name, kind, _without_credentials(value))
+            return default
         return value or default
+
+    def storage(self, name: str, *, wanted: bool = False) -> str:
+        """Where files are kept. Outside of production DATA_DIR is the place without it."""
+        kind = "s3://bucket/prefix, file:///folder or memory://"
+        value = self._given_text(name, kind, wanted=wanted, show=_without_credentials)
+        if self.production and (fault := production.storage_fault(value)) and value:
+            self.faults.append(f"{name} {fault}")
+        elif value and not _is_store(value):
+            self._refuse(name, kind, _without_credentials(value))
+            return ""
+        return value
 
     def origins(self, name: str) -> tuple[str, ...]:
         """Origins with commas between them."""
-        origins = _listed(self._given.get(name, "").lower())  # as browsers send them
+        kind = "origins such as https://ops.example.org,https://www.example.org"
+        origins = tuple(map(str.lower, self._elements(name, kind)))  # as browsers send them
         for origin in origins:
             self._judge(name, origin, production.origin_fault)
+            if not self.production and not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin):
+                self._refuse(name, kind, _without_credentials(self._given.get(name, "")))
+                break
         return origins
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         """IP networks with commas between them; one of everybody is none in production."""
+        kind = "IP networks such as 10.0.0.0/8,2001:db8::/32"
+        elements = self._elements(name, kind)
         try:
-            networks = tuple(map(ip_network, self.listed(name)))
-        except ValueError as error:
-            self.faults.append(f"{name} must be IP networks such as 10.0.0.0/8,2001:db8::/32: {error}")
+            networks = tuple(map(ip_network, elements))
+        except ValueError:
+            self._refuse(name, kind, self._given.get(name, ""))
             return ()
         if self.production and (fault := production.networks_fault(networks)):
             self.faults.append(f"{name} {fault}")
         return networks
 
-    def number(self, name: str, default: int) -> int:
-        value = self.text(name, str(default))
-        if not value.isascii() or not value.isdigit():
-            self.faults.append(f"{name} must be a whole number, not {value!r}")
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        kind = f"a whole number from {least} to {most}"
+        value = self._given_text(name, kind, str(default), compared=True)
+        if not value:
+            return default
+        sensible = value.isascii() and value.isdigit() and len(value) <= len(str(most))
+        if not sensible or not least <= int(value) <= most:
+            self._refuse(name, kind, value)
             return default
         return int(value)
 
-    def percent(self, name: str) -> Decimal:
-        value = self.text(name, "0")
+    def decimal(self, name: str, default: str, least: int, most: int) -> Decimal:
+        kind = f"a number from {least} to {most}"
+        value = self._given_text(name, kind, default, compared=True)
+        if not value:
+            return Decimal(default)
         try:
-            percent = Decimal(value)
+            number = Decimal(value)
         except InvalidOperation:
-            percent = Decimal("NaN")
-        if percent.is_nan() or not 0 <= percent <= 100:  # noqa: PLR2004 - a percentage
-            self.faults.append(f"{name} must be a number from 0 to 100, not {value!r}")
-            return Decimal(0)
-        return percent
+            number = Decimal("NaN")
+        if number.is_nan() or not least <= number <= most or not value.isascii() or "_" in value:
+            self._refuse(name, kind, value)
+            return Decimal(default)
+        return number
 
     def timezone(self, name: str, default: str) -> str:
-        value = self.text(name, default)
+        kind = f"a time zone such as {default}"
+        value = self._given_text(name, kind, default, compared=True)
         try:
-            ZoneInfo(value)
+            ZoneInfo(value or default)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.faults.append(f"{name} must be a time zone such as {default}, not {value!r}")
+            self._refuse(name, kind, value)
             return default
-        return value
+        return value or default
 
     def switch(self, name: str, *values: str, production: str | None = None) -> str:
         """One of the values (`0` and `1`), the first unless told; `production` is the only one there."""
         values = values or ("0", "1")
         default = production if production is not None and self.production else values[0]
-        value = self.text(name, default)
-        if value not in values:
-            self.faults.append(f"{name} must be {' or '.join(values)}, not {value!r}")
-        elif self.production and production is not None and value != production:
+        value = self.one_of(name, *values, default=default)
+        if self.production and production is not None and value != production:
             self.faults.append(f"{name}={value} is not allowed in production; it must be {production}")
         return value
 
@@ -220,22 +426,56 @@ class Environment:
         if found:
             raise SettingsError("\n".join(found))
 
-    def _wanted(self, name: str, *, wanted: bool = False, needed: bool = False) -> str:
+    def _given_text(
+        self,
+        name: str,
+        kind: str,
+        default: str = "",
+        *,
+        wanted: bool = False,
+        needed: bool = False,
+        show: Callable[[str], str] = _plain,
+        blanks: bool = False,
+        compared: bool = False,
+    ) -> str:
+        """What is given. `blanks` may be at its ends; what is `compared` with words or numbers needs no other look."""
+        self.declared[name] = Setting(name, kind, default, needed or wanted, show)
         value = self._given.get(name, "")
         if (needed or (wanted and self.production)) and not value.strip(" ,\t\n"):
             self.faults.append(f"{name} is not set")
             return ""
+        unseen = not compared and UNSEEN.search(value)
+        if unseen or not (compared or blanks or value == value.strip()):
+            wrong = "holds characters that cannot be seen" if unseen else "has blanks at its ends"
+            # An address may hold a password, and what is no address may be one.
+            self.faults.append(
+                f"{name} {wrong}" + (f": {_quoted(value)}" if show is _plain else f", and must be {kind}")
+            )
+            return ""
         return value
+
+    def _refuse(self, name: str, kind: str, value: str) -> None:
+        """Without a value where it may be a secret."""
+        self.faults.append(f"{name} must be {kind}" + (f", not {_quoted(value)}" if value else ""))
 
     def _judge(self, name: str, value: str, fault: Callable[[str], str | None]) -> None:
         if self.production and value and (found := fault(value)):
             self.faults.append(f"{name} {found}")
 
-    def _elements(self, name: str, *, wanted: bool) -> tuple[str, ...]:
-        value = self._wanted(name, wanted=wanted)
-        if self.production and value and not all(map(str.strip, value.split(","))):
-            self.faults.append(f"{name} has an empty element")
-        return _listed(value)
+    def _elements(
+        self,
+        name: str,
+        kind: str,
+        default: str = "",
+        *,
+        wanted: bool = False,
+        show: Callable[[str], str] = _plain,
+    ) -> tuple[str, ...]:
+        value = self._given_text(name, kind, default, wanted=wanted, show=show, blanks=True)
+        elements = tuple(map(str.strip, value.split(","))) if value else ()
+        if not all(elements):
+            self.faults.append(f"{name} has an empty element" + (f": {_quoted(value)}" if show is _plain else ""))
+        return tuple(filter(None, elements))
 
     def _hold(self, name: str, value: str, form: Form) -> None:
         """Nothing is shown of a secret, not even of a weak one."""
@@ -245,7 +485,3 @@ class Environment:
             self.faults.append(f"{name} {weak}")
         else:
             self._secrets.append((name, value))
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, text.split(","))))

@@ -25,12 +25,13 @@ from src.dsn import NEAR_NETWORKS, Dsn
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
 SHORTEST_SECRET = 32
+CERTAIN_TLS = ("require", "verify-ca", "verify-full")
 TEST_KEY = re.compile(r"[a-z]+_test_")
 TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
 HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 PLACEHOLDER = re.compile(r"your[-_]|change[-_]?me|example|placeholder|x{3}|[<>]", re.IGNORECASE)
+BLANK = re.compile(r"\s")
 TEST_HOST = re.compile(r"https://[^/?#]*\btest\b", re.IGNORECASE)
-CERTAIN_TLS = ("require", "verify-ca", "verify-full")
 STORES = ("s3", "file")
 # Names for examples and tests (RFC 2606, RFC 6761), and services whose names say the address that they lead to.
 NOBODYS_HOST = re.compile(
@@ -234,6 +235,14 @@ def text_fault(text: str) -> str | None:
     return "is a placeholder" if PLACEHOLDER.search(text) else None
 
 
+def is_web_address(address: str) -> bool:
+    """Whether it is an http or https address at all."""
+    parts = _split(address)
+    return (
+        parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and not BLANK.search(address)
+    )
+
+
 def hotelbeds_fault(address: str) -> str | None:
     """Why live prices and rooms do not come from there, as what follows "it"."""
     fault = public_fault(address)
@@ -254,7 +263,7 @@ def public_fault(address: str) -> str | None:
 def address_fault(address: str) -> str | None:
     """Why we must not call or hand out an http address, as what follows "it"."""
     parts = _split(address)
-    if parts is None or parts.scheme != "https" or not parts.hostname:
+    if parts is None or parts.scheme != "https" or not parts.hostname or BLANK.search(address):
         return "must be an https address"
     if "@" in parts.netloc:
         return "must not hold credentials"
@@ -358,7 +367,8 @@ def database_faults(address: Dsn, environ: Mapping[str, str]) -> Iterator[str]:
 def _split(address: str) -> SplitResult | None:
     try:
         parts = urlsplit(address)
-        parts.hostname  # noqa: B018 - reading it is what finds a broken one
+        parts.hostname  # noqa: B018 - reading them is what finds broken ones
+        _ = parts.port if parts.scheme in ("http", "https") else None
     except ValueError:
         return None
     return parts

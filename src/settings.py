@@ -11,8 +11,9 @@ from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from src import production
-from src.environment import Environment, SettingsError, is_production
+from src import dsn, production
+from src.dsn import HIGHEST_PORT
+from src.environment import DEVELOPMENT, PRODUCTION, Environment, SettingsError, Words, is_production
 from src.production import Form
 
 __all__ = ["Settings", "SettingsError", "from_environment"]
@@ -33,6 +34,17 @@ STRIPE_KEY = Form(24, ("sk_live_", "rk_live_"))
 STRIPE_SIGNING = Form(24, ("whsec_",))
 HBX_KEY, HBX_SECRET = Form(16), Form(8)
 AWS_SECRET = Form(16)
+
+MOST_CONNECTIONS = 1_000
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+ALWAYS = ("always_on", "always_off")
+SAMPLERS = tuple(f"{by}{name}" for by in ("", "parentbased_") for name in (*ALWAYS, "traceidratio"))
+ACCOUNT = Words("an account's id, acct_…", r"acct_\w+")
+DIGITS = Words("digits", "[0-9]+")
+GRAPH_VERSION = Words("a version such as v26.0", r"v[0-9]+\.[0-9]+")
+TEMPLATE = Words("a template's name, or name:language", r"\w+(:[A-Za-z]{2,3}(_[A-Za-z]+)?)?")
+HOSTS = Words("a host, or several with commas between them", r"(/[^,]*|[A-Za-z0-9_.:-]+)(,(/[^,]*|[A-Za-z0-9_.:-]+))*")
+ATTRIBUTES = Words("name=value,name=value", r"[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,7 @@ class Settings:
     pool_size: int = 12
     log_level: str = "INFO"
     production: bool = False
+    embedded: bool = False
     traced: bool = False
     metrics_token: str = field(default="", repr=False)
     switches: Mapping[str, str] = field(default_factory=lambda: dict(LIVE_SWITCHES))
@@ -128,27 +141,71 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     With ECOTRIPS_ENV=production that is also whatever src/production.py refuses.
     """
     given = Environment(environ, production=is_production(environ))
-    settings = _read(given, environ)
+    settings = _read(given)
     given.require_sound()
     return settings
 
 
 def faults_in_production(environ: Mapping[str, str]) -> list[str]:
     """What from_environment would refuse if this were production."""
-    given = Environment(environ, production=True)
-    _read(given, environ)
-    return given.all_faults()
+    return declared(environ, production=True).all_faults()
 
 
-def _read(given: Environment, environ: Mapping[str, str]) -> Settings:
-    data_dir = Path(environ.get("DATA_DIR") or ".data")
+def port(environ: Mapping[str, str]) -> int:
+    """Where to listen, before anything else is read. Raises SettingsError."""
+    given = Environment(environ, production=False)
+    found = _port(given)
+    given.require_sound()
+    return found
+
+
+def programs(environ: Mapping[str, str], wanted: str = "") -> Path | None:
+    """POSTGRES_BIN, which has to hold the `wanted` program; None when it is not set. Raises SettingsError."""
+    given = Environment(environ, production=False)
+    found = given.folder("POSTGRES_BIN", holds=wanted)
+    given.require_sound()
+    return found
+
+
+def embedded_place(environ: Mapping[str, str]) -> tuple[Path, int | None]:
+    """The embedded PostgreSQL's folder, and the port that it listens on beside its socket. Raises SettingsError."""
+    given = Environment(environ, production=False)
+    found = _data_dir(given), _embedded_port(given) or None
+    given.require_sound()
+    return found
+
+
+def declared(environ: Mapping[str, str], *, production: bool) -> Environment:
+    """Every setting that is read, with what is given and its faults: nothing is raised."""
+    given = Environment(environ, production=production)
+    _read(given)
+    return given
+
+
+def _port(given: Environment) -> int:
+    return given.number("PORT", 8000, 1, HIGHEST_PORT)
+
+
+def _data_dir(given: Environment) -> Path:
+    return given.folder("DATA_DIR", ".data") or Path(".data")
+
+
+def _embedded_port(given: Environment) -> int:
+    return given.number("POSTGRES_PORT", 0, 0, HIGHEST_PORT)
+
+
+def _read(given: Environment) -> Settings:
+    given.one_of("ECOTRIPS_ENV", PRODUCTION, DEVELOPMENT)
+    data_dir = _data_dir(given)
     with suppress(OSError):
         given.foreign("the secret of the demo (jwt_secret in DATA_DIR)", (data_dir / "jwt_secret").read_text())
+    given.folder("POSTGRES_BIN", holds="")
+    _embedded_port(given)
+    _read_by_libraries(given)
     jwt_secret = given.secret("JWT_SECRET", needed=True)
     jwt_jwks = given.public_keys("JWT_JWKS")
-    storage_url = given.address("STORAGE_URL", wanted=True, fault=production.storage_fault)
-    if storage_url.startswith("s3://"):  # what its library reads by itself
-        given.secret("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
+    client_cert, client_key = given.key_pair("HBX_CLIENT_CERT", "HBX_CLIENT_KEY")
+    collectors = [given.address(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", fault=None) for kind in ("", "TRACES_")]
     return Settings(
         jwt_secret=jwt_secret,
         jwt_previous_secrets=given.secrets("JWT_PREVIOUS_SECRETS"),
@@ -160,41 +217,41 @@ def _read(given: Environment, environ: Mapping[str, str]) -> Settings:
         database_replica_url=given.database("DATABASE_REPLICA_URL"),
         database_direct_url=given.database("DATABASE_DIRECT_URL"),
         database_pooler=given.one_of("DATABASE_POOLER", "transaction"),
-        pool_size=given.number("DATABASE_POOL_SIZE", 12),
-        schemas=given.listed("DB_SCHEMAS") or DEFAULT_SCHEMAS,
+        pool_size=given.number("DATABASE_POOL_SIZE", 12, 1, MOST_CONNECTIONS),
+        schemas=given.listed("DB_SCHEMAS", DEFAULT_SCHEMAS),
         data_dir=data_dir,
-        port=given.number("PORT", 8000),
+        port=_port(given),
         public_url=given.address("PUBLIC_URL", wanted=True, fault=production.public_fault),
         cors_origins=given.origins("CORS_ORIGINS"),
         rate_limits=given.switch("RATE_LIMITS", production="1") == "1",
         trusted_proxies=given.networks("TRUSTED_PROXIES"),
         business_timezone=given.timezone("BUSINESS_TIMEZONE", "Africa/Kigali"),
         invoice_facturx=given.switch("INVOICE_FACTURX") == "1",
-        storage_url=storage_url,
+        storage_url=given.storage("STORAGE_URL", wanted=True),
         link_secrets=given.keys("LINK_SECRETS", wanted=True),
         privacy_hmac_secret=given.secret("PRIVACY_HMAC_SECRET", wanted=True, long_everywhere=True),
         metrics_token=given.secret("METRICS_TOKEN", wanted=True),
         stripe_secret_key=given.secret("STRIPE_SECRET_KEY", STRIPE_KEY, wanted=True),
         stripe_webhook_secrets=given.secrets("STRIPE_WEBHOOK_SECRET", STRIPE_SIGNING, wanted=True),
-        stripe_payout_account=given.text("STRIPE_PAYOUT_ACCOUNT", wanted=True),
+        stripe_payout_account=given.text("STRIPE_PAYOUT_ACCOUNT", words=ACCOUNT, wanted=True),
         stripe_api_base=given.address("STRIPE_API_BASE"),
         hbx_api_key=given.secret("HBX_API_KEY", HBX_KEY, wanted=True),
         hbx_api_secret=given.secret("HBX_API_SECRET", HBX_SECRET, wanted=True),
         hbx_base_url=given.address(
             "HBX_BASE_URL", "https://api.test.hotelbeds.com", wanted=True, fault=production.hotelbeds_fault
         ),
-        hbx_client_cert=given.path("HBX_CLIENT_CERT"),
-        hbx_client_key=given.path("HBX_CLIENT_KEY"),
-        hbx_markup_percent=given.percent("HBX_MARKUP_PERCENT"),
+        hbx_client_cert=client_cert,
+        hbx_client_key=client_key,
+        hbx_markup_percent=given.decimal("HBX_MARKUP_PERCENT", "0", 0, 100),
         wa_access_token=given.secret("WA_ACCESS_TOKEN", wanted=True),
         wa_app_secrets=given.secrets("WA_APP_SECRET", wanted=True),
         wa_verify_token=given.secret("WA_VERIFY_TOKEN", wanted=True),
-        wa_phone_id=given.text("WA_PHONE_ID", wanted=True),
+        wa_phone_id=given.text("WA_PHONE_ID", words=DIGITS, wanted=True),
         wa_graph_base=given.address("WA_GRAPH_BASE", "https://graph.facebook.com"),
-        wa_graph_version=given.text("WA_GRAPH_VERSION", "v26.0"),
-        wa_link_template=given.text("WA_LINK_TEMPLATE"),
-        log_level=given.text("LOG_LEVEL", "INFO"),
-        traced=bool(environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")),
+        wa_graph_version=given.text("WA_GRAPH_VERSION", "v26.0", GRAPH_VERSION),
+        wa_link_template=given.text("WA_LINK_TEMPLATE", words=TEMPLATE),
+        log_level=given.one_of("LOG_LEVEL", *LOG_LEVELS, default="INFO", any_case=True),
+        traced=any(collectors),
         production=given.production,
         switches={
             **{name: given.switch(name, production="0") for name in MOCKS},
@@ -202,6 +259,35 @@ def _read(given: Environment, environ: Mapping[str, str]) -> Settings:
             **{name: given.switch(name) for name in PAUSES},
         },
     )
+
+
+def _read_by_libraries(given: Environment) -> None:
+    """What libraries read from the environment by themselves, so that it is shown and looked at as everything else."""
+    given.text("AWS_ACCESS_KEY_ID", public=True)
+    given.secret("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
+    given.secret("AWS_SESSION_TOKEN", AWS_SECRET)
+    given.wants("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    given.wants("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")
+    given.text("AWS_REGION")
+    given.address("AWS_ENDPOINT_URL", fault=lambda _address: None)  # where it is in use, production.store_faults judges
+    given.switch("AWS_ALLOW_HTTP", "false", "true")
+    given.switch("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false", "true")
+    given.address("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", fault=None)
+    given.hidden("OTEL_EXPORTER_OTLP_HEADERS", "name=value,name=value")
+    given.decimal("OTEL_EXPORTER_OTLP_TIMEOUT", "10", 0, 600)
+    given.authorities("OTEL_EXPORTER_OTLP_CERTIFICATE")
+    given.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, 10, 86_400_000)
+    given.one_of("OTEL_TRACES_SAMPLER", *SAMPLERS)
+    given.decimal("OTEL_TRACES_SAMPLER_ARG", "1", 0, 1)
+    given.text("OTEL_RESOURCE_ATTRIBUTES", words=ATTRIBUTES)
+    given.authorities("SSL_CERT_FILE")
+    given.text("PGHOST", words=HOSTS)
+    given.number("PGPORT", 5432, 1, HIGHEST_PORT)
+    given.text("PGUSER")
+    given.hidden("PGPASSWORD", "a password")
+    given.text("PGPASSFILE")
+    given.one_of("PGSSLMODE", *dsn.MODES)
+    given.authorities("PGSSLROOTCERT", dsn.SYSTEM)
 
 
 def _derived_link_key(jwt_secret: str) -> tuple[str, str]:

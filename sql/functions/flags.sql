@@ -27,8 +27,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform sec.require_ops();
-  p_name := sec.valid_text('name', p_name, 1, 64);
-  p_value := sec.valid_text('value', p_value, 1, 64, p_optional => true);
+  p_name := sec.valid_choice('name', p_name, array[
+    'USE_FIXTURES', 'INVENTORY_OFFLINE', 'WA_OFFLINE', 'STRIPE_MOCK_MODE', 'OPS_REFUND_MODE', 'PAYOUTS_PAUSED',
+    'ESCROW_REFUNDS_PAUSED'
+  ]);
+  p_value := sec.valid_choice(
+    p_name, p_value, case p_name when 'OPS_REFUND_MODE' then array['live', 'mock'] else array['0', '1'] end, p_optional => true
+  );
   if p_value is null then
     delete from ops.flags where name = p_name;
   else

@@ -29,7 +29,13 @@ def _check(_arguments: argparse.Namespace) -> int:
         with local.database(os.environ) as settings:
             verdicts = asyncio.run(_verdicts(settings))
     except SettingsError as error:
-        verdicts = [Verdict("settings", well=False, detail=str(error).replace("\n", " "))]
+        verdicts = [
+            Verdict(
+                "settings",
+                well=False,
+                detail=str(error).replace(":\n  ", ": ").replace("\n  ", "; ").replace("\n", "; "),
+            )
+        ]
     for verdict in verdicts:
         print(verdict)
     bad = [verdict.part for verdict in verdicts if verdict.well is False]
@@ -40,8 +46,9 @@ def _check(_arguments: argparse.Namespace) -> int:
 async def _verdicts(settings: Settings) -> list[Verdict]:
     from src.commands import check_providers  # noqa: PLC0415 - its HTTP client is nothing that other commands need
 
-    found = [_settings(settings), _keys(settings), await check_providers.storage(settings)]
+    found = [_settings(settings), _keys(settings)]
     switches = dict(settings.switches)
+    newest, hosts = None, 0
     try:
         connection = await connect(service_dsn(settings), timeout=5)
     except asyncpg.InvalidAuthorizationSpecificationError:
@@ -56,9 +63,11 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
                     found.append(Verdict("environment", well=False, detail=fault))
                 rows = await connection.fetch("select name, ops.flag(name) as value from ops.flags")
                 switches |= {row["name"]: row["value"] for row in rows}
+                newest, hosts = await check_database.newest_document(connection), await check_database.hosts(connection)
         finally:
             await connection.close()
         found.append(await check_database.roles(settings))
+    found.append(await check_providers.storage(settings, newest, hosts))
     return [*found, *await check_providers.verdicts(settings, switches)]
 
 

@@ -67,6 +67,22 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     yield _circuit(await connection.fetchval(circuit.SHOW))
 
 
+async def newest_document(connection: Opened) -> str | None:
+    """Where in its bucket the newest document was stored, by whatever host."""
+    found = (
+        "select storage_path from fin.invoices where sha256 is not null order by created_at desc, number desc limit 1"
+    )
+    path: str | None = await connection.fetchval(found)
+    return path
+
+
+async def hosts(connection: Opened) -> int:
+    """How many addresses the service's processes are connected from; sockets and poolers hide them."""
+    return int(
+        await connection.fetchval("select count(distinct client_addr) from pg_stat_activity where usename = user")
+    )
+
+
 async def roles(settings: Settings) -> Verdict:
     """Whether each kind of caller's login role can connect."""
     for role in apply.LOGINS:

@@ -81,13 +81,17 @@ async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Pro
     return Verdict(provider.name, well=answer.is_success, detail=f"answers HTTP {answer.status_code} in {took}")
 
 
-async def storage(settings: Settings) -> Verdict:
-    """Whether the file store answers."""
+async def storage(settings: Settings, newest: str | None, hosts: int) -> Verdict:
+    """Whether the file store answers, and holds the newest document; `hosts` are those that the service runs on."""
     try:
         store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
-        await store.head(ObjectName(BUCKETS[0], "check"))
+        await store.head(ObjectName(BUCKETS[0], newest or "check"))
     except NotFound:
-        pass
+        if newest is not None:
+            missing = f"{BUCKETS[0]}/{newest} is not there: if another host keeps it, all need one STORAGE_URL"
+            return Verdict("storage", well=False, detail=missing)
     except (DomainError, ValueError, OSError) as error:
         return Verdict("storage", well=False, detail=f"does not answer: {type(error).__name__}")
-    return Verdict("storage", well=True, detail=settings.storage_url or "under DATA_DIR")
+    shared = hosts > 1 and not settings.storage_url.startswith("s3://")
+    note = f"; the service runs at {hosts} addresses, and all need this very folder" if shared else ""
+    return Verdict("storage", well=True, detail=(settings.storage_url or "under DATA_DIR") + note)

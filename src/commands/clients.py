@@ -14,6 +14,7 @@ from src.adapters.postgres import opened
 from src.adapters.postgres.embedded import binaries
 from src.adapters.postgres.opened import connect
 from src.dsn import LEAD_ELSEWHERE, Dsn, for_libpq
+from src.settings import programs
 
 # Debian's packages put each release's into a folder of its own.
 INSTALLED = Path("/usr/lib/postgresql")
@@ -72,7 +73,7 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
     by_socket = ",".join(host.name for host in given.hosts) or environ.get("PGHOST", "") or "/"
     mode = given.value("sslmode") or environ.get("PGSSLMODE", "")
     if by_socket.startswith("/") or mode == "disable":
-        return Client(binaries(environ.get("POSTGRES_BIN")) / program, None)
+        return Client(binaries(programs(environ, program)) / program, None)
     folders = list(_folders(environ))
     found = {folder: _major(folder / program) for folder in folders if (folder / program).exists()}
     # Where TLS is not demanded, and nothing here speaks it, there may be no need to.
@@ -90,8 +91,8 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    if environ.get("POSTGRES_BIN"):
-        yield Path(environ["POSTGRES_BIN"])
+    if named := programs(environ):
+        yield named
         return
     yield from INSTALLED.glob("*/bin")
     on_path = shutil.which("psql", path=environ.get("PATH"))

@@ -7,8 +7,10 @@ import errno
 import os
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, MutableMapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,41 +22,63 @@ from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.opened import connect
 from src.environment import SettingsError, is_production
 from src.logins import role_password, service_dsn
-from src.settings import Settings, from_environment
+from src.settings import SWITCHES, Settings, embedded_place, from_environment, programs
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"
 TRAVELLER = "33333333-3333-4333-8333-333333333333"
 TOKEN_LIFETIME = timedelta(days=30)
 DATABASE = "ecotrips"
+SECRET_FILE = "jwt_secret"  # noqa: S105 - its name
+SWITCHES_FILE = "switches.env"
+# In place of a secret that is made once the server runs.
+UNMADE = "not made yet"
 
 
-def data_dir(environ: MutableMapping[str, str]) -> Path:
-    return Path(environ.get("DATA_DIR") or ".data")
+def postgres(environ: Mapping[str, str]) -> EmbeddedPostgres:
+    """The embedded server of this DATA_DIR, running or not. Raises SettingsError."""
+    folder, port = embedded_place(environ)
+    return EmbeddedPostgres(folder.resolve(), binaries(programs(environ, "postgres")), port=port)
 
 
-def postgres(environ: MutableMapping[str, str]) -> EmbeddedPostgres:
-    """The embedded server of this DATA_DIR, running or not."""
-    port = environ.get("POSTGRES_PORT")
-    return EmbeddedPostgres(
-        data_dir(environ).resolve(), binaries(environ.get("POSTGRES_BIN")), port=int(port) if port else None
-    )
+def kept(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings that the files of an embedded installation hold, which the environment goes before.
+
+    A database of one's own (DATABASE_URL) has none, and production neither. Raises OSError and SettingsError.
+    """
+    if environ.get("DATABASE_URL") or is_production(environ):
+        return {}
+    folder, _ = embedded_place(environ)
+    lines = (line.partition("=") for line in _text(folder / SWITCHES_FILE).splitlines())
+    secret = _text(folder / SECRET_FILE)
+    return {
+        **{name: value for name, _, value in lines if name in SWITCHES},
+        **({"JWT_SECRET": secret} if secret else {}),
+    }
 
 
 @contextmanager
 def database(environ: MutableMapping[str, str], *, exclusive: bool = False) -> Iterator[Settings]:
     """Settings with a database that answers: DATABASE_URL's, else the embedded one for the length of the block.
 
-    Without JWT_SECRET an embedded installation uses its own, made once and kept under DATA_DIR. `exclusive` is for the
-    embedded one alone: nobody else uses it meanwhile.
+    An embedded installation has a secret of its own, made once, and the switches with which its SQL was last applied:
+    both are kept under DATA_DIR, and the environment goes before them. `exclusive` is for the embedded one alone:
+    nobody else uses it meanwhile. Raises SettingsError before anything starts.
     """
     if environ.get("DATABASE_URL") or is_production(environ):
         yield from_environment(environ)
         return
-    with running(postgres(environ), exclusive=exclusive) as server:
-        environ["DATABASE_URL"] = server.url(DATABASE)
-        if "JWT_SECRET" not in environ:
-            environ["JWT_SECRET"] = _kept_secret(server)
-        yield from_environment(environ)
+    server, found = postgres(environ), kept(environ)
+    for name in SWITCHES:
+        here = environ.get(name)
+        if here and found.get(name, here) != here:
+            print(f"ecotrips: {name}={here} here, {found[name]} in {server.folder / SWITCHES_FILE}", file=sys.stderr)
+    given = {"JWT_SECRET": UNMADE, **found, **{name: value for name, value in environ.items() if value}}
+    from_environment({**given, "DATABASE_URL": server.url(DATABASE)})
+    with running(server, exclusive=exclusive):
+        if given["JWT_SECRET"] == UNMADE:
+            given["JWT_SECRET"] = _kept_secret(server)
+        environ.update({**given, "DATABASE_URL": server.url(DATABASE)})
+        yield replace(from_environment(environ), embedded=True)
 
 
 async def create_database(dsn: str) -> None:
@@ -95,7 +119,10 @@ async def require_environment(settings: Settings) -> None:
 
 
 def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: None) -> list[str]:
-    """Make the database when it is the embedded one, and apply the shipped SQL. Raises apply.ApplyError."""
+    """Make the database when it is the embedded one, and apply the shipped SQL. Raises apply.ApplyError.
+
+    The switches of this process are from then on those of psql, and of every command of an embedded installation.
+    """
 
     async def run() -> list[str]:
         await create_database(settings.direct_url)
@@ -108,19 +135,25 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
             switches=settings.switches,
         )
 
-    return asyncio.run(run())
+    if not settings.embedded:
+        return asyncio.run(run())
+    with locks.held(settings.data_dir / "locks" / "switches"):
+        ran = asyncio.run(run())
+        _write(
+            settings.data_dir / SWITCHES_FILE, "".join(f"{name}={value}\n" for name, value in settings.switches.items())
+        )
+        return ran
 
 
 def _kept_secret(server: EmbeddedPostgres) -> str:
-    path = server.folder / "jwt_secret"
-    if not _kept(path):
-        with server.alone():
-            if not _kept(path):
-                _write(path, secrets.token_hex(32))
-    return _kept(path)
+    path = server.folder / SECRET_FILE
+    with server.alone():
+        if not _text(path):
+            _write(path, secrets.token_hex(32))
+    return _text(path)
 
 
-def _kept(path: Path) -> str:
+def _text(path: Path) -> str:
     """Empty is what a process leaves that is killed while it makes a file in place."""
     return path.read_text() if path.exists() else ""
 

@@ -30,7 +30,7 @@ from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.http.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.logins import service_dsn
-from src.settings import OFFLINE_SWITCHES, Settings
+from src.settings import OFFLINE_SWITCHES, Settings, port
 
 if TYPE_CHECKING:
     from src.http.front import Front
@@ -58,10 +58,9 @@ class NotReadyError(OSError):
 def serve(workers: int, host: str) -> None:
     """Serve on PORT until stopped; on an embedded database the SQL is applied first."""
     leave_out_unwanted()
-    require_free_port(host, int(os.environ.get("PORT", "8000")))
-    embedded = "DATABASE_URL" not in os.environ
+    require_free_port(host, port(os.environ))
     with local.database(os.environ) as settings:
-        if embedded:
+        if settings.embedded:
             local.apply_sql(settings)
         asyncio.run(require_ready(settings))
         run(settings, workers, host, lambda: print(f"serving http://{host}:{settings.port}", flush=True))
@@ -76,9 +75,9 @@ def demo() -> None:
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL"):
         os.environ.pop(name, None)
     for name, value in OFFLINE_SWITCHES.items():
-        os.environ.setdefault(name, value)
-    require_free_port("127.0.0.1", int(os.environ.get("PORT", "8000")))
-    print(f"starting PostgreSQL in {local.data_dir(os.environ)} ...", flush=True)
+        os.environ[name] = os.environ.get(name) or value
+    require_free_port("127.0.0.1", port(os.environ))
+    print(f"starting PostgreSQL in {local.postgres(os.environ).folder} ...", flush=True)
     with local.database(os.environ) as settings:
         print("applying the SQL and the demo's data ...", flush=True)
         local.apply_sql(settings)
@@ -122,14 +121,14 @@ async def require_ready(settings: Settings) -> None:
         await connection.close()
 
 
-def require_free_port(host: str, port: int) -> None:
+def require_free_port(host: str, number: int) -> None:
     """Raises PortBusyError."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((host, number))
         except OSError as error:
-            message = f"port {port} on {host} is not free ({error.strerror}); set PORT to another one"
+            message = f"port {number} on {host} is not free ({error.strerror}); set PORT to another one"
             raise PortBusyError(message) from None
 
 

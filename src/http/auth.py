@@ -185,14 +185,14 @@ def _keys(jwks: str) -> list[jwt.PyJWK]:
     try:
         found = jwt.PyJWKSet.from_json(text).keys
     except jwt.PyJWTError as error:
-        message = f"JWT_JWKS is no set of keys: {error}"
+        message = f"it is no set of keys: {error}"
         raise ValueError(message) from None
     keys = [key for key in found if key.algorithm_name in ALGORITHMS_OF_KEYS]
     if not keys:
-        message = f"JWT_JWKS holds no key for {', '.join(ALGORITHMS_OF_KEYS)}"
+        message = f"it holds no key for {', '.join(ALGORITHMS_OF_KEYS)}"
         raise ValueError(message)
     sizes = [getattr(key.key, "key_size", 0) for key in keys if key.key_type == "RSA"]
     if sizes and min(sizes) < SMALLEST_RSA_BITS:
-        message = f"JWT_JWKS holds an RSA key of fewer than {SMALLEST_RSA_BITS} bits"
+        message = f"it holds an RSA key of fewer than {SMALLEST_RSA_BITS} bits"
         raise ValueError(message)
     return keys

@@ -16,7 +16,7 @@ from tests import postgres
 from tests.cluster import start_again
 from tests.conftest import Api
 from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
-from tests.processes import PATIENCE, server
+from tests.processes import PATIENCE, ecotrips, server
 
 pytestmark = pytest.mark.heavy
 
@@ -35,6 +35,17 @@ def disk() -> Iterator[Path]:
             yield Path(folder)
         finally:
             subprocess.run(["/bin/umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("kilobytes", [64, 1 << 10, 1 << 15, 40 << 10])
+def test_a_first_start_on_a_full_disk_says_so(disk: Path, tmp_path: Path, kilobytes: int) -> None:
+    with (disk / "others").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, (512 << 20) - (kilobytes << 10))
+    for _ in range(2):
+        ran = ecotrips(tmp_path, "db", "apply", DATA_DIR=str(disk / "data"), JWT_SECRET="")
+        assert ran.returncode == 1
+        assert "No space left on device" in ran.stderr.splitlines()[0]
+        assert "Traceback" not in ran.stderr
 
 
 def fill(disk: Path) -> Path:

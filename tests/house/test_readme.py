@@ -58,7 +58,7 @@ def test_a_folder_without_rights_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     env = environment(PORT=str(free_port()), DATA_DIR=str(tmp_path / "data"))
     with (
-        pytest.raises(AssertionError, match="set DATA_DIR to a folder you own"),
+        pytest.raises(AssertionError, match="DATA_DIR must be a folder you own"),
         command(tmp_path, "demo", ready="Try it", env=env) as demo,
     ):
         demo.stop()

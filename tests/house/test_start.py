@@ -13,10 +13,13 @@ import asyncpg
 import pytest
 
 from src import cli
+from src.commands import check_providers
 from src.settings import OFFLINE_SWITCHES
+from tests.conftest import serving
 from tests.fakes.wire import Reply, Request, listening
-from tests.postgres import JWT_SECRET, Server
+from tests.postgres import JWT_SECRET, Server, settings
 from tests.processes import ecotrips, environment
+from tests.runbook.test_payments import paid
 
 
 def test_a_server_process_holds_no_exporter_and_no_terminal_that_it_does_not_use() -> None:
@@ -77,7 +80,6 @@ async def test_check_says_what_is_well_and_what_is_not(
     assert [line.split()[:2] for line in well.stdout.splitlines()] == [
         ["ok", "settings"],
         ["ok", "keys"],
-        ["ok", "storage"],
         ["ok", "database"],
         ["ok", "clock"],
         ["ok", "sql"],
@@ -87,6 +89,7 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["-", "worker"],
         ["ok", "circuit"],
         ["ok", "roles"],
+        ["ok", "storage"],
         ["-", "stripe"],
         ["-", "hotelbeds"],
         ["-", "whatsapp"],
@@ -125,6 +128,47 @@ async def test_check_asks_the_providers_that_are_live(database: str, tmp_path: P
     gone = ecotrips(tmp_path, "check", DATABASE_URL=database, **providers, STRIPE_SECRET_KEY="k")
     assert "BAD  stripe         does not answer: ConnectError" in gone.stdout
     assert "BAD  hotelbeds      HBX_API_KEY is not set" in gone.stdout
+
+
+async def test_check_misses_documents_that_another_host_keeps(
+    database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    place = f"file://{tmp_path}/one"
+    async with serving(database, storage_url=place) as api:
+        payment = (await paid(api))["payment_id"]
+        made = await api.post("fin-invoice-generate", {"kind": "invoice", "payment_id": payment}, api.service)
+        assert made.status_code == 200
+    path = await admin.fetchval("select storage_path from fin.invoices where sha256 is not null")
+    here = ecotrips(tmp_path, "check", DATABASE_URL=database, STORAGE_URL=place, **OFFLINE_SWITCHES)
+    assert f"ok   storage        {place}\n" in here.stdout
+    other = ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES)
+    missing = f"invoices/{path} is not there: if another host keeps it, all need one STORAGE_URL"
+    assert f"BAD  storage        {missing}\n" in other.stdout
+    assert other.returncode == 1
+
+
+async def test_check_says_what_several_hosts_need(tmp_path: Path) -> None:
+    given = settings("postgresql:///none", storage_url="", data_dir=tmp_path)
+    found = await check_providers.storage(given, None, 2)
+    assert found.well
+    assert found.detail == "under DATA_DIR; the service runs at 2 addresses, and all need this very folder"
+    assert (await check_providers.storage(given, None, 1)).detail == "under DATA_DIR"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: look at the disks of DATA_DIR"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), "No space left on device: /data/x"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/data/x"), "Disk quota exceeded: /data/x"),
+    ],
+)
+def test_a_full_disk_is_one_clear_line(error: OSError, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def fail(_arguments: argparse.Namespace) -> int:
+        raise error
+
+    assert cli._run(argparse.Namespace(run=fail)) == 1  # noqa: SLF001 - main() ends the process
+    assert capfd.readouterr().err.startswith(f"ecotrips: {said}")
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,13 @@ def store_at(url: str, directory: Path, *, only_https: bool) -> FileStore:
             return FileStore(MemoryStore())
         case "s3":
             client: ClientConfig = {**CLIENT, "allow_http": not only_https}
-            return FileStore(
-                S3Store.from_url(url, client_options=client, retry_config=RETRIES, config={"skip_signature": False})
-            )
+            try:
+                return FileStore(
+                    S3Store.from_url(url, client_options=client, retry_config=RETRIES, config={"skip_signature": False})
+                )
+            except BaseError as error:
+                message = f"STORAGE_URL cannot be used: {str(error).splitlines()[0]}"
+                raise UnknownStoreError(message) from None
         case _:
             message = f"STORAGE_URL must begin with s3://, file:// or memory://, not {scheme}://"
             raise UnknownStoreError(message)

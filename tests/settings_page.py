@@ -1,0 +1,70 @@
+"""Writes docs/settings.md anew from the table of settings. Review the difference like code."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from src.settings_table import ELSEWHERE, FAMILIES, rows
+from tests.processes import ROOT
+
+PAGE = ROOT / "docs" / "settings.md"
+HEAD = """# Settings
+
+Made from the code by `.venv/bin/python -m tests.settings_page`: change src/settings_table.py, not this page.
+
+Settings are read from the environment, once, when a process starts; an empty one is not set. `ecotrips settings`
+shows each with its value in force and where that comes from, `ecotrips settings STRIPE` those whose names begin so,
+`--json` the same for programs. It starts nothing, shows of a secret only that it is set, and names every fault. Every
+other command refuses a wrong setting in one line: its name, its value unless that is a secret, and what it must be.
+
+- **The environment goes first.** Below it an installation whose PostgreSQL is embedded (no `DATABASE_URL`) has what
+  its `DATA_DIR` keeps: the secret of `jwt_secret`, and in `switches.env` the switches with which its SQL was last
+  applied, by `make run`, `ecotrips serve` or `ecotrips db apply`. So every command of that folder mocks what its
+  server mocks, in any shell, and so does psql. A command whose environment says something else says so. What runs
+  already keeps the switches that it began with; the newest start decides for what comes after it. With a
+  `DATABASE_URL` there is the environment alone.
+- **Switches** are mocks but for the pauses; `make run` begins with every mock on. They can be overridden while all
+  runs: `ecotrips flags set USE_FIXTURES=0` holds for every process at its next request, `ecotrips flags list` shows
+  what is overridden.
+- **Two hosts or more** need one `STORAGE_URL` that all of them reach (`s3://…`, or `file:///…` of a folder that they
+  share): without it each keeps documents, archives and files below its own `DATA_DIR`, and the others answer 404 for
+  them.
+- **Needed** is what production does not start without ([security.md](security.md), Production); what of it is missing
+  here `ecotrips check` lists under `keys`.
+"""
+
+
+def page() -> str:
+    return "\n".join([HEAD, *map("\n".join, _tables()), _families()])
+
+
+def _tables() -> list[list[str]]:
+    tables = []
+    for group, members in groupby(rows(), lambda row: row.group):
+        lines = [f"## {group}", "", "| name | meaning | must be | default | needed | example |", "| --- " * 6 + "|"]
+        for row in members:
+            needed = "yes" if row.needed else ""
+            cells = (f"`{row.name}`", row.meaning, row.kind, row.default, needed, f"`{row.example}`")
+            lines.append(_row(*cells))
+        tables.append([*lines, ""])
+    for group, others in ELSEWHERE.items():
+        lines = [f"## {group}", "", "| name | meaning | default |", "| --- " * 3 + "|"]
+        lines += [_row(f"`{name}`", meaning, default) for name, (meaning, default) in others.items()]
+        tables.append([*lines, ""])
+    return tables
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _families() -> str:
+    lines = (f"- `{beginning}…`: {what}.\n" for beginning, what in FAMILIES.items())
+    return (
+        "## Families\n\nWhat begins so and stands above in no table is read by a library or another program:\n\n"
+        + "".join(lines)
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
