@@ -320,6 +320,15 @@ def _(at: Managed) -> None:
         assert at.execute(ADMINISTRATOR, f"select has_{right}", "copy") is False
 
 
+@tried("settings")
+def _(at: Managed) -> None:
+    for login in (ADMINISTRATOR, STAFF, SERVICE):
+        status, said = at.ran(login, "settings")
+        assert status in {0, 1}
+        assert "DATABASE_URL" in said
+        assert quote(SECRETS[login]) not in said
+
+
 @tried("db reset")
 def _(at: Managed) -> None:
     at.refuses(ADMINISTRATOR, "db reset --yes", said="only the embedded database can be reset", status=2)
