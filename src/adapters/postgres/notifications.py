@@ -61,7 +61,7 @@ class Notifications:
                     await connection.add_listener(channel, self._notified)
                 await self._require_listening(connection)
             for refresher in self._channels.values():
-                refresher.changed()
+                refresher.changed(unheard=True)
             self.listening = True
             self._tried.set()
             while not await _within(self._pulse, lost):

@@ -26,7 +26,7 @@ class Refresher:
     def __init__(self, name: str, refresh: Callable[[], Awaitable[object]]) -> None:
         self._name = name
         self._refresh = refresh
-        self._changes = self._known = 0
+        self._changes = self._known = self._unheard = 0
         self._failed = True
         self._since = 0.0
         self._changed, self._tried = asyncio.Event(), asyncio.Event()
@@ -39,14 +39,19 @@ class Refresher:
 
     @property
     def behind(self) -> bool:
-        """Whether it is stale and not just being refreshed: nothing was read yet, that failed, or it takes too long."""
-        return self.stale and (self._failed or time.monotonic() - self._since > GRACE)
+        """Whether it is stale and not just being refreshed after a change that was heard.
 
-    def changed(self) -> None:
-        """Something changed, or may have changed unheard."""
+        Nothing was read yet, that failed, changes may have been missed, or it takes too long.
+        """
+        return self.stale and (self._failed or self._known < self._unheard or time.monotonic() - self._since > GRACE)
+
+    def changed(self, *, unheard: bool = False) -> None:
+        """Something changed, or may have changed `unheard`, at whatever time."""
         if not self.stale:
             self._since = time.monotonic()
         self._changes += 1
+        if unheard:
+            self._unheard = self._changes
         self._changed.set()
 
     async def start(self) -> None:
