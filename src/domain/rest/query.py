@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -13,12 +15,16 @@ from src.domain.rest.filters import FULL_TEXT, Operation, numbered, operation_in
 from src.domain.rest.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.domain.rest.logic import groups_in, numbered_tree, parse_logic
 from src.domain.rest.parsing import LONGEST_CACHED, TooLong, TooMany
+from src.domain.rest.patterns import states
 from src.domain.rest.plan import Condition, Field, Filter, OrderTerm, Path, Plan, SelectField, SelectItem, Window
 from src.domain.rest.ranges import Range, number, top_level
 from src.domain.rest.syntax import Syntax
 
 Pair = tuple[str, str | None]
 LIST = re.compile(r"(?:not\.)?in\.")
+# Operands that may be PostgreSQL's arrays.
+ARRAYS = frozenset({"cs", "cd", "ov"})
+REGULAR_EXPRESSIONS = frozenset({"match", "imatch"})
 # Operators whose cost grows with the length of their operand in more than its reading.
 SEARCHES = frozenset({"like", "ilike", "match", "imatch", *FULL_TEXT})
 RESERVED = frozenset({"select", "columns", "on_conflict"})
@@ -189,6 +195,8 @@ class _Reader:
             self._arguments.append((column.name, value))
             return
         operation = operation or parse_operation(value)
+        if operation.operator.quantifier is not None or operation.operator.name in ARRAYS:
+            self._require_few_elements(value)
         self._names.append(key)
         self._conditions.append((path, self._numbered(column, operation)))
 
@@ -197,6 +205,11 @@ class _Reader:
         if operation.operator.name in SEARCHES and len(operation.value or "") > self._limits.pattern:
             message = f"A pattern or a text to search for may have at most {self._limits.pattern:,} characters"
             raise too_much(message)
+        if operation.operator.name in REGULAR_EXPRESSIONS and states(operation.value or "") > self._limits.states:
+            message = (
+                f"A regular expression may have at most {self._limits.states:,} characters and repetitions of them"
+            )
+            raise too_much(message)
         return numbered(column, operation, self._values)
 
     def _select(self) -> tuple[SelectItem, ...]:
@@ -204,6 +217,10 @@ class _Reader:
             return ALL_COLUMNS
         items = parse_select(self._given["select"], self._terms)
         self._spend(_terms_of(items))
+        shown = Counter(_shown(items, ""))
+        if shown and max(shown.values()) > self._limits.repeats:
+            message = f"A field of a resource may be selected at most {self._limits.repeats:,} times"
+            raise too_much(message)
         return items
 
     def _columns(self, parameter: str) -> tuple[str, ...] | None:
@@ -257,6 +274,15 @@ def _terms_of(items: tuple[SelectItem, ...]) -> int:
     return sum(
         [1 + (len(item.field.path) if isinstance(item, SelectField) else _terms_of(item.items)) for item in items]
     )
+
+
+def _shown(items: tuple[SelectItem, ...], resource: str) -> Iterator[tuple[object, ...]]:
+    """What is selected, whatever it is called: an answer is as long as its rows times this."""
+    for item in items:
+        if isinstance(item, SelectField):
+            yield resource, item.field, item.aggregate
+        else:
+            yield from _shown(item.items, item.name)
 
 
 def _path(head: str) -> Path:

@@ -6,13 +6,14 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from src.domain.limits import SERVICE, USER, Limits
 from src.domain.rest.errors import RestError
+from src.domain.rest.patterns import states
 from src.domain.rest.query import parse_query
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Request
@@ -22,7 +23,7 @@ MANY_PARAMETERS = "There may be at most 400 parameters"
 MANY_ELEMENTS = "Lists may have at most 20,000 elements"
 LONG_NAME = "A name may have at most 63 bytes"
 LONG_PATTERN = "A pattern or a text to search for may have at most 1,000 characters"
-UNLIMITED = Limits(header=10**9, parameters=10**9, terms=10**9, elements=10**9)
+UNLIMITED = Limits(header=10**9, parameters=10**9, terms=10**9, elements=10**9, repeats=10**9)
 GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
 FORM, CSV = b"application/x-www-form-urlencoded", b"text/csv"
 
@@ -78,8 +79,9 @@ TERMS: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("kind", TERMS)
 def test_terms_are_counted_together(kind: str) -> None:
     made = TERMS[kind]
-    assert query(made(USER.terms)) == ""
-    assert query(made(USER.terms + 1)) == MANY_TERMS
+    often = replace(USER, repeats=USER.terms)
+    assert query(made(USER.terms), often) == ""
+    assert query(made(USER.terms + 1), often) == MANY_TERMS
     assert query(made(USER.terms + 1), SERVICE) == ""
     assert query(made(SERVICE.terms + 1), SERVICE) != ""
 
@@ -145,7 +147,7 @@ def test_patterns_and_texts_to_search_for_are_short(operator: str) -> None:
 
 
 def test_values_of_comparisons_are_as_long_as_their_request() -> None:
-    assert query(f"a=eq.{',' * 500_000}&b=cs.{{{'x,' * 200_000}}}") == ""
+    assert query(f"a=eq.{',' * 500_000}&b=neq.{'x,' * 200_000}") == ""
 
 
 @pytest.mark.parametrize("header", ["accept", "prefer", "range", "content-type", "if-none-match", "accept-profile"])
@@ -236,3 +238,49 @@ def test_the_guide_says_what_the_limits_are() -> None:
     rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \| ([\d,]+) \|$", GUIDE.read_text(), flags=re.MULTILINE)
     said = {name: (int(user.replace(",", "")), int(service.replace(",", ""))) for name, user, service in rows}
     assert said == {f.name: (getattr(USER, f.name), getattr(SERVICE, f.name)) for f in fields(Limits)}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [
+        ("abc", 3),
+        ("a{3}b", 4),
+        ("a{2,30}", 30),
+        ("a{7,}", 7),
+        ("[0-9a-f]{8}-[0-9a-f]{4}", 13),
+        ("(ab){10}", 20),
+        ("((a{1,30}){1,30}){1,30}", 27_000),
+        ("(a{30}b|){2,0000030}", 960),
+        (r"\{30\}[]{9}]{2}\d{3}", 9),
+        ("(?x)a{1, 30}", 360),
+        (r"(?b)a\{1,30\}", 390),
+        ("a{30})b(", 32),
+        ("*{5}" * 2, 10),
+    ],
+)
+def test_a_regular_expressions_repetitions_are_written_out(pattern: str, size: int) -> None:
+    assert states(pattern) == size
+
+
+def test_a_regular_expression_has_a_bound_that_its_repetitions_count_for() -> None:
+    said = f"A regular expression may have at most {USER.states:,} characters and repetitions of them"
+    for parameter in ("a=match.{}", "a=not.imatch.{}", 'or=(a.match."{}")'):
+        assert query(parameter.format("((a{1,30}){1,10}){1,10}")) == ""
+        assert query(parameter.format("((a{1,30}){1,30}){1,30}")) == said
+
+
+@pytest.mark.parametrize("selected", ["x{}:a", "x{}:a::text", "x{}:b(*)", "x{}:b!inner(c(d))", "...b(x{}:a)"])
+def test_a_field_may_be_selected_so_often_under_whatever_name(selected: str) -> None:
+    said = f"A field of a resource may be selected at most {USER.repeats} times"
+    for limits, refused in ((USER, said), (SERVICE, "")):
+        assert query(f"select={','.join(selected.format(n) for n in range(USER.repeats))}", limits) == ""
+        assert query(f"select={','.join(selected.format(n) for n in range(USER.repeats + 1))}", limits) == refused
+
+
+@pytest.mark.parametrize(
+    "operator", ["in.({})", "eq(any).{{{}}}", "not.gt(all).{{{}}}", "cs.{{{}}}", "cd.{{{}}}", "ov.{{{}}}"]
+)
+def test_every_list_counts(operator: str) -> None:
+    many = ",".join("a" * (USER.elements + 1))
+    assert query(f"a={operator.format(many)}") == f"Lists may have at most {USER.elements:,} elements"
+    assert query(f"a={operator.format(many[2:])}") == ""
