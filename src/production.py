@@ -319,10 +319,13 @@ def public_keys_fault(given: str) -> str | None:
     try:
         keys = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())["keys"]
         kinds = {key["kty"] for key in keys}
+        private = any("d" in key for key in keys)
     except (OSError, ValueError, KeyError, TypeError):
         return "is no JWKS, nor a file with one"
     if "oct" in kinds:
         return "holds a secret (a key of kty oct), where everybody may read: it must hold public keys"
+    if private:
+        return "holds a private key, where everybody may read: it must hold public keys"
     return None if kinds else "holds no key"
 
 

@@ -23,6 +23,8 @@ DEFAULT_SCHEMAS = (
     *("public", "core", "booking", "payment", "fin", "group", "permits", "privacy", "audit", "catalog", "inventory"),
     *("wa", "ops"),
 )
+# What callers never see by name.
+INTERNAL_SCHEMAS = ("auth", "ext", "meta", "sec", "storage")
 MOCKS = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE")
 PAUSES = ("PAYOUTS_PAUSED", "ESCROW_REFUNDS_PAUSED")
 SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)

@@ -15,6 +15,10 @@ ENTRY = re.compile(rb"-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Own
 ROWS = re.compile(rb"COPY (.*) FROM stdin;\n")
 NAME = re.compile(r'"((?:[^"]|"")+)"|([^\s"(),.]+)')
 END_OF_ROWS = b"\\.\n"
+# What opens a text in which every line is part of it, and what ends that.
+OPENING = re.compile(rb"--[^\n]*|/\*|(?<!\w)[eE]'|'|\"|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$")
+ESCAPED = re.compile(rb"(?:\\.|[^'\\])*'", re.DOTALL)
+CLOSING = {b"/*": re.compile(rb"\*/"), b"e'": ESCAPED, b"E'": ESCAPED}
 # What is meant for psql alone.
 FOR_PSQL = re.compile(rb"\\(?:un)?restrict \w+\n")
 
@@ -73,8 +77,12 @@ def parts(script: Iterable[bytes]) -> Iterator[Statements | Table]:
     """The parts of a script that pg_restore wrote."""
     lines = iter(script)
     entry, text = ("", "", ""), list[bytes]()
+    end: re.Pattern[bytes] | None = None
     for line in lines:
-        if found := ROWS.fullmatch(line):
+        inside, end = end, _end_of_text(line, end)
+        if inside is not None:
+            text.append(line)
+        elif found := ROWS.fullmatch(line):
             yield Statements(*entry, b"".join(text).decode())
             (schema, name), columns = _names(found[1])
             yield Table(schema, name, columns, _rows(lines))
@@ -94,6 +102,24 @@ def reason(program: str, told: str, status: int) -> str:
     """The line in which a program of PostgreSQL's says what is wrong; the others may quote rows."""
     lines = [line for line in told.splitlines() if "error:" in line]
     return f"{program} failed: {lines[0] if lines else status}"
+
+
+def _end_of_text(line: bytes, end: re.Pattern[bytes] | None) -> re.Pattern[bytes] | None:
+    """What ends the text that is open after a line, if one is, when `end` ends the one that is open before it."""
+    at = 0
+    while True:
+        if end is None:
+            found = OPENING.search(line, at)
+            if found is None:
+                return None
+            if not found[0].startswith(b"--"):
+                end = CLOSING.get(found[0]) or re.compile(re.escape(found[0]))
+        else:
+            found = end.match(line, at) if end is ESCAPED else end.search(line, at)
+            if found is None:
+                return end
+            end = None
+        at = found.end()
 
 
 def _names(copied: bytes) -> tuple[tuple[str, str], list[str]]:

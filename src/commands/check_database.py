@@ -45,7 +45,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     yield Verdict(
         "database",
         well=version.major >= OLDEST_POSTGRES,
-        detail=f"PostgreSQL {version.major}.{version.minor}, {_way(connection)}",
+        detail=f"PostgreSQL {version.major}.{version.micro}, {_way(connection)}",
     )
     before = time.time()
     database_time = float(await connection.fetchval("select extract(epoch from clock_timestamp())"))

@@ -86,7 +86,8 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
             " or name a folder with it in POSTGRES_BIN"
         )
         raise ClientMissingError(message)
-    chosen = min(fitting, key=able.__getitem__) if fitting else max(able, key=able.__getitem__)
+    # The newest psql knows most commands; a dump is for who has the server's own release.
+    chosen = min(fitting, key=able.__getitem__) if program != "psql" else max(able, key=able.__getitem__)
     return Client(chosen / program, able[chosen])
 
 

@@ -24,7 +24,7 @@ from src.commands.backup import BackupError
 from src.domain.errors import DomainError
 from src.domain.storage import StoredObject
 from src.logins import role_password
-from src.settings import Settings
+from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS, Settings
 
 # What belongs to the server and its administrator: they have their own.
 OF_THE_SERVER = ["--no-publications", "--no-subscriptions", "--no-security-labels", "--no-tablespaces"]
@@ -33,6 +33,15 @@ LARGE_OBJECTS = re.compile("BLOB|LARGE OBJECT")
 OURS = "FOR ROLE ecotrips_owner "
 AS_OWNER = "set local role ecotrips_owner"
 PIECE = 1 << 18
+WITH_RIGHTS = """
+select p.oid::regprocedure::text as name, format('alter routine %s security invoker', p.oid::regprocedure) as statement
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where p.prosecdef and p.proowner = 'ecotrips_owner'::regrole and n.nspname <> all ($1)
+union all
+select c.oid::regclass::text, format('alter view %s set (security_invoker = true)', c.oid::regclass)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'v' and c.relowner = 'ecotrips_owner'::regrole and n.nspname <> all ($1)
+"""
 DOCUMENTS = """
 select 'invoices' as bucket, storage_path as path, sha256 from fin.invoices where sha256 is not null
 union all
@@ -76,6 +85,7 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         transaction = connection.transaction()
         await transaction.start()
         rows = await _fill(connection, file)
+        await _take_rights(connection)
         faults = await _faults_of_books(connection)
         await transaction.commit()
         print(f"{rows:,} rows restored, as many as the backup holds", file=sys.stderr)
@@ -107,6 +117,13 @@ async def _fill(connection: Opened, file: BinaryIO) -> int:
                 raise BackupError(message)
         await connection.execute("analyze; reset role")
     return sum(counts.values())
+
+
+async def _take_rights(connection: Opened) -> None:
+    """Whose others' functions and views were is not restored: they get no rights of the owner whose they are now."""
+    for row in await connection.fetch(WITH_RIGHTS, [*DEFAULT_SCHEMAS, *INTERNAL_SCHEMAS]):
+        await connection.execute(row["statement"])
+        print(f"with its caller's rights from now on: {row['name']}", file=sys.stderr)
 
 
 async def _make(connection: Opened, part: Statements) -> None:
@@ -204,7 +221,9 @@ async def _faults_of_documents(connection: Opened, store: FileStore) -> list[str
         # The store's library goes on with what helps its authors.
         return [f"stored documents cannot be read: {str(error.__cause__ or error).splitlines()[0]}"]
     print(
-        f"{done:,} of {len(known):,} documents are stored here; invoices are rendered when asked for", file=sys.stderr
+        f"{done:,} of {len(known):,} documents are stored here; invoices are rendered when asked for, and archives of"
+        " exports are not kept after their links ended",
+        file=sys.stderr,
     )
     if later := sorted(invoices.keys() - numbered):
         names = ", ".join(later[-SHOWN:])

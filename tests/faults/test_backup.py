@@ -152,6 +152,35 @@ create event trigger watched on ddl_command_end execute function public.watch();
 create publication told for all tables;
 comment on schema public is 'ours';
 """
+# What looks like the archive's own lines.
+LIKE_AN_ARCHIVES = r"""
+create schema lines;
+create table lines.parent (a int);
+create table lines.child () inherits (lines.parent);
+insert into lines.parent values (1);
+insert into lines.child values (2), (3);
+create function lines.rows() returns text language sql as $$ select 'a
+COPY lines.parent (a) FROM stdin;
+b' $$;
+create function lines.entry() returns text language plpgsql as $body$ begin
+--
+-- Name: x; Type: TABLE; Schema: y; Owner: z
+--
+return 'it''s $$ "
+\restrict abc
+kept'; end $body$;
+create view lines.seen as select E'a\n\\restrict b\n-- Name: x; Type: TABLE; Schema: y; Owner: z\n'
+  || E'COPY a (b) FROM stdin;\n\'' as text;
+comment on view lines.seen is '/* $a$
+COPY lines.parent (a) FROM stdin;
+-- it''s open';
+"""
+TEXTS = (
+    "select pg_get_functiondef('lines.rows()'::regprocedure)",
+    "select pg_get_functiondef('lines.entry()'::regprocedure)",
+    "select text from lines.seen",
+    "select obj_description('lines.seen'::regclass)",
+)
 WATCH = "create function public.watch() returns event_trigger language plpgsql as 'begin end'"
 CONTENT = """select array_agg(t::text order by t."from") from "Odd "" schema, (x)"."ta.ble" t"""
 
@@ -161,13 +190,45 @@ async def test_whatever_its_names_and_values_are(
 ) -> None:
     await admin.execute(WATCH)
     await admin.execute(ODD)
+    await admin.execute(LIKE_AN_ARCHIVES)
     await asyncio.to_thread(backup, tmp_path, database)
     await asyncio.to_thread(restore, tmp_path, empty)
     assert await counts(empty) == await counts(database)
     assert await execute(empty, CONTENT) == await admin.fetchval(CONTENT)
     assert await execute(empty, "select public.odd()") == await admin.fetchval("select public.odd()")
+    for text in TEXTS:
+        assert await execute(empty, text) == await admin.fetchval(text)
     # What is the server's own stays there.
     assert await execute(empty, "select count(*) from pg_event_trigger, pg_publication") == 0
+
+
+async def test_nobody_gets_the_owners_rights_by_a_restore(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path
+) -> None:
+    await admin.execute(
+        """
+        create role chantal;
+        create schema chantal authorization chantal;
+        grant usage on schema chantal to public;
+        create function chantal.paid() returns bigint security definer
+          language sql as 'select count(*) from payment.payments';
+        create view chantal.seen as select count(*) from payment.payments;
+        grant select on chantal.seen to public;
+        alter function chantal.paid() owner to chantal;
+        alter view chantal.seen owner to chantal;
+        """
+    )
+    await asyncio.to_thread(backup, tmp_path, database)
+    told = await asyncio.to_thread(restore, tmp_path, empty)
+    assert "with its caller's rights from now on: chantal.paid()" in told
+    for dsn in (database, empty):
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("set role anon")
+        for statement in ("select chantal.paid()", "select * from chantal.seen"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+        await connection.close()
+    await admin.execute("drop owned by chantal cascade; drop role chantal")
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["backup", "pg_dump"])

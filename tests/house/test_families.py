@@ -13,7 +13,7 @@ import src.http
 from src.app import endpoints_of
 from src.composition import compose
 from src.http.endpoint import Endpoint
-from src.settings import DEFAULT_SCHEMAS
+from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS
 from tests.postgres import settings
 from tests.processes import ROOT
 
@@ -21,7 +21,6 @@ GUIDE = (ROOT / "docs" / "develop.md").read_text()
 STEPS = GUIDE.partition("## How to add a family")[2].partition("\n## ")[0]
 OPERATORS = (ROOT / "docs" / "operate.md").read_text()
 # Schemas that no caller sees by /rest/v1: helpers, who is calling, the register of applied files, extensions.
-INTERNAL = {"auth", "sec", "ext", "meta", "storage"}
 WITHOUT_ENDPOINTS = {"storage", "rest"}
 
 
@@ -78,7 +77,7 @@ async def test_every_schema_is_served_or_internal(admin: asyncpg.Connection) -> 
     rows = await admin.fetch(
         "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
     )
-    assert {row["nspname"] for row in rows} == {*DEFAULT_SCHEMAS, *INTERNAL}
+    assert {row["nspname"] for row in rows} == {*DEFAULT_SCHEMAS, *INTERNAL_SCHEMAS}
 
 
 def test_the_guide_names_every_step() -> None:

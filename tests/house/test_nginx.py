@@ -205,7 +205,8 @@ def test_large_bodies_go_in_whole(proxied: Proxied) -> None:
 
 def test_metrics_are_not_for_everybody_and_nothing_is_in_the_clear(proxied: Proxied) -> None:
     with proxied.client() as http:
-        assert http.get("/metrics").status_code == 404
+        for path in ("/metrics", "/metrics/", "/metrics//", "/metrics%2f", "/./metrics"):
+            assert http.get(path).status_code == 404, path
         plain = httpx.get(f"{proxied.plain}/docs")
         assert (plain.status_code, plain.headers["location"]) == (308, "https://127.0.0.1/docs")
 

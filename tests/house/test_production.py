@@ -446,6 +446,7 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
         ({"JWT_JWKS": '{"keys":[]}'}, "JWT_AUDIENCE is not set"),
         ({"JWT_JWKS": '{"keys":[]}'}, "JWT_JWKS holds no key"),
         ({"JWT_JWKS": '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'}, "JWT_JWKS holds a secret"),
+        ({"JWT_JWKS": '{"keys":[{"kty":"RSA","n":"x","e":"AQAB","d":"x"}]}'}, "JWT_JWKS holds a private key"),
         ({"JWT_JWKS": '{"keys":[{"kty":"RSA"},{"kty":"oct","k":"c2VjcmV0"}]}'}, "JWT_JWKS holds a secret"),
         ({"JWT_JWKS": "{"}, "JWT_JWKS is no JWKS"),
         ({"JWT_JWKS": "/nowhere/jwks.json"}, "JWT_JWKS is no JWKS"),
