@@ -25,7 +25,7 @@ create or replace function fin.wait_for_writers() returns void
 language plpgsql volatile
 as $$
 declare
-  c_patience constant interval := '3 seconds';
+  c_patience constant interval := interval '3 seconds';
   v_writers text[] := array(
     select virtualtransaction from pg_locks
     where locktype = 'relation' and relation = 'fin.entries'::regclass and mode = 'RowExclusiveLock' and granted
