@@ -479,6 +479,8 @@ def half_way(folder: Path, dsn: str, *arguments: str, **changes: str) -> Iterato
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # As at a terminal: a job in the background ignores it, and so does whatever it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + PATIENCE
     while not (folder / "half-way").exists():
