@@ -21,9 +21,8 @@ from src.domain.rest.ranges import Range, number, top_level
 from src.domain.rest.syntax import Syntax
 
 Pair = tuple[str, str | None]
-LIST = re.compile(r"(?:not\.)?in\.")
-# Operands that may be PostgreSQL's arrays.
-ARRAYS = frozenset({"cs", "cd", "ov"})
+# What has a list for its operand: that of `in`, of a quantifier, or one of PostgreSQL's arrays.
+LIST = re.compile(r"(?:not\.)?(?:in|cs|cd|ov|\w+\((?:any|all)\))\.")
 REGULAR_EXPRESSIONS = frozenset({"match", "imatch"})
 # Operators whose cost grows with the length of their operand in more than its reading.
 SEARCHES = frozenset({"like", "ilike", "match", "imatch", *FULL_TEXT})
@@ -195,8 +194,6 @@ class _Reader:
             self._arguments.append((column.name, value))
             return
         operation = operation or parse_operation(value)
-        if operation.operator.quantifier is not None or operation.operator.name in ARRAYS:
-            self._require_few_elements(value)
         self._names.append(key)
         self._conditions.append((path, self._numbered(column, operation)))
 
@@ -216,9 +213,10 @@ class _Reader:
         if "select" not in self._given:
             return ALL_COLUMNS
         items = parse_select(self._given["select"], self._terms)
-        self._spend(_terms_of(items))
-        shown = Counter(_shown(items, ""))
-        if shown and max(shown.values()) > self._limits.repeats:
+        terms = _terms_of(items)
+        self._spend(terms)
+        # Few fields cannot be one field too often.
+        if terms > self._limits.repeats and max(Counter(_shown(items, "")).values(), default=0) > self._limits.repeats:
             message = f"A field of a resource may be selected at most {self._limits.repeats:,} times"
             raise too_much(message)
         return items
