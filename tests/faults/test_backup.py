@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +25,7 @@ from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.logins import role_password
 from tests.cluster import execute, server, start_again
 from tests.conftest import serving
+from tests.disks import disk
 from tests.persons import make_person
 from tests.postgres import JWT_SECRET, Server, settings, with_login
 from tests.processes import PATIENCE, descendants, ecotrips, environment, wait_until_gone
@@ -612,20 +612,6 @@ def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str
     assert asyncio.run(counts(copy)) == {}
     restore(tmp_path, copy)
     assert asyncio.run(counts(copy)) == asyncio.run(counts(dsn))
-
-
-@contextmanager
-def disk(size: str) -> Iterator[Path]:
-    """A small disk of its own."""
-    with tempfile.TemporaryDirectory(prefix="ecotrips-test-") as folder:
-        mount = ["/bin/mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder]
-        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-        if mounted.returncode:
-            pytest.skip(f"*** nothing was tested of a full disk, because none can be mounted: {mounted.stderr.strip()}")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["/bin/umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.heavy

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from tests import postgres
 from tests.cluster import start_again
 from tests.conftest import Api
+from tests.disks import disk
 from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
 from tests.processes import PATIENCE, ecotrips, server
 
@@ -24,33 +23,26 @@ FILE = "/storage/v1/object/travellers/scan-{}.bin"
 
 
 @pytest.fixture
-def disk() -> Iterator[Path]:
-    """A small disk of its own."""
-    with tempfile.TemporaryDirectory(prefix="ecotrips-test-") as folder:
-        options = ["-t", "tmpfs", "-o", "size=512m"]
-        mounted = subprocess.run(["/bin/mount", *options, "none", folder], capture_output=True, text=True, check=False)
-        if mounted.returncode:
-            pytest.skip(f"*** nothing was tested of a full disk, because none can be mounted: {mounted.stderr.strip()}")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["/bin/umount", "--lazy", folder], check=True)
+def small() -> Iterator[Path]:
+    """A disk with room for a server and little more."""
+    with disk("512m") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("kilobytes", [64, 1 << 10, 1 << 15, 40 << 10])
-def test_a_first_start_on_a_full_disk_says_so(disk: Path, tmp_path: Path, kilobytes: int) -> None:
-    with (disk / "others").open("wb") as file:
+def test_a_first_start_on_a_full_disk_says_so(small: Path, tmp_path: Path, kilobytes: int) -> None:
+    with (small / "others").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, (512 << 20) - (kilobytes << 10))
     for _ in range(2):
-        ran = ecotrips(tmp_path, "db", "apply", DATA_DIR=str(disk / "data"), JWT_SECRET="")
+        ran = ecotrips(tmp_path, "db", "apply", DATA_DIR=str(small / "data"), JWT_SECRET="")
         assert ran.returncode == 1
         assert "No space left on device" in ran.stderr.splitlines()[0]
         assert "Traceback" not in ran.stderr
 
 
-def fill(disk: Path) -> Path:
+def fill(small: Path) -> Path:
     """A file that leaves no room at all."""
-    ballast = disk / "ballast"
+    ballast = small / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12):
             try:
@@ -61,15 +53,15 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-async def test_a_full_disk_refuses_and_loses_nothing(disk: Path, tmp_path: Path) -> None:
+async def test_a_full_disk_refuses_and_loses_nothing(small: Path, tmp_path: Path) -> None:
     count = 100
-    with running(EmbeddedPostgres(disk, binaries(os.environ.get("POSTGRES_BIN")))) as embedded:
+    with running(EmbeddedPostgres(small, binaries(os.environ.get("POSTGRES_BIN")))) as embedded:
         dsn = embedded.url(postgres.make_template(postgres.Server(embedded.url("postgres"))))
-        with server(dsn, tmp_path, DATA_DIR=str(disk / "files")) as service:
+        with server(dsn, tmp_path, DATA_DIR=str(small / "files")) as service:
             async with client(service.address) as http:
                 stored = await http.put(FILE.format(1), content=b"\1" * 5000, headers=Api.service)
                 assert stored.status_code == 200
-                ballast = fill(disk)
+                ballast = fill(small)
                 # What room the database has within its own files is used up first.
                 seen, number = set[int](), 0
                 async with asyncio.timeout(PATIENCE):

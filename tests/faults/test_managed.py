@@ -88,6 +88,12 @@ class Managed:
         found, text = self.ran(login, words, *more)
         assert (found, re.search(said, text) is not None) == (status, True), (login, words, text)
 
+    def is_for_ops(self, words: str, said: str) -> None:
+        """The administrator and staff may, the service may not."""
+        for login in (ADMINISTRATOR, STAFF):
+            self.works(login, words, said=said)
+        self.refuses(SERVICE, words)
+
     def can_dump(self) -> bool:
         """Whether a program for that is here, which no wheel has for TLS."""
         majors = [int(path.parent.parent.name) for path in clients.INSTALLED.glob("*/bin/pg_dump")]
@@ -185,51 +191,37 @@ def _(at: Managed) -> None:
 
 @tried("flags set")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "flags set WA_OFFLINE=1", said="^WA_OFFLINE=1$")
-    at.refuses(SERVICE, "flags set WA_OFFLINE=1")
+    at.is_for_ops("flags set WA_OFFLINE=1", said="^WA_OFFLINE=1$")
 
 
 @tried("flags list")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "flags list", said=r"^WA_OFFLINE=1  \(amina, ")
-    at.refuses(SERVICE, "flags list")
+    at.is_for_ops("flags list", said=r"^WA_OFFLINE=1  \(amina, ")
 
 
 @tried("circuit open")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "circuit open", said=r"open \(forced\)")
-    at.refuses(SERVICE, "circuit open")
+    at.is_for_ops("circuit open", said=r"open \(forced\)")
 
 
 @tried("circuit close")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "circuit close", said=r"closed \(forced\)")
-    at.refuses(SERVICE, "circuit close")
+    at.is_for_ops("circuit close", said=r"closed \(forced\)")
 
 
 @tried("circuit auto")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "circuit auto", said="closed, 0 failures")
-    at.refuses(SERVICE, "circuit auto")
+    at.is_for_ops("circuit auto", said="closed, 0 failures")
 
 
 @tried("circuit show")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "circuit show", said="hbx: closed")
-    at.refuses(SERVICE, "circuit show")
+    at.is_for_ops("circuit show", said="hbx: closed")
 
 
 @tried("ledger verify")
 def _(at: Managed) -> None:
-    for login in (ADMINISTRATOR, STAFF):
-        at.works(login, "ledger verify", said=r"^0 faults in \d+ facts")
-    at.refuses(SERVICE, "ledger verify")
+    at.is_for_ops("ledger verify", said=r"^0 faults in \d+ facts")
 
 
 @tried("ledger reconcile")
