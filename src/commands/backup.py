@@ -11,6 +11,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 import asyncpg
@@ -86,7 +87,7 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
 
     Raises OSError that names the file.
     """
-    _stop_by_exception()
+    stop_by_exception()
     for path in file.parent.iterdir():
         if path.suffix == PARTIAL:
             _remove_abandoned(path)
@@ -125,10 +126,19 @@ def _naming(file: Path) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or "", str(file)) from None
 
 
-def _stop_by_exception() -> None:
-    """Whoever ends this process otherwise than by SIGKILL lets it remove what is half written."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.default_int_handler)
+def stop_by_exception() -> None:
+    """Whoever ends this process otherwise than by SIGKILL lets it remove what is half written.
+
+    At once: asyncio's own handler of SIGINT takes effect at the next await, and reading an archive may wait for long
+    before one. What was ignored when the process began (`nohup`) is ignored.
+    """
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(sign) is not signal.SIG_IGN:
+            signal.signal(sign, _interrupt)
+
+
+def _interrupt(_sign: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], file: BinaryIO) -> int:

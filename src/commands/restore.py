@@ -65,6 +65,7 @@ def restore(arguments: argparse.Namespace) -> int:
     if not file.is_file():
         message = f"no such file: {file}"
         raise BackupError(message)
+    backup.stop_by_exception()
     with local.database(os.environ) as settings, file.open("rb") as opened:
         asyncio.run(_restore(settings, opened))
     print(f"restored: {file}")
@@ -91,7 +92,8 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         print(f"{rows:,} rows restored, as many as the backup holds", file=sys.stderr)
         faults += await _faults_of_documents(connection, store)
     finally:
-        await connection.close()
+        # Not close(), which waits for ever for a copy that an interrupt left.
+        connection.terminate()
     if faults:
         message = f"all was restored, but it is not right: {'; '.join(faults)}"
         raise UnprovenError(message)

@@ -467,20 +467,25 @@ file=${last#--file=}
 """
 
 
+# A job in the background ignores SIGINT, one under nohup SIGHUP, and so does whatever they start.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextmanager
-def half_way(folder: Path, dsn: str, *arguments: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
-    """A command of `db` that a wrapper holds half-way."""
+def half_way(
+    folder: Path, dsn: str, *arguments: str, under: str = "", **changes: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A command of `db`, run by `under` if it is given, that a wrapper holds half-way."""
     (folder / "half-way").unlink(missing_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "src.cli", "db", *arguments],
+        [*under.split(), sys.executable, "-m", "src.cli", "db", *arguments],
         cwd=folder,
         env=environment(DATABASE_URL=dsn, JWT_SECRET=JWT_SECRET, **changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # As at a terminal: a job in the background ignores it, and so does whatever it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+        preexec_fn=lambda: [signal.signal(sign, signal.SIG_DFL) for sign in STOPPING],  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + PATIENCE
     while not (folder / "half-way").exists():
@@ -520,6 +525,16 @@ def test_a_backup_that_is_ended_leaves_yesterdays(database: str, tmp_path: Path,
     assert (folder / "dump").read_bytes() == YESTERDAYS
     backup(folder, database, "another")
     assert names(folder) == ["another", "dump"]
+
+
+@pytest.mark.heavy
+def test_a_backup_under_nohup_outlives_its_terminal(database: str, tmp_path: Path) -> None:
+    given = wrapped(tmp_path, "pg_dump", 'touch half-way; while ! [ -e go ]; do sleep 0.1; done; exec "$real" "$@"')
+    with half_way(tmp_path, database, "backup", "dump", under="nohup", **given) as process:
+        process.send_signal(signal.SIGHUP)
+        (tmp_path / "go").touch()
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
 
 
 HALF_A_SCRIPT = """
@@ -590,8 +605,16 @@ def test_a_backup_whose_server_is_lost_leaves_yesterdays(own: tuple[EmbeddedPost
     restore(tmp_path, postgres.url("copy"))
 
 
+def wait_until_reading(pid: int) -> None:
+    """Until the command waits for what the archive's program writes."""
+    deadline = time.monotonic() + PATIENCE
+    while "pipe" not in Path(f"/proc/{pid}/wchan").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize("ended", ["killed", "stopped", "without its server"])
+@pytest.mark.parametrize("ended", ["killed", "stopped", "stopped while it reads", "without its server"])
 def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str], tmp_path: Path, ended: str) -> None:
     postgres, dsn = own
     backup(tmp_path, dsn)
@@ -605,6 +628,8 @@ def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str
             assert "the database does not answer" in said
             start_again(postgres)
         else:
+            if ended == "stopped while it reads":
+                wait_until_reading(process.pid)
             process.send_signal(signal.SIGKILL if ended == "killed" else signal.SIGINT)
             process.communicate(timeout=PATIENCE)
             assert process.returncode == (-signal.SIGKILL if ended == "killed" else 130)
