@@ -94,7 +94,7 @@ from src.settings import Settings, SettingsError, from_environment
 REST = "/rest/v1"
 # Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
 JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook")
-COUNTED_FROM_THE_START = (200, 500, 502, 503)
+COUNTED_FROM_THE_START = (200, 400, 401, 500, 502, 503)
 # What bounds the lists in an answer whose rows may be shown more than once (sql/functions/limits.sql).
 BOUND = Name("sec", "bounded_rows")
 

@@ -48,12 +48,8 @@ as $$
       select coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 from ops.exceptions
       where status <> 'resolved' and source = 'view'
     ),
-    -- Before a worker has ever finished anything it is silent since the database was made.
-    'worker_silence_seconds', (
-      select extract(epoch from now() - coalesce(
-        (select max(finished_at) from ops.sweeps), (select min(applied_at) from meta.applied)
-      ))::float8
-    ),
+    -- Without a worker that has ever finished anything there is no number that would tell so.
+    'worker_silence_seconds', (select extract(epoch from now() - max(finished_at))::float8 from ops.sweeps),
     'sweeps_failing', (select count(*) from ops.sweeps where failures > 0)
   ))
 $$;

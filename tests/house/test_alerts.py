@@ -19,6 +19,7 @@ import yaml
 
 from src.adapters.postgres import service_levels
 from src.adapters.postgres.database import Database
+from src.app import COUNTED_FROM_THE_START
 from src.domain.errors import NotAllowed, Unavailable
 from tests.conftest import Api
 from tests.processes import PATIENCE, free_port, server
@@ -45,7 +46,7 @@ INVOICE_SHARE = "Invoices issued, last hour (at least 99.5 %): invoices"
 AT = "150m"  # one series value a minute before that
 STEADY = "0+60x180"
 
-Series = Mapping[str, str | None]
+Series = Mapping[str, str]
 Samples = Mapping[str, float]
 
 
@@ -75,6 +76,7 @@ def state(name: str, value: str) -> dict[str, str]:
 
 
 LEVELS = {
+    "checkouts_last_hour": "60x180",
     "refunds_pending": "2x180",
     "messages_queued": "1x180",
     "payouts_pending": "1x180",
@@ -125,6 +127,23 @@ def slow(route: str) -> Series:
     return {**GOOD, bucket(route, "0.5"): "0x180", bucket(route, "2.5"): "0x180"}
 
 
+def every(minutes: int) -> str:
+    """A counter that grows by one in so many minutes."""
+    return " ".join(f"{count}x{minutes - 1}" for count in range(180 // minutes))
+
+
+def quiet(route: str, *failed: int, slowly: bool = False) -> Series:
+    """A night with four requests of a route in an hour, and one that fails or is slow."""
+    seen = "0x99 1x80"
+    return {
+        **RUNNING,
+        requests(route, 200): every(15),
+        **{requests(route, status): seen for status in failed},
+        **({bucket(route, bound): "0x180" for bound in ("0.5", "2.5")} if slowly else {}),
+        **({bucket(route, bound): seen for bound in ("10.0", "+Inf")} if slowly else {}),
+    }
+
+
 @dataclass(frozen=True)
 class Day:
     """Series, which alerts fire at the end, and what queries of the dashboard show then (empty: no data)."""
@@ -141,7 +160,9 @@ def day(series: Series, *fires: str, shows: Mapping[str, Samples] | None = None)
 ALL = "{}"
 FAILING = "0+1x180"
 RESTARTED = " ".join(["0+1x19"] * 9)
+FLAPPING = " ".join(["1x0 0x0"] * 90)
 WORK, WAITED = "Waiting work", "How long the oldest has waited"
+WORKER = "Worker: since its last sweep"
 SERVERS = "Servers that answer, and that reach the database"
 DURATION = "Duration, 50th and 99th percentile"
 
@@ -168,8 +189,8 @@ DAYS: Mapping[str, Day] = {
             f"{WORK}: payouts pending": {ALL: 1},
             f"{WORK}: refunds of escrows due": {ALL: 0},
             "Memory of each server: {{instance}}": {own("process_resident_memory_bytes", i): 1000 for i in "ab"},
-            "Worker: seconds since its last sweep, and sweeps that fail: silence": {ALL: 3},
-            "Worker: seconds since its last sweep, and sweeps that fail: failing": {ALL: 0},
+            f"{WORKER}: silence": {ALL: 3},
+            "Sweeps of the worker that fail: failing": {ALL: 0},
             f"{WAITED}: refund": {ALL: 20},
             f"{WAITED}: payout": {ALL: 10},
             f"{WAITED}: webhook": {ALL: 0},
@@ -188,11 +209,34 @@ DAYS: Mapping[str, Day] = {
         shows={CHECKOUT_SHARE: {}, INVOICE_SHARE: {}, "Failures by route: all": {ALL: 0}},
     ),
     "a night after a start": day(RUNNING, shows={CHECKOUT_SHARE: {}, INVOICE_SHARE: {}}),
-    "a failure now and then": day({**GOOD, requests(CHECKOUT, 500): "0+1x180"}),
+    "a failure now and then": day({**GOOD, requests(CHECKOUT, 500): every(60)}),
+    "a failure every minute": day({**GOOD, requests(CHECKOUT, 500): FAILING}, "RequestsFail"),
+    "one checkout of a quiet night fails": day(
+        {
+            **quiet(CHECKOUT, 502),
+            **state("ecotrips_checkouts_last_hour", "2x180"),
+            **state("ecotrips_checkout_success_ratio_last_hour", "0.5x180"),
+        }
+    ),
+    "one checkout of a quiet night is slow": day(quiet(CHECKOUT, slowly=True)),
+    "one webhook of a quiet night is slow": day(quiet(STRIPE, slowly=True)),
+    "one webhook of a quiet night fails": day(quiet(STRIPE, 500)),
+    "one webhook of a quiet night is refused": day(quiet(STRIPE, 400)),
+    "one invoice of a quiet night fails": day(quiet(INVOICE, 500)),
+    "one refund of a quiet night takes long": day(
+        {**RUNNING, **state("ecotrips_refund_lag_p95_seconds_last_hour", "_x60 1000x75 _x45")}
+    ),
+    "webhooks fail now and then, for hours": day({**quiet(STRIPE), requests(STRIPE, 500): every(30)}, "RequestsFail"),
+    "webhooks are refused now and then, for hours": day(
+        {**quiet(STRIPE), requests(STRIPE, 400): every(30)}, "WebhooksRefused"
+    ),
+    "invoices fail now and then, for hours": day(
+        {**quiet(INVOICE), requests(INVOICE, 502): every(30)}, "InvoicesBelow99Point5Percent", "RequestsFail"
+    ),
     "callers' own mistakes": day({**GOOD, requests(CHECKOUT, 400): "0+60x180", requests(INVOICE, 404): "0+60x180"}),
     "a refused webhook in the night": day({**RUNNING, requests(STRIPE, 200): "20x180", requests(STRIPE, 400): "1x180"}),
     "every checkout fails from the first on": day(
-        {**without(GOOD, CHECKOUT, "checkout_success"), requests(CHECKOUT, 502): FAILING},
+        {**without(RUNNING, "checkout_success"), requests(CHECKOUT, 502): FAILING, requests(INVOICE, 200): STEADY},
         "CheckoutSuccessBelow96Percent",
         "RequestsFail",
         shows={CHECKOUT_SHARE: {ALL: 0}, INVOICE_SHARE: {ALL: 1}},
@@ -200,10 +244,11 @@ DAYS: Mapping[str, Day] = {
     "the first checkouts fail, then nobody tries again": day(
         {**RUNNING, requests(CHECKOUT, 500): "0x100 5x80"},
         "CheckoutSuccessBelow96Percent",
+        "RequestsFail",
         shows={CHECKOUT_SHARE: {ALL: 0}},
     ),
     "every checkout fails, and the server restarts in between": day(
-        {**without(GOOD, CHECKOUT, "checkout_success"), requests(CHECKOUT, 502): RESTARTED},
+        {**without(RUNNING, "checkout_success"), requests(CHECKOUT, 502): RESTARTED, requests(INVOICE, 200): STEADY},
         "CheckoutSuccessBelow96Percent",
         "RequestsFail",
         shows={CHECKOUT_SHARE: {ALL: 0}},
@@ -212,7 +257,7 @@ DAYS: Mapping[str, Day] = {
         {**RUNNING, **state("ecotrips_checkout_success_ratio_last_hour", "0x180")}, "CheckoutSuccessBelow96Percent"
     ),
     "one checkout of ten fails": day(
-        {**GOOD, requests(CHECKOUT, 502): "0+6x180"}, "CheckoutSuccessBelow96Percent", shows={}
+        {**GOOD, requests(CHECKOUT, 502): "0+6x180"}, "CheckoutSuccessBelow96Percent", "RequestsFail"
     ),
     "every invoice fails from the first on": day(
         {**without(GOOD, INVOICE), requests(INVOICE, 500): FAILING},
@@ -228,6 +273,7 @@ DAYS: Mapping[str, Day] = {
         "CheckoutSuccessBelow96Percent",
         "InvoicesBelow99Point5Percent",
         "RequestsFail",
+        "ServiceFails",
         shows={CHECKOUT_SHARE: {ALL: 0}, INVOICE_SHARE: {ALL: 0}, "Failures by route: all": {ALL: 3}},
     ),
     "everybody is refused": day(
@@ -244,7 +290,7 @@ DAYS: Mapping[str, Day] = {
     ),
     "nothing runs any more": day(
         {
-            **dict.fromkeys(GOOD, "1x100 _x80"),
+            **{name: f"{value.partition('x')[0]}x100 _x80" for name, value in GOOD.items()},
             **state("up", "1x100 0x80"),
         },
         "NoServerAnswers",
@@ -255,8 +301,18 @@ DAYS: Mapping[str, Day] = {
         {**without(GOOD, 'instance="b"'), own("up", "b"): "0x180"}, "ServerAway", shows={f"{SERVERS}: answer": {ALL: 1}}
     ),
     "a server does not stay up": day(
-        {**GOOD, own("process_start_time_seconds", "b"): "1000+300x180", own("up", "b"): " ".join(["1x1 0x0"] * 60)},
+        {**GOOD, own("process_start_time_seconds", "b"): "1000+300x180", own("up", "b"): FLAPPING},
+        "ServerAway",
         "ServerRestarts",
+    ),
+    "no server stays up": day(
+        {
+            **state("ecotrips_database_up", " ".join(["1x0 _x2"] * 45)),
+            **state("ecotrips_worker_silence_seconds", " ".join(["3x0 _x2"] * 45)),
+            **state("up", " ".join(["1x0 0x2"] * 45)),
+        },
+        "NoServerAnswers",
+        "ServerAway",
     ),
     "servers are brought to a new release": day({**GOOD, **state("process_start_time_seconds", "1000x140 2000x40")}),
     "the database is away": day(
@@ -269,12 +325,22 @@ DAYS: Mapping[str, Day] = {
         "CheckoutSuccessBelow96Percent",
         "InvoicesBelow99Point5Percent",
         "RequestsFail",
+        "ServiceFails",
         shows={f"{SERVERS}: reach the database": {ALL: 0}, CHECKOUT_SHARE: {ALL: 0}},
     ),
     "one server has lost the database": day({**GOOD, own("ecotrips_database_up", "b"): "0x180"}, "DatabaseAway"),
+    "the database comes and goes": day(
+        {**GOOD, **state("ecotrips_database_up", FLAPPING)}, "DatabaseAway", "DatabaseComesAndGoes"
+    ),
+    "the database is lost for a moment again and again": day(
+        {**GOOD, **state("ecotrips_database_up", " ".join(["1x14 0x0"] * 12))}, "DatabaseComesAndGoes"
+    ),
+    "the database is started again once": day({**GOOD, **state("ecotrips_database_up", "1x120 0x0 1x60")}),
     "the worker has stopped": day(level("worker_silence_seconds", "0+60x180"), "WorkerSilent"),
-    "no worker has ever run": day(without(GOOD, "worker_silence"), "WorkerSilent"),
+    "no worker has ever run": day(without(GOOD, "worker_silence"), "WorkerSilent", shows={f"{WORKER}: silence": {}}),
     "a sweep fails": day(level("sweeps_failing", "1x180"), "SweepsFail"),
+    "a sweep fails two times of three": day(level("sweeps_failing", " ".join(["1x1 0x0"] * 60)), "SweepsFail"),
+    "a sweep failed once": day(level("sweeps_failing", "0x120 1x5 0x54")),
     "refunds take long": day(level("refund_lag_p95_seconds_last_hour", "1000x180"), "RefundsTakeOverFifteenMinutes"),
     "one refund of many waits": day(level("refund_wait_seconds", "0+60x180"), "RefundsWait"),
     "escrows' refunds wait": day(level("escrow_refunds_due", "3x180"), "EscrowRefundsWait"),
@@ -285,8 +351,14 @@ DAYS: Mapping[str, Day] = {
     "nobody looks at an exception": day(level("exception_wait_seconds", "80000+60x180"), "ExceptionsWait"),
     "exceptions pile up": day(level("exceptions_open", "21x180"), "ExceptionsPileUp"),
     "hotels are not asked": day({**GOOD, own("ecotrips_circuit_open", "b"): "1x180"}, "HotelSupplierNotCalled"),
+    "hotels are asked now and then": day(
+        {**GOOD, own("ecotrips_circuit_open", "b"): " ".join(["1x3 0x0"] * 45)}, "HotelSupplierNotCalled"
+    ),
     "a server's schema is old": day({**GOOD, own("ecotrips_catalog_stale", "b"): "1x180"}, "DeafToChanges"),
     "a server does not listen": day({**GOOD, own("ecotrips_listening", "b"): "0x180"}, "DeafToChanges"),
+    "a server hardly listens": day(
+        {**GOOD, own("ecotrips_listening", "b"): " ".join(["1x0 0x2"] * 45)}, "DeafToChanges"
+    ),
     "callers wait for connections": day(
         {**GOOD, own("ecotrips_pool_waiting", role="anon"): "11x180"}, "CallersWaitForConnections"
     ),
@@ -299,18 +371,19 @@ def expected(samples: Samples) -> list[dict[str, object]]:
 
 
 def checks(found: Day) -> list[dict[str, Any]]:
-    firing = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    alarms = 'ALERTS{alertstate="firing"}'
     fires = {f'{{alertname="{name}"}}': _instances(found, name) for name in found.fires}
-    asked = [(firing, fires), *((QUERIES[query], samples) for query, samples in found.shows.items())]
+    # In the end, without a break before, and no others at any time.
+    firing = [alarms, f"(count_over_time({alarms}[10m]) > 9)", f"count_over_time({alarms}[3h])"]
+    asked = [(f"count by (alertname) ({alarm})", fires) for alarm in firing]
+    asked += [(QUERIES[query], dict(samples)) for query, samples in found.shows.items()]
     return [{"expr": expr, "eval_time": AT, "exp_samples": expected(samples)} for expr, samples in asked]
 
 
 def _instances(found: Day, alert: str) -> float:
     """How many of an alert fire: those that are told apart by server or route more than one."""
     if alert == "ServerAway":
-        return sum(
-            name.startswith("up{") and (value or "").endswith(("0x180", "0x80")) for name, value in found.series.items()
-        )
+        return sum(name.startswith("up{") and " 0x" in f" {value}" for name, value in found.series.items())
     if alert == "RequestsFail":
         return len({name for name in found.series if "_count{" in name and 'status="5' in name})
     return 1
@@ -352,10 +425,12 @@ async def test_the_days_are_made_of_what_a_server_tells(api: Api) -> None:
     await api.get("ops-bookings")
     told = (await api.http.get("/metrics")).text
     sql = (DEPLOY.parent / "sql" / "functions" / "service_levels.sql").read_text()
-    # Levels of the last hour have no data yet.
+    # Levels of the last hour and of the worker have no data yet.
     served = set(re.findall(r"^(\w+)[{ ]", told, re.MULTILINE)) | {
-        f"ecotrips_{name}" for name in re.findall(r"'(\w+_last_hour)', \(", sql)
+        f"ecotrips_{name}" for name in re.findall(r"'(\w+_last_hour|worker_silence_seconds)', \(", sql)
     }
+    # Nobody has worked yet, so nobody is told to have done so.
+    assert "ecotrips_worker_silence_seconds" not in told
     named = {name.partition("{")[0] for found in DAYS.values() for name in found.series}
     assert named - served == {"up"}  # Prometheus' own
 
@@ -371,7 +446,7 @@ async def test_judged_routes_tell_0_before_the_first_request(api: Api) -> None:
     }
     assert len(judged) == 4
     for route in judged:
-        for status in (200, 500, 502, 503):
+        for status in COUNTED_FROM_THE_START:
             assert f'ecotrips_request_seconds_count{{method="POST",route="{route}",status="{status}"}} 0.0' in told
 
 
