@@ -17,6 +17,7 @@ from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
 from src.domain.json_size import require_modest, require_modest_token
 from src.domain.limits import OF_BODIES, OF_PROVIDERS
+from src.http.rest.claims import require_storable
 
 ALGORITHMS_OF_KEYS = ("RS256", "ES256", "EdDSA")
 FUTURE_LEEWAY_SECONDS = 30
@@ -162,6 +163,7 @@ def _require_one_spelling(token: bytes) -> None:
 
 
 def _caller(claims: Mapping[str, object]) -> tuple[Caller, float]:
+    require_storable(claims)
     role = Role(str(claims.get("role")))
     expires = claims.get("exp")
     for name in ("nbf", "iat"):
@@ -172,9 +174,20 @@ def _caller(claims: Mapping[str, object]) -> tuple[Caller, float]:
     if role is Role.USER:
         if not isinstance(expires, int | float):
             raise CallerUnknown(INVALID)
-        user_id = UUID(str(claims.get("sub")))
+        user_id = _subject(claims.get("sub"))
+    elif claims.get("sub") not in (None, ""):
+        # PostgreSQL reads it, whoever it is of.
+        _subject(claims["sub"])
     caller = Caller(role, json.dumps(claims), user_id)
     return caller, float(expires) if isinstance(expires, int | float) else float("inf")
+
+
+def _subject(claim: object) -> UUID:
+    """Raises ValueError for what is no UUID as everybody spells it: the library takes more than PostgreSQL."""
+    found = UUID(str(claim))
+    if str(found) != str(claim).lower():
+        raise ValueError
+    return found
 
 
 def _keys(jwks: str) -> list[jwt.PyJWK]:

@@ -5,6 +5,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+# Encodings of bytes that are what they are: nothing here expands any others.
+AS_IT_IS = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))
+# What helps who sends others (RFC 9110, 15.5.16).
+TAKEN = ("Accept-Encoding", "identity")
 # Seconds between two looks at who waits too long.
 LOOK_EVERY = 0.25
 # What a body may take: so long, or as long as one of the largest size takes at this pace.
@@ -34,6 +38,10 @@ class BrokenOff(BodyError):
 
 class NoRoom(BodyError):
     """Too many large bodies of such callers are under way."""
+
+
+class Encoded(BodyError):
+    """Compressed, or encoded in another way: its bytes are not what its media type says."""
 
 
 class Patience:
@@ -104,8 +112,9 @@ async def whole_body(
 ) -> bytes:
     """At most `largest` bytes from a caller of `role`, if they come in time. Raises BodyError.
 
-    What is announced to be larger is not read at all.
+    What is announced to be larger, or encoded, is not read at all.
     """
+    _require_as_it_is(headers)
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and float(announced) > largest:
         raise TooLarge
@@ -137,3 +146,9 @@ async def whole_body(
         PATIENCE.end(task)
         if room:
             ROOM.give_back(role, room)
+
+
+def _require_as_it_is(headers: Mapping[bytes, bytes]) -> None:
+    for name, taken in AS_IT_IS:
+        if headers.get(name, taken).strip().lower() != taken:
+            raise Encoded

@@ -30,7 +30,7 @@ MEANINGS = {
     408: "The body came too slowly",
     409: "Not possible in this state, or an Idempotency-Key used for something else",
     413: "The body is too large",
-    415: "The body is not JSON",
+    415: "The body is not JSON, or is encoded",
     429: "Too many calls; wait `Retry-After` seconds",
     500: "A fault of ours",
     502: "The provider failed or refused",

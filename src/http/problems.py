@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from src.domain import errors
+from src.http.body import TAKEN
 
 # Ordered: the first class that fits. Message texts are never looked at.
 TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (
@@ -45,6 +46,10 @@ class BodyBrokenOff(errors.InputInvalid):
     """A body that ended before its end."""
 
 
+class BodyEncoded(errors.InputInvalid):
+    """A compressed body."""
+
+
 class NotJson(errors.InputInvalid):
     """A body of another media type."""
 
@@ -60,6 +65,7 @@ class MethodNotAllowed(errors.InputInvalid):
 STATUS_OF_INPUT_FAULTS: dict[type[errors.DomainError], int] = {
     BodyTooLarge: 413,
     BodyTooSlow: 408,
+    BodyEncoded: 415,
     NotJson: 415,
     MethodNotAllowed: 405,
 }
@@ -84,9 +90,12 @@ def body_of(error: BaseException, request_id: str) -> bytes:
 
 
 def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
-    """The headers that a failure owes: Allow, Retry-After."""
+    """The headers that a failure owes: Allow, Accept-Encoding, Retry-After."""
     if isinstance(error, MethodNotAllowed):
         return [(b"allow", error.allowed.encode())]
+    if isinstance(error, BodyEncoded):
+        name, value = TAKEN
+        return [(name.lower().encode(), value.encode())]
     if isinstance(error, errors.Delayed):
         return [(b"retry-after", str(error.retry_after).encode())]
     return []

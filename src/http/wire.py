@@ -9,8 +9,8 @@ from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
 from src.domain.errors import Unavailable
-from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
-from src.http.problems import BodyBrokenOff, BodyTooLarge, BodyTooSlow, NotJson
+from src.http.body import BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
 # Who may GET may ask with HEAD what they would be told (RFC 9110, 9.3.2).
 READ = (HttpMethod.GET, HttpMethod.HEAD)
@@ -43,10 +43,13 @@ def new_request_id(scope: Scope) -> str:
 async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = LARGEST_BODY) -> bytes:
     """The whole body of a caller of `role`.
 
-    Raises BodyTooLarge above `largest` bytes, BodyTooSlow, BodyBrokenOff, and Unavailable.
+    Raises BodyTooLarge above `largest` bytes, BodyTooSlow, BodyBrokenOff, BodyEncoded, and Unavailable.
     """
     try:
         return await whole_body(headers, receive, largest, role.value)
+    except Encoded:
+        message = "The body must not be encoded or compressed"
+        raise BodyEncoded(message) from None
     except TooLarge:
         message = f"The body is larger than {largest // MEBIBYTE} MiB"
         raise BodyTooLarge(message) from None

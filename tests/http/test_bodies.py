@@ -12,6 +12,7 @@ from src.domain.limits import OF_ROLE
 from src.http import body
 from src.http.body import SMALL, NoRoom, TooLarge, TooSlow, patience, whole_body
 from tests.conftest import Api
+from tests.endpoints import declared
 
 MEBIBYTE = 1024 * 1024
 SERVICES = 64 * MEBIBYTE
@@ -117,3 +118,29 @@ async def test_who_finds_no_room_is_told_when_to_come_back(api: Api, halves: Any
         headers = {**api.anonymous, "content-type": "application/json"}
         answer = await api.http.post(path, content=pieces(), headers=headers)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
+ENCODED = [{"content-encoding": kind} for kind in ("gzip", "br", "deflate", "identity, gzip", "x")]
+
+
+@pytest.mark.parametrize("encoding", [*ENCODED, {"transfer-encoding": "gzip, chunked"}])
+async def test_an_encoded_body_is_not_read_anywhere(api: Api, encoding: dict[str, str]) -> None:
+    functions = [("POST", f"/functions/v1/{endpoint.name}") for endpoint in declared() if endpoint.method == "POST"]
+    rows = [(method, ROWS) for method in ("POST", "PATCH", "PUT", "QUERY")]
+    others = [
+        ("POST", "/rest/v1/rpc/search_places"),
+        ("PUT", "/storage/v1/object/invoices/a.pdf"),
+        ("POST", "/storage/v1/object/sign/invoices/a.pdf"),
+    ]
+    assert len(functions) > 20
+    for method, path in (*functions, *rows, *others):
+        headers = {**Api.service, "content-type": "application/json", **encoding}
+        answer = await api.http.request(method, path, content=b"{}", headers=headers)
+        assert (answer.status_code, answer.headers.get("accept-encoding")) == (415, "identity"), (path, answer.text)
+        assert "encoded" in answer.text
+
+
+async def test_a_body_that_says_it_is_as_it_is_is_read(api: Api) -> None:
+    headers = {**Api.service, "content-type": "application/json", "content-encoding": "Identity"}
+    answer = await api.http.post("/rest/v1/rpc/search_places", json={"p_query": "kigali"}, headers=headers)
+    assert answer.status_code == 200

@@ -20,7 +20,7 @@ from jwt.algorithms import get_default_algorithms
 from src.domain.errors import CallerUnknown
 from src.http.auth import Authenticator
 from src.settings import LIVE_SWITCHES
-from tests.conftest import OPS_USER, TRAVELLER, serving, token
+from tests.conftest import OPS_USER, TRAVELLER, Api, serving, token
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, environment
 
@@ -154,13 +154,51 @@ def test_a_token_is_remembered_once_however_it_is_written() -> None:
     assert remembered(authenticator) == 1
 
 
-@pytest.mark.parametrize(("levels", "taken"), [(60, True), (65, False), (900, False), (3_000, False)])
-def test_claims_nest_as_deep_as_bodies(levels: int, taken: bool) -> None:  # noqa: FBT001 - the outcome is the point
-    claims = '{"role":"service_role","deep":' + "[" * levels + "]" * levels + "}"
+def verbatim(claims: str) -> dict[bytes, bytes]:
+    """A token whose claims are this very text."""
     header, payload = (urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', claims.encode()))
     signed_part = header + b"." + payload
     signature = urlsafe_b64encode(hmac.digest(JWT_SECRET.encode(), signed_part, "sha256")).rstrip(b"=")
-    headers = {b"authorization": b"Bearer " + signed_part + b"." + signature}
+    return {b"authorization": b"Bearer " + signed_part + b"." + signature}
+
+
+# What PostgreSQL's jsonb or its uuid do not take.
+UNSTORABLE = [
+    r'"x":"a\u0000"',
+    r'"x\u0000":1',
+    r'"x":[{"y":"\ud800"}]',
+    '"x":Infinity',
+    '"x":NaN',
+    '"x":-1e400',
+    '"sub":"machine@clients"',
+    '"sub":7',
+    '"sub":["11111111-1111-4111-8111-111111111111"]',
+    '"sub":"urn:uuid:11111111-1111-4111-8111-111111111111"',
+    '"sub":"1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1"',
+]
+
+
+@pytest.mark.parametrize("claim", UNSTORABLE)
+async def test_a_token_that_sql_cannot_read_is_none(api: Api, claim: str) -> None:
+    for role in ("service_role", "anon", "authenticated"):
+        key = verbatim(f'{{"role":"{role}","exp":9999999999,{claim}}}')[b"authorization"].decode()
+        headers = {"authorization": key}
+        rows = await api.http.get("/rest/v1/booking.itineraries?select=id", headers=headers)
+        called = await api.http.post("/rest/v1/rpc/set_group_status", headers=headers, json={})
+        endpoint = await api.http.get("/functions/v1/ops-bookings", headers=headers)
+        stored = await api.http.get("/storage/v1/object/invoices/a.pdf", headers=headers)
+        assert {answer.status_code for answer in (rows, called, endpoint, stored)} == {401}, rows.text
+
+
+@pytest.mark.parametrize("claim", [r'"x":"a\\u0000"', '"x":' + "9" * 4_000, '"x":1e300', '"sub":""', '"sub":null'])
+def test_a_token_that_sql_can_read_is_taken(claim: str) -> None:
+    assert Authenticator([JWT_SECRET]).caller(verbatim(f'{{"role":"service_role",{claim}}}')).actor == "service-role"
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(60, True), (65, False), (900, False), (3_000, False)])
+def test_claims_nest_as_deep_as_bodies(levels: int, taken: bool) -> None:  # noqa: FBT001 - the outcome is the point
+    claims = '{"role":"service_role","deep":' + "[" * levels + "]" * levels + "}"
+    headers = verbatim(claims)
     if taken:
         assert Authenticator([JWT_SECRET]).caller(headers).actor == "service-role"
     else:

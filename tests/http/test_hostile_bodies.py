@@ -143,7 +143,7 @@ async def test_procedures(api: Api, admin: asyncpg.Connection, part: int) -> Non
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "QUERY"])
 async def test_relations(api: Api, admin: asyncpg.Connection, method: str) -> None:
-    kind = "text/plain" if method == "QUERY" else "application/json"
+    kind = "application/x-www-form-urlencoded" if method == "QUERY" else "application/json"
     targets = [Target(f"/rest/v1/{name}", names) for name, names in await admin.fetch(RELATIONS, SCHEMAS)]
     assert len(targets) > 40
     await judge(admin, send_all(api, targets, method, kind))

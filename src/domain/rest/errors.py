@@ -70,6 +70,12 @@ def bad_body(message: str) -> RestError:
     return RestError(400, "PGRST102", message)
 
 
+def no_query(media: str) -> RestError:
+    """A body in place of a query string is a form, or of no type at all."""
+    taken = [("Accept-Query", "application/x-www-form-urlencoded")]
+    return RestError(415, "PGRST102", f"Content-Type not acceptable for a query: {media}", headers=taken)
+
+
 def bad_range(details: str) -> RestError:
     return RestError(416, "PGRST103", "Requested range not satisfiable", details)
 

@@ -322,7 +322,7 @@ def shortcut(pattern: str, value_of: Callable[[re.Match[str]], Value], parser: P
 
 
 def skipped(pattern: str, value_of: Callable[[str], str], parser: Parser[str]) -> Parser[str]:
-    """What `parser`, which takes many or none, makes of what the regular expression matches, with its own failure."""
+    """What `parser` would make of what the regular expression matches, and what it makes of the rest itself."""
     compiled = re.compile(pattern, re.DOTALL)
 
     def parse(text: str, at: int) -> Result[str]:
@@ -331,7 +331,8 @@ def skipped(pattern: str, value_of: Callable[[str], str], parser: Parser[str]) -
         result = parser(text, end_of_match)
         if not result.ok:
             return _failed(at, result.failure, consumed=result.consumed or end_of_match > at)
-        return Result(True, end_of_match > at, value_of(text[at:end_of_match]), end_of_match, result.failure)
+        value = value_of(text[at:end_of_match]) + result.value
+        return Result(True, result.consumed or end_of_match > at, value, result.position, result.failure)
 
     return parse
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from src.domain.limits import SERVICE, Limits
-from src.domain.rest.errors import put_with_limit, too_much
+from src.domain.rest.errors import no_query, put_with_limit, too_much
 from src.domain.rest.media import JSON, parse_accept, parse_media_type
+from src.domain.rest.media import Kind as Media
 from src.domain.rest.payload import parse_payload
 from src.domain.rest.preferences import Preferences, parse_preferences
 from src.domain.rest.query import parse_query
@@ -31,7 +32,11 @@ def read(configuration: Configuration, request: Request, limits: Limits = SERVIC
     preferences = parse_preferences(request.all(b"prefer"), may_end_transaction=configuration.may_end_transaction)
     action = route(configuration, request)
     raw_query, body = request.raw_query, request.body
+    content_type = request.header(b"content-type")
+    content = JSON if content_type is None else parse_media_type(content_type)
     if with_query_in_body(request, preferences):
+        if body.strip() and content_type is not None and content.kind is not Media.FORM:
+            raise no_query(content.name)
         kind = Kind.READ if action.kind is Kind.CREATE else action.kind
         action, raw_query, body = action._replace(kind=kind, by_get=True), _joined(raw_query, body), b""
     query = parse_query(
@@ -42,8 +47,6 @@ def read(configuration: Configuration, request: Request, limits: Limits = SERVIC
     )
     if action.kind is Kind.UPSERT and not query.range.everything:
         raise put_with_limit()
-    content_type = request.header(b"content-type")
-    content = JSON if content_type is None else parse_media_type(content_type)
     payload = None
     if _has_body(action):
         columns = query.plan.columns if action.kind is not Kind.UPSERT else None

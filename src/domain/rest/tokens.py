@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TypeVar
 
 from src.domain.limits import LONGEST_NAME
@@ -75,7 +74,8 @@ def escaped() -> Steps[str]:
 
 
 def unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if "\\" in text else text
+    """Without the backslashes before other characters. No request's text holds NUL, which stands for one that stays."""
+    return text.replace("\\\\", "\0").replace("\\", "").replace("\0", "\\") if "\\" in text else text
 
 
 quoted_characters = skipped(r'(?:[^\\"]++|\\.)*+', unescaped, text_of(many(either(none_of('\\"'), escaped))))
@@ -106,20 +106,26 @@ field_name = remembered(
         "field name (* or [a..z0..9_$])",
     )
 )
-json_key_part: Parser[str] = mapped(matching1(r"[^(\-:.,>)]+"), str.strip)
-json_key = label(
-    either(quoted_value, separated_by_dash(json_key_part)), "any non reserved character different from: .,>()"
+KEY_CHARACTER = r"[^(\-:.,>)]"
+json_key_part: Parser[str] = mapped(matching1(f"{KEY_CHARACTER}+"), str.strip)
+# All parts but the last in one step.
+json_key_parts = skipped(
+    f"(?:{KEY_CHARACTER}++-(?={KEY_CHARACTER}))*+",
+    lambda text: "-".join(map(str.strip, text.split("-"))),
+    separated_by_dash(json_key_part),
 )
+json_key = label(either(quoted_value, json_key_parts), "any non reserved character different from: .,>()")
+digits = hastened("[0-9]++", text_of(many1(digit)))
 json_index_end = either(*(attempt(look_ahead(string(text))) for text in ("->", "::", ".", ",")), attempt(end))
 
 
 @sequence
 def json_index() -> Steps[int]:
     sign: str = yield optional(char("-"), "+")
-    digits: list[str] = yield many1(digit)
+    number: str = yield digits
     yield json_index_end
     # Anything longer is out of range for an integer all the same.
-    return int(sign + "".join(digits[:LONGEST_INDEX]))
+    return int(sign + number[:LONGEST_INDEX])
 
 
 @sequence

@@ -18,7 +18,7 @@ from src.domain.rest.preferences import parse_preferences
 from src.domain.rest.reading import read, with_query_in_body
 from src.domain.rest.request import Configuration, Job, Kind, Request, route
 from src.domain.rest.response import Response, respond
-from src.http.body import BrokenOff, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.http.body import TAKEN, BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.rest.information import INFORMATION, Information
 from src.http.rest.timing import Stopwatch
 from src.http.turns import Turns
@@ -169,6 +169,9 @@ def _effort(request: Request) -> int:
 async def _body(request: Request, receive: Receive, role: str, largest: int) -> bytes:
     try:
         return await whole_body(request.first, receive, largest, role)
+    except Encoded:
+        message = "The request body must not be encoded or compressed"
+        raise RestError(415, "PGRST102", message, headers=[TAKEN]) from None
     except TooLarge:
         raise too_large_body(largest) from None
     except TooSlow:

@@ -17,7 +17,7 @@ import jwt
 from src.domain.json_size import JsonTooLarge, require_modest, require_modest_token
 from src.domain.limits import OF_BODIES, OF_PROVIDERS
 from src.domain.rest.errors import RestError
-from src.http.rest.claims import ClaimPath
+from src.http.rest.claims import ClaimPath, require_storable
 from src.ports.rest import Identity
 
 LEEWAY_SECONDS = 30
@@ -192,6 +192,7 @@ class JwtIdentities:
 def _object(payload: bytes) -> dict[str, object]:
     try:
         claims = json.loads(payload)
+        require_storable(claims)
     except ValueError:
         claims = None
     if not isinstance(claims, dict):

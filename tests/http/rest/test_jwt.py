@@ -113,6 +113,14 @@ def test_the_audience_must_be_among_those_of_the_token() -> None:
     assert refusal(found, bearer({"aud": 7}))[2] == "The JWT 'aud' claim must be a string or an array of strings"
 
 
+@pytest.mark.parametrize("claim", ["\0", {"a\0": 1}, "\ud800", float("inf"), [float("nan")]])
+@pytest.mark.parametrize("name", ["x", "exp"])
+def test_claims_that_postgres_cannot_hold_are_refused(name: str, claim: object) -> None:
+    headers = bearer({"role": "keeper", name: claim})
+    for _ in range(2):
+        assert refusal(identities(), headers)[:3] == (401, "PGRST303", "Parsing claims failed")
+
+
 def test_a_secret_in_base64_and_one_that_is_too_short() -> None:
     encoded = base64.urlsafe_b64encode(SECRET.encode()).decode()
     assert identities(encoded, is_base64=True)(bearer({"role": "keeper"})).role == "keeper"

@@ -285,6 +285,19 @@ async def test_filters_may_come_in_the_body(zoo: World) -> None:
     assert queried.json() == [{"id": 2}, {"id": 1}]
     posted = await zoo.request("POST", "/animals?select=id", "id=eq.3", prefer="read")
     assert (posted.status_code, posted.json()) == (200, [{"id": 3}])
+    form = await zoo.request("QUERY", "/animals", "id=eq.3", content_type="application/x-www-form-urlencoded;a=b")
+    assert [animal["id"] for animal in form.json()] == [3]
+
+
+@pytest.mark.parametrize("path", ["/animals", "/rpc/numbers"])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/csv", "multipart/form-data", "x"])
+async def test_filters_in_a_body_of_another_type_are_not_ignored(zoo: World, path: str, kind: str) -> None:
+    for method, prefer in (("QUERY", {}), ("POST", {"prefer": "read"})):
+        answer = await zoo.request(method, path, {"id": "eq.1"}, content_type=kind, **prefer)
+        assert (answer.status_code, answer.json()["code"]) == (415, "PGRST102")
+        assert answer.headers["accept-query"] == "application/x-www-form-urlencoded"
+        blank = await zoo.request(method, f"{path}?upto=1" if "rpc" in path else path, " ", content_type=kind, **prefer)
+        assert blank.status_code == 200
 
 
 async def test_a_read_whose_like_came_twice_is_recalled(zoo: World) -> None:
