@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from src.adapters.postgres.embedded import LOG_SETTINGS
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SettingsError, from_environment
 from tests.conftest import Api, serving
 from tests.fakes.wire import Reply, Request, listening
@@ -92,6 +93,15 @@ def test_every_image_is_ours_or_one_release() -> None:
         assert image == "ecotrips-ops" or re.fullmatch(r"[\w./-]+:\d+\.\d+(\.\d+)?([\w-]*)(@sha256:\w{64})?", image), (
             name
         )
+
+
+def test_every_server_logs_nothing_of_statements() -> None:
+    """The embedded one, Compose's, and what is said of others."""
+    command = services()["postgres"]["command"]
+    assert command == ["postgres", *(f"-c{name}={value}" for name, value in LOG_SETTINGS.items())]
+    page = (DEPLOY.parent / "docs" / "security.md").read_text()
+    told = page[page.index("is personal data unless") : page.index("Secrets are only ever given to it")]
+    assert dict(re.findall(r"`(log_\w+)=(\S+)`", told)) == LOG_SETTINGS
 
 
 MODES = {"offline", "production"}

@@ -53,6 +53,17 @@ LOST = 3.0
 LARGEST_LOG = 8 << 20
 # What a server is told that stays although nobody uses it.
 KEPT = "kept"
+# What happens to the server, and nothing of statements: refusals are told to who is refused, and quote names, secrets
+# and whatever else they were called with.
+LOG_SETTINGS = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
 # The lines that say why a program gave up; a client that came too early is refused by lines that look alike.
 REASON = re.compile(r"(?:FATAL|PANIC|error):\s+(?!the database system is )(.+)")
 
@@ -369,18 +380,8 @@ class EmbeddedPostgres:
         if self.port:
             yield from ("-p", str(self.port))
         yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
-        # What happens to the server, and nothing of statements: refusals are told to who is refused, and quote names,
-        # secrets and whatever else they were called with.
-        yield from ("-c", "log_min_messages=log", "-c", "log_min_error_statement=panic")
-        yield from (
-            "-c",
-            "log_error_verbosity=terse",
-            "-c",
-            "log_statement=none",
-            "-c",
-            "log_min_duration_statement=-1",
-        )
-        yield from ("-c", "log_parameter_max_length=0", "-c", "log_parameter_max_length_on_error=0")
+        for name, value in LOG_SETTINGS.items():
+            yield from ("-c", f"{name}={value}")
         # Under load the write-ahead log alone would call for a checkpoint every two minutes, and after each one every
         # page is logged whole when it first changes.
         yield from ("-c", "max_wal_size=4GB")
