@@ -7,6 +7,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from src.domain.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 # Seconds between attempts. The longest is short, because whoever waits for the database wants it back.
@@ -14,7 +16,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
 class Outage:
-    """The failures of one thing in a row: each kind of them is logged once, and the pauses after them grow."""
+    """The failures of one thing in a row: each kind of them is logged once, and the pauses after them grow.
+
+    That the database is away is no fault of ours, so no place in the code is named.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -25,7 +30,10 @@ class Outage:
         """How many seconds to wait before the next attempt."""
         if type(error) not in self._kinds:
             self._kinds.add(type(error))
-            log.error("%s failed and is tried again", self._name, exc_info=error)
+            if isinstance(error, Unavailable):
+                log.warning("%s waits for the database", self._name)
+            else:
+                log.error("%s failed and is tried again", self._name, exc_info=error)
         pause = self._pause
         self._pause = min(2 * pause, LONGEST_PAUSE)
         return pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter: not all processes at the same moment

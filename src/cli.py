@@ -12,11 +12,12 @@ from contextlib import suppress
 from asyncpg import (
     InvalidAuthorizationSpecificationError,
     InvalidCatalogNameError,
+    InvalidPasswordError,
     PostgresConnectionError,
     PostgresError,
 )
 
-from src.adapters.postgres.apply import ApplyError
+from src.adapters.postgres.apply import LOGINS, ApplyError
 from src.adapters.postgres.connections import BROKEN, FAILED
 from src.adapters.postgres.unprivileged import EmbeddedPostgresError
 from src.adapters.telemetry import bounded
@@ -29,7 +30,7 @@ COMMANDS = (processes, check, settings, db, flags, circuit, ledger, privacy, tok
 # What the person at the terminal can mend: one line and exit status 1.
 MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, *FAILED, ValueError, DomainError)
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
+REFUSED = "run ecotrips db apply, which makes this login with the password of this DATABASE_ROLE_SECRET or JWT_SECRET"
 
 # What a command finds before the first `db apply`, and what helps.
 NOT_APPLIED: tuple[tuple[type[PostgresError], str], ...] = (
@@ -83,6 +84,9 @@ def _told(error: BaseException) -> str:
     for kind, cure in NOT_APPLIED:
         if isinstance(error, kind) and str(error).endswith("does not exist"):
             return f"{error}: {cure}"
+    # A server that wants passwords does not say which logins it has.
+    if isinstance(error, InvalidPasswordError) and any(f'"{login}"' in str(error) for login in LOGINS):
+        return f"{error}: {REFUSED}"
     # An error of the system that names no file is of a connection, and commands connect to the database.
     if isinstance(error, OSError) and error.errno in FULL:
         return f"{error.strerror}: {error.filename or 'look at the disks of DATA_DIR and of temporary files'}"

@@ -97,6 +97,7 @@ class Worker:
         self._report = report
         self._handled: Counter[str] = Counter()
         self._failures = 0
+        self._waiting: set[str] = set()
         self._stopping = asyncio.Event()
         self._woken = {sweep.name: asyncio.Event() for sweep in given}
 
@@ -142,9 +143,12 @@ class Worker:
                 if await self._slots.claim(context, sweep.name, SOON if woken else sweep.every):
                     await self._turn(sweep, context)
                 absence = 0.0
+                self._waiting.discard(sweep.name)
             except Unavailable:
                 absence = min(LONGEST_ABSENCE, absence * 2 or 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-                log.warning("sweep %s waits %.0f s for the database", sweep.name, absence)
+                if not self._waiting:
+                    log.warning("sweeps wait for the database")
+                self._waiting.add(sweep.name)
             except Exception:
                 absence = LONGEST_ABSENCE
                 log.exception("sweep %s failed", sweep.name, extra={"request_id": context.request_id})

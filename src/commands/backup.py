@@ -18,7 +18,7 @@ import asyncpg
 
 from src.adapters.postgres.opened import connect
 from src.adapters.postgres.unprivileged import Runner
-from src.commands import archive, clients, local, progress
+from src.commands import archive, clients, operators, progress
 
 # What is left of a backup that was killed ends so, and the next one in that folder removes it.
 PARTIAL = ".ecotrips-partial"
@@ -69,7 +69,7 @@ def backup(arguments: argparse.Namespace) -> int:
     if file.exists() and not file.is_file():
         message = f"{file} is no ordinary file"
         raise BackupError(message)
-    with local.database(os.environ) as settings:
+    with operators.administering(os.environ) as settings:
         dsn = settings.direct_url
         # Large objects are nobody's of ours, and any login makes them: -B leaves them out.
         options = ["--format=custom", "-B", "--encoding=UTF8", "--enable-row-security"]

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 
+import asyncpg
 import msgspec
 
 from src.adapters.postgres import apply
@@ -84,16 +85,23 @@ async def hosts(connection: Opened) -> int:
 
 
 async def roles(settings: Settings) -> Verdict:
-    """Whether each kind of caller's login role can connect."""
+    """Whether each kind of caller's login role can connect by the password that it was made with."""
+    refused, failed = [], []
     for role in apply.LOGINS:
         try:
             # Those of psql go past a pooler.
             address = settings.direct_url if role.startswith("psql_") else None
             connection = await connect(login_dsn(settings, role, address), timeout=5)
+        except asyncpg.InvalidAuthorizationSpecificationError:
+            refused.append(role)
         except FAILED as error:
-            return Verdict("roles", well=False, detail=f"{role} cannot log in: {type(error).__name__}")
-        await connection.close()
-    return Verdict("roles", well=True, detail=f"{', '.join(apply.LOGINS)} log in")
+            failed.append(f"{role} cannot log in: {type(error).__name__}")
+        else:
+            await connection.close()
+    if refused:
+        changed = f"the password is another one, or the login is gone ({', '.join(refused)}): run ecotrips db apply"
+        failed.insert(0, changed)
+    return Verdict("roles", well=not failed, detail="; ".join(failed) or f"{', '.join(apply.LOGINS)} log in")
 
 
 async def _logins(connection: Opened) -> Verdict:

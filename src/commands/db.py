@@ -15,6 +15,10 @@ from src.commands import backup, clients, local, operators, restore
 from src.commands.arguments import Commands, group
 from src.logins import SERVICE, STAFF
 
+PASSED_ON = (
+    "All other options go to psql as they stand, for example `{0} -Atc 'select 1'` or `{0} -f FILE`;"
+    " `{0} -- --help` shows psql's own. Where the database is, and who logs in, the settings say."
+)
 GREETING = "What to do, and who may: select * from ops.help where task like '%refund%';"
 # What is wider than the terminal stands below each other; the prompt names the login. ~/.psqlrc is read later.
 LOOK = (
@@ -49,9 +53,19 @@ def add(commands: Commands) -> None:
     restoring = database.add_parser("restore", help="fill an empty database from a backup")
     restoring.add_argument("file", type=Path)
     restoring.set_defaults(run=restore.restore)
-    shell = database.add_parser("psql", help="open psql on the database as its administrator")
+    shell = database.add_parser(
+        "psql",
+        help="open psql on the database as its administrator",
+        usage="ecotrips db psql [PSQL OPTION ...]",
+        epilog=PASSED_ON.format("ecotrips db psql"),
+    )
     shell.set_defaults(run=_administrators_psql, passes_on=True)
-    ops = commands.add_parser("psql", help="open psql as ops: the same rules as over HTTP")
+    ops = commands.add_parser(
+        "psql",
+        help="open psql as ops: the same rules as over HTTP",
+        usage="ecotrips psql [--service] [PSQL OPTION ...]",
+        epilog=PASSED_ON.format("ecotrips psql"),
+    )
     ops.add_argument("--service", action="store_true", help="as the service role, which moves money and messages")
     ops.set_defaults(run=_operators_psql, passes_on=True)
 
@@ -86,7 +100,7 @@ def _status(_arguments: argparse.Namespace) -> int:
 
 
 def _apply(_arguments: argparse.Namespace) -> int:
-    with local.database(os.environ) as settings:
+    with operators.administering(os.environ) as settings:
         ran = local.apply_sql(settings, lambda name: print(f"  {name}"))
     print(f"{len(ran)} files applied" if ran else "up to date")
     return 0
@@ -94,7 +108,7 @@ def _apply(_arguments: argparse.Namespace) -> int:
 
 def _seed(arguments: argparse.Namespace) -> int:
     volume: int = arguments.volume
-    with local.database(os.environ) as settings:
+    with operators.administering(os.environ) as settings:
         local.apply_sql(settings)
         if arguments.demo or not volume:
             print(f"{asyncio.run(seed_demo(settings.direct_url))} demo rows added")
@@ -120,7 +134,7 @@ def _reset(arguments: argparse.Namespace) -> int:
 
 
 def _administrators_psql(arguments: argparse.Namespace) -> int:
-    with local.database(os.environ) as settings:
+    with operators.administering(os.environ) as settings:
         return _psql(settings.direct_url, arguments.others)
 
 
@@ -132,6 +146,8 @@ def _operators_psql(arguments: argparse.Namespace) -> int:
 def _psql(dsn: str, arguments: list[str]) -> int:
     """A psql shell on the database; returns its exit status. A person at a terminal sees it as it reads best."""
     asyncio.run(_reach(dsn))
+    if arguments[:1] == ["--"]:  # what follows is psql's, whatever it is called
+        arguments = arguments[1:]
     if arguments or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return clients.run("psql", dsn, *arguments)
     print(GREETING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 
 from src.adapters.postgres.opened import connect
 from src.commands import operators
@@ -40,7 +41,10 @@ def _set(arguments: argparse.Namespace) -> int:
 async def _show(dsn: str) -> None:
     connection = await connect(dsn)
     try:
-        for row in await connection.fetch("select name, value, updated_by, updated_at from ops.flags order by name"):
+        overrides = await connection.fetch("select name, value, updated_by, updated_at from ops.flags order by name")
+        if not overrides:
+            print("no overrides: the environment of each process decides", file=sys.stderr)
+        for row in overrides:
             print(f"{row['name']}={row['value']}  ({row['updated_by']}, {row['updated_at']:%Y-%m-%d %H:%M:%S} UTC)")
     finally:
         await connection.close()

@@ -13,7 +13,14 @@ from src.commands.arguments import Commands, group
 from src.domain.context import SERVICE, Context
 from src.domain.ledger import Difference, reconcile
 from src.logins import STAFF
-from src.settings import Settings
+from src.settings import Settings, SettingsError
+
+# A root of no facts is one too.
+NEWEST_ROOT = """
+select format('%s (%s facts before %s)', encode(root, 'hex'), (select sum(entries) from fin.checkpoints),
+  to_char(through at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'))
+from fin.checkpoints order by through desc limit 1
+"""
 
 
 def add(commands: Commands) -> None:
@@ -34,6 +41,9 @@ def verify() -> int:
 def compare(days: int) -> int:
     """0 when the provider and the books agree on all that changed in these days; else 1 with a line for each."""
     with local.database(os.environ) as settings:
+        if not settings.stripe_secret_key:
+            message = "STRIPE_SECRET_KEY is not set: without it only mocks took money, which no provider knows of"
+            raise SettingsError(message)
         differences = asyncio.run(_differences(settings, datetime.now(UTC) - timedelta(days=days)))
     for difference in differences:
         print(_line(difference))
@@ -49,10 +59,8 @@ async def _verify(dsn: str) -> int:
             faults = await connection.fetch("select stream_id, seq, problem from fin.verify_ledger()")
         for fault in faults:
             print(" ".join(str(value) for value in fault.values() if value is not None))
-        root = await connection.fetchval(
-            "select encode(root, 'hex') from fin.checkpoints order by through desc limit 1"
-        )
-        print(f"{len(faults)} faults in {count} facts; newest root {root or 'none'}")
+        root = await connection.fetchval(NEWEST_ROOT) or "none yet: the worker seals each day once it is over, by UTC"
+        print(f"{len(faults)} faults in {count} facts; newest root {root}")
         return 1 if faults else 0
     finally:
         await connection.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 
 from src.commands import local
+from src.dsn import Dsn
 from src.logins import OPERATORS, is_a_persons, login_dsn
 from src.settings import Settings, SettingsError
 
@@ -30,6 +31,27 @@ def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
         # For psql, whose statements are read by others.
         environ["PRIVACY_HMAC_SECRET"] = settings.privacy_secret
         yield login_dsn(settings, OPERATORS[role], settings.direct_url)
+
+
+@contextmanager
+def administering(environ: MutableMapping[str, str]) -> Iterator[Settings]:
+    """Settings with a database that answers, for what only its owner does.
+
+    Raises SettingsError, which says so to a person whose DATABASE_URL names a login of their own.
+    """
+    own = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
+    with ExitStack() as stack:
+        try:
+            settings = stack.enter_context(local.database(environ))
+        except SettingsError as error:
+            if own and any(asyncio.run(is_a_persons(own, role)) for role in OPERATORS):
+                message = (
+                    f"{Dsn.of(own).user} is a person's own login; this is for the administrator, whose DATABASE_URL"
+                    f" names the owner of the database, with the service's settings ({error})"
+                )
+                raise SettingsError(message) from None
+            raise
+        yield settings
 
 
 async def dsn_of(settings: Settings, role: str) -> str:

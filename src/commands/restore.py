@@ -18,7 +18,7 @@ import asyncpg
 from src.adapters.files.store import FileStore, store_at
 from src.adapters.postgres import apply
 from src.adapters.postgres.opened import Opened, connect
-from src.commands import archive, backup, local, progress
+from src.commands import archive, backup, local, operators, progress
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError
 from src.domain.errors import DomainError
@@ -66,7 +66,7 @@ def restore(arguments: argparse.Namespace) -> int:
         message = f"no such file: {file}"
         raise BackupError(message)
     backup.stop_by_exception()
-    with local.database(os.environ) as settings, file.open("rb") as opened:
+    with operators.administering(os.environ) as settings, file.open("rb") as opened:
         asyncio.run(_restore(settings, opened))
     print(f"restored: {file}")
     return 0

@@ -11,6 +11,7 @@ import pytest
 
 from src import background
 from src.background import LONGEST_PAUSE, Outage, stopped, supervised
+from src.domain.errors import Unavailable
 
 SRC = Path(__file__).parents[2] / "src"
 # Who makes a task by other means, and why it needs nobody to begin it again.
@@ -41,6 +42,15 @@ async def test_work_begins_again_whatever_ended_it(caplog: pytest.LogCaptureFixt
     assert task.cancelled()
     assert caplog.messages == ["the work failed and is tried again"] * 3 + ["the work is well again"]
     assert {record.exc_info[0] for record in caplog.records if record.exc_info} == {type(f) for f in failures}
+
+
+async def test_a_database_that_is_away_is_one_line_without_a_place(caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage("the work")
+    for _ in range(3):
+        outage.failed(Unavailable("away"))
+    assert [(record.levelname, record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("WARNING", "the work waits for the database", None)
+    ]
 
 
 async def test_work_that_is_done_is_done() -> None:

@@ -138,12 +138,14 @@ def tried(words: str) -> Callable[[Callable[[Managed], None]], None]:
 
 @tried("db apply")
 def _(at: Managed) -> None:
+    for words in ("psql -c x", "flags list", "circuit show", "ledger verify"):
+        at.refuses(ADMINISTRATOR, words, said='user "psql_staff": run ecotrips db apply')
     at.works(ADMINISTRATOR, "db apply", said=f"{len(apply.shipped())} files applied")
     at.works(ADMINISTRATOR, "db apply", said="up to date")
     for statement in PERSONS:
         at.execute(ADMINISTRATOR, statement)
     for person in (STAFF, SERVICE):
-        at.refuses(person, "db apply")
+        at.refuses(person, "db apply", said=f"{person} is a person's own login")
 
 
 @tried("db seed")
@@ -162,6 +164,10 @@ def _(at: Managed) -> None:
         "check",
         said=rf"PostgreSQL {at.release}\.\d+, {way}\n(.|\n)*psql_service log in\n(.|\n)*all well",
     )
+    at.execute(ADMINISTRATOR, "alter role psql_staff password 'another'")
+    at.refuses(ADMINISTRATOR, "check", said=r"roles .*\(psql_staff\): run ecotrips db apply")
+    at.works(ADMINISTRATOR, "db apply", said="up to date")
+    at.works(ADMINISTRATOR, "check", said="all well")
     for person in (STAFF, SERVICE):
         at.refuses(person, "check")
 

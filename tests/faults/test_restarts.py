@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from tests.cluster import server, start_again
 from tests.conftest import serving
@@ -13,7 +16,7 @@ from tests.postgres import Server, make_template
 from tests.races import until
 
 
-async def test_the_service_knows_what_a_restarted_database_holds() -> None:
+async def test_the_service_knows_what_a_restarted_database_holds(caplog: pytest.LogCaptureFixture) -> None:
     with server() as own:
         dsn = own.url(make_template(Server(own.url("postgres"))))
         async with serving(dsn) as api:
@@ -25,6 +28,10 @@ async def test_the_service_knows_what_a_restarted_database_holds() -> None:
             await execute(dsn, "create table permits.fresh (id int); grant select on permits.fresh to service_role")
             await until(lambda: has_wrong(api, {}))
             assert (await api.http.get("/rest/v1/permits.fresh", headers=api.service)).status_code == 200
+            while not caplog.text.endswith("well again\n"):
+                await asyncio.sleep(0.05)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("src.")]
+    assert told == [("WARNING", "the listener waits for the database"), ("WARNING", "the listener is well again")]
 
 
 async def test_the_standalone_server_knows_what_a_restarted_database_holds(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import asyncpg
+import pytest
 
+from src import worker as worker_module
 from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.composition import Composed, compose
 from src.domain.context import Context
-from src.domain.errors import ProviderFailed
+from src.domain.errors import ProviderFailed, Unavailable
 from src.domain.sweeps import Sweep
 from src.worker import Worker
 from tests.postgres import JWT_SECRET, settings
@@ -224,6 +226,31 @@ async def test_once_does_what_is_due_and_ends(database: str, admin: asyncpg.Conn
     assert (process.returncode, errors) == (0, "")
     assert output.startswith("SWEEP idempotency requestId=worker-")
     assert output.splitlines()[-1] == "worker done: handled=1 failed=0 idempotency=1"
+
+
+class AwaySlots:
+    """Slots of a database that is away."""
+
+    async def claim(self, *_arguments: object) -> bool:
+        message = "away"
+        raise Unavailable(message)
+
+    async def finish(self, *_arguments: object) -> None:
+        raise AssertionError
+
+    async def fail(self, *_arguments: object) -> int:
+        raise AssertionError
+
+
+async def test_sweeps_that_wait_for_the_database_are_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "LONGEST_ABSENCE", 0.01)
+    worker = Worker([Sweep(name, AGE, handles([])) for name in ("one", "two", "three")], AwaySlots(), print)
+    async with running(worker):
+        await asyncio.sleep(0.2)
+        worker.stop()
+    assert caplog.messages == ["sweeps wait for the database"]
 
 
 async def test_a_database_that_is_away_is_one_clear_line(database: str) -> None:

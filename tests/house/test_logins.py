@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from src.adapters.postgres.embedded import binaries
+from src.adapters.postgres.opened import connect
+from src.commands import check_database
 from src.dsn import for_libpq
 from src.logins import OPERATORS, SERVICE, STAFF, login_dsn
 from tests.postgres import JWT_SECRET, Server, settings, with_login
@@ -88,6 +91,51 @@ async def test_a_persons_own_login_is_used_as_it_is_and_needs_no_other_setting(
         1,
         "ecotrips: JWT_SECRET is not set; a login of one's own in service_role needs no setting but DATABASE_URL\n",
     )
+
+
+@pytest.mark.parametrize(
+    "words", ["db apply", "db seed --demo", "db psql -c 'select 1'", "db backup dump", "db restore dump"]
+)
+async def test_a_person_is_told_what_is_the_administrators(person: str, tmp_path: Path, words: str) -> None:
+    (tmp_path / "dump").touch()
+    refused = ecotrips(tmp_path, *shlex.split(words), DATABASE_URL=person, JWT_SECRET="")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("ecotrips: amina is a person's own login; this is for the administrator"), words
+    assert "JWT_SECRET is not set" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+async def test_who_has_another_password_is_named_with_what_helps(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers of tests ask for none: see tests/faults/test_managed.py for one that does."""
+
+    async def refusing(dsn: str, timeout: float) -> object:  # noqa: ASYNC109 - as the one that it stands for
+        if "psql_" in dsn:
+            raise asyncpg.InvalidPasswordError
+        return await connect(dsn, timeout=timeout)
+
+    monkeypatch.setattr(check_database, "connect", refusing)
+    told = await check_database.roles(settings(database))
+    assert told.well is False
+    assert "(psql_staff, psql_service): run ecotrips db apply" in told.detail
+
+
+def test_no_override_is_said_to_be_none(database: str, tmp_path: Path) -> None:
+    done = ecotrips(tmp_path, "flags", "list", DATABASE_URL=database)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "no overrides: the environment of each process decides\n"
+
+
+@pytest.mark.parametrize("command", ["psql", "db psql"])
+def test_psqls_help_is_ours_and_says_how_to_reach_psqls_own(database: str, tmp_path: Path, command: str) -> None:
+    for option in ("-h", "--help"):
+        ours = ecotrips(tmp_path, *command.split(), option, DATABASE_URL=database).stdout
+        assert ours.startswith(f"usage: ecotrips {command} ")
+        assert "[PSQL OPTION ...]" in ours
+        assert f"`ecotrips {command} -- --help`" in " ".join(ours.split())
+    theirs = ecotrips(tmp_path, *command.split(), "--", "--help", DATABASE_URL=database)
+    assert theirs.stdout.startswith("psql is the PostgreSQL interactive terminal"), theirs
 
 
 async def test_the_services_login_is_nobodys_own(database: str, tmp_path: Path) -> None:

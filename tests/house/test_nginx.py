@@ -209,6 +209,8 @@ def test_metrics_are_not_for_everybody_and_nothing_is_in_the_clear(proxied: Prox
             assert http.get(path).status_code == 404, path
         plain = httpx.get(f"{proxied.plain}/docs")
         assert (plain.status_code, plain.headers["location"]) == (308, "https://127.0.0.1/docs")
+        led = httpx.get(f"{proxied.plain}/docs?a=b", headers={"Host": "evil.example"}).headers["location"]
+        assert led == "https://127.0.0.1/docs?a=b"
 
 
 async def test_one_address_has_its_share(proxied: Proxied) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from src.settings import OFFLINE_SWITCHES
@@ -21,18 +22,31 @@ async def ledger(live: Live, command: str) -> tuple[int, list[str]]:
 
 async def test_verify_names_what_was_tampered_with(live: Live) -> None:
     payments = [await live.paid(), await live.paid(idempotency_key="other")]
-    assert await ledger(live, "verify") == (0, ["0 faults in 4 facts; newest root none"])
+    none_yet = "newest root none yet: the worker seals each day once it is over, by UTC"
+    assert await ledger(live, "verify") == (0, [f"0 faults in 4 facts; {none_yet}"])
+    # On the first day there is a root of nothing.
+    await live.admin.execute("select fin.seal_ledger()")
+    day = await live.admin.fetchval("select to_char(now() at time zone 'UTC', 'YYYY-MM-DD')")
+    status, (line,) = await ledger(live, "verify")
+    root = f"newest root [0-9a-f]{{64}} \\(0 facts before {day} 00:00 UTC\\)"
+    assert (status, re.fullmatch(f"0 faults in 4 facts; {root}", line) is not None) == (0, True), line
     await live.admin.execute("set session_replication_role = replica")
     await live.admin.execute(
         "update fin.entries set amount_cents = 1 where entry_type = 'capture_succeeded' and payment_id = $1::uuid",
         payments[1]["payment_id"],
     )
     status, lines = await ledger(live, "verify")
-    assert (status, lines[-1]) == (1, "2 faults in 4 facts; newest root none")
+    assert (status, lines[-1].partition("; ")[0]) == (1, "2 faults in 4 facts")
     assert sorted(lines[:-1]) == [
         f"{payments[1]['payment_id']} 2 the hash does not fit the row and its postings",
         f"{payments[1]['payment_id']} the payment's sums are not those of its ledger",
     ]
+
+
+async def test_reconcile_without_a_provider_names_the_setting(live: Live) -> None:
+    given = {"DATABASE_URL": live.database, **OFFLINE_SWITCHES}
+    done = await asyncio.to_thread(ecotrips, ROOT, "ledger", "reconcile", **given)
+    assert (done.returncode, done.stderr[:40]) == (1, "ecotrips: STRIPE_SECRET_KEY is not set: "), done.stderr
 
 
 async def test_reconcile_lists_a_refund_that_we_do_not_know_until_its_event_comes(live: Live) -> None:

@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import asyncpg
 
+from src.adapters.postgres.errors import AWAY, TRANSLATED
 from src.adapters.postgres.opened import connect
 from src.adapters.postgres.refresher import Refresher
 from src.background import Outage, stopped, supervised
+from src.domain.errors import Unavailable
 
 # Seconds for a connection that listens, and for each look whether it still does.
 PATIENCE = 5.0
@@ -18,7 +20,7 @@ LISTENED = "select pg_listening_channels()"
 
 
 class NotListeningError(Exception):
-    """The session ended, or does not listen. Behind a pooler none does: there DATABASE_DIRECT_URL names the server."""
+    """The session does not listen. Behind a pooler none does: there DATABASE_DIRECT_URL names the server."""
 
 
 class Notifications:
@@ -51,6 +53,10 @@ class Notifications:
         await asyncio.gather(*(refresher.stop() for refresher in self._channels.values()))
 
     async def _listen(self, outage: Outage) -> None:
+        with TRANSLATED:
+            await self._session(outage)
+
+    async def _session(self, outage: Outage) -> None:
         connection = None
         lost = asyncio.Event()
         try:
@@ -67,7 +73,7 @@ class Notifications:
             while not await _within(self._pulse, lost):
                 await self._require_listening(connection)
                 outage.over()
-            raise NotListeningError
+            raise Unavailable(AWAY)
         finally:
             self.listening = False
             self._tried.set()

@@ -11,6 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from src.adapters.postgres.errors import TRANSLATED
 from src.adapters.postgres.opened import connect
 from src.adapters.postgres.pipelined import Answer, Pipelined
 from src.background import Outage
@@ -99,7 +100,8 @@ class Pipeline:
 
     async def _connect(self) -> None:
         try:
-            opened = await connect(self._dsn, timeout=5, statement_cache_size=0)
+            with TRANSLATED:
+                opened = await connect(self._dsn, timeout=5, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end in a task that nobody asks
