@@ -202,11 +202,11 @@ def _cors(origins: Sequence[str]) -> Cors | None:
 
 
 def authenticator_of(settings: Settings) -> Authenticator:
-    """Raises SettingsError for a JWKS that is of no use."""
+    """Raises SettingsError for a JWKS that was changed since the settings were read, and is of no use."""
     try:
         return Authenticator(settings.jwt_secrets, settings.jwt_jwks, settings.jwt_issuers, settings.jwt_audiences)
-    except (OSError, ValueError) as error:
-        message = f"JWT_JWKS is of no use: {error}"
+    except ValueError as error:
+        message = f"JWT_JWKS {error}"
         raise SettingsError(message) from None
 
 

@@ -12,10 +12,10 @@ from decimal import Decimal, InvalidOperation
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from src import dsn, production
+from src import dsn, jwks, production
 from src.production import OURS, PASSWORD, SHORTEST_SECRET, Form
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -24,7 +24,6 @@ DEVELOPMENT, PRODUCTION = "development", "production"
 SECRET_NAME = re.compile(r"(?:^|_)(?:SECRETS?|KEYS?|TOKENS?|PASSWORDS?)(?:_|$)")
 # Control characters, line separators, and bytes that are no UTF-8.
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-LONGEST_SHOWN = 80
 
 DATABASE_PASSWORD = "the password in DATABASE_…URL"  # noqa: S105 - how it is called
 
@@ -34,66 +33,106 @@ class SettingsError(Exception):
 
 
 class Words(NamedTuple):
-    """What a text has to look like: `kind` follows "must be"."""
+    """What a text has to look like: `kind` follows "must be". What looks like `public` is no secret, however random."""
 
     kind: str = "a text"
     pattern: str = ".*"
+    public: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What a reading declares of a setting: `kind` follows "must be", `needed` is in production.
 
-    `show` makes of a value what may be shown of it.
+    `show` makes of a value what may be shown of it; None for what is not of its kind.
     """
 
     name: str
     kind: str
     default: str
     needed: bool
-    show: Callable[[str], str]
+    show: Callable[[str], str | None]
+
+    def shown(self, value: str) -> str:
+        """What is of its kind and looks like no secret; of anything else how long it is, as it may be one."""
+        found = None if UNSEEN.search(value) or value != value.strip() else self.show(value)
+        return f"({_length(value)})" if found is None else found
 
 
 ANY_WORDS = Words()
-# What of a database's address tells nothing to who must not know its password.
-HOST = re.compile(r"([\w.%-]*|\[[\w:.]*\])(:\d+)?")
-SHOWN_PARAMETERS = ("application_name", "host", "port", "sslmode", "sslrootcert", "target_session_attrs")
+SHOWN_PARAMETERS = ("application_name", "port", "sslmode", "sslrootcert", "target_session_attrs")
+PLAIN = re.compile(r"[\w.,:/ -]*", re.ASCII)
+# How keys and tokens begin, credentials in an address, and runs of letters and digits that nobody gives as a name.
+KEYS = re.compile(r"-----BEGIN|(?<![A-Za-z])(?:sk|rk|pk|whsec|gh[a-z]|xox[a-z])[_-]|eyJ|EAA|://[^/]*@")
+RUN = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}"
+    r"|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{8,})"
+)
+CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]")
+MOST_CHANGES = 8
 
 
-def _plain(value: str) -> str:
-    return value
+def looks_secret(text: str) -> bool:
+    """Whether a text might be a key or password, or hold one: in random letters small, capital and digit alternate."""
+    return bool(KEYS.search(text) or RUN.search(text)) or len(CHANGE.findall(text)) >= MOST_CHANGES
+
+
+def _plain(value: str) -> str | None:
+    """Words, names, paths and hosts."""
+    return value if PLAIN.fullmatch(value) and not looks_secret(value) else None
 
 
 def _hidden(_value: str) -> str:
     return "set"
 
 
-def _path(value: str) -> str:
+def _if(sound: Callable[[str], object]) -> Callable[[str], str | None]:
+    """Shows what is sound by its kind, which no secret can be."""
+    return lambda value: value if sound(value) else None
+
+
+def _path(value: str) -> str | None:
     """Somebody may have put there what should be in the file."""
-    return value if _is_readable(value) else "set"
+    return value if _is_readable(value) else None
 
 
-def _without_credentials(address: str) -> str:
-    """An address without what stands before an @ or behind a question mark."""
-    shown = re.sub(r"^([A-Za-z0-9+.-]*://)?.*@", r"\1***@", address, flags=re.DOTALL)
-    return re.sub(r"\?.*", "?***", shown, flags=re.DOTALL)
+def _without_credentials(address: str) -> str | None:
+    """An address without what stands before an @ or behind a question mark or hash."""
+    parts = urlsplit(address) if production.is_web_address(address) else None
+    # In a password that is not percent-encoded a / ? or # ends what was meant as the host.
+    if parts is None or "@" in address.partition(parts.netloc)[2]:
+        return None
+    login, at, place = parts.netloc.rpartition("@")
+    path = "/***" if _plain(parts.path) is None else parts.path
+    rest = ("?***" if "?" in address else "") + ("#***" if "#" in address else "")
+    return _plain(place) and f"{parts.scheme}://{login and '***'}{at}{place}{path}{rest}"
 
 
-def _without_password(address: str) -> str:
+def _without_password(address: str) -> str | None:
     """A database's address without its password, wherever in it that stands."""
-    scheme, separator, rest = address.partition("://")
-    login, at, place = rest.rpartition("@")
-    place, question, query = place.partition("?")
-    if not separator or not (at or all(map(HOST.fullmatch, place.partition("/")[0].split(",")))):
-        return "set"
-    user, colon, _ = login.partition(":")
-    named = [parameter.partition("=") for parameter in query.split("&")] if question else []
-    known = [f"{name}={value if name in SHOWN_PARAMETERS else '***'}" for name, _, value in named]
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{place}{question}{'&'.join(known)}"
+    try:
+        given = dsn.Dsn.of(address)
+    except ValueError:
+        return None
+    if "@" in address.partition("?")[2] or "#" in address:
+        return None
+
+    def plain(text: str) -> str:
+        return "***" if _plain(unquote(text)) is None else text
+
+    # Who has no password may be one.
+    user = (f"{plain(given.user)}:***" if given.password else "***") if given.user else ""
+    hosts = ",".join(f"{plain(host.name)}{host.port and ':'}{host.port}" for host in given.hosts)
+    named = [
+        f"{name if dsn.LIBPQ.fullmatch(name) else '***'}={plain(value) if name in SHOWN_PARAMETERS else '***'}"
+        for name, value in given.parameters.items()
+    ]
+    place = f"{user}{user and '@'}{hosts}/{plain(given.path)}"
+    return f"{given.scheme}://{place}{'?' if named else ''}{'&'.join(named)}"
 
 
-def _quoted(value: str) -> str:
-    return repr(value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}…")
+def _length(value: str) -> str:
+    return f"{len(value)} character{'' if len(value) == 1 else 's'}"
 
 
 def _secret_kind(form: Form) -> str:
@@ -130,11 +169,21 @@ def _may_be_folder(path: Path, holds: str | None = None) -> bool:
     return False
 
 
-def _is_store(url: str) -> bool:
-    scheme, _, rest = url.partition("://")
-    if scheme == "file":
-        return rest.startswith("/") and _may_be_folder(Path(rest))
-    return url == "memory://" or re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#@\s]*)?", url) is not None
+def _is_timezone(name: str) -> bool:
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return bool(ZoneInfo(name))
+    return False
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Those of a list with commas; none when one of them is none."""
+    with suppress(ValueError):
+        return tuple(ip_network(element.strip()) for element in text.split(",") if element.strip())
+    return ()
+
+
+def _place(url: str) -> str | None:
+    return None if production.place_fault(url) else _plain(url)
 
 
 def is_production(environ: Mapping[str, str]) -> bool:
@@ -168,6 +217,7 @@ class Environment:
         self.faults: list[str] = []
         self._given = given
         self._secrets: list[tuple[str, str]] = []
+        self._passwords: set[str] = set()
 
     def text(
         self, name: str, default: str = "", words: Words = ANY_WORDS, *, wanted: bool = False, public: bool = False
@@ -177,7 +227,13 @@ class Environment:
         Raises AssertionError for a name that says so.
         """
         assert public or not SECRET_NAME.search(name), f"{name} is to be read as a secret"  # noqa: S101 - for who adds a setting
-        value = self._given_text(name, words.kind, default, wanted=wanted)
+
+        def show(value: str) -> str | None:
+            if not re.fullmatch(words.pattern, value):
+                return None
+            return value if re.fullmatch(words.public, value) else _plain(value)
+
+        value = self._given_text(name, words.kind, default, wanted=wanted, show=show)
         if value and not re.fullmatch(words.pattern, value):
             self._refuse(name, words.kind, value)
             return default
@@ -192,7 +248,7 @@ class Environment:
     def authorities(self, name: str, word: str = "") -> str:
         """The path of a file with certificates of who vouches for servers, or this word."""
         kind = f"a file with certificates (PEM){f', or {word}' if word else ''}"
-        value = self._given_text(name, kind, show=_path, blanks=True)
+        value = self._given_text(name, kind, show=lambda value: word if value == word else _path(value), blanks=True)
         if value and value != word and not _holds_certificates(value):
             self._refuse(name, kind, value)
             return ""
@@ -217,8 +273,7 @@ class Environment:
         kind = "a file that can be read"
         value = self._given_text(name, kind, show=_path, blanks=True)
         if value and not _is_readable(value):
-            # Who takes such a setting for the secret itself does not find it in a log.
-            self._refuse(name, kind, "" if SECRET_NAME.search(name) else value)
+            self._refuse(name, kind, value)
             return ""
         return value
 
@@ -227,33 +282,51 @@ class Environment:
         kind = f"a folder with {holds or 'programs'} in it"
         if holds is None:
             kind = "a folder you own, made when it is missing"
-        value = self._given_text(name, kind, default, blanks=True)
+        value = self._given_text(
+            name,
+            kind,
+            default,
+            show=lambda value: _plain(value) if _may_be_folder(Path(value), holds) else None,
+            blanks=True,
+        )
         if value and not _may_be_folder(Path(value), holds):
             self._refuse(name, kind, value)
             value = ""
         return Path(value or default) if value or default else None
 
-    def listed(self, name: str, default: tuple[str, ...] = (), *, wanted: bool = False) -> tuple[str, ...]:
-        """Words with commas between them."""
-        return self._elements(name, "words with commas between them", ", ".join(default), wanted=wanted) or default
+    def listed(
+        self,
+        name: str,
+        default: tuple[str, ...] = (),
+        *,
+        wanted: bool = False,
+        fault: Callable[[str], str | None] = lambda _word: None,
+    ) -> tuple[str, ...]:
+        """Words with commas between them; `fault` says what is against one, everywhere."""
+        words = self._elements(name, "words with commas between them", ", ".join(default), wanted=wanted)
+        self.faults += dict.fromkeys(f"{name} {found}" for word in words if (found := fault(word)))
+        return words or default
 
     def public_keys(self, name: str) -> str:
         """A JWKS, or the path of one: what it holds is no secret."""
-        kind = "a file with a JWKS, or its JSON"
-        value = self._given_text(name, kind, show=_path, compared=True)
-        if self.production:
-            self._judge(name, value, production.public_keys_fault)
-        elif value and not value.lstrip().startswith("{") and not _is_readable(value):
-            self._refuse(name, kind, value)
-            return ""
+        value = self._given_text(name, "a file with a JWKS, or its JSON", show=_path, compared=True)
+        if value:
+            try:
+                jwks.public_keys(value)
+            except ValueError as error:
+                self.faults.append(f"{name} {error}")
         return value
 
     def one_of(self, name: str, *values: str, default: str = "", any_case: bool = False) -> str:
         kind = " or ".join(values) if default else f"{' or '.join(values)}, or not set"
-        value = self._given_text(name, kind, default, compared=True)
-        found = value.upper() if any_case else value
+
+        def read(value: str) -> str:
+            return value.upper() if any_case else value
+
+        value = self._given_text(name, kind, default, show=_if(lambda value: read(value) in values), compared=True)
+        found = read(value)
         if value and found not in values:
-            self.faults.append(f"{name} must be {kind}{',' if default else ';'} not {_quoted(value)}")
+            self._refuse(name, kind, value)
             return default
         return found or default
 
@@ -311,9 +384,20 @@ class Environment:
         elif self.production:
             address = dsn.Dsn.of(value)
             self.faults += [f"{name} {fault}" for fault in production.database_faults(address, self._given)]
-            password = unquote(address.password)
-            if (DATABASE_PASSWORD, password) not in self._secrets:
-                self._hold(DATABASE_PASSWORD, password, PASSWORD)
+            self._hold_password(DATABASE_PASSWORD, unquote(address.password))
+        return value
+
+    def password(self, name: str) -> str:
+        """A database's password, which may be that of the database's address, too."""
+        value = self._given_text(name, "a password", show=_hidden)
+        self._hold_password(name, value)
+        return value
+
+    def passwords(self, name: str) -> str:
+        """The path of a file with passwords of databases (libpq's)."""
+        value = self.file(name)
+        for password in production.passwords_of(value) if value and self.production else ():
+            self._hold_password(f"a password in {name}", password)
         return value
 
     def address(
@@ -330,18 +414,16 @@ class Environment:
         if self.production and fault is not None:
             self._judge(name, value, fault)
         elif value and not production.is_web_address(value):
-            self._refuse(name, kind, _without_credentials(value))
+            self._refuse(name, kind, value)
             return default
         return value or default
 
     def storage(self, name: str, *, wanted: bool = False) -> str:
         """Where files are kept. Outside of production DATA_DIR is the place without it."""
         kind = "s3://bucket/prefix, file:///folder or memory://"
-        value = self._given_text(name, kind, wanted=wanted, show=_without_credentials)
-        if self.production and (fault := production.storage_fault(value)) and value:
+        value = self._given_text(name, kind, wanted=wanted, show=_place)
+        if value and (fault := production.storage_fault(value, lasting=self.production)):
             self.faults.append(f"{name} {fault}")
-        elif value and not _is_store(value):
-            self._refuse(name, kind, _without_credentials(value))
             return ""
         return value
 
@@ -352,17 +434,16 @@ class Environment:
         for origin in origins:
             self._judge(name, origin, production.origin_fault)
             if not self.production and not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+", origin):
-                self._refuse(name, kind, _without_credentials(self._given.get(name, "")))
+                self._refuse(name, kind, self._given.get(name, ""))
                 break
         return origins
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         """IP networks with commas between them; one of everybody is none in production."""
         kind = "IP networks such as 10.0.0.0/8,2001:db8::/32"
-        elements = self._elements(name, kind)
-        try:
-            networks = tuple(map(ip_network, elements))
-        except ValueError:
+        elements = self._elements(name, kind, show=_if(_networks))
+        networks = _networks(",".join(elements))
+        if elements and not networks:
             self._refuse(name, kind, self._given.get(name, ""))
             return ()
         if self.production and (fault := production.networks_fault(networks)):
@@ -371,35 +452,37 @@ class Environment:
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         kind = f"a whole number from {least} to {most}"
-        value = self._given_text(name, kind, str(default), compared=True)
-        if not value:
-            return default
-        sensible = value.isascii() and value.isdigit() and len(value) <= len(str(most))
-        if not sensible or not least <= int(value) <= most:
+
+        def is_sound(value: str) -> bool:
+            sensible = value.isascii() and value.isdigit() and len(value) <= len(str(most))
+            return sensible and least <= int(value) <= most
+
+        value = self._given_text(name, kind, str(default), show=_if(is_sound), compared=True)
+        if value and not is_sound(value):
             self._refuse(name, kind, value)
             return default
-        return int(value)
+        return int(value or default)
 
     def decimal(self, name: str, default: str, least: int, most: int) -> Decimal:
         kind = f"a number from {least} to {most}"
-        value = self._given_text(name, kind, default, compared=True)
-        if not value:
-            return Decimal(default)
-        try:
-            number = Decimal(value)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if number.is_nan() or not least <= number <= most or not value.isascii() or "_" in value:
+
+        def is_sound(value: str) -> bool:
+            try:
+                number = Decimal(value)
+            except InvalidOperation:
+                return False
+            return not number.is_nan() and least <= number <= most and value.isascii() and "_" not in value
+
+        value = self._given_text(name, kind, default, show=_if(is_sound), compared=True)
+        if value and not is_sound(value):
             self._refuse(name, kind, value)
             return Decimal(default)
-        return number
+        return Decimal(value or default)
 
     def timezone(self, name: str, default: str) -> str:
         kind = f"a time zone such as {default}"
-        value = self._given_text(name, kind, default, compared=True)
-        try:
-            ZoneInfo(value or default)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        value = self._given_text(name, kind, default, show=_if(_is_timezone), compared=True)
+        if value and not _is_timezone(value):
             self._refuse(name, kind, value)
             return default
         return value or default
@@ -415,8 +498,9 @@ class Environment:
 
     def all_faults(self) -> list[str]:
         stored = self.production and self._given.get("STORAGE_URL", "").startswith("s3://")
-        by_libraries = production.store_faults(self._given) if stored else ()
-        return [*self.faults, *by_libraries, *production.repetitions(self._secrets)]
+        by_libraries = production.library_faults(self._given) if self.production else ()
+        by_store = production.store_faults(self._given) if stored else ()
+        return [*self.faults, *by_libraries, *by_store, *production.repetitions(self._secrets)]
 
     def require_sound(self) -> None:
         """Raises SettingsError with every fault, and never with a secret."""
@@ -434,7 +518,7 @@ class Environment:
         *,
         wanted: bool = False,
         needed: bool = False,
-        show: Callable[[str], str] = _plain,
+        show: Callable[[str], str | None] = _plain,
         blanks: bool = False,
         compared: bool = False,
     ) -> str:
@@ -447,16 +531,13 @@ class Environment:
         unseen = not compared and UNSEEN.search(value)
         if unseen or not (compared or blanks or value == value.strip()):
             wrong = "holds characters that cannot be seen" if unseen else "has blanks at its ends"
-            # An address may hold a password, and what is no address may be one.
-            self.faults.append(
-                f"{name} {wrong}" + (f": {_quoted(value)}" if show is _plain else f", and must be {kind}")
-            )
+            self.faults.append(f"{name} {wrong}, and must be {kind}")
             return ""
         return value
 
     def _refuse(self, name: str, kind: str, value: str) -> None:
-        """Without a value where it may be a secret."""
-        self.faults.append(f"{name} must be {kind}" + (f", not {_quoted(value)}" if value else ""))
+        """Without the value: what is not of its kind may be a secret that somebody put there."""
+        self.faults.append(f"{name} must be {kind}; what is set has {_length(value)}")
 
     def _judge(self, name: str, value: str, fault: Callable[[str], str | None]) -> None:
         if self.production and value and (found := fault(value)):
@@ -469,13 +550,20 @@ class Environment:
         default: str = "",
         *,
         wanted: bool = False,
-        show: Callable[[str], str] = _plain,
+        show: Callable[[str], str | None] = _plain,
     ) -> tuple[str, ...]:
         value = self._given_text(name, kind, default, wanted=wanted, show=show, blanks=True)
         elements = tuple(map(str.strip, value.split(","))) if value else ()
         if not all(elements):
-            self.faults.append(f"{name} has an empty element" + (f": {_quoted(value)}" if show is _plain else ""))
+            self.faults.append(f"{name} has an empty element")
         return tuple(filter(None, elements))
+
+    def _hold_password(self, name: str, password: str) -> None:
+        """Addresses of one database share it: it is no repetition."""
+        shared = [what for what, secret in self._secrets if secret == password and what in self._passwords]
+        if not shared:
+            self._passwords.add(name)
+            self._hold(name, password, PASSWORD)
 
     def _hold(self, name: str, value: str, form: Form) -> None:
         """Nothing is shown of a secret, not even of a weak one."""

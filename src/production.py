@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import json
 import math
 import re
 from array import array
@@ -21,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
 from src.domain.links import is_public_host
-from src.dsn import NEAR_NETWORKS, Dsn
+from src.dsn import NEAR_NETWORKS, Dsn, is_near
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
 SHORTEST_SECRET = 32
@@ -32,7 +31,6 @@ HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 PLACEHOLDER = re.compile(r"your[-_]|change[-_]?me|example|placeholder|x{3}|[<>]", re.IGNORECASE)
 BLANK = re.compile(r"\s")
 TEST_HOST = re.compile(r"https://[^/?#]*\btest\b", re.IGNORECASE)
-STORES = ("s3", "file")
 # Names for examples and tests (RFC 2606, RFC 6761), and services whose names say the address that they lead to.
 NOBODYS_HOST = re.compile(
     r"(?:.*\.)?(?:test|example|invalid|example\.(?:com|net|org)|[ns]s?lip\.io|nip\.io|xip\.io|traefik\.me|localtest\.me"
@@ -56,9 +54,30 @@ STORE_WEAKENED = (
     *("AWS_IMDSV1_FALLBACK", "AWS_PROXY_URL", "AWS_PROXY_CA_CERTIFICATE", "AWS_ROOT_CERTIFICATE"),
 )
 PLACE = {
+    "memory": re.compile("memory://"),
     "s3": re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](?:/[^?#@\s]*)?"),
     "file": re.compile(r"file:///[^?#]*[^?#/.][^?#]*"),
 }
+# What the system empties by itself: files there do not last.
+SWEPT = ("/tmp", "/var/tmp", "/dev", "/run", "/var/run", "/proc", "/sys")  # noqa: S108 - nothing is put there
+IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs", "proc", "sysfs")
+# What else libraries read, the values that weaken a service, and how: names of TLS, psql, Python, Litestar and Stripe.
+OLD_TLS = r"SSLv\d|TLSv1(\.[01])?"
+OLD_TLS_ALLOWED = "TLS before 1.2 can be listened to"
+WEAKENED: Mapping[str, tuple[str, str]] = {
+    "SSLKEYLOGFILE": (".+", "the keys of all TLS connections would be written to it"),
+    "PGSSLMINPROTOCOLVERSION": (OLD_TLS, OLD_TLS_ALLOWED),
+    "PGSSLMAXPROTOCOLVERSION": (OLD_TLS, OLD_TLS_ALLOWED),
+    "PYTHONHASHSEED": ("[0-9]+", "whoever knows it makes any table slow"),
+    "PYTHONINTMAXSTRDIGITS": (r"0|\d{5,}", "a long number takes seconds to read"),
+    "PYTHONASYNCIODEBUG": (".+", "what is called with which values would be logged"),
+    "PYTHONDEVMODE": (".+", "what is called with which values would be logged"),
+    "PYTHONINSPECT": (".+", "a process would end in a prompt"),
+    "LITESTAR_DEBUG": ("1", "answers would show the code that failed"),
+    "LITESTAR_PDB": ("1", "a request that fails would stop the process"),
+    "STRIPE_LOG": (".+", "what Stripe is told of people would be logged"),
+}
+PASSWORD_LINE = re.compile(r"(?:(?:[^:\\]|\\.)*:){4}((?:[^\\]|\\.)*)")
 OFF = ("0", "false", "off", "no", "n")
 # Fewer public addresses than this: every CDN's own published ranges are, and no network of a whole continent is.
 MOST_PUBLIC = {4: 2 ** (32 - 8), 6: 2 ** (128 - 16)}
@@ -314,21 +333,6 @@ def _is_in(network: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network)
     return network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type] # the same version
 
 
-def public_keys_fault(given: str) -> str | None:
-    """Why a JWKS, or the file that holds it, cannot tell whose tokens are real, as what follows "it"."""
-    try:
-        keys = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())["keys"]
-        kinds = {key["kty"] for key in keys}
-        private = any("d" in key for key in keys)
-    except (OSError, ValueError, KeyError, TypeError):
-        return "is no JWKS, nor a file with one"
-    if "oct" in kinds:
-        return "holds a secret (a key of kty oct), where everybody may read: it must hold public keys"
-    if private:
-        return "holds a private key, where everybody may read: it must hold public keys"
-    return None if kinds else "holds no key"
-
-
 def store_faults(environ: Mapping[str, str]) -> Iterator[str]:
     """What of the AWS_* names would send files in plain text, unsigned, or to whom nobody vouches for."""
     for name, value in environ.items():
@@ -337,8 +341,7 @@ def store_faults(environ: Mapping[str, str]) -> Iterator[str]:
         if name != name.upper():
             yield f"{name} must be written in capital letters"
         elif name in STORE_WEAKENED and value.lower() not in OFF:
-            shown = f"={value}" if value.isalnum() else ""
-            yield f"{name}{shown} is not allowed in production: files go by https, signed"
+            yield f"{name} is not allowed in production: files go by https, signed"
         elif name in CREDENTIALS_ADDRESSES and _is_platforms(value):
             continue
         elif name in (*STORE_ADDRESSES, *CREDENTIALS_ADDRESSES) and (fault := address_fault(value)):
@@ -350,18 +353,83 @@ def _is_platforms(address: str) -> bool:
     return parts is not None and parts.hostname in PLATFORMS and "@" not in parts.netloc
 
 
-def storage_fault(address: str) -> str | None:
-    """Why files must not be kept there, as what follows "it"."""
-    scheme = address.partition("://")[0]
-    if scheme == "memory":
+def storage_fault(address: str, *, lasting: bool) -> str | None:
+    """Why files cannot be kept there, where that is `lasting` for as long as books are, as what follows "it"."""
+    if address.startswith("memory:") and lasting:
         return "keeps files only until the process ends"
-    if scheme not in STORES:
-        return f"must begin with {' or '.join(f'{store}://' for store in STORES)}"
-    return None if PLACE[scheme].fullmatch(address) else f"must name a {'bucket' if scheme == 's3' else 'folder'}"
+    if fault := place_fault(address):
+        return fault
+    return (
+        _folder_fault(Path(address.removeprefix("file://")), lasting=lasting) if address.startswith("file:") else None
+    )
+
+
+def place_fault(address: str) -> str | None:
+    """Why an address names no place for files, as what follows "it"."""
+    scheme, separator, _ = address.partition("://")
+    if not separator or scheme not in PLACE:
+        return "must begin with s3:// or file://, or be memory://"
+    if PLACE[scheme].fullmatch(address):
+        return None
+    return {"s3": "must name a bucket", "file": "must name a folder", "memory": "must be memory:// alone"}[scheme]
+
+
+def _folder_fault(folder: Path, *, lasting: bool) -> str | None:
+    try:
+        found = folder.resolve()
+        exists = next(place for place in (found, *found.parents) if place.exists())
+    except (OSError, ValueError, RuntimeError):
+        return "must name a folder"
+    if not exists.is_dir():
+        return "must name a folder, and there is a file in its way"
+    if lasting and any(found.is_relative_to(Path(place).resolve()) for place in SWEPT):
+        return f"must name a folder that lasts: {', '.join(SWEPT)} are swept"
+    if lasting and _file_system(found) in IN_MEMORY:
+        return "must name a folder that lasts: that one is in memory"
+    return None
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system that a folder is on or will be on; empty where that is not known."""
+    kinds: dict[Path, str] = {}
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            mount, _, source = line.partition(" - ")
+            kinds[Path(mount.split()[4])] = source.split()[0]
+    return next((kinds[place] for place in (folder, *folder.parents) if place in kinds), "")
+
+
+def collector_fault(address: str) -> str | None:
+    """Why metrics and traces must not be sent there, as what follows "it"."""
+    parts = _split(address)
+    if parts is not None and parts.scheme == "http" and parts.hostname and not is_near(parts.hostname):
+        return "must be an https address: others may listen on the way to its host"
+    return None if is_web_address(address) else "must be an http or https address"
+
+
+def library_faults(environ: Mapping[str, str]) -> Iterator[str]:
+    """What libraries would do for names that they read by themselves, as left over from a search for a fault."""
+    for name, (values, what) in WEAKENED.items():
+        if re.fullmatch(values, environ.get(name, ""), re.IGNORECASE):
+            yield f"{name} is not allowed in production: {what}"
+
+
+def passwords_of(file: str) -> list[str]:
+    """The passwords in a file of libpq's form, host:port:database:user:password; none of one that cannot be read."""
+    with suppress(OSError, ValueError):
+        lines = [line for line in Path(file).read_text().splitlines() if line and not line.startswith("#")]
+        return [re.sub(r"\\(.)", r"\1", found[1]) for line in lines if (found := PASSWORD_LINE.fullmatch(line))]
+    return []
 
 
 def database_faults(address: Dsn, environ: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with a database's address, as what follows "it"; its password is one of the secrets."""
+    if address.value("sslkeylogfile"):
+        yield "must not say sslkeylogfile: the keys of connections are in it"
+    if any(
+        re.fullmatch(OLD_TLS, address.value(f"ssl_{end}_protocol_version"), re.IGNORECASE) for end in ("min", "max")
+    ):
+        yield "must not allow TLS before 1.2"
     mode = address.value("sslmode") or environ.get("PGSSLMODE", "")
     if mode not in CERTAIN_TLS and not address.is_near(environ):
         yield f"must say sslmode={' or '.join(CERTAIN_TLS)}: others may listen on the way to its host"

@@ -98,7 +98,8 @@ class Options:
         try:
             return _content(path) if path.is_file() else _content_once(path)
         except OSError as error:
-            message = f"{name}: {error}"
+            # Without the path: a secret may begin with an @.
+            message = f"{name} names a file that cannot be read: {error.strerror}"
             raise SettingsError(message) from None
 
     def words(self, name: str, default: str, *, empty: bool = False) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ class Options:
     def one_of(self, name: str, default: str, allowed: frozenset[str]) -> str:
         value = self.text(name, default)
         if value not in allowed:
-            message = f"{name} must be one of {', '.join(sorted(allowed))}, not {value!r}"
+            message = f"{name} must be one of {', '.join(sorted(allowed))}"
             raise SettingsError(message)
         return value
 
@@ -145,7 +146,7 @@ class Options:
         try:
             return read(value)
         except (ValueError, KeyError):
-            message = f"{name} must be {meaning}, not {value!r}"
+            message = f"{name} must be {meaning}"
             raise SettingsError(message) from None
 
 

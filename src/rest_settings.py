@@ -18,7 +18,7 @@ from src import dsn
 from src.domain.rest.catalog import Name
 from src.domain.rest.request import Configuration
 from src.rest_options import ALIASES, APP_SETTINGS, Options, database_name, of_environment, of_file
-from src.settings import SettingsError
+from src.settings import OF_THE_SYSTEM, SettingsError
 
 TRANSACTION_ENDS = {
     "commit": ("commit", False),
@@ -28,7 +28,6 @@ TRANSACTION_ENDS = {
 }
 OPENAPI_MODES = frozenset({"follow-privileges", "ignore-privileges", "disabled"})
 LOG_LEVELS = frozenset({"crit", "error", "warn", "info", "debug"})
-CLOSED_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 # What may be kept in the database, where it can change while the server runs.
 STORED = frozenset(
     {
@@ -192,7 +191,7 @@ def rest_settings(
 def _configuration(options: Options) -> Configuration:
     schemas = options.names("db-schemas", "public")
     for schema in schemas:
-        if schema in CLOSED_SCHEMAS:
+        if OF_THE_SYSTEM.fullmatch(schema):
             message = f"db-schemas does not allow schema: '{schema}'"
             raise SettingsError(message)
     end, override = TRANSACTION_ENDS[options.one_of("db-tx-end", "commit", frozenset(TRANSACTION_ENDS))]

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ DEFAULT_SCHEMAS = (
 )
 # What callers never see by name.
 INTERNAL_SCHEMAS = ("auth", "ext", "meta", "sec", "storage")
+# PostgreSQL keeps names that begin with pg_ to itself.
+OF_THE_SYSTEM = re.compile("pg_.*|information_schema", re.DOTALL)
 MOCKS = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE")
 PAUSES = ("PAYOUTS_PAUSED", "ESCROW_REFUNDS_PAUSED")
 SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)
@@ -41,7 +44,8 @@ MOST_CONNECTIONS = 1_000
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 ALWAYS = ("always_on", "always_off")
 SAMPLERS = tuple(f"{by}{name}" for by in ("", "parentbased_") for name in (*ALWAYS, "traceidratio"))
-ACCOUNT = Words("an account's id, acct_…", r"acct_\w+")
+ACCOUNT = Words("an account's id, acct_…", r"acct_\w+", r"acct_[A-Za-z0-9]{1,24}")
+ACCESS_KEY_ID = Words(public="(AKIA|ASIA)[A-Z0-9]{16}")  # Amazon's
 DIGITS = Words("digits", "[0-9]+")
 GRAPH_VERSION = Words("a version such as v26.0", r"v[0-9]+\.[0-9]+")
 TEMPLATE = Words("a template's name, or name:language", r"\w+(:[A-Za-z]{2,3}(_[A-Za-z]+)?)?")
@@ -207,7 +211,10 @@ def _read(given: Environment) -> Settings:
     jwt_secret = given.secret("JWT_SECRET", needed=True)
     jwt_jwks = given.public_keys("JWT_JWKS")
     client_cert, client_key = given.key_pair("HBX_CLIENT_CERT", "HBX_CLIENT_KEY")
-    collectors = [given.address(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", fault=None) for kind in ("", "TRACES_")]
+    collectors = [
+        given.address(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", fault=production.collector_fault)
+        for kind in ("", "TRACES_")
+    ]
     return Settings(
         jwt_secret=jwt_secret,
         jwt_previous_secrets=given.secrets("JWT_PREVIOUS_SECRETS"),
@@ -220,7 +227,7 @@ def _read(given: Environment) -> Settings:
         database_direct_url=given.database("DATABASE_DIRECT_URL"),
         database_pooler=given.one_of("DATABASE_POOLER", "transaction"),
         pool_size=given.number("DATABASE_POOL_SIZE", 12, 1, MOST_CONNECTIONS),
-        schemas=given.listed("DB_SCHEMAS", DEFAULT_SCHEMAS),
+        schemas=given.listed("DB_SCHEMAS", DEFAULT_SCHEMAS, fault=_schema_fault),
         data_dir=data_dir,
         port=_port(given),
         public_url=given.address("PUBLIC_URL", wanted=True, fault=production.public_fault),
@@ -263,9 +270,18 @@ def _read(given: Environment) -> Settings:
     )
 
 
+def _schema_fault(schema: str) -> str | None:
+    closed = schema in INTERNAL_SCHEMAS or OF_THE_SYSTEM.fullmatch(schema)
+    return "names a schema that is never served" if closed else None
+
+
+def _collector(given: Environment, kind: str) -> str:
+    return given.address(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", fault=production.collector_fault)
+
+
 def _read_by_libraries(given: Environment) -> None:
     """What libraries read from the environment by themselves, so that it is shown and looked at as everything else."""
-    given.text("AWS_ACCESS_KEY_ID", public=True)
+    given.text("AWS_ACCESS_KEY_ID", words=ACCESS_KEY_ID, public=True)
     given.secret("AWS_SECRET_ACCESS_KEY", AWS_SECRET)
     given.secret("AWS_SESSION_TOKEN", AWS_SECRET)
     given.wants("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -274,7 +290,7 @@ def _read_by_libraries(given: Environment) -> None:
     given.address("AWS_ENDPOINT_URL", fault=lambda _address: None)  # where it is in use, production.store_faults judges
     given.switch("AWS_ALLOW_HTTP", "false", "true")
     given.switch("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false", "true")
-    given.address("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", fault=None)
+    _collector(given, "METRICS_")
     given.hidden("OTEL_EXPORTER_OTLP_HEADERS", "name=value,name=value")
     given.decimal("OTEL_EXPORTER_OTLP_TIMEOUT", "10", 0, 600)
     given.authorities("OTEL_EXPORTER_OTLP_CERTIFICATE")
@@ -286,8 +302,8 @@ def _read_by_libraries(given: Environment) -> None:
     given.text("PGHOST", words=HOSTS)
     given.number("PGPORT", 5432, 1, HIGHEST_PORT)
     given.text("PGUSER")
-    given.hidden("PGPASSWORD", "a password")
-    given.text("PGPASSFILE")
+    given.password("PGPASSWORD")
+    given.passwords("PGPASSFILE")
     given.one_of("PGSSLMODE", *dsn.MODES)
     given.authorities("PGSSLROOTCERT", dsn.SYSTEM)
 

@@ -79,7 +79,10 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
         ),
         "DATABASE_POOLER": Entry("Set for a PgBouncer that does not prepare statements.", "transaction"),
         "DATABASE_POOL_SIZE": Entry("Connections of each role and process; a quarter more is kept free.", "20"),
-        "DB_SCHEMAS": Entry("What /rest/v1 shows, the default schema first.", "public,core,booking"),
+        "DB_SCHEMAS": Entry(
+            "What /rest/v1 shows, the default schema first; never what is internal or PostgreSQL's own.",
+            "public,core,booking",
+        ),
         "POSTGRES_BIN": Entry(
             "PostgreSQL's programs for the embedded server, psql and dumps, in place of those that come along.",
             "/usr/lib/postgresql/18/bin",

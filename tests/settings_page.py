@@ -14,8 +14,9 @@ Made from the code by `.venv/bin/python -m tests.settings_page`: change src/sett
 
 Settings are read from the environment, once, when a process starts; an empty one is not set. `ecotrips settings`
 shows each with its value in force and where that comes from, `ecotrips settings STRIPE` those whose names begin so,
-`--json` the same for programs. It starts nothing, shows of a secret only that it is set, and names every fault. Every
-other command refuses a wrong setting in one line: its name, its value unless that is a secret, and what it must be.
+`--json` the same for programs. It starts nothing and names every fault. A value is shown when it is of its setting's
+kind and looks like no secret, of an address neither login nor what follows ? or #; of anything else its length, because
+secrets get into wrong places. Every other command refuses a wrong setting in one line: its name, and what it must be.
 
 - **The environment goes first.** Below it an installation whose PostgreSQL is embedded (no `DATABASE_URL`) has what
   its `DATA_DIR` keeps: the secret of `jwt_secret`, and in `switches.env` the switches with which its SQL was last

@@ -66,9 +66,9 @@ def in_force(environ: Mapping[str, str]) -> tuple[list[InForce], list[str]]:
     def value_and_source(name: str) -> tuple[str, str]:
         setting = given.declared[name]
         if name in own:
-            return setting.show(own[name]), ENVIRONMENT
+            return setting.shown(own[name]), ENVIRONMENT
         if name in kept:
-            return setting.show(kept[name]), INSTALLATION
+            return setting.shown(kept[name]), INSTALLATION
         if name in made:
             return ("embedded" if name == "DATABASE_URL" else "made at the first start"), INSTALLATION
         if name in DERIVED and "JWT_SECRET" in {**kept, **own}:

@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from uuid import UUID
 
 import jwt
@@ -15,11 +14,11 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
-from src.domain.json_size import require_modest, require_modest_token
-from src.domain.limits import OF_BODIES, OF_PROVIDERS
+from src.domain.json_size import require_modest_token
+from src.domain.limits import OF_BODIES
 from src.http.rest.claims import require_storable
+from src.jwks import public_keys
 
-ALGORITHMS_OF_KEYS = ("RS256", "ES256", "EdDSA")
 FUTURE_LEEWAY_SECONDS = 30
 REMEMBERED = 10_000
 REMEMBERED_BYTES = 16 * 1024 * 1024
@@ -30,7 +29,6 @@ LONGEST_TOKEN = 8_192
 OUR_ISSUER = "ecotrips"
 # RFC 7515: three parts in base64url without padding. The library skips what is none of its letters.
 TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)")
-SMALLEST_RSA_BITS = 2048
 UNCHECKED: Options = {"verify_aud": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
 
@@ -42,15 +40,15 @@ class Authenticator:
 
     The first secret is the one in use; the others are being rotated out. `jwks` is a path or the JSON text itself.
     Where `issuers` or `audiences` are given, a token of the JWKS has to name one of them: who publishes keys signs for
-    others, too. One of the secret, which nobody else has, may name none, but no other. Raises OSError and ValueError
-    for a JWKS that is of no use.
+    others, too. One of the secret, which nobody else has, may name none, but no other. Raises ValueError as
+    public_keys does.
     """
 
     def __init__(
         self, secrets: Sequence[str], jwks: str = "", issuers: Sequence[str] = (), audiences: Sequence[str] = ()
     ) -> None:
         self._secrets = tuple(filter(None, secrets))  # an empty one would verify anybody's token
-        self._keys = _keys(jwks)
+        self._keys = public_keys(jwks) if jwks else []
         self._issuers = tuple(issuers)
         self._audiences = tuple(audiences)
         # By the tokens alone: a caller could have any number of entries by what may stand around them.
@@ -188,24 +186,3 @@ def _subject(claim: object) -> UUID:
     if str(found) != str(claim).lower():
         raise ValueError
     return found
-
-
-def _keys(jwks: str) -> list[jwt.PyJWK]:
-    if not jwks:
-        return []
-    text = jwks if jwks.lstrip().startswith("{") else Path(jwks).read_text()
-    require_modest(text.encode(), OF_PROVIDERS)
-    try:
-        found = jwt.PyJWKSet.from_json(text).keys
-    except jwt.PyJWTError as error:
-        message = f"it is no set of keys: {error}"
-        raise ValueError(message) from None
-    keys = [key for key in found if key.algorithm_name in ALGORITHMS_OF_KEYS]
-    if not keys:
-        message = f"it holds no key for {', '.join(ALGORITHMS_OF_KEYS)}"
-        raise ValueError(message)
-    sizes = [getattr(key.key, "key_size", 0) for key in keys if key.key_type == "RSA"]
-    if sizes and min(sizes) < SMALLEST_RSA_BITS:
-        message = f"it holds an RSA key of fewer than {SMALLEST_RSA_BITS} bits"
-        raise ValueError(message)
-    return keys

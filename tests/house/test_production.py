@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from statistics import mean, stdev
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import obstore
@@ -29,18 +30,23 @@ from src.production import (
     OURS,
     STORE_ADDRESSES,
     STORE_WEAKENED,
+    WEAKENED,
     Form,
     weakness,
 )
+from src.rest_settings import rest_settings
 from src.settings import (
     HBX_KEY,
     HBX_SECRET,
+    INTERNAL_SCHEMAS,
     LIVE_SWITCHES,
     STRIPE_KEY,
     STRIPE_SIGNING,
     SettingsError,
     from_environment,
 )
+from src.settings_table import rows
+from tests.disks import disk
 from tests.processes import ROOT, ecotrips
 
 LETTERS = string.ascii_letters + string.digits
@@ -366,7 +372,7 @@ def test_the_demos_secret_is_not_productions(tmp_path: Path) -> None:
     assert "JWT_SECRET is the same as the secret of the demo" in refused(DATA_DIR=str(tmp_path))
 
 
-def test_the_databases_password_is_one_of_the_secrets() -> None:
+def test_the_databases_password_is_one_of_the_secrets(tmp_path: Path) -> None:
     for password in ("postgres", "change-me-now", "a" * 20, "your-super-secret-and-long-postgres-password"):
         said = refused(DATABASE_URL=f"postgresql://postgres:{password}@postgres/ecotrips")
         assert "the password in DATABASE_…URL " in said
@@ -374,6 +380,16 @@ def test_the_databases_password_is_one_of_the_secrets() -> None:
     said = refused(DATABASE_URL=f"postgresql://postgres:{FIT['JWT_SECRET']}@postgres/ecotrips")
     assert "the password in DATABASE_…URL is the same as JWT_SECRET" in said
     assert "password" in refused(DATABASE_URL="postgresql://postgres@postgres/ecotrips?password=postgres")
+    own = FIT["DATABASE_URL"].split(":")[2].partition("@")[0]
+    for name in ("PGPASSWORD", "PGPASSFILE"):
+        for password in ("postgres", "change-me-now", "a" * 20, FIT["JWT_SECRET"]):
+            (tmp_path / "pgpass").write_text(f"# ours\n*:*:*:web:{own}\nh:5432:d\\:b:u:{password}\n")
+            value = password if name == "PGPASSWORD" else str(tmp_path / "pgpass")
+            said = refused(**{name: value})
+            assert re.search(rf"(  (a password in )?| as (a password in )?){name}( is |$)", said, re.MULTILINE)
+            assert password not in said
+        (tmp_path / "pgpass").write_text(f"*:*:*:*:{own}\n*:*:*:*:{in_hex(16)}\n")
+        from_environment(FIT | {name: own if name == "PGPASSWORD" else str(tmp_path / "pgpass")})
     same = FIT["DATABASE_URL"].replace("@postgres:", "@standby:")
     from_environment(FIT | {"DATABASE_REPLICA_URL": same, "DATABASE_DIRECT_URL": FIT["DATABASE_URL"]})
     from_environment(FIT | {"DATABASE_URL": "postgresql:///ecotrips?host=/run/postgresql"})
@@ -422,7 +438,7 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
         ({"STORAGE_URL": "memory://"}, "STORAGE_URL keeps files only until"),
         ({"STORAGE_URL": "gs://bucket"}, "STORAGE_URL must begin with"),
         ({"STORAGE_URL": "/var/lib/files"}, "STORAGE_URL must begin with"),
-        ({"AWS_ALLOW_HTTP": "true"}, "AWS_ALLOW_HTTP=true is not allowed"),
+        ({"AWS_ALLOW_HTTP": "true"}, "AWS_ALLOW_HTTP is not allowed"),
         ({"PUBLIC_URL": ""}, "PUBLIC_URL is not set"),
         ({"PUBLIC_URL": "http://ops.ecotrips.africa"}, "PUBLIC_URL must be an https"),
         ({"PUBLIC_URL": "https://user:word@ops.ecotrips.africa"}, "PUBLIC_URL must not hold credentials"),
@@ -457,6 +473,17 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
         ({"STORAGE_URL": "file:///"}, "STORAGE_URL must name a folder"),
         ({"STORAGE_URL": "file://host/data"}, "STORAGE_URL must name a folder"),
         ({"STORAGE_URL": "file://data/storage"}, "STORAGE_URL must name a folder"),
+        ({"STORAGE_URL": "file:///etc/passwd"}, "STORAGE_URL must name a folder"),
+        ({"STORAGE_URL": "file:///etc/passwd/files"}, "STORAGE_URL must name a folder"),
+        ({"STORAGE_URL": "file:///a\0b"}, "STORAGE_URL"),
+        ({"STORAGE_URL": "s3://bucket-"}, "STORAGE_URL must name a bucket"),
+        *(
+            ({"STORAGE_URL": f"file://{place}"}, "STORAGE_URL must name a folder that lasts")
+            for place in (
+                *("/tmp", "/tmp/", "/tmp/files", "/var/tmp/files", "/dev/shm/files", "/run/ecotrips"),  # noqa: S108
+                *("/var/run/ecotrips", "/proc/1", "/sys/files", "/srv/../tmp/files", "//tmp/files", "/dev"),
+            )
+        ),
         ({"PUBLIC_URL": "https://ops.ecotrips.africa?a=b"}, "PUBLIC_URL must end before"),
         ({"PUBLIC_URL": "https://ops.ecotrips.africa/#a"}, "PUBLIC_URL must end before"),
         ({"PUBLIC_URL": "https://ops.ecotrips.africa?"}, "PUBLIC_URL must end before"),
@@ -623,6 +650,135 @@ def test_what_is_no_mock_may_be_paused_from_the_start() -> None:
     assert settings.switches["PAYOUTS_PAUSED"] == "1"
 
 
+def test_files_do_not_lead_to_memory_or_what_is_swept_by_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TemporaryDirectory(prefix=".ecotrips-test-", dir=Path.home()) as folder:
+        from_environment(FIT | {"STORAGE_URL": f"file://{folder}/files"})
+        (Path(folder) / "files").symlink_to(tmp_path)
+        assert "a folder that lasts: /tmp" in refused(STORAGE_URL=f"file://{folder}/files/ours")
+        monkeypatch.setattr(production, "SWEPT", ())
+        with disk("1m") as memory:
+            for place in (memory, memory / "not" / "yet"):
+                assert "a folder that lasts: that one is in memory" in refused(STORAGE_URL=place.as_uri())
+
+
+def test_where_files_may_be_is_one_rule_but_for_how_long_they_last() -> None:
+    base = {"JWT_SECRET": "x" * 32, "DATABASE_URL": "postgresql:///d"}
+    for place in (
+        "s3://bucket-",
+        "s3:///prefix",
+        "s3://a",
+        "gs://b",
+        "file://data",
+        "file:///",
+        "file:///etc/passwd",
+        "x",
+    ):
+        with pytest.raises(SettingsError) as development:
+            from_environment(base | {"STORAGE_URL": place})
+        assert f"  {development.value}" in refused(STORAGE_URL=place)
+    for place in ("memory://", "file:///tmp/files", "s3://bucket/prefix"):
+        assert from_environment(base | {"STORAGE_URL": place}).storage_url == place
+
+
+@pytest.mark.parametrize(
+    "schema", ["pg_catalog", "pg_toast", "pg_temp_3", "pg_", "information_schema", *INTERNAL_SCHEMAS]
+)
+def test_no_installation_serves_what_is_internal_or_the_systems(schema: str) -> None:
+    base = {"JWT_SECRET": "x" * 32, "DATABASE_URL": "postgresql:///d"}
+    for environ in (base, FIT):
+        for given in (schema, f"public,{schema}", f"{schema} ,core"):
+            with pytest.raises(SettingsError, match="DB_SCHEMAS names a schema that is never served"):
+                from_environment(environ | {"DB_SCHEMAS": given})
+    if schema not in INTERNAL_SCHEMAS:  # over another database they are its own
+        with pytest.raises(SettingsError, match=f"db-schemas does not allow schema: '{schema}'"):
+            rest_settings({"PGRST_DB_SCHEMAS": f"public,{schema}"})
+
+
+LEFT_OVER = {
+    **dict.fromkeys(WEAKENED, "1"),
+    "SSLKEYLOGFILE": "/root/keys",
+    "PGSSLMINPROTOCOLVERSION": "TLSv1",
+    "PGSSLMAXPROTOCOLVERSION": "tlsv1.1",
+    "PYTHONINTMAXSTRDIGITS": "0",
+    "STRIPE_LOG": "debug",
+}
+
+
+@pytest.mark.parametrize("name", WEAKENED)
+def test_what_weakens_a_library_is_refused(name: str) -> None:
+    assert f"  {name} is not allowed in production: " in refused(**{name: LEFT_OVER[name]})
+    base = {"JWT_SECRET": "x" * 32, "DATABASE_URL": "postgresql:///d"}
+    from_environment(base | {name: LEFT_OVER[name]})
+    from_environment(FIT | {name: ""})
+
+
+def test_what_weakens_no_library_is_fit() -> None:
+    for name, value in (("PYTHONHASHSEED", "random"), ("PGSSLMINPROTOCOLVERSION", "TLSv1.3"), ("LITESTAR_DEBUG", "0")):
+        from_environment(FIT | {name: value})
+
+
+# What libraries read of the environment under names of their own or of TLS, and weakens nothing: addresses and files
+# that are named on purpose, and what they warn of.
+HARMLESS = {
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"),
+    *("PGSSLNEGOTIATION", "PGSSLKEY", "PGSSLCERT", "PGSSLCRL", "PGKRBSRVNAME", "PGGSSLIB", "PGDATABASE"),
+    *("PGSERVICE", "PGSERVICEFILE"),  # src/dsn.py: nothing goes by them
+    *("PGTARGETSESSIONATTRS", "STRIPE_SUPPRESS_NOTICES"),
+    *("LITESTAR_WARN_IMPLICIT_SYNC_TO_THREAD", "LITESTAR_WARN_SYNC_TO_THREAD_WITH_ASYNC"),
+    *("LITESTAR_WARN_SYNC_TO_THREAD_WITH_GENERATOR", "LITESTAR_WARN_SIGNATURE_NAMESPACE_OVERRIDE"),
+}
+THEIRS = re.compile("PG|SSL|OPENSSL|CURL|REQUESTS|NETRC|PYTHON|STRIPE_|LITESTAR_|GRANIAN|HTTPX|JWT|OBSTORE|URLLIB")
+READS = re.compile(r"(?:environ(?:\.get\(|\[|\.pop\()|getenv\()\s*[\"'](\w+)[\"']|[\"']([A-Z_]+)[\"'] in os\.environ")
+UNUSED = re.compile(r"/(cli|cluster|_testbase|testing|auth/earthdata|auto_instrumentation)\b")
+
+
+def test_every_name_that_a_library_of_ours_reads_was_looked_at() -> None:
+    folder = Path(obstore.__file__).parents[1]
+    found = {
+        name: file
+        for package in (
+            "asyncpg",
+            "granian",
+            "httpcore",
+            "httpx",
+            "jwt",
+            "litestar",
+            "obstore",
+            "requests",
+            "stripe",
+            "urllib3",
+        )
+        for file in (folder / package).rglob("*.py")
+        if not UNUSED.search(file.as_posix())
+        for name in (a or b for a, b in READS.findall(file.read_text()))
+        if THEIRS.match(name)
+    }
+    assert {"SSLKEYLOGFILE", "LITESTAR_DEBUG", "STRIPE_LOG", "PGPASSWORD"} <= set(found), "nothing was looked at"
+    known = {*WEAKENED, *HARMLESS, *(row.name for row in rows())}
+    assert {name: file for name, file in found.items() if name.upper() not in known} == {}
+
+
+@pytest.mark.parametrize("kind", ["", "TRACES_", "METRICS_"])
+def test_a_collector_that_is_not_near_is_reached_by_tls(kind: str) -> None:
+    name = f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT"
+    for host in ("otel.example.org", "8.8.8.8", "134744072", "[2001:4860:4860::8888]", "127.0.0.1.nip.io"):
+        assert f"{name} must be an https address" in refused(**{name: f"http://{host}:4318"})
+        from_environment(FIT | {name: f"https://{host}:4318"})
+    assert f"{name} must be an http or https address" in refused(**{name: "collector:4318"})
+    for host in ("collector", "127.0.0.1", "[::1]", "otel.internal", "10.0.0.7"):
+        from_environment(FIT | {name: f"http://{host}:4318"})
+
+
+@pytest.mark.parametrize(
+    "query", ["sslkeylogfile=/tmp/k", "ssl_min_protocol_version=TLSv1", "ssl_max_protocol_version=TLSv1.1"]
+)
+def test_an_address_of_a_database_weakens_no_tls(query: str) -> None:
+    for name in ("DATABASE_URL", "DATABASE_REPLICA_URL", "DATABASE_DIRECT_URL"):
+        assert f"{name} must not " in refused(**{name: f"{FIT['DATABASE_URL']}?sslmode=require&{query}"})
+
+
 def test_files_may_be_kept_on_one_host_when_that_is_said() -> None:
     assert from_environment(FIT | {"STORAGE_URL": "file:///data/storage"}).storage_url == "file:///data/storage"
 
@@ -664,7 +820,7 @@ def test_no_secret_of_our_own_guides_and_tests_is_fit() -> None:
 @pytest.mark.parametrize("word", ["Production", "prod", "PRODUCTION", "production ", " production", "live", "staging"])
 def test_an_environment_that_is_unknown_is_refused(word: str) -> None:
     for environ in ({"ECOTRIPS_ENV": word}, FIT | {"ECOTRIPS_ENV": word}):
-        with pytest.raises(SettingsError, match="ECOTRIPS_ENV must be production or development, or not set; not"):
+        with pytest.raises(SettingsError, match="ECOTRIPS_ENV must be production or development, or not set; what"):
             from_environment(environ)
 
 
@@ -696,7 +852,10 @@ def test_development_has_a_name() -> None:
 def test_every_command_refuses_an_unknown_environment(tmp_path: Path, command: list[str]) -> None:
     ran = ecotrips(tmp_path, *command, ECOTRIPS_ENV="Production")
     assert ran.returncode == 1
-    assert ran.stderr == "ecotrips: ECOTRIPS_ENV must be production or development, or not set; not 'Production'\n"
+    assert (
+        ran.stderr
+        == "ecotrips: ECOTRIPS_ENV must be production or development, or not set; what is set has 10 characters\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

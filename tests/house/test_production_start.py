@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -16,12 +17,13 @@ from tests.processes import command, ecotrips, environment, free_port
 
 
 @pytest.fixture
-def production(tmp_path: Path) -> Iterator[dict[str, str]]:
+def production() -> Iterator[dict[str, str]]:
     """The environment of a production installation with a server of its own, whose database is still empty."""
-    with cluster.server() as postgres:
+    # Not below pytest's own folder: production keeps no files where they are swept.
+    with cluster.server() as postgres, TemporaryDirectory(prefix=".ecotrips-test-", dir=Path.home()) as files:
         psql: list[str | Path] = [postgres.bin / "psql", "-qc", "create database ecotrips", postgres.url("postgres")]
         subprocess.run(psql, check=True)
-        yield FIT | {"DATABASE_URL": postgres.url("ecotrips"), "STORAGE_URL": (tmp_path / "files").as_uri()}
+        yield FIT | {"DATABASE_URL": postgres.url("ecotrips"), "STORAGE_URL": Path(files).as_uri()}
 
 
 def test_from_an_empty_database_to_one_that_is_taken_back(production: dict[str, str], tmp_path: Path) -> None:

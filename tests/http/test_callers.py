@@ -239,15 +239,11 @@ def test_what_is_remembered_is_bounded_in_bytes_and_failures_are_not_remembered(
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ('{"keys":[]}', "is no set of keys"),
-        ('{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}', "holds no key for"),
-        ("small", "of fewer than 2048 bits"),
+        ('{"keys":[]}', "holds no key for"),
+        ('{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}]}', "holds a secret"),
     ],
 )
 def test_keys_that_are_of_no_use_are_refused(given: str, fault: str) -> None:
-    if given == "small":
-        small = rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()  # noqa: S505 - that is the point
-        given = json.dumps({"keys": [json.loads(get_default_algorithms()["RS256"].to_jwk(small)) | {"alg": "RS256"}]})
     with pytest.raises(ValueError, match=fault):
         Authenticator([JWT_SECRET], given)
 

@@ -53,5 +53,5 @@ def test_previous_secrets_are_a_list_in_the_environment() -> None:
     environment = {"JWT_SECRET": NEXT_SECRET, "DATABASE_URL": "postgresql:///none"}
     given = from_environment({**environment, "JWT_PREVIOUS_SECRETS": f"{JWT_SECRET}, {'y' * 40}"})
     assert given.jwt_secrets == (NEXT_SECRET, JWT_SECRET, "y" * 40)
-    with pytest.raises(SettingsError, match="DATABASE_POOLER must be transaction, or not set; not 'session'"):
+    with pytest.raises(SettingsError, match="DATABASE_POOLER must be transaction, or not set; what is set has 7"):
         from_environment({**environment, "DATABASE_POOLER": "session"})

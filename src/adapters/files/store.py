@@ -58,7 +58,8 @@ def store_at(url: str, directory: Path, *, only_https: bool) -> FileStore:
                     S3Store.from_url(url, client_options=client, retry_config=RETRIES, config={"skip_signature": False})
                 )
             except BaseError as error:
-                message = f"STORAGE_URL cannot be used: {str(error).splitlines()[0]}"
+                # Its text would show what AWS_… hold.
+                message = f"STORAGE_URL cannot be used with the AWS_… that are set: {type(error).__name__}"
                 raise UnknownStoreError(message) from None
         case _:
             message = f"STORAGE_URL must begin with s3://, file:// or memory://, not {scheme}://"

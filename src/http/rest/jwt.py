@@ -18,6 +18,7 @@ from src.domain.json_size import JsonTooLarge, require_modest, require_modest_to
 from src.domain.limits import OF_BODIES, OF_PROVIDERS
 from src.domain.rest.errors import RestError
 from src.http.rest.claims import ClaimPath, require_storable
+from src.jwks import checked, symmetric_fault
 from src.ports.rest import Identity
 
 LEEWAY_SECONDS = 30
@@ -29,6 +30,7 @@ FAMILIES = {
     "EC": ("ES256", "ES384", "ES512"),
     "OKP": ("EdDSA",),
 }
+OF_CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 NO_KEY = "None of the keys was able to decode the JWT"
 
 
@@ -57,7 +59,11 @@ def keys_of(secret: str, *, is_base64: bool = False) -> list[Key]:
     if len(material) < SHORTEST_SECRET:
         message = "The JWT secret must be at least 32 characters long."
         raise BadSecretError(message)
-    return [Key(FAMILIES["oct"], lambda _algorithm: material)]
+    return [Key(_long_enough(material, FAMILIES["oct"]), lambda _algorithm: material)]
+
+
+def _long_enough(material: bytes, algorithms: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in algorithms if symmetric_fault(material, name) is None)
 
 
 def _decoded(text: str) -> bytes:
@@ -70,16 +76,26 @@ def _json_keys(text: str) -> list[Key]:
         require_modest(text.encode(), OF_PROVIDERS)
         content = json.loads(text)
         items = content.get("keys", [content])
-        return [_json_key(item) for item in items]
-    except (ValueError, TypeError, KeyError, AttributeError, jwt.PyJWTError) as error:
-        message = f"jwt-secret is no usable JWK or JWKS: {error}"
+        return [_json_key(number, item) for number, item in enumerate(items, 1)]
+    except BadSecretError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError):
+        message = "jwt-secret is no usable JWK or JWKS"
         raise BadSecretError(message) from None
 
 
-def _json_key(item: Mapping[str, str]) -> Key:
+def _json_key(number: int, item: Mapping[str, str]) -> Key:
     family = FAMILIES[item["kty"]]
     algorithms = tuple(name for name in family if item.get("alg") in (None, name))
     content = dict(item)
+    try:
+        # A key of a curve is for the one algorithm of that curve, all others are judged alike by the first.
+        key = checked(content, OF_CURVES.get(item.get("crv", ""), algorithms[0])) if algorithms else None
+    except ValueError as error:
+        message = f"jwt-secret holds a key that proves nothing, its {number}. one: {error}"
+        raise BadSecretError(message) from None
+    if key is not None and isinstance(key.key, bytes):
+        algorithms = _long_enough(key.key, algorithms)
 
     def material(algorithm: str) -> jwt.PyJWK:
         return jwt.PyJWK(content, algorithm=algorithm)
