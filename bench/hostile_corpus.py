@@ -7,6 +7,7 @@ every argument of every procedure, those that are not yet written included.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -32,6 +33,7 @@ CHECKOUT = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
 PERMIT = {"p_park": "Akagera", "p_visit_date": "infinity", "p_pax_count": 2147483647, "p_note": "x"}
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
+NDJSON = {"accept": "application/x-ndjson"}
 CSV = {"content-type": "text/csv"}
 READ = {**JSON, "prefer": "read"}
 # Letters whose case, width, composition or order is work for somebody who folds or sorts them.
@@ -181,6 +183,10 @@ def selects() -> Iterator[Hostile]:
     yield select("many columns that are not there", ",".join(f"c{number}" for number in range(9_000)))
     yield select("many aliases", ",".join(f"a{number}:id" for number in range(6_000)))
     yield select("a long alias", "n" * (LINE - 10) + ":id")
+    yield select("aliases as long as names may be", ",".join(f"{number:063}:notes" for number in range(390)))
+    yield select("long aliases of embeds", ",".join(f"{'e' * 60}{number:03}:items(id)" for number in range(390)))
+    yield select("a long alias of an embed", "n" * (LINE - 30) + ":items(id)")
+    yield select("a long alias in quotes", '"' + "\\n" * (LINE // 4) + '":id')
     yield select("a long cast", "id::" + "n" * (LINE - 10))
     yield select("many casts", ",".join(["id::text"] * 6_000))
     yield select("casts of casts", "id" + "::text" * 9_000)
@@ -194,6 +200,14 @@ def selects() -> Iterator[Hostile]:
         yield select(f"whole rows there and back, {pairs} times", "*,items(itineraries(" * pairs + "*" + "))" * pairs)
         aliases = there_and_back(min(pairs, 5), aliases=3)
         yield select(f"aliases there and back, {min(pairs, 5)} times", aliases)
+    lasts = {"nothing": "items!inner(id)", "empty lists": "items(id)", "no column": "items!inner()"}
+    for pairs in (3, 5, 15):
+        for name, last in lasts.items():
+            chain = "items!inner(itineraries!inner(" * pairs + last + "))" * pairs
+            path = ".".join(["items", "itineraries"] * pairs)
+            none = f"&{path}.items.id=eq.{ITINERARY}"
+            yield get(f"select: inner embeds of {name}, {pairs} times", f"{ROWS}?select={chain}{none}")
+            yield get(f"select: inner embeds of {name}, {pairs} times, streamed", f"{ROWS}?select={chain}", **NDJSON)
     yield select("embeds that are not there, in each other", "a(" * 20_000 + "id" + ")" * 20_000)
     yield select("embeds side by side", ",".join(f"i{number}:items(id)" for number in range(3_000)))
     yield select("an embed often", ",".join(["items(id)"] * 5_000))
@@ -257,6 +271,23 @@ def filters() -> Iterator[Hostile]:
     yield where("a regular expression that goes back", "traveler=match.(a%2B)%2B$" + "a" * 1000)
     yield where("a regular expression of groups", "traveler=match." + "(" * 20_000 + "a" + ")" * 20_000)
     yield where("a regular expression of repeats", "traveler=match." + "(a{1,200}){1,200}")
+    for name, pattern in {
+        "thirty of thirty of thirty": "((a{1,30}){1,30}){1,30}",
+        "as many states as there may be": "(" + "a" * 90 + "){1,30}",
+        "repeats side by side": "a{255}" * 160,
+        "repeats of choices": "(a|b|ab){1,250}" * 60,
+        "repeats of sets": "[^\u0430-\u044f]{100}" * 60,
+        "repeats with options": "(?x)(a{1, 30}){1, 30}",
+        "references back": "(a*)" * 200 + "\\1" * 90,
+    }.items():
+        for operator in ("match", "imatch", "match(any)"):
+            text = quote("{" + pattern + "}" if "any" in operator else pattern)
+            yield where(f"{operator} of {name}", f"traveler={operator}.{text}")
+    for operator in ("eq(any)", "like(any)", "gt(all)", "not.eq(all)", "cs", "cd", "ov"):
+        yield where(f"a list of {operator}", f"traveler={operator}.{{{','.join(['a'] * 29_000)}}}")
+        yield where(f"a list of ids of {operator}", f"id={operator}.{{{','.join([ITINERARY] * 1_600)}}}")
+    yield where("lists in an array", "traveler=cs." + "{" * 9_000 + "a" + "}" * 9_000)
+    yield where("or of lists of any", "or=(" + ",".join(["total_cents.eq(any).{1,2,3}"] * 2_000) + ")")
     yield where("a long regular expression", "traveler=match." + "a%7C" * 14_000)
     yield where("a text search of many words", "traveler=fts." + "a%26" * 14_000 + "a")
     yield where("a web search of many words", "traveler=wfts." + "a%20or%20" * 6_000 + "a")
@@ -456,12 +487,25 @@ def conditions() -> Iterator[Hostile]:
         "a long order": {"order": ",".join(["id"] * 300_000)},
         "embeds in embeds": {"select": "items(itineraries(" * 25_000 + "id" + "))" * 25_000},
         "many values of one name": {"id": ["not.is.null"] * 60_000},
+        "a list of any": {"traveler": "eq(any).{" + ",".join(["a"] * 19_000) + "}"},
+        "a longer list of any": {"traveler": "eq(any).{" + ",".join(["a"] * 400_000) + "}"},
+        "an array": {"traveler": "ov.{" + ",".join(["a"] * 400_000) + "}"},
+        "backslashes in quotes": {"or": '(traveler.eq."' + "\\\\" * 170_000 + '")'},
+        "backslashes in a list": {"traveler": 'in.("' + "\\\\" * 170_000 + '",b)'},
+        "backslashes in quotes left open": {"or": '(traveler.eq."' + "\\\\" * 170_000},
+        "dashes in a JSON key": {"select": "notes->" + "a-" * 500_000 + "a"},
+        "digits of a JSON index": {"select": "notes->" + "1" * 1_000_000},
+        "dashes in a name": {"select": "a-" * 500_000},
     }
     for name, tree in trees.items():
         as_form = urlencode(tree, doseq=True)
         for how, headers_, method in (("Prefer: read", {"prefer": "read"}, "POST"), ("QUERY", {}, "QUERY")):
             yield post(f"conditions by {how}, form: {name}", ROWS, as_form, {**FORM, **headers_}, method)
             yield post(f"conditions by {how}, JSON: {name}", ROWS, json.dumps(tree), {**JSON, **headers_}, method)
+    # Backslashes as they are: percent-encoded a body holds a third.
+    raw = 'or=(traveler.eq."' + "\\" * (MEBIBYTE - 100) + '")'
+    for kind in (FORM, {"content-type": "text/plain"}, {}):
+        yield post(f"conditions by QUERY, {kind.get('content-type', 'no type')}: backslashes", ROWS, raw, kind, "QUERY")
     for name, value in VALUES.items():
         yield post(f"conditions: {name}", ROWS, value, READ)
 
@@ -479,6 +523,10 @@ def function_bodies() -> Iterator[Hostile]:
     yield post("checkout: a form", FUNCTION, "a=b&" * 250_000, FORM)
     yield post("checkout: multipart", FUNCTION, *_multipart())
     yield post("checkout: blanks", FUNCTION, " " * MEBIBYTE)
+    # Much for whom it is expanded.
+    compressed = gzip.compress(b" " * 2**27)
+    for target in (FUNCTION, SEARCH, ROWS, PROCEDURE, "/functions/v1/wa-webhook"):
+        yield post(f"compressed at {target}", target, compressed, {**JSON, "content-encoding": "gzip"})
     yield get("bookings: a long query", "/functions/v1/ops-bookings?supplier=" + "s" * LINE)
     yield get("bookings: many names", "/functions/v1/ops-bookings?" + "&".join(f"c{n}=1" for n in range(7_000)))
     yield get("bookings: a page of many digits", "/functions/v1/ops-bookings?page=" + "9" * LINE)

@@ -53,20 +53,24 @@ create or replace function sec.bounded_rows(p_rows jsonb) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c_most constant bigint := 16 * 1024 * 1024;
-  v_bytes bigint := coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint
-    + coalesce(pg_column_size(p_rows), 0);
+  c_most constant bigint := 4 * 1024 * 1024;
+  -- What a value takes in memory beside its bytes: many small ones are as much as few large ones.
+  c_each constant bigint := 128;
+  -- Exports have as many rows as there are: for ops the total counts only in lists as long as this.
+  c_list constant bigint := 1024 * 1024;
+  v_bytes bigint := c_each + coalesce(pg_column_size(p_rows), 0);
+  v_total bigint := v_bytes + coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint;
 begin
-  if v_bytes > c_most then
+  perform set_config('sec.answer_bytes', v_total::text, true);
+  if v_total > c_most and (v_bytes > c_list or not sec.is_ops()) then
     raise exception using
       errcode = 'PT400',
       constraint = 'answer_bounded',
-      message = 'Resources inside others may hold 16 MiB in all where a row is shown more than once',
+      message = 'Resources inside others may hold 4 MiB in all, of ops 1 MiB in each list, where a row is shown more than once',
       hint = 'Embed a list on one way only, or give it a limit.';
   end if;
-  perform set_config('sec.answer_bytes', v_bytes::text, true);
   return p_rows;
 end;
 $$;
 comment on function sec.bounded_rows(jsonb) is
-'Internal: counts the bytes of lists whose rows an answer may show more than once. Raises answer_bounded beyond 16 MiB.';
+'Internal: counts the bytes of lists, and rows, that an answer may show more than once. Raises answer_bounded beyond 4 MiB in all; of ops and the service in lists above 1 MiB only.';

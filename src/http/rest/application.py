@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 # Where in the scope the access log finds a request's statement.
 STATEMENT = "rest.statement"
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+# As ASGI names it, and as granian does.
+OLD_HTTP = ("1.0", "1")
 LARGEST_STATUS = 599
 # Bytes of a header's line beside its name and value.
 AROUND = 4
@@ -117,6 +119,10 @@ class RestApplication:
         if self.log_query:
             scope[STATEMENT] = prepared.statement
         if prepared.media.kind is Media.NDJSON:
+            if scope.get("http_version") in OLD_HTTP:
+                # There an answer ends with its connection, and nobody could tell a part from the whole.
+                message = "Streams of rows need HTTP/1.1"
+                raise RestError(426, "PGRST107", message, headers=[("Upgrade", "HTTP/1.1")])
             return await _Stream.started(self.engine.stream(job, prepared, identity), job, prepared.media.content_type)
         result = await self.engine.run(job, prepared, identity)
         lap("transaction")

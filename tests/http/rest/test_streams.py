@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,16 @@ def test_a_stream_that_ends_early_is_no_whole_answer_and_holds_nothing(world_dat
         with served.http.stream("GET", "/rpc/wide?lines=1000000", headers=STREAMED) as answer:
             assert next(answer.iter_raw()).startswith(b'"xxx')
         assert served.http.get("/countries?select=id&id=eq.1").json() == [{"id": 1}]
+
+
+def test_http_1_0_has_no_streams(world_database: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(standalone(world_database, tmp_path)).http.base_url
+        connection = stack.enter_context(socket.create_connection((url.host, url.port)))
+        connection.sendall(b"GET /animals HTTP/1.0\r\naccept: application/x-ndjson\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.0 426 ")
+    assert b"Streams of rows need HTTP/1.1" in answer
 
 
 async def test_a_client_that_takes_nothing_loses_its_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,7 @@ class ReadPlanner:
             spread=item.spread,
             # Lists inside what is shown again and again are as long as the product of all; so is what holds them.
             bound=self.bound if repeated or any(embed.bound for embed in level.embeds) else None,
+            counted=self.bound if repeated else None,
         )
 
     def _level(self, level: Level, path: Path) -> Level:

@@ -57,6 +57,7 @@ class ReadWriter:
         where = [self.condition(level, condition) for condition in level.conditions]
         if embed is not None:
             where += self._join_conditions(embed)
+            where += self._counted(embed)
         limit, offset = self._window(level)
         return sql_query.select(
             fields or [sql.null()],
@@ -115,6 +116,19 @@ class ReadWriter:
                 yield sql.equal(sql.column(between, column), sql.column(embed.parent, end))
         for parent_column, column in embed.relationship.columns:
             yield sql.equal(sql.column(own, column), sql.column(embed.parent, parent_column))
+
+    def _counted(self, embed: Embed) -> Iterator[Node]:
+        """Counts each row where it is found: inner joins may drop all of them later, and then no list tells of them."""
+        if embed.counted is None:
+            return
+        relationship = embed.relationship
+        if relationship.junction:
+            found = sql.column(self._junction_alias(embed, relationship.junction), relationship.junction.far[0][1])
+        elif relationship.columns:
+            found = sql.column(embed.level.qualifier, relationship.columns[0][1])
+        else:
+            found = sql.row(embed.level.qualifier)
+        yield sql.is_null(_bounded(embed.counted, sql.call("to_jsonb", found)), negated=True)
 
     def _join(self, embed: Embed) -> sql_query.Join:
         kind = "inner" if embed.inner else "left"

@@ -114,7 +114,8 @@ class Embed:
     """An embedded resource: how it hangs on its parent and how it shows there.
 
     `alias` is the name of its joined rows, `parent` the parent's qualifier, `parent_relation` what rows that is of.
-    `bound` is the function that bounds the list of its rows (Configuration).
+    `bound` is the function that bounds the list of its rows (Configuration), `counted` the same one where each of its
+    rows counts by itself.
     """
 
     level: Level
@@ -127,6 +128,7 @@ class Embed:
     inner: bool = False
     spread: bool = False
     bound: Name | None = None
+    counted: Name | None = None
     fields: list[SpreadField] = field(default_factory=list)
     array_order: list[Order] = field(default_factory=list)
     hidden: list[tuple[Order, str]] = field(default_factory=list)
