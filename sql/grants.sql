@@ -53,7 +53,7 @@ to authenticated, service_role;
 
 -- Service.
 grant insert, update, delete on core.profiles, booking.itineraries, booking.items to service_role;
-grant select on meta.applied, meta.environment to service_role;
+grant select on meta.applied, meta.environment, meta.releases to service_role;
 grant execute on function
   meta.is_production(),
   ops.flag(text), ops.claim_idempotency_key(text, text, bytea), ops.settle_idempotency_key(uuid, int, text),

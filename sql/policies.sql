@@ -55,6 +55,7 @@ create policy ops_read on fin.heads for select using ((select sec.ops_only()));
 create policy ops_read on fin.checkpoints for select using ((select sec.ops_only()));
 create policy service_read on meta.applied for select using ((select sec.is_service()));
 create policy service_read on meta.environment for select using ((select sec.is_service()));
+create policy service_read on meta.releases for select using ((select sec.is_service()));
 
 create policy own_permits on permits.requests for select using (user_id = (select auth.uid()));
 create policy ops_read on permits.requests for select using ((select sec.is_ops()));

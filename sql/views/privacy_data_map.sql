@@ -168,6 +168,7 @@ with tables (name, column_names) as (
   ('inventory.flights', 'key origin holder locked_until'),
   ('meta.applied', 'file digest ordinal applied_at'),
   ('meta.environment', 'only_row name changed_at'),
+  ('meta.releases', 'place digest applied_at'),
   ('ops.counters', 'name count updated_at'),
   ('ops.exceptions', 'id kind cause status supplier last_error occurred_at attempts updated_at retry_note source'),
   ('ops.switch_defaults', 'name value'),

@@ -33,6 +33,7 @@ from pg_db_role_setting s join pg_roles r on r.oid = s.setrole left join pg_data
   unnest(s.setconfig) as setting
 where r.rolname = any ($1) and coalesce(d.datname, current_database()) = current_database()
 """
+STANDINGS = {"same": (True, "as shipped"), "before": (None, "of the next release, which this one works on")}
 WORKERS = """
 select extract(epoch from now() - max(finished_at))::float8 as silence,
   coalesce(array_agg(name order by name) filter (where failures > 0), '{}') as failing
@@ -52,12 +53,13 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     database_time = float(await connection.fetchval("select extract(epoch from clock_timestamp())"))
     skew = database_time - (before + time.time()) / 2
     yield Verdict("clock", well=abs(skew) <= LARGEST_SKEW_SECONDS, detail=f"database is {skew:+.3f} s from here")
-    if not await connection.fetchval("select to_regclass('meta.applied') is not null"):
+    if not await connection.fetchval("select to_regclass('meta.releases') is not null"):
         yield Verdict("sql", well=False, detail="nothing applied: run ecotrips db apply")
         return
-    same = await connection.fetchval(apply.DIGEST_OF_DATABASE) == apply.digest(apply.shipped())
-    yield Verdict("sql", well=same, detail="as shipped" if same else "differs: run ecotrips db apply")
-    if not same:
+    standing = await connection.fetchval(apply.STANDING, apply.digest(apply.shipped()))
+    well, detail = STANDINGS.get(standing, (False, "differs: run ecotrips db apply"))
+    yield Verdict("sql", well=well, detail=detail)
+    if well is False:
         return
     yield await _logins(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])

@@ -109,7 +109,7 @@ async def require_ready(settings: Settings) -> None:
         message = f"the database does not answer: {error}"
         raise NotReadyError(message) from None
     try:
-        if await connection.fetchval(apply.DIGEST_OF_DATABASE) != apply.digest(apply.shipped()):
+        if await connection.fetchval(apply.STANDING, apply.digest(apply.shipped())) == "differs":
             message = "the database holds other SQL than this release: run ecotrips db apply"
             raise NotReadyError(message)
         if fault := await local.environment_fault(connection, settings):

@@ -143,6 +143,48 @@ async def test_what_a_login_changed_of_itself_is_taken_back(
     await back.close()
 
 
+async def test_what_a_release_finds_on_the_way_to_the_next_and_back(empty: str, sql: Path) -> None:
+    """Its processes go on, and start, on the next one's SQL; those of the next one wait for it to be whole."""
+    functions, later = sql / "functions" / "audit.sql", sql / "migrations" / "9999_later.sql"
+    first, text = apply.digest(apply.shipped(sql)), functions.read_text()
+    await run(empty, sql)
+    connection = await asyncpg.connect(empty)
+
+    async def found(*digests: str) -> list[str]:
+        return [await connection.fetchval(apply.STANDING, digest) for digest in digests]
+
+    functions.write_text(f"{text}\n")
+    second = apply.digest(apply.shipped(sql))
+    assert await found(first, second) == ["same", "differs"]
+    policies = sql / "policies.sql"
+    fit = policies.read_text()
+    policies.write_text("select 1 / 0;")
+    with pytest.raises(apply.ApplyError, match="division by zero"):
+        await run(empty, sql)
+    assert await found(first, second) == ["between", "differs"]
+    policies.write_text(fit)
+    assert await run(empty, sql) == ["policies.sql", "grants.sql"]
+    assert await run(empty, sql) == []
+    assert await found(first, second) == ["before", "same"]
+    # Back again, as no migration came.
+    functions.write_text(text)
+    await run(empty, sql)
+    assert await found(first, second) == ["same", "differs"]
+    # With one it is the code alone that goes back.
+    later.write_text("create table permits.later (id int);")
+    await run(empty, sql)
+    third = apply.digest(apply.shipped(sql))
+    later.unlink()
+    with pytest.raises(apply.ApplyError, match="of a later release"):
+        await run(empty, sql)
+    assert await found(first, third) == ["before", "same"]
+    later.write_text("create table permits.later (id int);")
+    functions.write_text(f"{text}\n\n")
+    await run(empty, sql)
+    assert await found(first, third, apply.digest(apply.shipped(sql))) == ["differs", "before", "same"]
+    await connection.close()
+
+
 async def test_an_edited_migration_is_refused(empty: str, sql: Path) -> None:
     await run(empty, sql)
     edited = next((sql / "migrations").glob("0002_*.sql"))

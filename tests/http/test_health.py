@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 import asyncpg
 from litestar.routes import HTTPRoute
 
+from src.adapters.postgres import apply
 from src.logins import login_dsn
 from tests.conftest import CHECKOUT, Api, serving
 from tests.postgres import Server, settings
 from tests.races import until
+
+DIFFERS = "differs from this release: run ecotrips db apply"
 
 
 async def test_a_functions_health_needs_no_key(api: Api) -> None:
@@ -67,13 +70,23 @@ async def test_the_service_is_ready_and_says_which_switches_are_on(api: Api) -> 
     }
 
 
-async def test_other_sql_than_shipped_is_not_ready(api: Api, admin: asyncpg.Connection) -> None:
+async def test_a_server_is_ready_until_the_release_after_the_next(api: Api, admin: asyncpg.Connection) -> None:
+    """While the next one is applied, and after that, until it is replaced."""
     await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'")
+    assert await has_wrong(api, {})
+    await admin.execute(apply.RECORD)
+    assert await has_wrong(api, {})
+    await admin.execute("insert into meta.releases (digest) values ('later')")
+    assert await has_wrong(api, {"sql": DIFFERS})
+
+
+async def test_other_sql_than_shipped_is_not_ready(api: Api, admin: asyncpg.Connection) -> None:
+    await admin.execute("update meta.applied set digest = 'x' where file = 'grants.sql'; delete from meta.releases")
     answer = await api.http.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["parts"] == {
         "database": "ok",
-        "sql": "differs from this release: run ecotrips db apply",
+        "sql": DIFFERS,
         "notifications": "ok",
         "catalog": "ok",
     }

@@ -37,6 +37,10 @@ SETTINGS_OF_LOGINS = frozenset(
 )
 
 
+# Applied again after every change.
+FOLLOWING = ("policies.sql", "grants.sql")
+
+
 class ApplyError(Exception):
     """The SQL could not be applied; the message names the file."""
 
@@ -76,6 +80,23 @@ DIGEST_OF_DATABASE = """
 select encode(sha256(convert_to(string_agg(file || '=' || digest || E'\\n', '' order by ordinal), 'UTF8')), 'hex')
 from meta.applied
 """
+
+# What a release, by its digest, $1, finds: `same`; `before`, it is the one before what the database holds; `between`,
+# what it left whole is being changed, or was; `differs`, it waits for db apply.
+STANDING = f"""
+select case
+  when $1 = held.digest then 'same'
+  when $1 = (select digest from meta.releases order by place desc limit 1) then 'between'
+  when $1 = (select digest from meta.releases order by place desc offset 1 limit 1) then 'before'
+  else 'differs'
+end
+from ({DIGEST_OF_DATABASE}) as held (digest)
+"""  # noqa: S608 - constants
+RECORD = f"""
+with held (digest) as materialized ({DIGEST_OF_DATABASE}),
+gone as (delete from meta.releases where place > (select place from meta.releases join held using (digest)))
+insert into meta.releases (digest) select digest from held on conflict do nothing
+"""  # noqa: S608 - constants
 
 
 # Any login can take an advisory lock, but before anything is applied there is no table to lock.
@@ -178,8 +199,11 @@ async def _apply(
     if not changed:
         await _keep_in_step(connection, files)
         return []
-    # New tables and functions start without policies and grants, so those two files follow every change.
-    last = [f for f in files if f.name in {"policies.sql", "grants.sql"} and f not in changed]
+    # New tables and functions start without policies and grants, so those two files follow every change; also when it
+    # fails before them, and is tried again.
+    last = [f for f in files if f.name in FOLLOWING and f not in changed]
+    if applied:
+        await connection.execute("delete from meta.applied where file = any ($1)", FOLLOWING)
     ran = [*changed, *last]
     for file in ran:
         report(file.name)
@@ -190,7 +214,10 @@ async def _apply(
 
 
 async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: list[SqlFile]) -> None:
-    """A new file moves the place of those behind it, one no longer shipped has none: the digest is of both."""
+    """A new file moves the place of those behind it, one no longer shipped has none: the digest is of both.
+
+    Then the database is whole, and this release's.
+    """
     names = [file.name for file in files]
     await connection.execute(
         "update meta.applied a set ordinal = f.place - 1 from unnest($1::text[]) with ordinality f (file, place)"
@@ -198,6 +225,7 @@ async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: l
         names,
     )
     await connection.execute("delete from meta.applied where file <> all ($1::text[])", names)
+    await connection.execute(RECORD)
 
 
 async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:

@@ -1,6 +1,6 @@
 import asyncpg
 
-from src.adapters.postgres.apply import DIGEST_OF_DATABASE
+from src.adapters.postgres.apply import STANDING
 from src.adapters.postgres.database import SETTINGS, Database
 from src.adapters.postgres.notifications import Notifications
 from src.adapters.postgres.refresher import Refresher
@@ -9,11 +9,14 @@ from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
 from src.domain.health import State
 
-DIGEST = f"{SETTINGS} select ({DIGEST_OF_DATABASE}) from s"  # noqa: S608 - constants
+FOUND = f"{SETTINGS} select ({STANDING.replace('$1', '$4')}) from s"  # noqa: S608 - constants
 
 
 class PostgresReadiness:
-    """The database answers, holds exactly the SQL that this code ships, and no change of it goes unheard or unread."""
+    """The database answers, holds SQL that this code works on, and no change of it goes unheard or unread.
+
+    That is its own and the next release's: servers that are still to be brought to it go on answering.
+    """
 
     def __init__(
         self,
@@ -34,14 +37,14 @@ class PostgresReadiness:
 
     async def _parts(self) -> dict[str, str]:
         try:
-            found = await self._database.value(Context(SERVICE, "readiness"), DIGEST)
+            found = await self._database.value(Context(SERVICE, "readiness"), FOUND, self._digest)
         except asyncpg.SyntaxOrAccessError:
             found = None  # there is no SQL of ours
         except (DomainError, asyncpg.PostgresError):
             return {"database": "unreachable"}
         return {
             "database": "ok",
-            "sql": "ok" if found == self._digest else "differs from this release: run ecotrips db apply",
+            "sql": "differs from this release: run ecotrips db apply" if found in {None, "differs"} else "ok",
             "notifications": "ok" if self._notifications.listening else "nobody listens",
             "catalog": "older than a known change" if self._schema.behind else "ok",
         }
