@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from src.adapters.postgres.embedded import binaries
@@ -12,6 +14,7 @@ from tests.house.guides import blocks
 from tests.processes import command, environment, free_port
 
 BIND_SINCE = 16
+SERVICES = "; -- --service"
 
 
 def session(language: str) -> str:
@@ -41,14 +44,25 @@ def test_every_command_of_the_operators_guide_works(tmp_path: Path) -> None:
         )
         assert shell.returncode == 0, (shell.stdout[-2000:], shell.stderr)
         assert '"ok":false' not in shell.stdout.replace(" ", "")
-        psql = subprocess.run(
-            [sys.executable, "-m", "src.cli", "psql", "--service", "-v", "ON_ERROR_STOP=1"],
-            input=psql_session(),
-            env=env,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert psql.returncode == 0, psql.stderr
-        assert "ERROR" not in psql.stderr
+        # As staff, who are refused where the guide says so and nowhere else.
+        staff = psql(tmp_path, env)
+        lines = psql_session().splitlines()
+        refused = {int(line) for line in re.findall(r"psql:<stdin>:(\d+): ERROR", staff.stderr)}
+        assert {lines[number - 1] for number in refused} == {line for line in lines if line.endswith(SERVICES)}
+        assert staff.stderr.count("ERROR") == len(refused), staff.stderr
+        service = psql(tmp_path, env, "--service", "-v", "ON_ERROR_STOP=1")
+        assert service.returncode == 0, service.stderr
+        assert "ERROR" not in service.stderr
+
+
+def psql(folder: Path, env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The SQL blocks as they stand in the guide, in `ecotrips psql`."""
+    return subprocess.run(
+        [sys.executable, "-m", "src.cli", "psql", *arguments, "-f", "-"],
+        input=psql_session(),
+        env=env,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
