@@ -9,15 +9,20 @@ import re
 TOKEN = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\{0*(?P<least>\d{1,4})(?:,0*(?P<most>\d{0,4}))?\}|.", re.DOTALL)
 # What begins so may say that counts are written in another way.
 OPTIONS = ("(?", "***")
+# Whoever refers to a group has every way tried to take a text apart: no length of a pattern bounds that.
+REFERENCE = re.compile(r"\\[1-9]")
+AS_MANY = 1000
 NUMBER = re.compile(r"0*(\d{1,4})")
 
 
 def states(pattern: str) -> int:
     """At most so many, for any pattern; linear in its length."""
     if pattern.startswith(OPTIONS):
-        return len(pattern) * math.prod(max(int(number), 1) for number in NUMBER.findall(pattern))
+        factor = AS_MANY if REFERENCE.search(pattern) else 1
+        return len(pattern) * math.prod(max(int(number), 1) for number in NUMBER.findall(pattern)) * factor
     opened: list[int] = []
     size = last = 0
+    factor = 1
     for token in TOKEN.finditer(pattern):
         if token["least"] is not None:
             times = max(int(token["least"]), int(token["most"] or 0), 1)
@@ -32,4 +37,6 @@ def states(pattern: str) -> int:
         else:
             size += 1
             last = 1
-    return size + sum(opened)
+            if REFERENCE.match(token[0]):
+                factor = AS_MANY
+    return (size + sum(opened)) * factor

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from binascii import a2b_qp
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from src.domain.limits import LARGEST_HEADER, SERVICE, Limits, too_long
 from src.domain.rest.errors import query_error, too_long_name, too_much
@@ -32,6 +33,7 @@ ALL_COLUMNS = (SelectField(Field("*")),)
 EVERYTHING = Range()
 # Larger limits are values like any other: few shapes of a request have them.
 LARGEST_PLANNED_PAGE = 1000
+BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
 
@@ -81,9 +83,15 @@ def _pair(part: str) -> Pair:
 
 
 def decoded(text: str) -> str:
+    """Without percent-encoding; what is none stands for itself.
+
+    Quoted-printable is the same with another sign, and read in one step; urllib makes an object of each byte.
+    """
     if "+" in text:
         text = text.replace("+", " ")
-    return unquote_to_bytes(text).decode() if "%" in text else text
+    if "%" not in text:
+        return text
+    return a2b_qp(BROKEN.sub("%25", text).encode().replace(b"=", b"=3D").replace(b"%", b"=")).decode()
 
 
 def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = None, limits: Limits = SERVICE) -> Query:
@@ -204,7 +212,8 @@ class _Reader:
             raise too_much(message)
         if operation.operator.name in REGULAR_EXPRESSIONS and states(operation.value or "") > self._limits.states:
             message = (
-                f"A regular expression may have at most {self._limits.states:,} characters and repetitions of them"
+                f"A regular expression may have at most {self._limits.states:,} characters and repetitions of them, "
+                "a thousandth with references back"
             )
             raise too_much(message)
         return numbered(column, operation, self._values)

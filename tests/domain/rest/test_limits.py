@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from src.domain.limits import SERVICE, USER, Limits
 from src.domain.rest.errors import RestError
 from src.domain.rest.patterns import states
-from src.domain.rest.query import parse_query
+from src.domain.rest.query import decoded, parse_query
 from src.domain.rest.reading import read
 from src.domain.rest.request import Configuration, Request
 
@@ -191,6 +194,29 @@ def test_a_body_of_a_form_or_csv_has_an_end() -> None:
     assert body(b"a,b\n" + b"1,2\n" * 25_001, CSV) == "CSV may hold at most 50,000 fields"
 
 
+def test_percent_encoding_is_what_the_library_makes_of_it() -> None:
+    letters = random.Random(7)
+    for _ in range(20_000):
+        text = "".join(letters.choices("%%%%0aA1zé=_\r\n \x0c4", k=letters.randint(1, 9)))
+        try:
+            expected = unquote_to_bytes(text).decode()
+        except UnicodeDecodeError:
+            with pytest.raises(UnicodeDecodeError):
+                decoded(text)
+        else:
+            assert decoded(text) == expected
+
+
+@pytest.mark.parametrize("text", ["%41", "%", "%4", "%5C%5C", "a%C3%A9"])
+def test_what_is_percent_encoded_takes_no_more_memory_than_it_has_bytes(text: str) -> None:
+    body = "a=eq." + text * (1_000_000 // len(text))
+    tracemalloc.start()
+    parse_query(body.encode())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * len(body)
+
+
 def with_accept(size: int) -> None:
     read(Configuration(), Request("GET", "/a", b"", [(b"accept", b'a/b;q="1",' * size)]), UNLIMITED)
 
@@ -258,6 +284,10 @@ def test_the_guide_says_what_the_limits_are() -> None:
         (r"(?b)a\{1,30\}", 390),
         ("a{30})b(", 32),
         ("*{5}" * 2, 10),
+        (r"(ab)\1", 3_000),
+        (r"(?x)(a)\1", 9_000),
+        (r"\\1", 2),
+        (r"[\1]\0", 2),
     ],
 )
 def test_a_regular_expressions_repetitions_are_written_out(pattern: str, size: int) -> None:
@@ -265,10 +295,14 @@ def test_a_regular_expressions_repetitions_are_written_out(pattern: str, size: i
 
 
 def test_a_regular_expression_has_a_bound_that_its_repetitions_count_for() -> None:
-    said = f"A regular expression may have at most {USER.states:,} characters and repetitions of them"
+    said = (
+        f"A regular expression may have at most {USER.states:,} characters and repetitions of them, "
+        "a thousandth with references back"
+    )
     for parameter in ("a=match.{}", "a=not.imatch.{}", 'or=(a.match."{}")'):
         assert query(parameter.format("((a{1,30}){1,10}){1,10}")) == ""
-        assert query(parameter.format("((a{1,30}){1,30}){1,30}")) == said
+        for pattern in ("((a{1,30}){1,30}){1,30}", r"(a*)(a*)\\1"):
+            assert query(parameter.format(pattern if '"' in parameter else pattern.replace(r"\\", "\\"))) == said
 
 
 @pytest.mark.parametrize("selected", ["x{}:a", "x{}:a::text", "x{}:b(*)", "x{}:b!inner(c(d))", "...b(x{}:a)"])
