@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
-from src.commands import clients, progress
+from src.commands import clients, progress, stopping
 
 ENTRY = re.compile(rb"-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n")
 ROWS = re.compile(rb"COPY (.*) FROM stdin;\n")
@@ -57,8 +57,10 @@ def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | T
         assert process.stdout is not None  # noqa: S101 - for the types
         assert process.stderr is not None  # noqa: S101 - for the types
         try:
-            yield parts(process.stdout)
-            told = process.stderr.read().decode(errors="replace")
+            # Whoever waits for a line of it awaits nothing.
+            with stopping.ending(process.kill):
+                yield parts(process.stdout)
+                told = process.stderr.read().decode(errors="replace")
         except BaseException:
             process.kill()
             raise

@@ -7,18 +7,22 @@ import asyncio
 import errno
 import fcntl
 import os
+import re
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 import asyncpg
 
-from src.adapters.postgres.opened import connect
+from src.adapters.postgres import apply
+from src.adapters.postgres.opened import Opened, connect
 from src.adapters.postgres.unprivileged import Runner
-from src.commands import archive, clients, operators, progress
+from src.commands import archive, clients, operators, progress, stopping
+from src.settings import Settings
 
 # What is left of a backup that was killed ends so, and the next one in that folder removes it.
 PARTIAL = ".ecotrips-partial"
@@ -36,17 +40,36 @@ where c.relkind in ('r', 'p') and row_security_active(c.oid) and not coalesce(
 """
 # Every table whose rows a dump holds: what extensions keep in theirs is said by each extension.
 TABLES = """
-select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+select n.nspname, c.relname, format('only %I.%I', n.nspname, c.relname)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'r' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and not exists (
     select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
   )
 """
+# Longer than what is done to tables in use. A backup and who changes a table could wait for each other without end:
+# pg_dump behind the change, that behind this process, and this one for pg_dump.
+LOCKS_MS = 60_000
 # Providers end sessions that wait, as this one does for pg_dump; older servers know fewer of these.
-NO_TIMEOUTS = """
-select set_config(name, '0', true) from pg_settings
-where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')
+TIMEOUTS = """
+select set_config(name, case name when 'lock_timeout' then $1 else '0' end, false) from pg_settings
+where name in ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'lock_timeout')
 """
+# Who changes what tables are, and has them or waits for them.
+CHANGING = """
+select string_agg(distinct format('%s of %s', a.pid, a.usename), ', ')
+from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.relation >= 16384
+  and l.database = (select oid from pg_database where datname = current_database())
+"""
+CHANGED = (
+    *(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError),
+    *(asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError),
+)
+# pg_dump waits for locks by its time for a statement.
+LOCKED = re.compile("(lock|statement) timeout|deadlock detected")
+# What archives of pg_dump's begin with.
+MAGIC = b"PGDMP"
 
 # Rows that are read before something else gets its turn.
 TURN = 10_000
@@ -64,35 +87,71 @@ def backup(arguments: argparse.Namespace) -> int:
     The file is its owner's alone. Until it is whole nothing is at its place but what was there before. Raises
     BackupError, ArchiveError, and OSError that names the file.
     """
-    # Past a symbolic link, so that the file is replaced and the link stays.
-    file: Path = arguments.file.resolve()
-    if file.exists() and not file.is_file():
-        message = f"{file} is no ordinary file"
-        raise BackupError(message)
+    stopping.prepare()
+    # Past a symbolic link, so that the file is replaced and the link stays; not by Path.resolve, which ends at a loop.
+    file = Path(os.path.realpath(arguments.file))
     with operators.administering(os.environ) as settings:
+        _require_replaceable(file, settings)
         dsn = settings.direct_url
         # Large objects are nobody's of ours, and any login makes them: -B leaves them out.
         options = ["--format=custom", "-B", "--encoding=UTF8", "--enable-row-security"]
-        command, environment = clients.connecting("pg_dump", dsn, *options)
+        command, environment = clients.connecting("pg_dump", dsn, *options, f"--lock-wait-timeout={LOCKS_MS}")
+        stopping.take_note()
         with _replacing(file) as partial:
-            rows = asyncio.run(_dump(dsn, command, environment, partial))
+            rows = stopping.run(_dump(dsn, command, environment, partial))
             written = os.fstat(partial.fileno()).st_size
-    print(f"written: {file} ({rows:,} rows, {progress.size(written)})")
+    print(f"written: {readable(file)} ({rows:,} rows, {progress.size(written)})")
     return 0
+
+
+def readable(file: Path) -> str:
+    """A path in words that any terminal and log can take: what is no text in it, or no character there, is escaped."""
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(file))
+    encoding = sys.stdout.encoding or "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _require_replaceable(file: Path, settings: Settings) -> None:
+    """Nothing is lost or found by others when the backup takes this place."""
+    kept = settings.storage_url.removeprefix("file://") if settings.storage_url.startswith("file://") else ""
+    storage = Path(kept or settings.data_dir / "storage").resolve()
+    installation = {settings.data_dir.resolve() / name for name in ("locks", "binaries")}
+    for folder in file.parents:
+        if (folder / "PG_VERSION").exists():
+            message = f"{readable(file)} is in PostgreSQL's own folder {readable(folder)}: back up elsewhere"
+            raise BackupError(message)
+        if folder == storage or folder in installation:
+            message = f"{readable(file)} is in the installation's own folder {readable(folder)}: back up elsewhere"
+            raise BackupError(message)
+    if file.suffix == PARTIAL:
+        message = f"{readable(file)} is named as what was not finished, which is removed"
+        raise BackupError(message)
+    if not file.exists():
+        return
+    if not file.is_file():
+        message = f"{readable(file)} is no ordinary file"
+        raise BackupError(message)
+    with file.open("rb") as former:
+        begins = former.read(len(MAGIC))
+    if begins not in {b"", MAGIC}:
+        message = f"{readable(file)} is no backup, and is not replaced by one"
+        raise BackupError(message)
 
 
 @contextmanager
 def _replacing(file: Path) -> Iterator[BinaryIO]:
     """A new file beside that takes the place of `file` when the block has ended well, and is gone otherwise.
 
-    Raises OSError that names the file.
+    Raises OSError that names the file, and KeyboardInterrupt.
     """
-    stop_by_exception()
     for path in file.parent.iterdir():
         if path.suffix == PARTIAL:
             _remove_abandoned(path)
-    partial = file.with_name(f"{file.name}.{os.getpid()}{PARTIAL}")
-    partial.touch(0o600, exist_ok=False)
+    with _naming(file):
+        # Not by the file's name, which may be as long as names can be.
+        descriptor, name = tempfile.mkstemp(PARTIAL, f"{os.getpid()}-", file.parent)
+    os.close(descriptor)
+    partial = Path(name)
     with partial.open("r+b") as opened:
         try:
             with suppress(OSError):  # of a file system without locks: there nobody removes what others left
@@ -100,6 +159,7 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
             yield opened
             with _naming(file):
                 os.fsync(opened.fileno())
+            stopping.check()
             partial.rename(file)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -126,70 +186,89 @@ def _naming(file: Path) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or "", str(file)) from None
 
 
-def stop_by_exception() -> None:
-    """Whoever ends this process otherwise than by SIGKILL lets it remove what is half written.
-
-    At once: asyncio's own handler of SIGINT takes effect at the next await, and reading an archive may wait for long
-    before one. What was ignored when the process began (`nohup`) is ignored.
-    """
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(sign) is not signal.SIG_IGN:
-            signal.signal(sign, _interrupt)
-
-
-def _interrupt(_sign: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], file: BinaryIO) -> int:
     """Write the archive and return how many rows it holds."""
-    connection = await connect(dsn)
+    connection = await connect(dsn, server_settings={"application_name": "ecotrips-backup"})
     try:
-        # Ended by the connection's end: an end that fails would hide what went wrong before.
-        await connection.execute("begin isolation level repeatable read read only")
-        await connection.execute(NO_TIMEOUTS)
-        if hidden := await connection.fetch(HIDDEN):
-            some = ", ".join(row[0] for row in hidden[:3])
-            message = f"row security hides rows from this login (of {some}): back up as the administrator"
-            raise BackupError(message)
-        total = progress.size(await connection.fetchval("select pg_database_size(current_database())"))
-        snapshot = await connection.fetchval("select pg_export_snapshot()")
-
-        def written() -> str:
-            return f"{progress.size(os.fstat(file.fileno()).st_size)} written of a database of {total}"
-
-        async with progress.shown(written):
-            process = await asyncio.create_subprocess_exec(
-                *(*command, f"--snapshot={snapshot}", f"--file={file.name}"),
-                stderr=asyncio.subprocess.PIPE,
-                env=environment,
-                preexec_fn=Runner(Path()).prepare(os.getpid()),
-            )
-            try:
-                counted, (_, told) = await asyncio.gather(_counts(connection), process.communicate())
-            finally:
-                if process.returncode is None:
-                    # Not process.kill(), which may take the exit status away from who waits for it.
-                    with suppress(ProcessLookupError):
-                        os.kill(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode:
-            raise BackupError(archive.reason("pg_dump", told.decode(errors="replace"), process.returncode))
+        counted = await _dumped(connection, command, environment, file)
+    except CHANGED as error:
+        raise BackupError(await _changing(dsn)) from error
     finally:
-        await connection.close()
+        # Not close(), which waits for an answer.
+        connection.terminate()
     async with progress.shown(lambda: f"{archive.read_so_far(file)} read again"):
         held = await _held(file)
     _require_same(counted, held)
     return sum(held.values())
 
 
-async def _counts(connection: asyncpg.Connection) -> Counts:
+async def _dumped(connection: Opened, command: list[str], environment: Mapping[str, str], file: BinaryIO) -> Counts:
+    """Write the archive; return the rows that it has to hold. Raises CHANGED."""
+    try:
+        await apply.take_lock(connection, tell, shared=True)
+    except apply.ApplyError as error:
+        # Nor can SQL be applied then, and nobody's session keeps the backup from being made.
+        tell(str(error))
+    await connection.execute(TIMEOUTS, str(LOCKS_MS))
+    tables = ", ".join(quoted for *_, quoted in await connection.fetch(TABLES))
+    await connection.execute("begin isolation level repeatable read read only")
+    if tables:
+        # Before there is a snapshot: rows that a change of their table writes anew are not seen by an older one.
+        await connection.execute(f"lock table {tables} in access share mode")
+    if hidden := await connection.fetch(HIDDEN):
+        some = ", ".join(row[0] for row in hidden[:3])
+        message = f"row security hides rows from this login (of {some}): back up as the administrator"
+        raise BackupError(message)
+    total = progress.size(await connection.fetchval("select pg_database_size(current_database())"))
+    snapshot = await connection.fetchval("select pg_export_snapshot()")
+
+    def written() -> str:
+        return f"{progress.size(os.fstat(file.fileno()).st_size)} written of a database of {total}"
+
+    async with progress.shown(written):
+        process = await asyncio.create_subprocess_exec(
+            *(*command, f"--snapshot={snapshot}", f"--file={file.name}"),
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            preexec_fn=Runner(Path()).prepare(os.getpid()),
+        )
+        try:
+            counted, (_, told) = await asyncio.gather(_counts(connection), process.communicate())
+        finally:
+            if process.returncode is None:
+                # Not process.kill(), which may take the exit status away from who waits for it.
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+    if process.returncode:
+        said = told.decode(errors="replace")
+        if LOCKED.search(said):
+            raise asyncpg.LockNotAvailableError(said)
+        raise BackupError(archive.reason("pg_dump", said, process.returncode))
+    return counted
+
+
+async def _changing(dsn: str) -> str:
+    connection = await connect(dsn)
+    try:
+        changing = await connection.fetchval(CHANGING)
+    finally:
+        connection.terminate()
+    by = f" (process {changing})" if changing else ""
+    return f"tables are being changed{by}, and a backup has to wait for that: back up again when it has ended"
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+async def _counts(connection: Opened) -> Counts:
     """The rows of every table that a dump holds, as this transaction sees them."""
-    tables = [(schema, name) for schema, name in await connection.fetch(TABLES)]
+    tables = [(schema, name) for schema, name, _ in await connection.fetch(TABLES)]
     return {table: await count(connection, *table) for table in tables}
 
 
-async def count(connection: asyncpg.Connection, schema: str, name: str) -> int:
+async def count(connection: Opened, schema: str, name: str) -> int:
     """The rows of a table."""
     quoted = await connection.fetchval("select format('%I.%I', $1::text, $2::text)", schema, name)
     return int(await connection.fetchval(f"select count(*) from only {quoted}"))  # noqa: S608 - quoted by the server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from src.adapters.postgres import opened
 from src.adapters.postgres.embedded import binaries
 from src.adapters.postgres.opened import connect
+from src.commands import stopping
 from src.dsn import LEAD_ELSEWHERE, Dsn, for_libpq
 from src.settings import programs
 
@@ -78,7 +78,7 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
     found = {folder: _major(folder / program) for folder in folders if (folder / program).exists()}
     # Where TLS is not demanded, and nothing here speaks it, there may be no need to.
     able = {folder: major for folder, major in found.items() if _speaks_tls(folder)} or ({} if mode else found)
-    wanted = asyncio.run(_server_major(dsn))
+    wanted = stopping.run(_server_major(dsn))
     fitting = [folder for folder, major in able.items() if major >= wanted]
     if not fitting and not (able and program == "psql"):
         message = (

@@ -23,21 +23,22 @@ async def shown(tell: Callable[[], str]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        # Whoever is cancelled meanwhile is not taken for the task.
+        await asyncio.wait({task})
 
 
 async def _show(tell: Callable[[], str]) -> None:
     begun = time.monotonic()
     terminal = sys.stderr.isatty()
     before, after = ("\r", "\x1b[K") if terminal else ("", "\n")
-    try:
-        while True:
-            await asyncio.sleep(TERMINAL_SECONDS if terminal else LOG_SECONDS)
-            print(f"{before}{tell()}, {time.monotonic() - begun:.0f} s{after}", end="", file=sys.stderr, flush=True)
-    finally:
-        if terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    with suppress(OSError):  # the terminal may have gone, and what is shown goes on
+        try:
+            while True:
+                await asyncio.sleep(TERMINAL_SECONDS if terminal else LOG_SECONDS)
+                print(f"{before}{tell()}, {time.monotonic() - begun:.0f} s{after}", end="", file=sys.stderr, flush=True)
+        finally:
+            if terminal:
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def size(count: int) -> str:

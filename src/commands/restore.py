@@ -8,8 +8,8 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,10 +17,11 @@ import asyncpg
 
 from src.adapters.files.store import FileStore, store_at
 from src.adapters.postgres import apply
+from src.adapters.postgres.connections import BROKEN
 from src.adapters.postgres.opened import Opened, connect
-from src.commands import archive, backup, local, operators, progress
+from src.commands import archive, backup, local, operators, progress, stopping
 from src.commands.archive import Statements, Table
-from src.commands.backup import BackupError
+from src.commands.backup import BackupError, tell
 from src.domain.errors import DomainError
 from src.domain.storage import StoredObject
 from src.logins import role_password
@@ -33,14 +34,37 @@ LARGE_OBJECTS = re.compile("BLOB|LARGE OBJECT")
 OURS = "FOR ROLE ecotrips_owner "
 AS_OWNER = "set local role ecotrips_owner"
 PIECE = 1 << 18
+# The archive ends with a comment.
+SAYS_SOMETHING = re.compile(r"^\w", re.MULTILINE)
+RESTRICTIVE = " AS RESTRICTIVE"
+FORCED = "select oid::regclass::text from pg_class where relforcerowsecurity and relowner = 'ecotrips_owner'::regrole"
+# After which nothing else can be expected to work.
+OF_THE_SERVER_ITSELF = (
+    *(asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError),
+    asyncpg.OperatorInterventionError,
+)
 WITH_RIGHTS = """
-select p.oid::regprocedure::text as name, format('alter routine %s security invoker', p.oid::regprocedure) as statement
+select 'with its caller''s rights', p.oid::regprocedure::text,
+  format('alter routine %s security invoker', p.oid::regprocedure)
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where p.prosecdef and p.proowner = 'ecotrips_owner'::regrole and n.nspname <> all ($1)
 union all
-select c.oid::regclass::text, format('alter view %s set (security_invoker = true)', c.oid::regclass)
+select 'with its caller''s rights', c.oid::regclass::text,
+  format('alter view %s set (security_invoker = true)', c.oid::regclass)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'v' and c.relowner = 'ecotrips_owner'::regrole and n.nspname <> all ($1)
+union all
+-- It holds what the owner sees, which may be more than who made it saw.
+select 'for its owner alone', c.oid::regclass::text, format('revoke all on %s from %s', c.oid::regclass, others.names)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace, lateral (
+  select string_agg(distinct case grantee when 0 then 'public' else grantee::regrole::text end, ', ') as names
+  from (
+    select a.grantee from aclexplode(c.relacl) a
+    union all
+    select a.grantee from pg_attribute t, aclexplode(t.attacl) a where t.attrelid = c.oid
+  ) given where grantee <> c.relowner
+) others
+where c.relkind = 'm' and c.relowner = 'ecotrips_owner'::regrole and n.nspname <> all ($1) and others.names is not null
 """
 DOCUMENTS = """
 select 'invoices' as bucket, storage_path as path, sha256 from fin.invoices where sha256 is not null
@@ -63,12 +87,13 @@ def restore(arguments: argparse.Namespace) -> int:
     """
     file: Path = arguments.file
     if not file.is_file():
-        message = f"no such file: {file}"
+        message = f"no such file: {backup.readable(file)}"
         raise BackupError(message)
-    backup.stop_by_exception()
+    stopping.prepare()
     with operators.administering(os.environ) as settings, file.open("rb") as opened:
-        asyncio.run(_restore(settings, opened))
-    print(f"restored: {file}")
+        stopping.take_note()
+        stopping.run(_restore(settings, opened))
+    print(f"restored: {backup.readable(file)}")
     return 0
 
 
@@ -76,8 +101,9 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
     dsn = settings.direct_url
     store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
     await local.create_database(dsn)
-    connection = await connect(dsn)
+    connection = await connect(dsn, server_settings={"application_name": "ecotrips-restore"})
     try:
+        await apply.take_lock(connection, tell)
         if await connection.fetchval("select to_regclass('meta.applied') is not null"):
             message = "the database is not empty: restore into a new one"
             raise BackupError(message)
@@ -88,9 +114,14 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         rows = await _fill(connection, file)
         await _take_rights(connection)
         faults = await _faults_of_books(connection)
-        await transaction.commit()
-        print(f"{rows:,} rows restored, as many as the backup holds", file=sys.stderr)
-        faults += await _faults_of_documents(connection, store)
+        with stopping.put_off():
+            await _commit(transaction)
+            tell(f"{rows:,} rows restored, as many as the backup holds")
+        try:
+            faults += await _faults_of_documents(connection, store)
+        except asyncio.CancelledError:
+            tell("stopped: all was restored, and not all stored documents are proved")
+            raise
     finally:
         # Not close(), which waits for ever for a copy that an interrupt left.
         connection.terminate()
@@ -99,33 +130,62 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         raise UnprovenError(message)
 
 
+async def _commit(transaction: asyncpg.transaction.Transaction) -> None:
+    try:
+        await transaction.commit()
+    except (*BROKEN, asyncpg.PostgresConnectionError) as error:
+        message = (
+            f"lost the server at the very end: it restored all or nothing, and ecotrips check says which ({error})"
+        )
+        raise BackupError(message) from error
+
+
 async def _fill(connection: Opened, file: BinaryIO) -> int:
     """Make and fill everything; return how many rows. Raises BackupError unless every table holds its rows then."""
     counts = dict[tuple[str, str], int]()
+    derived = list[Statements]()
     async with progress.shown(lambda: f"{archive.read_so_far(file)} restored"):
         await connection.execute(f"{AS_OWNER}; select set_config('search_path', '', true)")
         with archive.opened(file, *OF_THE_SERVER) as parts:
             for part in parts:
                 if isinstance(part, Table):
                     counts[part.schema, part.name] = await _copy(connection, part)
+                elif part.kind == "MATERIALIZED VIEW DATA":
+                    derived.append(part)
                 else:
                     await _make(connection, part)
     async with progress.shown(lambda: "counting the rows"):
-        await connection.execute("set local row_security = on")
-        for table, rows in counts.items():
-            found = await backup.count(connection, *table)
-            if found != rows:
-                message = f"{found} of the {rows} rows of {'.'.join(table)} were restored"
-                raise BackupError(message)
+        async with _seen_by_the_owner(connection):
+            for part in derived:
+                # What can be derived again keeps nothing else from being restored.
+                name = f"materialized view {part.schema}.{part.name}"
+                await _attempt(connection, part.text, f"not filled: {name}", asyncpg.PostgresError)
+            for table, rows in counts.items():
+                found = await backup.count(connection, *table)
+                if found != rows:
+                    message = f"{found} of the {rows} rows of {'.'.join(table)} were restored"
+                    raise BackupError(message)
         await connection.execute("analyze; reset role")
     return sum(counts.values())
 
 
+@asynccontextmanager
+async def _seen_by_the_owner(connection: Opened) -> AsyncIterator[None]:
+    """Rows that policies keep even from the owner, whom those of tables that others made need not name."""
+    await connection.execute("set local row_security = on")
+    forced = [row[0] for row in await connection.fetch(FORCED)]
+    for table in forced:
+        await connection.execute(f"alter table only {table} no force row level security")
+    yield
+    for table in forced:
+        await connection.execute(f"alter table only {table} force row level security")
+
+
 async def _take_rights(connection: Opened) -> None:
     """Whose others' functions and views were is not restored: they get no rights of the owner whose they are now."""
-    for row in await connection.fetch(WITH_RIGHTS, [*DEFAULT_SCHEMAS, *INTERNAL_SCHEMAS]):
-        await connection.execute(row["statement"])
-        print(f"with its caller's rights from now on: {row['name']}", file=sys.stderr)
+    for said, name, statement in await connection.fetch(WITH_RIGHTS, [*DEFAULT_SCHEMAS, *INTERNAL_SCHEMAS]):
+        await connection.execute(statement)
+        tell(f"{said} from now on: {name}")
 
 
 async def _make(connection: Opened, part: Statements) -> None:
@@ -135,32 +195,39 @@ async def _make(connection: Opened, part: Statements) -> None:
             await connection.execute("select set_config($1, $2, true) from pg_settings where name = $1", name, value)
     elif part.kind == "EXTENSION" or part.name.startswith("EXTENSION "):
         # As the administrator, whose it is.
-        try:
-            async with connection.transaction():
-                await connection.execute(f"reset role; {part.text}; {AS_OWNER}")
-        except asyncpg.PostgresError as error:
-            print(f"left out: {part.name} ({error})", file=sys.stderr)
+        statement = f"reset role; {part.text}; {AS_OWNER}"
+        await _attempt(connection, statement, f"left out: {part.name}", asyncpg.PostgresError)
     elif part.text.strip() and not _is_the_servers(part):
         try:
-            if part.kind == "ACL":
-                await _grant(connection, part)
-            else:
-                await connection.execute(part.text)
+            await _make_object(connection, part)
         except asyncpg.PostgresConnectionError:
             raise
         except asyncpg.PostgresError as error:
-            message = f"{part.kind} {part.schema}.{part.name}: {error}"
+            message = f"{part.kind} {part.schema}.{part.name}: {error.args[0]}"
             raise BackupError(message) from error
 
 
-async def _grant(connection: Opened, part: Statements) -> None:
-    """Each right by itself: a person's own login need not exist here, and no backup holds it."""
-    for statement in filter(str.strip, part.text.split(";\n")):
-        try:
-            async with connection.transaction():
-                await connection.execute(statement)
-        except asyncpg.UndefinedObjectError as error:
-            print(f"left out: rights on {part.name} ({error})", file=sys.stderr)
+async def _make_object(connection: Opened, part: Statements) -> None:
+    """A person's own login need not exist here, and no backup holds it: each right, and each policy, by itself."""
+    if part.kind in {"ACL", "DEFAULT ACL"}:
+        for statement in filter(SAYS_SOMETHING.search, part.text.split(";\n")):
+            await _attempt(connection, statement, f"left out: rights on {part.name}", asyncpg.UndefinedObjectError)
+    # What a restrictive one hides, it hides from others, too.
+    elif re.match("POLICY\\b", f"{part.kind} {part.name}".removeprefix("COMMENT ")) and RESTRICTIVE not in part.text:
+        await _attempt(connection, part.text, f"left out: policy {part.name}", asyncpg.UndefinedObjectError)
+    else:
+        await connection.execute(part.text)
+
+
+async def _attempt(connection: Opened, statement: str, without: str, *errors: type[asyncpg.PostgresError]) -> None:
+    """Some `errors` keep nothing else from being restored: what is missing then is said."""
+    try:
+        async with connection.transaction():
+            await connection.execute(statement)
+    except OF_THE_SERVER_ITSELF:
+        raise
+    except errors as error:
+        tell(f"{without} ({error.args[0]})")
 
 
 def _is_the_servers(part: Statements) -> bool:
@@ -201,7 +268,7 @@ async def _faults_of_books(connection: Opened) -> list[str]:
     async with progress.shown(lambda: f"proving {entries:,} facts of the ledger"):
         faults = await connection.fetch("select stream_id, seq, problem from fin.verify_ledger()")
     if not faults:
-        print(f"the ledger's {entries:,} facts are proved", file=sys.stderr)
+        tell(f"the ledger's {entries:,} facts are proved")
         return []
     return [f"{len(faults)} faults in the books, the first: {faults[0]['problem']} (ecotrips ledger verify)"]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from uuid import UUID
@@ -22,7 +25,7 @@ import pytest
 from src.adapters.postgres import apply
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo, seed_volume
-from src.logins import role_password
+from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from tests.cluster import execute, server, start_again
 from tests.conftest import serving
 from tests.disks import disk
@@ -40,7 +43,10 @@ OWNERS = """
 select oid::regclass::text as name, relowner::regrole::text as owner from pg_class
 where relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
 """
-YESTERDAYS = b"what was kept yesterday"
+WAITS = """
+select count(*) from pg_stat_activity where application_name = 'ecotrips-backup' and wait_event_type = 'Lock'
+"""
+YESTERDAYS = b"PGDMP of yesterday"
 
 
 def db(folder: Path, dsn: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -202,6 +208,130 @@ async def test_whatever_its_names_and_values_are(
     assert await execute(empty, "select count(*) from pg_event_trigger, pg_publication") == 0
 
 
+# One of each kind of relation, and of what belongs to them.
+KINDS = r"""
+create schema kinds;
+create type kinds.mood as enum ('sad', 'ok');
+create type kinds.pair as (a int, b text);
+create domain kinds.positive as int check (value > 0);
+create collation kinds.bytewise (provider = libc, locale = 'C');
+create function kinds.twice(int) returns int language sql immutable as 'select $1 * 2';
+create table kinds.plain (
+  id int generated always as identity (start 7) primary key, mood kinds.mood, n kinds.positive, pair kinds.pair,
+  name text collate kinds.bytewise, twice int generated always as (kinds.twice(2)) stored, many int[] default '{1}'
+);
+insert into kinds.plain (mood, n, pair, name) values ('ok', 3, (1, 'x'), 'ä'), ('sad', null, null, null);
+create index on kinds.plain (kinds.twice(n)) where mood = 'ok';
+create statistics kinds.related on mood, n from kinds.plain;
+comment on table kinds.plain is 'it''s plain;
+-- Name: x';
+comment on column kinds.plain.n is 'n';
+create table kinds.parted (n int, at date) partition by range (at);
+create table kinds.parted_1 partition of kinds.parted for values from ('2026-01-01') to ('2027-01-01');
+create table kinds.parted_rest partition of kinds.parted default partition by list (n);
+create table kinds.parted_rest_1 partition of kinds.parted_rest for values in (1);
+insert into kinds.parted values (1, '2026-05-05'), (1, '2030-01-01');
+create index on kinds.parted (n);
+create unlogged table kinds.unlogged as select 1 as n;
+create sequence kinds.numbers start 7;
+select nextval('kinds.numbers');
+create table kinds.a (id int primary key, b int);
+create table kinds.b (id int primary key, a int references kinds.a);
+insert into kinds.a values (1, 1);
+insert into kinds.b values (1, 1);
+alter table kinds.a add foreign key (b) references kinds.b deferrable initially deferred;
+alter table kinds.b add constraint later foreign key (id) references kinds.a not valid;
+create table kinds.excluded (during int4range, exclude using gist (during with &&));
+create table kinds.parent (n int);
+create table kinds.child (m int) inherits (kinds.parent);
+insert into kinds.parent values (1);
+insert into kinds.child values (2, 3);
+create function kinds.nothing() returns trigger language plpgsql as 'begin return null; end';
+create trigger off before insert on kinds.a for each row execute function kinds.nothing();
+alter table kinds.a disable trigger off;
+create trigger always before insert on kinds.b for each row execute function kinds.nothing();
+alter table kinds.b enable always trigger always;
+create rule never as on insert to kinds.parent do instead nothing;
+create view kinds.seen with (security_invoker = true) as select id, mood from kinds.plain;
+create table kinds.forced (n int, owner text);
+insert into kinds.forced values (1, 'x'), (2, 'y');
+alter table kinds.forced enable row level security, force row level security;
+create policy mine on kinds.forced to ops_staff using (owner = current_user);
+create table kinds.of_payments as select id from payment.payments;
+create materialized view kinds.totals as select count(*) from payment.payments;
+create materialized view kinds.of_forced as select * from kinds.forced;
+create unique index on kinds.of_forced (n);
+create materialized view kinds.of_both as select * from kinds.totals, kinds.of_forced;
+create materialized view kinds.empty as select 1 as n with no data;
+comment on materialized view kinds.totals is 'how many';
+create materialized view kinds.unfillable as select 1 / n as n from kinds.unlogged;
+update kinds.unlogged set n = 0;
+grant select on kinds.forced to ops_staff;
+grant select on kinds.totals to ops_staff, public;
+grant select (n) on kinds.of_forced to authenticated;
+"""
+
+
+async def of_schema(dsn: str, schema: str) -> list[str]:
+    """All that pg_dump knows of a schema and its rows, but who owns and may see them."""
+    options = ["--no-owner", "--no-acl", f"--schema={schema}", f"--dbname={dsn}"]
+    process = await asyncio.create_subprocess_exec(binaries() / "pg_dump", *options, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    return [line for line in said.decode().splitlines() if line and not re.match("--|.(un)?restrict", line)]
+
+
+async def test_every_kind_of_relation_comes_back(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path
+) -> None:
+    await admin.execute(KINDS)
+    await asyncio.to_thread(backup, tmp_path, database)
+    told = await asyncio.to_thread(restore, tmp_path, empty)
+    before, after = await of_schema(database, "kinds"), await of_schema(empty, "kinds")
+    assert after == [line for line in before if line != "REFRESH MATERIALIZED VIEW kinds.unfillable;"]
+    assert "not filled: materialized view kinds.unfillable (division by zero)\n" in told
+    connection = await asyncpg.connect(empty)
+    for name in ("totals", "of_forced", "of_both"):
+        rows = f"select * from kinds.{name} order by 1, 2" if name != "totals" else f"select * from kinds.{name}"
+        assert await connection.fetch(rows) == await admin.fetch(rows)
+    # What the owner sees in one need not be what its maker saw.
+    assert "for its owner alone from now on: kinds.totals\n" in told
+    assert "for its owner alone from now on: kinds.of_forced\n" in told
+    for role, name, column in (("ops_staff", "totals", "count"), ("authenticated", "of_forced", "n")):
+        may = "select has_column_privilege($1, 'kinds.' || $2, $3, 'select')"
+        assert await admin.fetchval(may, role, name, column)
+        assert not await connection.fetchval(may, role, name, column)
+    assert await connection.fetchval("select has_table_privilege('ops_staff', 'kinds.forced', 'select')")
+    await connection.close()
+
+
+@pytest.mark.parametrize("kind", ["permissive", "restrictive"])
+async def test_a_policy_for_a_login_that_is_not_there_shows_nobody_more(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path, kind: str
+) -> None:
+    await admin.execute("create role beatha")
+    await admin.execute(
+        f"""
+        create table public.noted (n int);
+        insert into public.noted values (1);
+        alter table public.noted enable row level security, force row level security;
+        create policy hers on public.noted as {kind} to beatha, ops_staff using (n > 0);
+        comment on policy hers on public.noted is 'hers; and theirs';
+        """
+    )
+    await asyncio.to_thread(backup, tmp_path, database)
+    await admin.execute("drop owned by beatha; drop policy if exists hers on public.noted; drop role beatha")
+    done = await asyncio.to_thread(db, tmp_path, empty, "restore", "dump")
+    if kind == "permissive":
+        assert done.returncode == 0, done.stderr
+        assert 'left out: policy noted hers (role "beatha" does not exist)\n' in done.stderr
+        assert await execute(empty, "select n from public.noted") == 1
+    else:
+        said = 'ecotrips: POLICY public.noted hers: role "beatha" does not exist\n'
+        assert (done.returncode, done.stderr) == (1, said)
+        assert await counts(empty) == {}
+
+
 async def test_nobody_gets_the_owners_rights_by_a_restore(
     database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path
 ) -> None:
@@ -256,7 +386,7 @@ async def test_what_a_persons_own_login_left_behind_keeps_nobody_from_restoring(
     assert await state(empty) == await state(database)
 
 
-@pytest.mark.parametrize("name", ["dump", "-x", "a blank and ü", "dump.ecotrips-partial", "*"])
+@pytest.mark.parametrize("name", ["dump", "-x", "a blank and ü", "*", "x" * 255])
 def test_a_backup_is_its_owners_alone_and_takes_the_place_of_the_former(
     database: str, tmp_path: Path, name: str
 ) -> None:
@@ -276,20 +406,83 @@ def test_a_backup_is_its_owners_alone_and_takes_the_place_of_the_former(
     assert file.read_bytes().startswith(b"PGDMP")
 
 
+OURS = {
+    # Nothing that is no backup is replaced, and nothing is put where it is lost, harms or is served.
+    "pg18/PG_VERSION": "is in PostgreSQL's own folder",
+    "pg18/new": "is in PostgreSQL's own folder",
+    "pg18/base/1/new": "is in PostgreSQL's own folder",
+    "pg17/new": "is in PostgreSQL's own folder",
+    "link/new": "is in PostgreSQL's own folder",
+    "link/../jwt_secret": "is in PostgreSQL's own folder",
+    "storage/new": "is in the installation's own folder",
+    "storage/invoices/new": "is in the installation's own folder",
+    "locks/users": "is in the installation's own folder",
+    "binaries/new": "is in the installation's own folder",
+    "jwt_secret": "is no backup, and is not replaced by one",
+    "dev.env": "is no backup, and is not replaced by one",
+    "pg18": "is no ordinary file",
+    "fifo": "is no ordinary file",
+    ".s.PGSQL.5432": "is no ordinary file",
+    "/dev/null": "is no ordinary file",
+    ".": "is no ordinary file",
+    "none/dump": "No such file or directory: '/",
+    "jwt_secret/dump": "Not a directory: '/",
+    "dump.ecotrips-partial": "is named as what was not finished",
+    "y" * 256: "File name too long",
+    "loop/x": "Too many levels of symbolic links",
+}
+
+
+def test_no_backup_goes_where_none_can_be(tmp_path: Path) -> None:
+    for name in ("pg17/base", "storage/invoices", "binaries"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "pg17" / "PG_VERSION").write_text("17\n")
+    (tmp_path / "link").symlink_to(tmp_path / "pg18" / "base")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dev.env").write_text("JWT_SECRET=x")
+    given = {"DATABASE_URL": "", "JWT_SECRET": "", "DATA_DIR": str(tmp_path)}
+    assert ecotrips(tmp_path, "db", "start", **given).returncode == 0
+    try:
+        assert ecotrips(tmp_path, "db", "apply", **given).returncode == 0
+        before = {path: path.read_bytes() for path in (tmp_path / "jwt_secret", tmp_path / "pg18" / "PG_VERSION")}
+        for place, said in OURS.items():
+            done = ecotrips(tmp_path, "db", "backup", place, **given)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), (place, done)
+            assert said in done.stderr, (place, done.stderr)
+            assert "does not answer" not in done.stderr
+        assert {path: path.read_bytes() for path in before} == before
+        assert not list(tmp_path.rglob("*.ecotrips-partial"))
+        assert not list(tmp_path.rglob("new"))
+        assert ecotrips(tmp_path, "db", "backup", "dump", **given).returncode == 0
+        assert ecotrips(tmp_path, "db", "status", **given).returncode == 0
+    finally:
+        ecotrips(tmp_path, "db", "stop", **given)
+    assert Path(os.devnull).is_char_device()
+
+
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("name", "shown"),
     [
-        ("/dev/null", "is no ordinary file"),
-        (".", "is no ordinary file"),
-        ("none/dump", "No such file or directory: '/"),
+        (b"a\nline\x1b[2J", r"a\nline\x1b[2J"),
+        (b"latin-\xfc", r"latin-\udcfc"),
+        ("ü 🚐".encode(), "ü 🚐"),
+        (b"$(touch x); '\"%s", "$(touch x); '\"%s"),
     ],
 )
-def test_no_backup_goes_where_none_can_be(database: str, tmp_path: Path, place: str, said: str) -> None:
-    done = db(tmp_path, database, "backup", place)
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert "does not answer" not in done.stderr
-    assert Path(os.devnull).is_char_device()
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_name_is_whatever_letters_it_has(
+    database: str, empty: str, tmp_path: Path, name: bytes, shown: str, encoding: str
+) -> None:
+    given = {"DATABASE_URL": database, "JWT_SECRET": JWT_SECRET, "PYTHONIOENCODING": f"{encoding}:strict"}
+    for command, dsn in (("backup", database), ("restore", empty)):
+        run = [sys.executable, "-m", "src.cli", "db", command, os.fsdecode(name)]
+        env = environment(**{**given, "DATABASE_URL": dsn})
+        done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert shown.encode(encoding, "backslashreplace") in done.stdout
+        assert done.stdout.count(b"\n") == 1
+    assert {os.fsencode(found) for found in names(tmp_path)} <= {name, b".data"}
 
 
 async def test_rows_that_row_security_hides_are_no_backup(
@@ -509,7 +702,7 @@ def test_a_backup_that_is_ended_leaves_yesterdays(database: str, tmp_path: Path,
     with half_way(folder, database, "backup", "dump", **given) as process:
         programs = list(descendants(process.pid))
         beside = [path.name for path in folder.iterdir() if path.name not in {"dump", "half-way"}]
-        assert beside == [f"dump.{process.pid}.ecotrips-partial"]
+        assert [name.rpartition("-")[0].partition("-")[0] for name in beside] == [str(process.pid)]
         # Another one of the same name does not take this one's away.
         with half_way(folder, database, "backup", "dump", **given) as other:
             assert (folder / beside[0]).exists()
@@ -535,6 +728,131 @@ def test_a_backup_under_nohup_outlives_its_terminal(database: str, tmp_path: Pat
         (tmp_path / "go").touch()
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
+
+
+# Beside each other, and beside who changes what is there.
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("other", ["restore dump", "apply"])
+def test_what_comes_beside_a_restore_waits_for_it(database: str, empty: str, tmp_path: Path, other: str) -> None:
+    backup(tmp_path, database)
+    with half_way(tmp_path, empty, "restore", "dump", **wrapped(tmp_path, "pg_restore", HALF_A_SCRIPT)) as process:
+        run = [sys.executable, "-u", "-m", "src.cli", "db", *other.split()]
+        env = environment(DATABASE_URL=empty, JWT_SECRET=JWT_SECRET)
+        with subprocess.Popen(
+            run, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as beside:
+            assert beside.stdout is not None
+            said = beside.stdout.readline()
+            assert re.fullmatch(r" *waiting for process \d+ of postgres \(ecotrips-restore\)\n", said), said
+            (tmp_path / "go").touch()
+            assert process.wait(PATIENCE) == 0
+            said, _ = beside.communicate(timeout=PATIENCE)
+    if other == "apply":
+        assert (beside.returncode, said) == (0, "up to date\n")
+    else:
+        assert (beside.returncode, said) == (1, "ecotrips: the database is not empty: restore into a new one\n")
+        assert asyncio.run(counts(empty)) == asyncio.run(counts(database))
+
+
+def test_databases_of_one_server_are_restored_and_applied_at_once(
+    database: str, server: Server, tmp_path: Path
+) -> None:
+    backup(tmp_path, database)
+    dsns = [asyncio.run(server.create()) for _ in range(4)]
+    given = settings(database)
+
+    async def make_roles(dsn: str) -> None:
+        for _ in range(30):
+            await apply.make_roles(dsn, lambda role: role_password(given, role))
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*map(make_roles, dsns[:2]), *(asyncio.to_thread(restore, tmp_path, d) for d in dsns[2:]))
+
+    asyncio.run(all_at_once())
+    for dsn in dsns:
+        asyncio.run(server.drop(dsn))
+
+
+@pytest.mark.heavy
+def test_no_sql_is_applied_during_a_backup(database: str, tmp_path: Path) -> None:
+    waits = 'touch half-way; while ! [ -e go ]; do sleep 0.1; done; exec "$real" "$@"'
+    with half_way(tmp_path, database, "backup", "dump", **wrapped(tmp_path, "pg_dump", waits)) as process:
+        # Backups share the lock.
+        backup(tmp_path, database, "another")
+        run = [sys.executable, "-u", "-m", "src.cli", "db", "apply"]
+        env = environment(DATABASE_URL=database, JWT_SECRET=JWT_SECRET)
+        with subprocess.Popen(run, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE) as applying:
+            assert applying.stdout is not None
+            said = applying.stdout.readline()
+            assert re.fullmatch(r"  waiting for process \d+ of postgres \(ecotrips-backup\)\n", said), said
+            (tmp_path / "go").touch()
+            assert process.wait(PATIENCE) == 0
+            assert applying.communicate(timeout=PATIENCE)[0] == "up to date\n"
+
+
+async def test_nobodys_lock_keeps_a_backup_from_being_made(database: str, tmp_path: Path) -> None:
+    staff = await asyncpg.connect(login_dsn(settings(database), OPERATORS[STAFF]))
+    await staff.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
+    done = await asyncio.to_thread(db, tmp_path, database, "backup", "dump")
+    await staff.close()
+    assert done.returncode == 0
+    assert done.stderr.startswith("psql_staff holds the lock of db apply: ")
+
+
+IMPATIENT = "from src.commands import backup; backup.LOCKS_MS = 1500; from src.cli import main; main()"
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("queued", [False, True])
+async def test_who_changes_tables_during_a_backup_is_named(
+    database: str, admin: asyncpg.Connection, tmp_path: Path, *, queued: bool
+) -> None:
+    waits = 'touch half-way; while ! [ -e go ]; do sleep 0.1; done; exec "$real" "$@"'
+    env = environment(DATABASE_URL=database, JWT_SECRET=JWT_SECRET, **wrapped(tmp_path, "pg_dump", waits))
+    run = [sys.executable, "-c", IMPATIENT, "db", "backup", "dump"]
+    change = "begin; alter table core.profiles add nothing int"
+    changing = asyncio.create_task(admin.execute(change)) if not queued else None
+    if changing:
+        await changing
+    process = await asyncio.create_subprocess_exec(
+        *run, cwd=tmp_path, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    if queued:
+        # Behind the backup's own connection, and before pg_dump.
+        while not (tmp_path / "half-way").exists():
+            await asyncio.sleep(0.02)
+        changing = asyncio.create_task(admin.execute(change))
+        await asyncio.sleep(0.3)
+        (tmp_path / "go").touch()
+    async with asyncio.timeout(PATIENCE):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode() == (
+        f"ecotrips: tables are being changed (process {admin.get_server_pid()} of postgres), and a backup has to wait"
+        " for that: back up again when it has ended\n"
+    )
+    assert changing is not None
+    await changing
+    await admin.execute("rollback")
+    assert "dump" not in names(tmp_path)
+
+
+@pytest.mark.heavy
+async def test_a_row_that_a_change_of_its_table_writes_anew_is_in_the_backup(
+    database: str, admin: asyncpg.Connection, empty: str, tmp_path: Path
+) -> None:
+    """What such a change wrote is older than any snapshot of who waited for it."""
+    await admin.execute("create table public.counted (n int); insert into public.counted values (1), (2)")
+    await admin.execute("begin; alter table public.counted alter n type bigint")
+    made = asyncio.create_task(asyncio.to_thread(backup, tmp_path, database))
+    while not await execute(database, WAITS):
+        await asyncio.sleep(0.02)
+    await admin.execute("commit")
+    await made
+    await asyncio.to_thread(restore, tmp_path, empty)
+    assert await execute(empty, "select count(*) from public.counted") == 2
 
 
 HALF_A_SCRIPT = """
@@ -588,9 +906,8 @@ def test_a_backup_whose_server_is_lost_leaves_yesterdays(own: tuple[EmbeddedPost
             stderr=subprocess.PIPE,
             text=True,
         )
-        waits = "select count(*) from pg_stat_activity where application_name = 'pg_dump' and wait_event_type = 'Lock'"
         deadline = time.monotonic() + PATIENCE
-        while not asyncio.run(execute(dsn, waits)):
+        while not asyncio.run(execute(dsn, WAITS)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         crash(postgres)
@@ -637,6 +954,122 @@ def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str
     assert asyncio.run(counts(copy)) == {}
     restore(tmp_path, copy)
     assert asyncio.run(counts(copy)) == asyncio.run(counts(dsn))
+
+
+ENTRY = "from src.entry import main; main()"
+MOMENTS = int(os.environ.get("ECOTRIPS_TEST_MOMENTS", "40"))
+
+
+def stopped_at(moment: float, folder: Path, dsn: str, *arguments: str) -> tuple[int, str, str]:
+    """A command of `db` that is sent up to three signals from a moment on: its exit status and what it said."""
+    chosen = random.Random(moment)
+    with subprocess.Popen(
+        [sys.executable, "-c", ENTRY, "db", *arguments],
+        cwd=folder,
+        env=environment(DATABASE_URL=dsn, JWT_SECRET=JWT_SECRET),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: [signal.signal(sign, signal.SIG_DFL) for sign in STOPPING],  # noqa: PLW1509 - no threads here
+    ) as process:
+        time.sleep(moment)
+        for _ in range(chosen.randint(1, 3)):
+            # As from a terminal: pg_dump and pg_restore get it as well.
+            send = os.killpg if chosen.random() < 0.5 else os.kill
+            with suppress(ProcessLookupError):
+                send(process.pid, chosen.choice(STOPPING))
+            time.sleep(chosen.choice((0, 0, 0.001, 0.05)))
+        said, told = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in told, (moment, told)
+    assert "Exception" not in told, (moment, told)
+    return process.returncode, said, told
+
+
+def took(folder: Path, dsn: str, *arguments: str) -> float:
+    begun = time.monotonic()
+    assert db(folder, dsn, *arguments).returncode == 0
+    return time.monotonic() - begun
+
+
+def is_stopped(status: int) -> bool:
+    """By ourselves, or by the system while the command is still being loaded: then nothing has begun."""
+    return status == 130 or -status in STOPPING
+
+
+@pytest.mark.heavy
+def test_a_backup_that_is_stopped_at_any_moment_leaves_yesterdays_or_is_whole(database: str, tmp_path: Path) -> None:
+    whole = took(tmp_path, database, "backup", "measured")
+    for number in range(MOMENTS):
+        (tmp_path / "dump").write_bytes(YESTERDAYS)
+        moment = 0.15 + (whole - 0.1) * number / MOMENTS
+        status, said, told = stopped_at(moment, tmp_path, database, "backup", "dump")
+        assert names(tmp_path) == ["dump", "measured"], moment
+        if status == 0:
+            assert said.startswith("written: ")
+            assert (tmp_path / "dump").stat().st_size == (tmp_path / "measured").stat().st_size
+        else:
+            assert is_stopped(status), (moment, status, told)
+            assert (said, told) == ("", ""), moment
+            assert (tmp_path / "dump").read_bytes() == YESTERDAYS
+
+
+@pytest.mark.heavy
+def test_a_restore_that_is_stopped_at_any_moment_leaves_nothing_or_says_that_all_is_there(
+    database: str, server: Server, tmp_path: Path
+) -> None:
+    backup(tmp_path, database)
+    dsn = asyncio.run(server.create())
+    whole = took(tmp_path, dsn, "restore", "dump")
+    everything = asyncio.run(counts(dsn))
+    for number in range(MOMENTS):
+        asyncio.run(server.drop(dsn))
+        dsn = asyncio.run(server.create())
+        moment = 0.15 + (whole - 0.1) * number / MOMENTS
+        status, said, told = stopped_at(moment, tmp_path, dsn, "restore", "dump")
+        # The server notices a moment later that the command has ended.
+        there = asyncio.run(eventually_counts(dsn))
+        if status == 0:
+            assert "restored: " in said
+        else:
+            assert is_stopped(status), (moment, status, told)
+            assert ("rows restored, as many as the backup holds" in told) == bool(there), (moment, told)
+            assert ("stopped: all was restored" in told) == bool(there), (moment, told)
+        assert there in ({}, everything)
+    asyncio.run(server.drop(dsn))
+
+
+@pytest.mark.heavy
+def test_a_restore_that_is_stopped_after_its_commit_says_what_is_there(
+    database: str, empty: str, tmp_path: Path
+) -> None:
+    backup(tmp_path, database)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = {"STORAGE_URL": "s3://kept", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        given |= {"AWS_REGION": "here", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+        with (
+            subprocess.Popen(
+                [sys.executable, "-m", "src.cli", "db", "restore", "dump"],
+                cwd=tmp_path,
+                env=environment(DATABASE_URL=empty, JWT_SECRET=JWT_SECRET, **given),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+            silent.accept()[0],
+        ):
+            process.send_signal(signal.SIGTERM)
+            said, told = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (130, "")
+    assert told.endswith("\nstopped: all was restored, and not all stored documents are proved\n")
+    assert asyncio.run(counts(empty)) == asyncio.run(counts(database))
+
+
+async def eventually_counts(dsn: str) -> dict[str, int]:
+    busy = "select count(*) from pg_stat_activity where application_name = 'ecotrips-restore'"
+    while await execute(dsn, busy):
+        await asyncio.sleep(0.02)
+    return await counts(dsn)
 
 
 @pytest.mark.heavy

@@ -29,6 +29,15 @@ LOCK_PAUSE_SECONDS = 0.05
 NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
 # Since PostgreSQL 16 CREATEROLE is a right on the roles that one has made oneself.
 NOT_THE_MAKER = "apply as who may create roles and made those that this server has, or as a superuser"
+# Roles belong to the server, and the lock to one database: whoever applies to another one changes them too.
+CHANGED_MEANWHILE = (
+    asyncpg.InternalServerError,
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.DeadlockDetectedError,
+)
+MEANWHILE = "tuple concurrently"
+ATTEMPTS = 200
 # Who logs in with a password derived from DATABASE_ROLE_SECRET.
 LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
 # What roles.sql sets for them: role, name, value.
@@ -113,14 +122,19 @@ limit 1
 
 
 async def take_lock(
-    connection: asyncpg.Connection[asyncpg.Record], report: Callable[[str], None] = lambda _line: None
+    connection: asyncpg.Connection[asyncpg.Record],
+    report: Callable[[str], None] = lambda _line: None,
+    *,
+    shared: bool = False,
 ) -> None:
     """The lock under which SQL is applied, until the connection ends; which administrator has it is reported.
 
-    Raises ApplyError that names who holds it and is no administrator.
+    `shared` keeps SQL from being applied, and others who share it may have it too. Raises ApplyError that names who
+    holds it and is no administrator.
     """
+    attempt = f"select pg_try_advisory_lock{'_shared' if shared else ''}($1)"
     waiting_for = None
-    while not await connection.fetchval("select pg_try_advisory_lock($1)", ADVISORY_LOCK):
+    while not await connection.fetchval(attempt, ADVISORY_LOCK):
         if holder := await connection.fetchrow(HOLDER, ADVISORY_LOCK):
             pid, login, name, is_stranger = holder
             if is_stranger:
@@ -238,6 +252,21 @@ async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
 
 
 async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+    """Raises ApplyError."""
+    for _ in range(ATTEMPTS):
+        try:
+            await _make_roles_once(connection, role_password)
+        except CHANGED_MEANWHILE as error:
+            if not isinstance(error, asyncpg.InternalServerError) or MEANWHILE in str(error):
+                await asyncio.sleep(LOCK_PAUSE_SECONDS)
+                continue
+            raise
+        return
+    message = "others change the server's roles again and again: apply when they have ended"
+    raise ApplyError(message)
+
+
+async def _make_roles_once(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
     try:
         await connection.execute(ROLES_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
