@@ -21,7 +21,8 @@ secrets get into wrong places. Every other command refuses a wrong setting in on
 - **The environment goes first.** Below it an installation whose PostgreSQL is embedded (no `DATABASE_URL`) has what
   its `DATA_DIR` keeps: the secret of `jwt_secret`, and in `switches.env` the switches with which its SQL was last
   applied, by `make run`, `ecotrips serve` or `ecotrips db apply`. So every command of that folder mocks what its
-  server mocks, in any shell, and so does psql. A command whose environment says something else says so. What runs
+  server mocks, in any shell, and so does psql. A command whose environment says something else says so, and one that
+  finds a switch said by neither refuses ([upgrade.md](upgrade.md)): it would be live. What runs
   already keeps the switches that it began with; the newest start decides for what comes after it. With a
   `DATABASE_URL` there is the environment alone.
 - **Switches** are mocks but for the pauses; `make run` begins with every mock on. They can be overridden while all

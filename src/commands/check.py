@@ -23,11 +23,13 @@ def add(commands: Commands) -> None:
 
 
 def _check(_arguments: argparse.Namespace) -> int:
-    """Print a line for each part; 0 when none is bad, else 1."""
+    """Print a line for each part; 0 when none is bad, else 1. Nothing is made or changed by it."""
     verdicts: list[Verdict] = []
     try:
-        with local.database(os.environ) as settings:
+        with local.database(os.environ, looking=True) as settings:
             verdicts = asyncio.run(_verdicts(settings))
+    except local.NothingMadeError as error:
+        verdicts = [Verdict("database", well=False, detail=str(error))]
     except SettingsError as error:
         verdicts = [
             Verdict(

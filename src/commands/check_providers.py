@@ -84,9 +84,11 @@ async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Pro
 async def storage(settings: Settings, newest: str | None, hosts: int) -> Verdict:
     """Whether the file store answers, and holds the newest document; `hosts` are those that the service runs on."""
     try:
-        store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
+        store = store_at(
+            settings.storage_url, settings.data_dir / "storage", only_https=settings.production, make=False
+        )
         await store.head(ObjectName(BUCKETS[0], newest or "check"))
-    except NotFound:
+    except (NotFound, FileNotFoundError):  # a folder is made with what is first kept
         if newest is not None:
             missing = f"{BUCKETS[0]}/{newest} is not there: if another host keeps it, all need one STORAGE_URL"
             return Verdict("storage", well=False, detail=missing)

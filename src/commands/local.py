@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import secrets
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +31,13 @@ TOKEN_LIFETIME = timedelta(days=30)
 DATABASE = "ecotrips"
 SECRET_FILE = "jwt_secret"  # noqa: S105 - its name
 SWITCHES_FILE = "switches.env"
+SWITCH = re.compile(r"(\w+)=(0|1|live|mock)")
 # In place of a secret that is made once the server runs.
 UNMADE = "not made yet"
+
+
+class NothingMadeError(Exception):
+    """There is no installation here to look at."""
 
 
 def postgres(environ: Mapping[str, str]) -> EmbeddedPostgres:
@@ -48,37 +54,87 @@ def kept(environ: Mapping[str, str]) -> dict[str, str]:
     if environ.get("DATABASE_URL") or is_production(environ):
         return {}
     folder, _ = embedded_place(environ)
-    lines = (line.partition("=") for line in _text(folder / SWITCHES_FILE).splitlines())
     secret = _text(folder / SECRET_FILE)
-    return {
-        **{name: value for name, _, value in lines if name in SWITCHES},
-        **({"JWT_SECRET": secret} if secret else {}),
-    }
+    return {**_switches(_text(folder / SWITCHES_FILE)), **({"JWT_SECRET": secret} if secret else {})}
+
+
+def _switches(text: str) -> dict[str, str]:
+    """What lines of `NAME=value` say; one that somebody wrote in another way, or twice, says nothing."""
+    lines = [found.groups() for line in text.splitlines() if (found := SWITCH.fullmatch(line))]
+    names = [name for name, _ in lines]
+    return {name: value for name, value in lines if name in SWITCHES and names.count(name) == 1}
+
+
+def unsaid(given: Mapping[str, str]) -> list[str]:
+    """The switches that neither the environment nor the installation's file says."""
+    return [name for name in SWITCHES if not given.get(name)]
+
+
+def is_installed(environ: Mapping[str, str]) -> bool:
+    """Whether DATA_DIR has a cluster or a file of switches, as far as files tell."""
+    with suppress(SettingsError):
+        folder, _ = embedded_place(environ)
+        return (folder / SWITCHES_FILE).exists() or any(folder.glob("pg[0-9]*"))
+    return False
 
 
 @contextmanager
-def database(environ: MutableMapping[str, str], *, exclusive: bool = False) -> Iterator[Settings]:
+def database(
+    environ: MutableMapping[str, str], *, exclusive: bool = False, restoring: bool = False, looking: bool = False
+) -> Iterator[Settings]:
     """Settings with a database that answers: DATABASE_URL's, else the embedded one for the length of the block.
 
     An embedded installation has a secret of its own, made once, and the switches with which its SQL was last applied:
-    both are kept under DATA_DIR, and the environment goes before them. `exclusive` is for the embedded one alone:
-    nobody else uses it meanwhile. Raises SettingsError before anything starts.
+    both are kept under DATA_DIR, and the environment goes before them. Where something was applied, or is being
+    restored, each switch has to be said by one of the two: the default would be real money. `exclusive` is for the
+    embedded one alone: nobody else uses it meanwhile. Nothing is made for who is only `looking`. Raises SettingsError
+    before anything starts, but for an installation without a file of switches; NothingMadeError.
     """
     if environ.get("DATABASE_URL") or is_production(environ):
         yield from_environment(environ)
         return
     server, found = postgres(environ), kept(environ)
-    for name in SWITCHES:
-        here = environ.get(name)
-        if here and found.get(name, here) != here:
-            print(f"ecotrips: {name}={here} here, {found[name]} in {server.folder / SWITCHES_FILE}", file=sys.stderr)
     given = {"JWT_SECRET": UNMADE, **found, **{name: value for name, value in environ.items() if value}}
     from_environment({**given, "DATABASE_URL": server.url(DATABASE)})
+    for name in SWITCHES:
+        if found.get(name, given.get(name)) != given.get(name):
+            path = server.folder / SWITCHES_FILE
+            print(f"ecotrips: {name}={given[name]} here, {found[name]} in {path}", file=sys.stderr)
+    if restoring or (server.folder / SWITCHES_FILE).exists():
+        _require_said(given, server)
+    if looking and (given["JWT_SECRET"] == UNMADE or not server.data.exists()):
+        message = f"nothing is made in {server.folder} yet: make run, ecotrips serve and ecotrips db apply do"
+        raise NothingMadeError(message)
     with running(server, exclusive=exclusive):
+        if unsaid(given):
+            is_applied = asyncio.run(_is_applied(server.url(DATABASE)))
+            if is_applied:  # by another command since the file was read, or by an older release
+                given = {**kept(environ), **given}
+                _require_said(given, server)
         if given["JWT_SECRET"] == UNMADE:
             given["JWT_SECRET"] = _kept_secret(server)
         environ.update({**given, "DATABASE_URL": server.url(DATABASE)})
         yield replace(from_environment(environ), embedded=True)
+
+
+def _require_said(given: Mapping[str, str], server: EmbeddedPostgres) -> None:
+    if missing := unsaid(given):
+        message = (
+            f"{server.folder / SWITCHES_FILE} does not say {', '.join(missing)}, and unsaid they would be live, with"
+            " real money: say each in the environment of ecotrips db apply, which keeps them (make run mocks all)"
+        )
+        raise SettingsError(message)
+
+
+async def _is_applied(dsn: str) -> bool:
+    try:
+        connection = await connect(dsn)
+    except asyncpg.InvalidCatalogNameError:
+        return False
+    try:
+        return bool(await connection.fetchval("select to_regclass('meta.applied') is not null"))
+    finally:
+        await connection.close()
 
 
 async def create_database(dsn: str) -> None:
@@ -138,11 +194,24 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
     if not settings.embedded:
         return asyncio.run(run())
     with locks.held(settings.data_dir / "locks" / "switches"):
+        # Before the first SQL: where some is applied the file says all switches, whatever is killed when.
+        if unsaid(_switches(_text(settings.data_dir / SWITCHES_FILE))):
+            _keep_switches(settings)
         ran = asyncio.run(run())
-        _write(
-            settings.data_dir / SWITCHES_FILE, "".join(f"{name}={value}\n" for name, value in settings.switches.items())
-        )
+        _keep_switches(settings)
         return ran
+
+
+def keep_switches(settings: Settings) -> None:
+    """Of an embedded installation: for every command that comes after this one."""
+    if settings.embedded:
+        with locks.held(settings.data_dir / "locks" / "switches"):
+            _keep_switches(settings)
+
+
+def _keep_switches(settings: Settings) -> None:
+    text = "".join(f"{name}={value}\n" for name, value in settings.switches.items())
+    _write(settings.data_dir / SWITCHES_FILE, text)
 
 
 def _kept_secret(server: EmbeddedPostgres) -> str:
@@ -155,7 +224,7 @@ def _kept_secret(server: EmbeddedPostgres) -> str:
 
 def _text(path: Path) -> str:
     """Empty is what a process leaves that is killed while it makes a file in place."""
-    return path.read_text() if path.exists() else ""
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _write(path: Path, text: str) -> None:

@@ -34,15 +34,15 @@ def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
 
 
 @contextmanager
-def administering(environ: MutableMapping[str, str]) -> Iterator[Settings]:
-    """Settings with a database that answers, for what only its owner does.
+def administering(environ: MutableMapping[str, str], *, restoring: bool = False) -> Iterator[Settings]:
+    """Settings with a database that answers, for what only its owner does; `restoring` as local.database says.
 
     Raises SettingsError, which says so to a person whose DATABASE_URL names a login of their own.
     """
     own = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
     with ExitStack() as stack:
         try:
-            settings = stack.enter_context(local.database(environ))
+            settings = stack.enter_context(local.database(environ, restoring=restoring))
         except SettingsError as error:
             if own and any(asyncio.run(is_a_persons(own, role)) for role in OPERATORS):
                 message = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import json
 import os
 import re
 import sys
@@ -25,7 +26,7 @@ from src.commands.backup import BackupError, tell
 from src.domain.errors import DomainError
 from src.domain.storage import StoredObject
 from src.logins import role_password
-from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS, Settings
+from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS, LIVE_SWITCHES, Settings
 
 # What belongs to the server and its administrator: they have their own.
 OF_THE_SERVER = ["--no-publications", "--no-subscriptions", "--no-security-labels", "--no-tablespaces"]
@@ -90,7 +91,7 @@ def restore(arguments: argparse.Namespace) -> int:
         message = f"no such file: {backup.readable(file)}"
         raise BackupError(message)
     stopping.prepare()
-    with operators.administering(os.environ) as settings, file.open("rb") as opened:
+    with operators.administering(os.environ, restoring=True) as settings, file.open("rb") as opened:
         stopping.take_note()
         stopping.run(_restore(settings, opened))
     print(f"restored: {backup.readable(file)}")
@@ -114,8 +115,13 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         rows = await _fill(connection, file)
         await _take_rights(connection)
         faults = await _faults_of_books(connection)
+        if await connection.fetchval("select to_regclass('ops.switch_defaults') is not null"):
+            await connection.execute(apply.KEEP_SWITCHES, json.dumps(settings.switches))
         with stopping.put_off():
             await _commit(transaction)
+            local.keep_switches(settings)
+            mocked = [name for name, value in settings.switches.items() if value != LIVE_SWITCHES[name]]
+            tell(f"in psql from now on, as in this environment, mocks: {', '.join(mocked) or 'none'}")
             tell(f"{rows:,} rows restored, as many as the backup holds")
         try:
             faults += await _faults_of_documents(connection, store)

@@ -17,6 +17,7 @@ from src.settings import SettingsError, declared
 from src.settings_table import Row, rows
 
 ENVIRONMENT, INSTALLATION, DEFAULT, NOT_SET = "environment", "installation", "default", "not set"
+NOT_KEPT = "not kept with the installation: commands ask for it"
 DERIVED = ("DATABASE_ROLE_SECRET", "LINK_SECRETS", "PRIVACY_HMAC_SECRET")
 FROM_JWT_SECRET = "derived from JWT_SECRET"  # noqa: S105 - a place
 EMBEDDED = "postgresql:///ecotrips"
@@ -62,6 +63,7 @@ def in_force(environ: Mapping[str, str]) -> tuple[list[InForce], list[str]]:
     made = {"DATABASE_URL": EMBEDDED, "JWT_SECRET": local.UNMADE} if embedded else {}
     given = declared({**made, **kept, **own}, production=production)
     faults = given.all_faults()
+    unkept = local.unsaid({**kept, **own}) if embedded and local.is_installed(environ) else []
 
     def value_and_source(name: str) -> tuple[str, str]:
         setting = given.declared[name]
@@ -71,6 +73,8 @@ def in_force(environ: Mapping[str, str]) -> tuple[list[InForce], list[str]]:
             return setting.shown(kept[name]), INSTALLATION
         if name in made:
             return ("embedded" if name == "DATABASE_URL" else "made at the first start"), INSTALLATION
+        if name in unkept:
+            return "", NOT_KEPT
         if name in DERIVED and "JWT_SECRET" in {**kept, **own}:
             return "set", FROM_JWT_SECRET
         return (setting.default, DEFAULT) if setting.default else ("", NOT_SET)

@@ -33,6 +33,8 @@ def test_a_backup_and_its_restore_are_what_the_page_says(tmp_path: Path) -> None
     kept.write_text("a visa")
     shell("old", "ecotrips db seed --demo")
     shell("old", saving)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "switches.env").write_bytes((tmp_path / "old" / "switches.env").read_bytes())
     said = shell("new", restoring)
     assert "restored: ecotrips.dump\nup to date\n" in said
     assert (tmp_path / "new" / FILE).read_text() == "a visa"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pytest
+
 from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SWITCHES
 from tests.processes import ServerProcess, command, ecotrips, environment, free_port
 
 MOCKED = "mocks: USE_FIXTURES, INVENTORY_OFFLINE, WA_OFFLINE, STRIPE_MOCK_MODE, OPS_REFUND_MODE\n"
@@ -85,8 +89,105 @@ async def test_a_database_of_ones_own_has_the_environment_alone(database: str, t
     assert (tmp_path / ".data" / "switches.env").read_text() == "STRIPE_MOCK_MODE=1\n"
 
 
-def test_a_file_of_switches_that_makes_no_sense_is_one_line(tmp_path: Path) -> None:
+WHOLE = "".join(f"{name}={value}\n" for name, value in OFFLINE_SWITCHES.items())
+UNSAID = "switches.env does not say {}, and unsaid they would be live, with real money: say each in the environment of"
+
+
+@pytest.mark.parametrize(
+    ("file", "missing"),
+    [
+        ("", SWITCHES),
+        ("STRIPE_MOCK_MODE=1\nPATH=/nowhere\nno line\n", [name for name in SWITCHES if name != "STRIPE_MOCK_MODE"]),
+        *((WHOLE.replace(f"{name}={value}\n", ""), [name]) for name, value in OFFLINE_SWITCHES.items()),
+        *(
+            (WHOLE.replace("STRIPE_MOCK_MODE=1\n", line), ["STRIPE_MOCK_MODE"])
+            for line in (
+                *("STRIPE_MOCK_MODE=\n", "STRIPE_MOCK_MODE=maybe\n", "STRIPE_MOCK_MODE=01\n", "stripe_mock_mode=1\n"),
+                *(
+                    "STRIPE_MOCK_MODE = 1\n",
+                    "export STRIPE_MOCK_MODE=1\n",
+                    "STRIPE_MOCK_MODE='1'\n",
+                    "#STRIPE_MOCK_MODE=1\n",
+                ),
+                *("STRIPE_MOCK_MODE=1\nSTRIPE_MOCK_MODE=0\n", "STRIPE_MOCK_MODE=1 # ours\n"),
+            )
+        ),
+    ],
+)
+def test_a_switch_that_the_file_does_not_say_is_not_taken_as_live(
+    tmp_path: Path, file: str, missing: Sequence[str]
+) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "switches.env").write_text("STRIPE_MOCK_MODE=maybe\nPATH=/nowhere\nno line\n")
-    assert told(tmp_path, "db", "apply") == "ecotrips: STRIPE_MOCK_MODE must be 0 or 1; what is set has 5 characters\n"
+    (tmp_path / "data" / "switches.env").write_text(file)
+    said = told(tmp_path, "db", "apply")
+    assert UNSAID.format(", ".join(missing)) in said
+    assert len(said.splitlines()) == 1
+    assert f"{missing[0]} (not kept with the installation" in told(tmp_path, "settings", missing[0])
     assert not EmbeddedPostgres(tmp_path / "data", binaries()).data.exists()
+
+
+def test_a_demo_of_an_older_release_is_not_taken_as_live(tmp_path: Path) -> None:
+    """One whose folder has no file of switches yet: everything asks, and the answer is kept."""
+    asked = UNSAID.format(", ".join(SWITCHES))
+    (tmp_path / "data").mkdir()
+    assert "files applied" in told(tmp_path, "db", "apply", **OFFLINE_SWITCHES)
+    (tmp_path / "data" / "switches.env").unlink()
+    for words in (
+        ["db", "apply"],
+        ["check"],
+        ["worker", "--once"],
+        ["psql", "-c", "select 1"],
+        ["db", "seed"],
+        ["serve"],
+    ):
+        assert asked in told(tmp_path, *words), words
+    assert not (tmp_path / "data" / "switches.env").exists()
+    assert UNSAID.format("STRIPE_MOCK_MODE") in told(
+        tmp_path,
+        "db",
+        "apply",
+        **{name: value for name, value in OFFLINE_SWITCHES.items() if name != "STRIPE_MOCK_MODE"},
+    )
+    assert "STRIPE_MOCK_MODE (not kept with the installation" in told(tmp_path, "settings", "STRIPE_MOCK_MODE")
+    assert told(tmp_path, "db", "apply", **OFFLINE_SWITCHES) == "up to date\n"
+    assert (tmp_path / "data" / "switches.env").read_text() == WHOLE
+    assert MOCKED in told(tmp_path, "check")
+
+
+def test_what_is_restored_works_under_the_switches_of_where_it_is_now(tmp_path: Path) -> None:
+    kept = "select string_agg(name || '=' || value, ',' order by name) from ops.switch_defaults"
+    dump, copy = str(tmp_path / "dump"), tmp_path / "copy"
+    copy.mkdir()
+    told(tmp_path, "db", "apply", **LIVE_SWITCHES)
+    assert dump in told(tmp_path, "db", "backup", dump)
+    assert UNSAID.format(", ".join(SWITCHES)) in told(copy, "db", "restore", dump)
+    assert not (copy / "data" / "switches.env").exists()
+    assert f"restored: {dump}" in told(copy, "db", "restore", dump, **OFFLINE_SWITCHES)
+    assert (copy / "data" / "switches.env").read_text() == WHOLE
+    expected = ",".join(sorted(WHOLE.split()))
+    assert told(copy, "db", "psql", "-Atc", kept) == f"{expected}\n"
+    assert mode_of_a_checkout_in_psql(copy) == "mock\n"
+
+
+def test_nothing_is_said_of_a_new_installation_and_it_has_the_defaults(tmp_path: Path) -> None:
+    told(tmp_path, "db", "start")
+    assert "files applied" in told(tmp_path, "db", "apply")
+    told(tmp_path, "db", "stop")
+    assert "STRIPE_MOCK_MODE=0\n" in (tmp_path / "data" / "switches.env").read_text()
+
+
+def test_a_check_makes_nothing(database: str, tmp_path: Path) -> None:
+    said = told(tmp_path, "check")
+    assert said.startswith(f"BAD  database       nothing is made in {tmp_path / 'data'} yet: make run")
+    assert list(tmp_path.iterdir()) == []
+    told(tmp_path, "db", "start")
+    before = sorted((tmp_path / "data").iterdir())
+    assert "nothing is made in" in told(tmp_path, "check")
+    assert sorted((tmp_path / "data").iterdir()) == before
+    told(tmp_path, "db", "stop")
+    (tmp_path / "other").mkdir()
+    own = {"DATABASE_URL": database, **OFFLINE_SWITCHES}
+    for place in ({}, {"STORAGE_URL": f"file://{tmp_path}/other/files"}):
+        found = ecotrips(tmp_path / "other", "check", **own, **place)
+        assert "ok   storage" in found.stdout
+        assert list((tmp_path / "other").iterdir()) == []

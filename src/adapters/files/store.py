@@ -36,19 +36,20 @@ class UnknownStoreError(ValueError):
     """STORAGE_URL names no kind of store that we have."""
 
 
-def store_at(url: str, directory: Path, *, only_https: bool) -> FileStore:
+def store_at(url: str, directory: Path, *, only_https: bool, make: bool = True) -> FileStore:
     """The store of a STORAGE_URL, or the directory when there is none. Raises UnknownStoreError.
 
-    Unless `only_https`, a store of S3 may be one of plain http: where AWS_ENDPOINT_URL says so.
+    A folder is made when it is missing; without `make` FileNotFoundError is raised. Unless `only_https`, a store of S3
+    may be one of plain http: where AWS_ENDPOINT_URL says so.
 
     `s3://bucket/prefix` (credentials, region and endpoint from AWS_*), `file:///absolute/path` or `memory://`.
     """
     scheme, _, rest = url.partition("://")
     match scheme:
         case "":
-            return _directory(directory)
+            return _directory(directory, make=make)
         case "file":
-            return _directory(Path(rest))
+            return _directory(Path(rest), make=make)
         case "memory":
             return FileStore(MemoryStore())
         case "s3":
@@ -66,8 +67,10 @@ def store_at(url: str, directory: Path, *, only_https: bool) -> FileStore:
             raise UnknownStoreError(message)
 
 
-def _directory(directory: Path) -> FileStore:
+def _directory(directory: Path, *, make: bool) -> FileStore:
     directory = directory.absolute()
+    if not make and not directory.is_dir():
+        raise FileNotFoundError(directory)
     return FileStore(LocalStore(directory, mkdir=True), directory)
 
 
