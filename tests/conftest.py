@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 import jwt
+import msgspec
 import pytest
 import stripe
 from hypothesis import settings
@@ -23,6 +24,7 @@ from src.environment import reach_this_machine_directly
 from src.http.front import Front
 from src.logins import login_dsn
 from tests import postgres
+from tests.endpoints import served, undescribed
 from tests.tls import TlsServer, tls_server
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"
@@ -176,13 +178,24 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
         await life
 
 
+async def _described(response: httpx.Response) -> None:
+    """In no test has a function's answer a field that its struct, the document and docs/api.md do not name."""
+    endpoint = served().get(response.request.url.path.removeprefix("/functions/v1/"))
+    if endpoint is not None and response.is_success and response.headers.get("content-type") == "application/json":
+        assert undescribed(endpoint.answer, msgspec.json.decode(await response.aread())) == []
+
+
 @asynccontextmanager
 async def serving(dsn: str, **changes: object) -> AsyncIterator[Api]:
     """The composed application on a database; `changes` are settings."""
     app = create(postgres.settings(dsn, **changes))
     async with (
         lifespan(app.application),
-        httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://testserver") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(cast("Any", app)),
+            base_url="http://testserver",
+            event_hooks={"response": [_described]},
+        ) as client,
     ):
         yield Api(client, app)
 

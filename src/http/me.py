@@ -3,7 +3,8 @@
 import json
 
 import msgspec
-from litestar.types import Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.domain.context import REQUEST_ID, Role
 from src.domain.errors import CallerUnknown, DomainError
@@ -24,17 +25,21 @@ class CurrentUser:
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application takes it
+        assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
         try:
-            status, body = 200, msgspec.json.encode(self._user(scope))
+            status, body, headers = 200, msgspec.json.encode(self._user(scope)), []
         except DomainError as error:
             status, _ = problems.status_and_code(error)
-            body = problems.body_of(error, REQUEST_ID.get())
-        await wire.send_answer(send, status, body, REQUEST_ID.get())
+            body, headers = problems.body_of(error, REQUEST_ID.get()), problems.headers_of(error)
+        await wire.send_answer(send, status, body, REQUEST_ID.get(), headers)
 
-    def _user(self, scope: Scope) -> User:
+    def _user(self, scope: HTTPScope) -> User:
         caller = self._authenticator.caller(wire.headers_of(scope))
         if caller.role is not Role.USER:
             message = "A user's token is required"
             raise CallerUnknown(message)
+        if scope["method"] not in ("GET", "HEAD"):
+            message = "GET, HEAD"
+            raise problems.MethodNotAllowed(message)
         email = json.loads(caller.claims).get("email")
         return User(str(caller.user_id), caller.role.value, email if isinstance(email, str) else None)

@@ -46,6 +46,7 @@ class RefundAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     payment_intent: str | msgspec.UnsetType = msgspec.UNSET
     provider_ref: str | msgspec.UnsetType = msgspec.UNSET
     provider_refund_id: str | msgspec.UnsetType = msgspec.UNSET
+    reason: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class OpsRefundAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +65,7 @@ class OpsRefundAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     payment_intent: str | msgspec.UnsetType = msgspec.UNSET
     provider_ref: str | msgspec.UnsetType = msgspec.UNSET
     provider_refund_id: str | msgspec.UnsetType = msgspec.UNSET
+    reason: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class MockAnswer(msgspec.Struct, frozen=True):

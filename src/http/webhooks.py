@@ -49,6 +49,8 @@ class WebhookAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str
     result: str
     payment_id: str | msgspec.UnsetType = msgspec.UNSET
+    amount_cents: Annotated[int, Meta(description="As the event says")] | msgspec.UnsetType = msgspec.UNSET
+    currency: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) -> list[Endpoint]:

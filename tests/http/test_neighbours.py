@@ -61,6 +61,8 @@ async def test_a_users_token_says_who_it_speaks_for(api: Api) -> None:
     assert answer.json()["email"] == "amina@ecotrips.example"
     assert (await api.http.get("/auth/v1/user", headers=api.anonymous)).status_code == 401
     assert (await api.http.get("/auth/v1/user")).status_code == 401
+    refused = await api.http.post("/auth/v1/user", headers=api.user())
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 async def test_camel_case_is_understood_everywhere(api: Api) -> None:
