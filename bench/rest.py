@@ -15,12 +15,12 @@ from bench.harness import Case, measure
 from bench.load import Pgbench, Wrk, tool
 from bench.sql import CLAIMS, DEFINES, in_transaction, pipelined
 from bench.stack import FOLDER, Stack, stack
-from src.adapters.postgres.rest.binding import Binder
-from src.adapters.postgres.rest.introspection import Exposure, read_catalog
-from src.adapters.postgres.rest.preparation import Preparation
-from src.domain.rest.reading import read
-from src.domain.rest.request import Configuration, Request
-from src.ports.rest import Identity
+from src.rest.catalog.introspection import Exposure, read_catalog
+from src.rest.ports import Identity
+from src.rest.protocol.reading import read
+from src.rest.protocol.request import Configuration, Request
+from src.rest.run.binding import Binder
+from src.rest.sql.preparation import Preparation
 from tests.processes import command, environment, free_port
 
 BARE = "bare route"

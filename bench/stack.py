@@ -15,10 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from bench.proc import own_megabytes, processor_seconds, resident_megabytes, tree
-from src.adapters.postgres import apply
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.commands.local import OPS_USER, token
+from src.database import apply
+from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import role_password
 from src.settings import Settings
 from tests.postgres import settings as settings_of

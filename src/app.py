@@ -19,7 +19,6 @@ from litestar.types import ControllerRouterHandler
 from src.adapters.fixtures.inventory import FixtureHotels
 from src.adapters.fixtures.lists import FixtureBookings
 from src.adapters.fixtures.search import FixtureSearch
-from src.adapters.postgres import apply
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.counters import PostgresCounters
@@ -33,9 +32,7 @@ from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.permits import PostgresPermits
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
-from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.refunds import PostgresRefunds
-from src.adapters.postgres.rest.service import service_engine
 from src.adapters.postgres.search import PostgresSearch
 from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.storage import PostgresStorageTrail
@@ -47,8 +44,10 @@ from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
 from src.composition import Composed, compose
-from src.domain.rest.catalog import Name
-from src.domain.rest.request import Configuration
+from src.database import apply
+from src.database.refresher import Refresher
+from src.edge.cors import SERVICE_EXPOSES, Cors
+from src.edge.turns import Turns
 from src.http import (
     bookings,
     counters,
@@ -76,7 +75,6 @@ from src.http import docs as docs_page
 from src.http import metrics as metrics_route
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
-from src.http.cors import SERVICE_EXPOSES, Cors
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
 from src.http.front import Front
@@ -84,11 +82,13 @@ from src.http.limits import Limits, by_function
 from src.http.loopback import Loopback
 from src.http.me import CurrentUser
 from src.http.observe import Application, observed
-from src.http.rest.application import Asgi
-from src.http.rest.service import admission, service_application
+from src.http.rest import admission, service_application
 from src.http.storage import StorageRoutes
-from src.http.turns import Turns
 from src.ports.inventory import Supplier
+from src.rest.asgi.application import Asgi
+from src.rest.catalog.catalog import Name
+from src.rest.protocol.request import Configuration
+from src.rest.run.service import service_engine
 from src.settings import Settings, SettingsError, from_environment
 
 REST = "/rest/v1"

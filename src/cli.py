@@ -17,12 +17,12 @@ from asyncpg import (
     PostgresError,
 )
 
-from src.adapters.postgres.apply import LOGINS, ApplyError
-from src.adapters.postgres.connections import BROKEN, FAILED
-from src.adapters.postgres.unprivileged import EmbeddedPostgresError
-from src.adapters.telemetry import bounded
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, settings, tokens
+from src.database.apply import LOGINS, ApplyError
+from src.database.connections import BROKEN, FAILED
+from src.database.unprivileged import EmbeddedPostgresError
 from src.domain.errors import DomainError, Unavailable
+from src.edge import bounded
 from src.environment import SettingsError, is_production, reach_this_machine_directly
 
 COMMANDS = (processes, check, settings, db, flags, circuit, ledger, privacy, tokens)

@@ -11,16 +11,10 @@ from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
 from src.adapters.hbx.client import HbxClient, HbxSettings
 from src.adapters.hbx.supplier import HbxSupplier
-from src.adapters.postgres.connections import Connections, Reserve
 from src.adapters.postgres.database import LOGIN_ROLES, Database
 from src.adapters.postgres.inventory import PostgresCircuit
 from src.adapters.postgres.invoices import PostgresInvoices
 from src.adapters.postgres.messaging import PostgresMessages
-from src.adapters.postgres.notifications import Notifications
-from src.adapters.postgres.pipeline import Pipeline
-from src.adapters.postgres.refresher import Refresher
-from src.adapters.postgres.share import Share
-from src.adapters.postgres.standby import Standby
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.resilience.circuit import Circuit
 from src.adapters.resilience.retry import Retrying
@@ -30,6 +24,12 @@ from src.adapters.telemetry.metrics import Metrics
 from src.adapters.telemetry.observer import Observer
 from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.adapters.whatsapp.mock import MockWhatsApp
+from src.database.connections import Connections, Reserve
+from src.database.notifications import Notifications
+from src.database.pipeline import Pipeline
+from src.database.refresher import Refresher
+from src.database.share import Share
+from src.database.standby import Standby
 from src.domain.context import Role
 from src.logins import login_dsn, service_dsn
 from src.ports.messaging import Sender

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from src import dsn, jwks, production
+from src import jwks, production
+from src.database import dsn
 from src.production import OURS, PASSWORD, SHORTEST_SECRET, Form
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")

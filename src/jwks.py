@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from src.domain.json_size import require_modest
-from src.domain.limits import OF_PROVIDERS
+from src.edge.json_size import require_modest
+from src.edge.limits import OF_PROVIDERS
 
 if TYPE_CHECKING:
     import jwt

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import asyncpg
 
-from src.adapters.postgres.opened import connect
-from src.dsn import Dsn
+from src.database.dsn import Dsn
+from src.database.opened import connect
 from src.settings import Settings
 
 # Who acts in psql and by commands, unless they have a login of their own: by the role that says what they may.

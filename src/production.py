@@ -19,8 +19,8 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
+from src.database.dsn import NEAR_NETWORKS, Dsn, is_near
 from src.domain.links import is_public_host
-from src.dsn import NEAR_NETWORKS, Dsn, is_near
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
 SHORTEST_SECRET = 32

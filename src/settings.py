@@ -12,8 +12,9 @@ from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from src import dsn, production
-from src.dsn import HIGHEST_PORT
+from src import production
+from src.database import dsn
+from src.database.dsn import HIGHEST_PORT
 from src.environment import DEVELOPMENT, PRODUCTION, Environment, SettingsError, Words, is_production
 from src.production import Form
 

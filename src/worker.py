@@ -22,15 +22,15 @@ from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.payments import PostgresPayments
 from src.adapters.postgres.payouts import PostgresPayouts
 from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyRequests
-from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.refunds import PostgresRefunds
 from src.adapters.postgres.service_levels import PostgresServiceLevels
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.telemetry import logs
 from src.adapters.telemetry.audit import StandardOutput
-from src.background import Outage, supervised
 from src.composition import Composed, compose
+from src.database.background import Outage, supervised
+from src.database.refresher import Refresher
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError, Unavailable
 from src.domain.invoices import render_due

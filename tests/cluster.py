@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.database.embedded import EmbeddedPostgres, binaries, running
 from tests import postgres
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a private folder is made in it

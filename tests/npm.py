@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres import locks
+from src.database import locks
 
 PATIENCE = 240  # seconds
 

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from src.adapters.postgres import apply
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo
+from src.database import apply
+from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import role_password
 from src.settings import OFFLINE_SWITCHES, Settings
 

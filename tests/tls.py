@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, running
+from src.database.embedded import EmbeddedPostgres, running
 from tests.cluster import MEMORY
 from tests.processes import free_port
 

@@ -18,10 +18,10 @@ from typing import BinaryIO
 
 import asyncpg
 
-from src.adapters.postgres import apply
-from src.adapters.postgres.opened import Opened, connect
-from src.adapters.postgres.unprivileged import Runner
 from src.commands import archive, clients, operators, progress, stopping
+from src.database import apply
+from src.database.opened import Opened, connect
+from src.database.unprivileged import Runner
 from src.settings import Settings
 
 # What is left of a backup that was killed ends so, and the next one in that folder removes it.

@@ -8,11 +8,11 @@ import os
 
 import asyncpg
 
-from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.opened import connect
 from src.commands import check_database, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
+from src.database.connections import FAILED
+from src.database.opened import connect
 from src.logins import service_dsn
 from src.production import SHORTEST_SECRET
 from src.settings import LIVE_SWITCHES, Settings, SettingsError, faults_in_production

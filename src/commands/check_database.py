@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 import asyncpg
 import msgspec
 
-from src.adapters.postgres import apply
-from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.opened import Opened, connect
 from src.commands import circuit
 from src.commands.verdict import Verdict
+from src.database import apply
+from src.database.connections import FAILED
+from src.database.opened import Opened, connect
 from src.logins import login_dsn
 from src.settings import Settings
 

@@ -8,9 +8,9 @@ import os
 
 import msgspec
 
-from src.adapters.postgres.opened import connect
 from src.commands import operators
 from src.commands.arguments import Commands, group
+from src.database.opened import connect
 from src.logins import STAFF
 
 SHOW = "select inventory.read_circuit('hbx')"

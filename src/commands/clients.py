@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from src.adapters.postgres import opened
-from src.adapters.postgres.embedded import binaries
-from src.adapters.postgres.opened import connect
 from src.commands import stopping
-from src.dsn import LEAD_ELSEWHERE, Dsn, for_libpq
+from src.database import opened
+from src.database.dsn import LEAD_ELSEWHERE, Dsn, for_libpq
+from src.database.embedded import binaries
+from src.database.opened import connect
 from src.settings import programs
 
 # Debian's packages put each release's into a folder of its own.

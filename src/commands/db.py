@@ -9,10 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from src.adapters.postgres.opened import connect
 from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.commands import backup, clients, local, operators, restore
 from src.commands.arguments import Commands, group
+from src.database.opened import connect
 from src.logins import SERVICE, STAFF
 
 PASSED_ON = (

@@ -7,9 +7,9 @@ import asyncio
 import os
 import sys
 
-from src.adapters.postgres.opened import connect
 from src.commands import operators
 from src.commands.arguments import Commands, group
+from src.database.opened import connect
 from src.logins import STAFF
 from src.settings import SWITCHES
 

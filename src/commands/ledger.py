@@ -7,9 +7,9 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from src.adapters.postgres.ledger import PostgresLedger
-from src.adapters.postgres.opened import connect
 from src.commands import local, operators, progress
 from src.commands.arguments import Commands, group
+from src.database.opened import connect
 from src.domain.context import SERVICE, Context
 from src.domain.ledger import Difference, reconcile
 from src.logins import STAFF

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import asyncpg
 
-from src.adapters.postgres import apply, locks
-from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
-from src.adapters.postgres.opened import connect
+from src.database import apply, locks
+from src.database.connections import FAILED
+from src.database.embedded import EmbeddedPostgres, binaries, running
+from src.database.opened import connect
 from src.environment import SettingsError, is_production
 from src.logins import role_password, service_dsn
 from src.settings import SWITCHES, Settings, embedded_place, from_environment, programs

@@ -7,7 +7,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 
 from src.commands import local
-from src.dsn import Dsn
+from src.database.dsn import Dsn
 from src.logins import OPERATORS, is_a_persons, login_dsn
 from src.settings import Settings, SettingsError
 

@@ -13,9 +13,9 @@ from uuid import UUID
 import asyncpg
 
 from src.adapters.files.store import FileStore, store_at
-from src.adapters.postgres.opened import connect
 from src.commands import local, operators
 from src.commands.arguments import Commands, group
+from src.database.opened import connect
 from src.domain.storage import BUCKETS, StoredObject
 from src.logins import STAFF
 from src.settings import Settings

@@ -50,7 +50,8 @@ def _work(arguments: argparse.Namespace) -> int:
 
 
 def _rest(arguments: argparse.Namespace) -> int:
-    from src import rest_server, rest_settings  # noqa: PLC0415 - only for who serves
+    from src.rest.server import server as rest_server
+    from src.rest.server import settings as rest_settings
 
     rest_server.serve(os.environ, *rest_settings.command_line(arguments.others))
     return 0

@@ -17,12 +17,12 @@ from typing import BinaryIO
 import asyncpg
 
 from src.adapters.files.store import FileStore, store_at
-from src.adapters.postgres import apply
-from src.adapters.postgres.connections import BROKEN
-from src.adapters.postgres.opened import Opened, connect
 from src.commands import archive, backup, local, operators, progress, stopping
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError, tell
+from src.database import apply
+from src.database.connections import BROKEN
+from src.database.opened import Opened, connect
 from src.domain.errors import DomainError
 from src.domain.storage import StoredObject
 from src.logins import role_password

@@ -23,12 +23,12 @@ from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.server.mp import MPServer
 
 from src import orphans
-from src.adapters.postgres import apply
-from src.adapters.postgres.connections import FAILED
-from src.adapters.postgres.opened import connect
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
-from src.http.listening import BACKLOG, HTTP1, BoundedListener, connections
+from src.database import apply
+from src.database.connections import FAILED
+from src.database.opened import connect
+from src.edge.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.logins import service_dsn
 from src.settings import OFFLINE_SWITCHES, Settings, port
 

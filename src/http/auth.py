@@ -14,10 +14,10 @@ from jwt.utils import base64url_decode, base64url_encode
 
 from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
-from src.domain.json_size import require_modest_token
-from src.domain.limits import OF_BODIES
-from src.http.rest.claims import require_storable
+from src.edge.json_size import require_modest_token
+from src.edge.limits import OF_BODIES
 from src.jwks import public_keys
+from src.rest.asgi.claims import require_storable
 
 FUTURE_LEEWAY_SECONDS = 30
 REMEMBERED = 10_000

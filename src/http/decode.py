@@ -16,8 +16,8 @@ import msgspec
 from msgspec import inspect
 
 from src.domain.errors import InputInvalid
-from src.domain.json_size import JsonTooLarge, require_few, require_modest
-from src.domain.limits import OF_BODIES
+from src.edge.json_size import JsonTooLarge, require_few, require_modest
+from src.edge.limits import OF_BODIES
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -17,13 +17,13 @@ from src.domain.audit import AuditLine
 from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
 from src.domain.errors import CallerUnknown, DomainError, InputInvalid, NotAllowed
 from src.domain.idempotency import FirstAnswer
+from src.edge.turns import Turns
 from src.http import problems, wire
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
 from src.http.decode import from_body
 from src.http.endpoint import Access, Answer, Call, Endpoint
 from src.http.limits import Limits
-from src.http.turns import Turns
 from src.ports.audit import AuditTrail
 from src.ports.callers import Callers
 from src.ports.idempotency import IdempotencyKeys

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from src.domain.errors import InputInvalid
-from src.domain.json_size import JsonTooLarge, require_modest
-from src.domain.limits import OF_BODIES
 from src.domain.messaging import Inbound, Report
+from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.limits import OF_BODIES
 
 NUMBER = re.compile(r"[1-9]\d{6,14}", re.ASCII)
 ID = re.compile(r"[!-~]{1,128}")

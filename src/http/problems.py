@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from src.domain import errors
-from src.http.body import TAKEN
+from src.edge.body import TAKEN
 
 # Ordered: the first class that fits. Message texts are never looked at.
 TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (

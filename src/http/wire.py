@@ -9,7 +9,7 @@ from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
 from src.domain.errors import Unavailable
-from src.http.body import BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.body import BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
 # Who may GET may ask with HEAD what they would be told (RFC 9110, 9.3.2).

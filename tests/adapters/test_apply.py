@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from src.adapters.postgres import apply
-from src.adapters.postgres.opened import connect
 from src.commands import check_database
+from src.database import apply
+from src.database.opened import connect
 from src.domain.context import Role
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from tests.conftest import as_role

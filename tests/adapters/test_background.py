@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from src import background
-from src.background import LONGEST_PAUSE, Outage, stopped, supervised
+from src.database import background
+from src.database.background import LONGEST_PAUSE, Outage, stopped, supervised
 from src.domain.errors import Unavailable
 
 SRC = Path(__file__).parents[2] / "src"

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from src.adapters.postgres.connections import Connections
 from src.adapters.postgres.errors import TRANSLATED
-from src.adapters.postgres.opened import SILENCE, Opened, limit_silence
+from src.database.connections import Connections
+from src.database.opened import SILENCE, Opened, limit_silence
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
 from tests.postgres import settings

@@ -18,16 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres import locks, unprivileged
-from src.adapters.postgres.embedded import LARGEST_LOG, EmbeddedPostgres, binaries, running
-from src.adapters.postgres.unprivileged import EmbeddedPostgresError
+from src.database import locks, unprivileged
+from src.database.embedded import LARGEST_LOG, EmbeddedPostgres, binaries, running
+from src.database.unprivileged import EmbeddedPostgresError
 from tests.disks import disk
 from tests.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
 
 USER = """
 import sys
 from pathlib import Path
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.database.embedded import EmbeddedPostgres, binaries, running
 server = EmbeddedPostgres(Path(sys.argv[1]), binaries(sys.argv[2]), durable=False)
 with running(server):
     print(server.running_pid(), flush=True)

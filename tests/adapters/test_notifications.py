@@ -12,9 +12,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.adapters.postgres.connections import Connections, Reserve
-from src.adapters.postgres.notifications import Notifications
-from src.adapters.postgres.refresher import GRACE, Refresher
+from src.database.connections import Connections, Reserve
+from src.database.notifications import Notifications
+from src.database.refresher import GRACE, Refresher
 from src.domain.errors import Unavailable
 from tests.processes import PATIENCE
 from tests.races import until

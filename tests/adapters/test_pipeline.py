@@ -12,10 +12,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from src.adapters.postgres import pipeline as module
-from src.adapters.postgres import pipelined
-from src.adapters.postgres.pipeline import LAST_RUNS, LONGEST, MOST, QUICK, Pipeline
-from src.adapters.postgres.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
+from src.database import pipeline as module
+from src.database import pipelined
+from src.database.pipeline import LAST_RUNS, LONGEST, MOST, QUICK, Pipeline
+from src.database.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import OPS_USER, Api
 from tests.races import until
 

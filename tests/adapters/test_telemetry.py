@@ -14,13 +14,13 @@ from opentelemetry.sdk.metrics.export import Histogram, MetricExporter, MetricEx
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from src.adapters.telemetry.bounded import BoundedLines
 from src.adapters.telemetry.logs import JsonLines
 from src.adapters.telemetry.metrics import SECONDS, Durations, Metrics
 from src.adapters.telemetry.observer import Observer
 from src.adapters.telemetry.otlp_metrics import OtlpMetrics
 from src.adapters.telemetry.traces import Traces
 from src.domain.context import REQUEST_ID
+from src.edge.bounded import BoundedLines
 from tests.conftest import ITINERARY, Api, serving
 from tests.fakes.collector import collector
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.domain.json_size import JsonTooLarge, require_modest, require_modest_token
-from src.domain.limits import MEBIBYTE, OF_BODIES, JsonLimits
+from src.edge.json_size import JsonTooLarge, require_modest, require_modest_token
+from src.edge.limits import MEBIBYTE, OF_BODIES, JsonLimits
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='[]{},:"\\a é', max_size=6),

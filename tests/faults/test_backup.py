@@ -22,9 +22,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from src.adapters.postgres import apply
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
 from src.adapters.postgres.seed import seed_demo, seed_volume
+from src.database import apply
+from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from tests.cluster import execute, server, start_again
 from tests.conftest import serving

@@ -8,8 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
-from src.adapters.postgres.connections import Connections
-from src.adapters.postgres.share import Share
+from src.database.connections import Connections
+from src.database.share import Share
 from src.domain.errors import Unavailable
 from tests.conftest import CHECKOUT, Api, serving
 from tests.races import until

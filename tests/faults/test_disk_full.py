@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries, running
+from src.database.embedded import EmbeddedPostgres, binaries, running
 from tests import postgres
 from tests.cluster import start_again
 from tests.conftest import Api

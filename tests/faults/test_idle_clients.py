@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from bench.proc import resident_megabytes
-from src.http.listening import DEAF_MILLISECONDS
+from src.edge.listening import DEAF_MILLISECONDS
 from tests.conftest import ANON_KEY, CHECKOUT
 from tests.processes import PATIENCE, ServerProcess, descendants, server
 

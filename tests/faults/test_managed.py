@@ -20,10 +20,10 @@ import httpx
 import pytest
 
 from src import cli
-from src.adapters.postgres import apply
 from src.adapters.postgres.database import LOGIN_ROLES
-from src.adapters.postgres.embedded import EmbeddedPostgres
 from src.commands import clients
+from src.database import apply
+from src.database.embedded import EmbeddedPostgres
 from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.cluster import execute, server, start_again

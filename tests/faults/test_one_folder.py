@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from src.database.embedded import EmbeddedPostgres, binaries
 from tests.adapters.test_embedded import is_free, wait_until_watched_no_more
 from tests.cluster import MEMORY
 from tests.processes import PATIENCE, ROOT, ServerProcess, command, environment, free_port, wait_until_gone

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from src.adapters.postgres import standby as standbys
 from src.adapters.postgres.database import Database
 from src.composition import compose
+from src.database import standby as standbys
 from src.domain.errors import NotAllowed
 from tests.cluster import Cluster, cluster, execute
 from tests.conftest import SERVICE_CONTEXT, SERVICE_KEY, user_context

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.proc import resident_megabytes
-from tests.http.rest.conftest import world_database, world_template  # noqa: F401 - fixtures
-from tests.http.rest.test_standalone import standalone
+from tests.rest.http.conftest import world_database, world_template  # noqa: F401 - fixtures
+from tests.rest.http.test_standalone import standalone
 
 pytestmark = pytest.mark.heavy
 LINES, LINE_BYTES = 20_000, 10_003

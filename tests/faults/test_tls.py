@@ -14,20 +14,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from src.adapters.postgres import pipeline as module
-from src.adapters.postgres.connections import BROKEN, Connections, Reserve
-from src.adapters.postgres.notifications import Notifications
-from src.adapters.postgres.opened import connect
-from src.adapters.postgres.pipeline import Pipeline
-from src.adapters.postgres.standby import Standby
 from src.commands import clients
 from src.commands.clients import ClientMissingError
+from src.database import pipeline as module
+from src.database.connections import BROKEN, Connections, Reserve
+from src.database.notifications import Notifications
+from src.database.opened import connect
+from src.database.pipeline import Pipeline
+from src.database.standby import Standby
 from tests.conftest import serving
-from tests.http.rest.conftest import ROLES, WORLD
-from tests.http.rest.test_standalone import execute, is_ready, knows, standalone
 from tests.postgres import Server
 from tests.processes import ROOT, ecotrips, environment, free_port
 from tests.races import until
+from tests.rest.http.conftest import ROLES, WORLD
+from tests.rest.http.test_standalone import execute, is_ready, knows, standalone
 from tests.tls import PASSWORD, TlsServer
 
 ENCRYPTED = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
@@ -216,7 +216,11 @@ async def test_no_command_connects_to_another_server(
 def test_the_standalone_server_serves_no_other_servers_data(wrong: str) -> None:
     given = {"PGRST_DB_URI": wrong, "PGRST_SERVER_PORT": str(free_port()), "PGRST_DB_POOL_ACQUISITION_TIMEOUT": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "src.rest_server"], env=environment(**given), cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "src.rest.server.server"],
+        env=environment(**given),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         # In plain text a server may come to speak TLS: that is tried again and again.
         with contextlib.suppress(subprocess.TimeoutExpired):

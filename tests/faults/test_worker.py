@@ -14,9 +14,9 @@ import asyncpg
 import pytest
 
 from src import worker as worker_module
-from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.sweeps import PostgresSlots
 from src.composition import Composed, compose
+from src.database.refresher import Refresher
 from src.domain.context import Context
 from src.domain.errors import ProviderFailed, Unavailable
 from src.domain.sweeps import Sweep

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from src.adapters.postgres.embedded import LOG_SETTINGS
+from src.database.embedded import LOG_SETTINGS
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SettingsError, from_environment
 from tests.conftest import Api, serving
 from tests.fakes.wire import Reply, Request, listening

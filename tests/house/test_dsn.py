@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from src.commands import clients
-from src.dsn import Dsn, fault, for_asyncpg, for_libpq
+from src.database.dsn import Dsn, fault, for_asyncpg, for_libpq
 from src.settings import SettingsError, from_environment
 
 SRC = Path(__file__).parents[2] / "src"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres.embedded import EmbeddedPostgres, binaries
+from src.database.embedded import EmbeddedPostgres, binaries
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SWITCHES
 from tests.processes import ServerProcess, command, ecotrips, environment, free_port
 

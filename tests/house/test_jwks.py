@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from src.http.auth import Authenticator
-from src.http.rest.jwt import BadSecretError, keys_of
 from src.jwks import EDWARDS, Edwards, public_keys
+from src.rest.asgi.jwt import BadSecretError, keys_of
 from src.settings import SettingsError, from_environment
 from tests.postgres import JWT_SECRET
 

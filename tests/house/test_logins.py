@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 import yaml
 
-from src.adapters.postgres.embedded import binaries
-from src.adapters.postgres.opened import connect
 from src.commands import check_database
-from src.dsn import for_libpq
+from src.database.dsn import for_libpq
+from src.database.embedded import binaries
+from src.database.opened import connect
 from src.logins import OPERATORS, SERVICE, STAFF, login_dsn
 from tests.postgres import JWT_SECRET, Server, settings, with_login
 from tests.processes import ROOT, ecotrips

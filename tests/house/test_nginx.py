@@ -20,7 +20,7 @@ import pytest
 
 from src.adapters.files.store import store_at
 from src.domain.storage import ObjectName
-from src.http.listening import HTTP1
+from src.edge.listening import HTTP1
 from tests.cluster import MEMORY
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
 from tests.processes import PATIENCE, ROOT, free_port, server

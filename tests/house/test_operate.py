@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from src.adapters.postgres.embedded import binaries
+from src.database.embedded import binaries
 from tests.house.guides import blocks
 from tests.processes import command, environment, free_port
 

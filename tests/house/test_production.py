@@ -34,7 +34,7 @@ from src.production import (
     Form,
     weakness,
 )
-from src.rest_settings import rest_settings
+from src.rest.server.settings import rest_settings
 from src.settings import (
     HBX_KEY,
     HBX_SECRET,
@@ -724,7 +724,7 @@ def test_what_weakens_no_library_is_fit() -> None:
 HARMLESS = {
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"),
     *("PGSSLNEGOTIATION", "PGSSLKEY", "PGSSLCERT", "PGSSLCRL", "PGKRBSRVNAME", "PGGSSLIB", "PGDATABASE"),
-    *("PGSERVICE", "PGSERVICEFILE"),  # src/dsn.py: nothing goes by them
+    *("PGSERVICE", "PGSERVICEFILE"),  # src/database/dsn.py: nothing goes by them
     *("PGTARGETSESSIONATTRS", "STRIPE_SUPPRESS_NOTICES"),
     *("LITESTAR_WARN_IMPLICIT_SYNC_TO_THREAD", "LITESTAR_WARN_SYNC_TO_THREAD_WITH_ASYNC"),
     *("LITESTAR_WARN_SYNC_TO_THREAD_WITH_GENERATOR", "LITESTAR_WARN_SIGNATURE_NAMESPACE_OVERRIDE"),

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from src.rest_options import ALIASES
-from src.rest_settings import OPTIONS, STORED
+from src.rest.server.options import ALIASES
+from src.rest.server.settings import OPTIONS, STORED
 from tests import postgres
 from tests.house.guides import blocks
 from tests.processes import ROOT, command, environment, free_port

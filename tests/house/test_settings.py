@@ -24,7 +24,7 @@ from src.app import authenticator_of
 from src.commands import settings as command
 from src.composition import compose
 from src.production import WEAKENED
-from src.rest_settings import OPTIONS, rest_settings
+from src.rest.server.settings import OPTIONS, rest_settings
 from src.settings import SettingsError, declared, from_environment
 from src.settings_table import ELSEWHERE, FAMILIES, TABLE, rows
 from tests.postgres import JWT_SECRET

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from src.domain.limits import OF_ROLE
-from src.http import body
-from src.http.body import SMALL, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge import body
+from src.edge.body import SMALL, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.limits import OF_ROLE
 from tests.conftest import Api
 from tests.endpoints import declared
 

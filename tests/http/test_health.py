@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from litestar.routes import HTTPRoute
 
-from src.adapters.postgres import apply
+from src.database import apply
 from src.logins import login_dsn
 from tests.conftest import CHECKOUT, Api, serving
 from tests.postgres import Server, settings

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from src.http.listening import MOST_CONNECTIONS
+from src.edge.listening import MOST_CONNECTIONS
 from tests.processes import PATIENCE, ROOT, environment, server
 
 ASKED = """
 import resource
 import socket
 resource.setrlimit(resource.RLIMIT_NOFILE, ({}, {}))
-from src.http.listening import connections
+from src.edge.listening import connections
 print(connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from src.adapters.postgres.embedded import binaries
+from src.database.embedded import binaries
 from tests import npm
 
 RELEASES = ("15", "16", "17", "18")

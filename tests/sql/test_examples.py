@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import asyncpg
 
-from src.adapters.postgres import apply
-from src.adapters.postgres.embedded import binaries
-from src.dsn import for_libpq
+from src.database import apply
+from src.database.dsn import for_libpq
+from src.database.embedded import binaries
 from src.logins import OPERATORS, SERVICE, login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.postgres import settings

@@ -12,8 +12,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from src.adapters.postgres import apply
 from src.adapters.postgres.seed import SeedError, seed_demo, seed_volume
+from src.database import apply
 from src.domain.context import Role
 from src.logins import role_password
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, PAUSES, SWITCHES

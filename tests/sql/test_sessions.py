@@ -8,7 +8,7 @@ import re
 import asyncpg
 import pytest
 
-from src.adapters.postgres import apply
+from src.database import apply
 from src.domain.context import Role
 from src.logins import OPERATORS, SERVICE, STAFF, login_dsn, role_password
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES

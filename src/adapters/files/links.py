@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import jwt
 
-from src.domain.json_size import require_modest_token
-from src.domain.limits import OF_BODIES
 from src.domain.storage import Link, LinkExpired, LinkMismatched, LinkRefused, ObjectName, StoredObject
+from src.edge.json_size import require_modest_token
+from src.edge.limits import OF_BODIES
 
 SCOPE = "download"
 LONGEST_TOKEN = 4096

@@ -12,9 +12,9 @@ import httpx
 import msgspec
 
 from src.domain.errors import Conflict, CredentialsRefused, InputInvalid, NotFound, QuotaSpent, SupplierFailed
-from src.domain.json_size import JsonTooLarge, require_modest
-from src.domain.limits import OF_PROVIDERS
 from src.domain.resilience import TryAgain
+from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.limits import OF_PROVIDERS
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from src.adapters.postgres.connections import Source
 from src.adapters.postgres.errors import RETRIED_CODES, TRANSLATED
-from src.adapters.postgres.pipeline import Pipeline
-from src.adapters.postgres.standby import Standby
+from src.database.connections import Source
+from src.database.pipeline import Pipeline
+from src.database.standby import Standby
 from src.domain.context import Context, Role
 from src.ports.telemetry import Telemetry
 

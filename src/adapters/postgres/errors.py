@@ -11,7 +11,7 @@ from types import TracebackType
 
 import asyncpg
 
-from src.adapters.postgres.connections import BROKEN
+from src.database.connections import BROKEN
 from src.domain.errors import Conflict, DomainError, InProgress, InputInvalid, NotAllowed, NotFound, Unavailable
 
 RULES: Mapping[str, type[DomainError]] = {

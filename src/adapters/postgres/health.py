@@ -1,10 +1,10 @@
 import asyncpg
 
-from src.adapters.postgres.apply import STANDING
 from src.adapters.postgres.database import SETTINGS, Database
-from src.adapters.postgres.notifications import Notifications
-from src.adapters.postgres.refresher import Refresher
 from src.adapters.postgres.switches import PostgresSwitches
+from src.database.apply import STANDING
+from src.database.notifications import Notifications
+from src.database.refresher import Refresher
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
 from src.domain.health import State

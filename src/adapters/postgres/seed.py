@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from src.adapters.postgres.opened import connect
+from src.database.opened import connect
 
 FOLDER = Path(__file__).parents[3] / "fixtures"
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import stripe
 
-from src.domain.json_size import JsonTooLarge, require_modest
-from src.domain.limits import OF_PROVIDERS
+from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.limits import OF_PROVIDERS
 
 
 class ModestClient(stripe.HTTPXClient):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from opentelemetry import trace
 
-from src.adapters.telemetry.bounded import place, shortened
 from src.domain.context import REQUEST_ID
+from src.edge.bounded import place, shortened
 
 # Chatty libraries log addresses, and addresses may hold links: only their warnings are wanted.
 QUIET = ("httpx", "httpcore", "stripe", "urllib3", "hpack")

@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
 from src.adapters.telemetry.metrics import registry_of
-from src.background import Outage, stopped, supervised
+from src.database.background import Outage, stopped, supervised
 from src.domain.errors import DomainError
 from src.ports.service_levels import ServiceLevels
 

@@ -7,9 +7,9 @@ import msgspec
 
 from src.adapters.whatsapp.outcomes import PAIR_RATE, PAIR_RATE_SECONDS, RESULTS
 from src.adapters.whatsapp.payload import payload
-from src.domain.json_size import JsonTooLarge, require_modest
-from src.domain.limits import OF_PROVIDERS
 from src.domain.messaging import Message, Outcome, Result
+from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.limits import OF_PROVIDERS
 
 LONGEST_RETRY_AFTER = 3600
 LONGEST_TOLD = 10

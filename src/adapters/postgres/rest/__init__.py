@@ -1,1 +1,0 @@
-"""The REST engine on Postgres: catalog → planner → SQL → execution."""

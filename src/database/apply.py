@@ -1,0 +1,333 @@
+"""Brings a database to the SQL this code ships: migrations once, functions, views, policies and grants when changed.
+
+The roles and the rights on the database come first, every time. Each file runs in its own transaction, exactly as
+`psql -f` would run it; `meta.applied` remembers the digests. Overloads of one function stand in one file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from src.database.opened import connect
+
+SQL_FOLDER = Path(__file__).parents[3] / "sql"
+# What a dump does not carry: the server's part, then the database's.
+ROLES_FILE = SQL_FOLDER / "roles.sql"
+DATABASE_FILE = SQL_FOLDER / "database.sql"
+MIGRATIONS = "migrations/"
+SCHEMAS_FILE = f"{MIGRATIONS}0001_schemas.sql"
+ADVISORY_LOCK = 0x65636F74726970
+LOCK_PAUSE_SECONDS = 0.05
+NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
+# Since PostgreSQL 16 CREATEROLE is a right on the roles that one has made oneself.
+NOT_THE_MAKER = "apply as who may create roles and made those that this server has, or as a superuser"
+# Roles belong to the server, and the lock to one database: whoever applies to another one changes them too.
+CHANGED_MEANWHILE = (
+    asyncpg.InternalServerError,
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.DeadlockDetectedError,
+)
+MEANWHILE = "tuple concurrently"
+ATTEMPTS = 200
+# Who logs in with a password derived from DATABASE_ROLE_SECRET.
+LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
+# What roles.sql sets for them: role, name, value.
+SETTINGS_OF_LOGINS = frozenset(
+    re.findall(r"^alter role (\w+) set (\w+) = '(.*)';$", ROLES_FILE.read_text(), re.MULTILINE)
+)
+
+
+# Applied again after every change.
+FOLLOWING = ("policies.sql", "grants.sql")
+
+
+class ApplyError(Exception):
+    """The SQL could not be applied; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """One shipped file: its path below sql/ and the SHA-256 of its text."""
+
+    name: str
+    text: str
+    digest: str
+
+
+def shipped(folder: Path = SQL_FOLDER) -> list[SqlFile]:
+    """All files in the order they are applied: migrations, functions, views, policies, grants."""
+    return list(_shipped(folder))
+
+
+def _shipped(folder: Path) -> Iterator[SqlFile]:
+    for path in (
+        *sorted((folder / "migrations").glob("*.sql")),
+        *sorted((folder / "functions").glob("*.sql")),
+        *sorted((folder / "views").glob("*.sql")),
+        folder / "policies.sql",
+        folder / "grants.sql",
+    ):
+        text = path.read_text()
+        yield SqlFile(path.relative_to(folder).as_posix(), text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def digest(files: list[SqlFile]) -> str:
+    """One digest over all files: what /readyz compares with the database's."""
+    return hashlib.sha256("".join(f"{file.name}={file.digest}\n" for file in files).encode()).hexdigest()
+
+
+DIGEST_OF_DATABASE = """
+select encode(sha256(convert_to(string_agg(file || '=' || digest || E'\\n', '' order by ordinal), 'UTF8')), 'hex')
+from meta.applied
+"""
+
+# What a release, by its digest, $1, finds: `same`; `before`, it is the one before what the database holds; `between`,
+# what it left whole is being changed, or was; `differs`, it waits for db apply.
+STANDING = f"""
+select case
+  when $1 = held.digest then 'same'
+  when $1 = (select digest from meta.releases order by place desc limit 1) then 'between'
+  when $1 = (select digest from meta.releases order by place desc offset 1 limit 1) then 'before'
+  else 'differs'
+end
+from ({DIGEST_OF_DATABASE}) as held (digest)
+"""  # noqa: S608 - constants
+RECORD = f"""
+with held (digest) as materialized ({DIGEST_OF_DATABASE}),
+gone as (delete from meta.releases where place > (select place from meta.releases join held using (digest)))
+insert into meta.releases (digest) select digest from held on conflict do nothing
+"""  # noqa: S608 - constants
+
+
+# Any login can take an advisory lock, but before anything is applied there is no table to lock.
+HOLDER = """
+select a.pid, a.usename, format('%s of %s (%s)', a.pid, a.usename, nullif(a.application_name, '')),
+  not (r.rolsuper or r.rolcreaterole or d.datdba = r.oid)
+from pg_locks l
+join pg_database d on d.oid = l.database and d.datname = current_database()
+join pg_stat_activity a using (pid)
+join pg_roles r on r.oid = a.usesysid
+where l.locktype = 'advisory' and l.granted and (l.classid::int8 << 32 | l.objid::int8) = $1
+limit 1
+"""
+
+
+async def take_lock(
+    connection: asyncpg.Connection[asyncpg.Record],
+    report: Callable[[str], None] = lambda _line: None,
+    *,
+    shared: bool = False,
+) -> None:
+    """The lock under which SQL is applied, until the connection ends; which administrator has it is reported.
+
+    `shared` keeps SQL from being applied, and others who share it may have it too. Raises ApplyError that names who
+    holds it and is no administrator.
+    """
+    attempt = f"select pg_try_advisory_lock{'_shared' if shared else ''}($1)"
+    waiting_for = None
+    while not await connection.fetchval(attempt, ADVISORY_LOCK):
+        if holder := await connection.fetchrow(HOLDER, ADVISORY_LOCK):
+            pid, login, name, is_stranger = holder
+            if is_stranger:
+                message = f"{login} holds the lock of db apply: select pg_terminate_backend({pid})"
+                raise ApplyError(message)
+            if pid != waiting_for:
+                report(f"waiting for process {name}")
+                waiting_for = pid
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+
+
+KEEP_SWITCHES = """
+with given as (select * from json_each_text($1)),
+gone as (delete from ops.switch_defaults where name not in (select key from given))
+insert into ops.switch_defaults as d select key, value from given
+on conflict (name) do update set value = excluded.value where d.value <> excluded.value
+"""
+
+
+async def apply(
+    dsn: str,
+    files: list[SqlFile],
+    role_password: Callable[[str], str],
+    report: Callable[[str], None] = lambda _name: None,
+    *,
+    production: bool = False,
+    switches: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Apply what is missing or changed and return the names of the files that ran.
+
+    Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role;
+    `switches`, if given, are what sessions of psql work under from now on. With `production` the database is a
+    production one from then on, and the overrides that this removes are reported, too.
+    Raises ApplyError when a migration was edited after it ran, when one ran that is not among the files, or when a file
+    fails.
+    """
+    connection = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
+    try:
+        await take_lock(connection, report)
+        ran = await _apply(connection, files, role_password, report)
+        if production:
+            async with connection.transaction():
+                await connection.execute("set local role ecotrips_owner")
+                for flag in await connection.fetchval("select meta.set_environment('production')"):
+                    report(f"{flag}: override removed")
+        if switches is not None:
+            await connection.execute(KEEP_SWITCHES, json.dumps(switches))
+        return ran
+    finally:
+        await connection.close()
+
+
+async def _apply(
+    connection: asyncpg.Connection[asyncpg.Record],
+    files: list[SqlFile],
+    role_password: Callable[[str], str],
+    report: Callable[[str], None],
+) -> list[str]:
+    applied: dict[str, str] = {}
+    if await connection.fetchval("select to_regclass('meta.applied') is not null"):
+        applied = {
+            row["file"]: row["digest"] for row in await connection.fetch("select file, digest from meta.applied")
+        }
+    edited = [f.name for f in files if _is_migration(f) and applied.get(f.name, f.digest) != f.digest]
+    if edited:
+        message = f"{edited[0]} was edited after it was applied; add a new migration instead"
+        raise ApplyError(message)
+    # Its tables and types are others: functions of before would replace some of its own and fail at the next.
+    shipped_names = {file.name for file in files}
+    if later := sorted(name for name in applied if name.startswith(MIGRATIONS) and name not in shipped_names):
+        message = f"the database is of a later release ({later[0]}): docs/upgrade.md says how to go back"
+        raise ApplyError(message)
+    changed = [f for f in files if applied.get(f.name) != f.digest]
+    # Also when nothing changed: the database may have been copied or restored, and the secret may be another.
+    await _make_roles(connection, role_password)
+    if not changed:
+        await _keep_in_step(connection, files)
+        return []
+    # New tables and functions start without policies and grants, so those two files follow every change; also when it
+    # fails before them, and is tried again.
+    last = [f for f in files if f.name in FOLLOWING and f not in changed]
+    if applied:
+        await connection.execute("delete from meta.applied where file = any ($1)", FOLLOWING)
+    ran = [*changed, *last]
+    for file in ran:
+        report(file.name)
+        await _run(connection, file, files.index(file))
+    await _keep_in_step(connection, files)
+    await connection.execute("notify pgrst, 'reload schema'")
+    return [file.name for file in ran]
+
+
+async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: list[SqlFile]) -> None:
+    """A new file moves the place of those behind it, one no longer shipped has none: the digest is of both.
+
+    Then the database is whole, and this release's.
+    """
+    names = [file.name for file in files]
+    await connection.execute(
+        "update meta.applied a set ordinal = f.place - 1 from unnest($1::text[]) with ordinality f (file, place)"
+        " where a.file = f.file and a.ordinal <> f.place - 1",
+        names,
+    )
+    await connection.execute("delete from meta.applied where file <> all ($1::text[])", names)
+    await connection.execute(RECORD)
+
+
+async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
+    """Make what a dump does not carry: the roles, their passwords and their rights on the database itself."""
+    connection = await connect(dsn)
+    try:
+        await _make_roles(connection, role_password)
+    finally:
+        await connection.close()
+
+
+async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+    """Raises ApplyError."""
+    for _ in range(ATTEMPTS):
+        try:
+            await _make_roles_once(connection, role_password)
+        except CHANGED_MEANWHILE as error:
+            if not isinstance(error, asyncpg.InternalServerError) or MEANWHILE in str(error):
+                await asyncio.sleep(LOCK_PAUSE_SECONDS)
+                continue
+            raise
+        return
+    message = "others change the server's roles again and again: apply when they have ended"
+    raise ApplyError(message)
+
+
+async def _make_roles_once(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+    try:
+        await connection.execute(ROLES_FILE.read_text())
+    except asyncpg.InsufficientPrivilegeError as error:
+        message = f"{error.args[0]}: {NOT_THE_MAKER}"
+        raise ApplyError(message) from error
+    try:
+        await connection.execute(DATABASE_FILE.read_text())
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ApplyError(NOT_THE_OWNER) from error
+    # Who may not revoke is only warned.
+    if await connection.fetchval("select has_database_privilege('public', current_database(), 'create, temporary')"):
+        raise ApplyError(NOT_THE_OWNER)
+    await _set_passwords(connection, role_password)
+
+
+async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, ordinal: int) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute("set local lock_timeout = '10s'; set local check_function_bodies = off")
+            if file.name != SCHEMAS_FILE:
+                await connection.execute("set local role ecotrips_owner")
+            await connection.execute(file.text)
+            if not _is_migration(file):
+                await _drop_former_signatures(connection)
+            await connection.execute("reset role")
+            await connection.execute(
+                "insert into meta.applied (file, digest, ordinal) values ($1, $2, $3)"
+                " on conflict (file) do update"
+                " set digest = excluded.digest, ordinal = excluded.ordinal, applied_at = now()",
+                file.name,
+                file.digest,
+                ordinal,
+            )
+    except asyncpg.PostgresError as error:
+        message = f"{file.name}: {error}"
+        raise ApplyError(message) from error
+
+
+FORMER_SIGNATURES = """
+select format('drop function %s', p.oid::regprocedure) from pg_proc p
+where p.xmin <> pg_current_xact_id()::xid and exists (
+  select from pg_proc made
+  where made.pronamespace = p.pronamespace and made.proname = p.proname and made.xmin = pg_current_xact_id()::xid
+)
+"""
+
+
+async def _drop_former_signatures(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """A function with a new parameter replaces the one without: two of them would make every call ambiguous."""
+    for row in await connection.fetch(FORMER_SIGNATURES):
+        await connection.execute(row[0])
+
+
+async def _set_passwords(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+    for role in LOGINS:
+        # `alter role` takes no parameters; the text is quoted by the server.
+        statement = await connection.fetchval(
+            "select format('alter role %I password %L', $1::text, $2::text)", role, role_password(role)
+        )
+        await connection.execute(statement)
+
+
+def _is_migration(file: SqlFile) -> bool:
+    return file.name.startswith(MIGRATIONS)

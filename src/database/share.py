@@ -1,0 +1,50 @@
+"""Part of a pool, for statements whose cost their caller chooses: however many there are, others find a connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from src.database.connections import Connections, Lease
+from src.domain.errors import Unavailable
+
+
+class Share:
+    """At most `most` of the connections of `pool` at once; who waits longer than `patience` seconds is Unavailable."""
+
+    def __init__(self, pool: Connections, most: int, *, patience: float = 5.0) -> None:
+        self._pool = pool
+        self._places = asyncio.Semaphore(most)
+        self._patience = patience
+
+    def acquire(self) -> Lease:
+        """One connection for the length of the block, as the pool gives it."""
+        return Lease(self)
+
+    async def take(self) -> asyncpg.Connection:
+        if self._places.locked():
+            await self._wait()
+        else:
+            await self._places.acquire()
+        try:
+            return await self._pool.take()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def give_back(self, connection: asyncpg.Connection) -> None:
+        self._places.release()
+        self._pool.give_back(connection)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._pool.close()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
+        except TimeoutError:
+            message = "The service is busy"
+            raise Unavailable(message) from None

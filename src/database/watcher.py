@@ -1,0 +1,15 @@
+"""`python -m src.database.watcher FOLDER BIN LOCK`: stops the server of a folder that nobody uses any more.
+
+The last user stops the server itself; the watcher does it for users that were killed.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from src.database.embedded import EmbeddedPostgres
+
+if __name__ == "__main__":
+    folder, folder_of_binaries, lock = sys.argv[1:]
+    os.chdir("/")
+    EmbeddedPostgres(Path(folder), Path(folder_of_binaries)).watch(int(lock))

@@ -1,1 +1,0 @@
-"""The REST engine over HTTP."""

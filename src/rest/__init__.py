@@ -1,0 +1,1 @@
+"""The REST engine: PostgREST's interface over any PostgreSQL."""

@@ -1,0 +1,1 @@
+"""What the database has: read from pg_catalog, looked up by name."""

@@ -1,0 +1,1 @@
+"""HTTP's side of a request and its answer, as values."""

@@ -1,0 +1,138 @@
+"""The body of a write or a function call: which keys it has, and the JSON text that the statement is given."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from dataclasses import dataclass
+from typing import NoReturn
+
+from src.edge.json_size import JsonTooLarge, require_few, require_modest
+from src.edge.limits import OF_BODIES, SERVICE, Limits
+from src.rest.errors import bad_body
+from src.rest.protocol.media import Kind, MediaType
+from src.rest.query.query import pairs_of
+
+BLANKS = b" \t\r\n"
+# A field may be as long as the body, whose size is limited where it is received.
+csv.field_size_limit(sys.maxsize)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """`text` is what the database gets: JSON, or the raw body of a function with one unnamed parameter.
+
+    `keys` are the columns or arguments it names; `arguments` those of a form, which may repeat.
+    """
+
+    text: bytes
+    keys: frozenset[str] = frozenset()
+    is_object: bool = True
+    arguments: tuple[tuple[str, str], ...] | None = None
+
+
+def parse_payload(
+    body: bytes, media: MediaType, columns: tuple[str, ...] | None, *, call: bool, limits: Limits = SERVICE
+) -> Payload:
+    """Read a body. With `columns` JSON is passed on unread. Raises RestError PGRST102, PGRST100 beyond `limits`."""
+    if media.kind is Kind.JSON:
+        return _json(body, columns, call=call)
+    if media.kind is Kind.CSV:
+        return _of_rows(_csv_rows(_decoded(body), limits.fields))
+    if media.kind is Kind.FORM:
+        fields = tuple((key, value or "") for key, value in pairs_of(body, limits.parameters))
+        if call:
+            text = json.dumps(dict(fields)).encode()
+            return Payload(text, frozenset(key for key, _ in fields), arguments=fields)
+        return _of_rows(dict(fields))
+    if call and media.kind in (Kind.TEXT, Kind.XML, Kind.OCTETS):
+        return Payload(body)
+    message = f"Content-Type not acceptable: {media.name}"
+    raise bad_body(message)
+
+
+def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payload:
+    try:
+        require_modest(body, OF_BODIES)
+    except JsonTooLarge as fault:
+        raise bad_body(str(fault)) from None
+    if columns is not None:
+        return Payload(body, frozenset(columns), body.lstrip(BLANKS).startswith(b"{"))
+    if not body and call:
+        return Payload(b"{}")
+    try:
+        # RFC 8259 wants UTF-8; the library would take others, whose bytes say nothing of what they hold.
+        text = body.decode()
+        content = (PLAIN if body.count(b":") <= OF_BODIES.keys else COUNTING).decode(text)
+    except JsonTooLarge as fault:
+        raise bad_body(str(fault)) from None
+    except ValueError:  # UnicodeDecodeError is one
+        message = "Empty or invalid json"
+        raise bad_body(message) from None
+    keys = _keys(content)
+    is_object = isinstance(content, dict)
+    return Payload(body if is_object or (isinstance(content, list) and content) else b"[]", keys, is_object)
+
+
+def _keys(content: object) -> frozenset[str]:
+    """The keys that every item has. Anything that holds no objects counts as an empty array."""
+    if isinstance(content, dict):
+        return frozenset(content)
+    if not isinstance(content, list) or not content:
+        return frozenset()
+    first = content[0]
+    if not isinstance(first, dict) or any(
+        not isinstance(item, dict) or item.keys() != first.keys() for item in content
+    ):
+        message = "All object keys must match"
+        raise bad_body(message)
+    return frozenset(first)
+
+
+def _of_rows(rows: object) -> Payload:
+    return Payload(json.dumps(rows, ensure_ascii=False).encode(), _keys(rows), isinstance(rows, dict))
+
+
+def _csv_rows(text: str, most: int) -> list[dict[str, str | None]]:
+    lines = filter(None, csv.reader(io.StringIO(text, newline="")))
+    names = next(lines, None)
+    if names is None:
+        message = "Empty or invalid csv"
+        raise bad_body(message)
+    rows: list[dict[str, str | None]] = []
+    for line in lines:
+        if len(line) != len(names):
+            message = "All lines must have same number of fields"
+            raise bad_body(message)
+        if (len(rows) + 1) * len(names) > most:
+            message = f"CSV may hold at most {most:,} fields"
+            raise bad_body(message)
+        rows.append(dict(zip(names, map(_csv_value, line), strict=True)))
+    return rows
+
+
+def _csv_value(text: str) -> str | None:
+    return None if text == "NULL" else text
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        message = "Empty or invalid csv"
+        raise bad_body(message) from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _few(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    require_few(len(pairs), OF_BODIES)
+    return dict(pairs)
+
+
+PLAIN = json.JSONDecoder(parse_constant=_refuse)
+COUNTING = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_few)

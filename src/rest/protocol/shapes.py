@@ -1,0 +1,107 @@
+"""Reads that differ in the values of their comparisons only: the first one is read, the others are recalled.
+
+A read is taken apart by one expression into its outline, which is the key it is remembered by, and its values. What is
+remembered was read with a mark in place of each value, so that where a value goes is seen and not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from src.edge.limits import LARGEST_HEADER
+from src.rest.errors import RestError
+from src.rest.protocol.reading import read
+from src.rest.protocol.request import Configuration, Job, Kind, Request
+from src.rest.query.query import Query, decoded, encoded
+
+# These operators take everything after their dot, so no value changes how the rest is read.
+COMPARISON = re.compile(rb"((?:^|&)[A-Za-z0-9_.]+=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([^&]*)")
+SPECIAL = re.compile(rb";|\0|%00")
+# Private use characters, which stand for themselves everywhere in a query string.
+FIRST_MARK = 0xE000
+MOST_MARKS = 100
+# Bytes of an outline: outlines are kept.
+LONGEST = 1024
+
+
+class Outline(NamedTuple):
+    """`key` is equal for all requests of a shape, `texts` are the values of one of them, `pieces` what is around."""
+
+    key: Hashable
+    texts: list[str]
+    pieces: list[bytes]
+
+
+def outline(request: Request) -> Outline | None:
+    """None for whatever has to be read from its beginning to its end."""
+    raw = request.raw_query
+    if request.method not in ("GET", "HEAD") or len(raw) > LARGEST_HEADER or SPECIAL.search(raw):
+        return None
+    pieces = COMPARISON.split(raw)
+    try:
+        texts = [decoded(piece.decode()) for piece in pieces[2::3]]
+    except UnicodeDecodeError:
+        return None
+    del pieces[2::3]
+    if sum(map(len, pieces)) > LONGEST:
+        return None
+    header = request.first.get
+    key = (
+        request.method,
+        request.path,
+        header(b"accept"),
+        header(b"accept-profile"),
+        header(b"range"),
+        tuple(request.all(b"prefer")),
+        *pieces,
+    )
+    return Outline(key, texts, pieces)
+
+
+class Shape(NamedTuple):
+    """`places` says where in the query's values each text goes, `order` in which order they stand in `location`."""
+
+    marked: Job
+    places: tuple[int, ...]
+    location: str
+    order: tuple[int, ...]
+
+    def job(self, request: Request, texts: list[str]) -> Job:
+        """The same read with other values."""
+        marked = self.marked
+        plan, values, arguments, _, window, names, has_logic = marked.query
+        filled = list(values)
+        for place, text in zip(self.places, texts, strict=True):
+            filled[place] = text
+        location = self.location % tuple([encoded(texts[position]) for position in self.order])
+        query = Query(plan, tuple(filled), arguments, location, window, names, has_logic)
+        return Job(request, marked.action, query, marked.preferences, marked.accept, marked.content)
+
+
+def shape_of(configuration: Configuration, request: Request, found: Outline) -> Shape | None:
+    """What can be remembered of a request with this outline; None when its values are not all comparisons' operands."""
+    marks = [chr(FIRST_MARK + number) for number in range(len(found.texts))]
+    if len(marks) > MOST_MARKS:
+        return None
+    pieces = list(found.pieces)
+    for number, mark in enumerate(marks):
+        # Each value stands behind the head of its comparison.
+        pieces[2 * number + 1] += mark.encode()
+    try:
+        job = read(configuration, Request(request.method, request.path, b"".join(pieces), request.headers))
+    except RestError:
+        return None
+    if job.query.location is None:
+        return None
+    values, location = job.query.values, job.query.location.replace("%", "%%")
+    shown = [encoded(mark).replace("%", "%%") for mark in marks]
+    if job.action.kind is not Kind.READ or any(values.count(mark) != 1 for mark in marks):
+        return None
+    if any(location.count(text) != 1 for text in shown):
+        return None
+    order = tuple(sorted(range(len(marks)), key=lambda number: location.index(shown[number])))
+    for text in shown:
+        location = location.replace(text, "%s")
+    return Shape(job, tuple(values.index(mark) for mark in marks), location, order)

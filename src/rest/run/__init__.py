@@ -1,0 +1,1 @@
+"""Statements run as the caller, and failures told in PostgREST's words."""

@@ -1,0 +1,176 @@
+"""From what Postgres raises to a REST error, by SQLSTATE (PostgREST's table, reference "Errors").
+
+Other than there, 500 is a fault of the server alone: what a caller can bring about is 4xx, what passes is 503.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from src.database.connections import BROKEN
+from src.domain.errors import Unavailable
+from src.edge.json_size import require_modest
+from src.edge.limits import OF_BODIES
+from src.rest.errors import RestError
+
+BY_CODE = {
+    "23503": 409,
+    "23505": 409,
+    "25006": 405,
+    # Races that were lost: serialization failure, deadlock.
+    "40001": 409,
+    "40P01": 409,
+    "42883": 404,
+    "42P01": 404,
+    "42P17": 500,
+    # More temporary files than one session may have.
+    "53400": 400,
+    # A view, mostly, that takes no writes.
+    "55000": 405,
+    # Somebody holds the row or table; the statement took too long.
+    "55P03": 503,
+    "57014": 503,
+    "57P01": 503,
+    "P0000": 500,
+    "P0004": 500,
+}
+BY_CLASS = {
+    "08": 503,
+    "09": 500,
+    "0L": 403,
+    "0P": 403,
+    "25": 500,
+    "28": 403,
+    "2D": 500,
+    "38": 500,
+    "39": 500,
+    "3B": 500,
+    "40": 500,
+    "53": 503,
+    # What is asked for is beyond the server: a value nested deeper than its stack, an array of too many dimensions.
+    "54": 400,
+    "55": 500,
+    "57": 500,
+    "58": 500,
+    "F0": 500,
+    "HV": 500,
+    "XX": 500,
+}
+# Statuses of codes that mean several things, by how the message begins.
+BY_MESSAGE = {"42883": ("function xmlagg(", 406)}
+# What has no code of its own is XX000: PostgreSQL did not foresee it. In what it has of utils/adt, regex, tsearch and
+# utils/mmgr (types, operators, patterns, texts and the memory that they want) the value is what it did not foresee, and
+# values are the caller's; elsewhere (catalogs, plans, pages) it is its own. The files are the same in all releases.
+UNFORESEEN = "XX000"
+OF_VALUES = re.compile(
+    r"(arrays?|array_\w+|arrayfuncs|arrayutils|bool|cash|char|date\w*|domains|encode|enum|expanded\w+|float|formatting|geo_\w+"
+    r"|inet\w*|network\w*|int8?|json\w*|like\w*|mac8?|multirangetypes|name|numeric|numutils|oid|oracle_compat"
+    r"|orderedsetaggs|pg_lsn|pseudotypes|quote|rangetypes\w*|rowtypes|tid|timestamp|uuid|varbit|varchar|varlena|xid\w*|xml"
+    r"|regexp|reg[ce]_?\w*|regprefix|regproc|dict\w*|spell|to_tsany|ts\w+|wparser\w*|mcxt|aset|generation|bump|slab)\.c"
+)
+SERVICE_UNAVAILABLE = 503
+UNAUTHORIZED = 401
+RETRY = [("Retry-After", "1")]
+MESSAGE_FORM = (
+    "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'."
+)
+DETAIL_FORM = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'."
+
+
+@contextmanager
+def as_rest_errors(*, anonymous: bool) -> Iterator[None]:
+    """Database failures inside the block leave as RestError. `anonymous`: the caller acts as the anonymous role."""
+    try:
+        yield
+    except RestError:
+        raise
+    except Exception as error:
+        raise rest_error(error, anonymous=anonymous) from error
+
+
+def rest_error(error: Exception, *, anonymous: bool) -> Exception:
+    """What a failure of the database means; anything else as it is."""
+    if isinstance(error, asyncpg.PostgresError):
+        return refusal(error, anonymous=anonymous)
+    if isinstance(error, Unavailable):
+        return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+    if isinstance(error, BROKEN):
+        message = "Database client error. Retrying the connection."
+        return RestError(SERVICE_UNAVAILABLE, "PGRST001", message, headers=list(RETRY))
+    return error
+
+
+def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
+    code = error.sqlstate or "XX000"
+    message, details = str(error.message or error), error.detail
+    if code == "PGRST":
+        return _raised(message, details)
+    status, reason = _status(code, message, error.server_source_filename, anonymous=anonymous)
+    headers = [("WWW-Authenticate", "Bearer")] if status == UNAUTHORIZED else []
+    if status == SERVICE_UNAVAILABLE:
+        headers = list(RETRY)
+    return RestError(status, code, message, details, error.hint, headers, reason)
+
+
+def denied(what: str, *, anonymous: bool) -> RestError:
+    """What Postgres says of a right that is missing, said before it is asked to do anything."""
+    return refusal(asyncpg.InsufficientPrivilegeError(f"permission denied for {what}"), anonymous=anonymous)
+
+
+def _status(code: str, message: str, file: str | None, *, anonymous: bool) -> tuple[int, str | None]:
+    if code.startswith("PT") and code[2:].isdecimal():
+        return int(code[2:]), message
+    if code == "42501":
+        return (UNAUTHORIZED if anonymous else 403), None
+    if code == "22023" and message.startswith("role") and message.endswith("does not exist"):
+        return UNAUTHORIZED, None
+    if code == UNFORESEEN and file and OF_VALUES.fullmatch(file):
+        return 400, None
+    beginning, of_message = BY_MESSAGE.get(code, ("", 0))
+    if of_message and message.startswith(beginning):
+        return of_message, None
+    return BY_CODE.get(code) or BY_CLASS.get(code[:2], 500 if code.startswith("PT") else 400), None
+
+
+def _raised(message: str, details: str | None) -> RestError:
+    """`RAISE SQLSTATE 'PGRST'`: the message is the body, the detail the status and headers."""
+    body = _object(message, ("code", "message"))
+    if body is None:
+        return _malformed(f"Invalid JSON value for MESSAGE: '{message}'", MESSAGE_FORM)
+    if details is None:
+        return _malformed("DETAIL is missing in the RAISE statement", DETAIL_FORM)
+    answer = _object(details, ("status", "headers"))
+    status = answer and answer["status"]
+    chosen = answer and answer["headers"]
+    if not isinstance(answer, dict) or not isinstance(status, int) or not isinstance(chosen, dict):
+        return _malformed(f"Invalid JSON value for DETAIL: '{details}'", DETAIL_FORM)
+    reason = answer.get("status_text")
+    hint = body.get("hint")
+    return RestError(
+        status,
+        str(body["code"]),
+        str(body["message"]),
+        body.get("details"),
+        None if hint is None else str(hint),
+        [(str(name), str(value)) for name, value in chosen.items()],
+        None if reason is None else str(reason),
+    )
+
+
+def _object(text: str, required: tuple[str, ...]) -> dict[str, object] | None:
+    try:
+        require_modest(text.encode(), OF_BODIES)
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and all(key in value for key in required) else None
+
+
+def _malformed(details: str, hint: str) -> RestError:
+    message = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
+    return RestError(500, "PGRST121", message, details, hint)

@@ -1,0 +1,36 @@
+"""What came back: the one row that every prepared statement answers, read from either kind of connection."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from src.database.pipelined import Row
+from src.rest.sql.prepared import ResultSet
+
+
+def result_of(row: asyncpg.Record | None) -> ResultSet:
+    """The one row of a statement that the preparation made."""
+    if row is None:
+        return ResultSet()
+    total, page_total, body, headers, status, location, inserted = row
+    return ResultSet(
+        body.encode() if isinstance(body, str) else body or b"",
+        page_total,
+        total,
+        headers,
+        status,
+        tuple(location) if location else (),
+        None if inserted is None else int(inserted),
+    )
+
+
+def result_of_texts(row: Row) -> ResultSet:
+    """The same of a read, whose values are the server's texts."""
+    total, page_total, body, headers, status, _, _ = row
+    return ResultSet(
+        body or b"",
+        int(page_total or b"0"),
+        None if total is None else int(total),
+        None if headers is None else headers.decode(),
+        None if status is None else status.decode(),
+    )

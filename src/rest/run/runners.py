@@ -1,0 +1,238 @@
+"""Runs prepared requests: in one statement where that is enough, else in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncpg
+
+from src.rest.errors import RestError, key_mismatch, not_singular, too_many_affected
+from src.rest.ports import Identity, Visible
+from src.rest.protocol.media import SINGULAR_KINDS
+from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.preferences import NO_PREFERENCES
+from src.rest.protocol.request import Action, Configuration, Job, Kind, Request
+from src.rest.run.binding import Binder
+from src.rest.run.failures import as_rest_errors, denied, rest_error
+from src.rest.run.results import result_of
+from src.rest.sql.prepared import Prepared, ResultSet
+
+Connection = asyncpg.Connection
+# Whoever sends holds a few pieces of a stream, so these bound its memory.
+PIECE_BYTES = 64 * 1024
+PIECE_ROWS = 500
+LIMITED = (Kind.UPDATE, Kind.DELETE, Kind.CALL)
+
+VISIBLE_RELATIONS = """
+select c.relname from pg_class c
+where c.relkind in ('v', 'r', 'm', 'f', 'p') and not c.relispartition and c.relnamespace = quote_ident($1)::regnamespace
+  and (pg_has_role(c.relowner, 'usage')
+    or has_table_privilege(c.oid, 'select, insert, update, delete, truncate, references, trigger')
+    or has_any_column_privilege(c.oid, 'select, insert, update, references'))
+"""
+VISIBLE_FUNCTIONS = """
+select p.oid::int8 from pg_proc p
+where p.prokind = 'f' and p.pronamespace = quote_ident($1)::regnamespace and has_function_privilege(p.oid, 'execute')
+"""
+
+
+RIGHTS = {Kind.READ: "select", Kind.CREATE: "insert", Kind.UPSERT: "insert", Kind.UPDATE: "update"}
+# What Postgres would name in its refusal of the role $1 (null: the connection's own); nothing for what is not there.
+MISSING_RIGHT_TO_RELATION = """
+select case
+  when not has_schema_privilege(r.oid, n.oid, 'usage') then 'schema ' || n.nspname
+  when not has_any_column_privilege(r.oid, c.oid, $4) then
+    case c.relkind when 'v' then 'view ' when 'm' then 'materialized view ' when 'f' then 'foreign table '
+      else 'table ' end || c.relname
+  end
+from pg_roles r, pg_namespace n join pg_class c on c.relnamespace = n.oid
+where r.rolname = coalesce($1, current_user) and n.nspname = $2 and c.relname = $3
+"""
+MISSING_RIGHT_TO_CALL = """
+select case
+  when not has_schema_privilege(r.oid, n.oid, 'usage') then 'schema ' || n.nspname
+  when not bool_or(has_function_privilege(r.oid, p.oid, $4)) then 'function ' || p.proname
+  end
+from pg_roles r, pg_namespace n join pg_proc p on p.pronamespace = n.oid
+where r.rolname = coalesce($1, current_user) and n.nspname = $2 and p.proname = $3
+group by r.oid, n.oid, n.nspname, p.proname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a transaction needs besides its caller. `of_function` are settings a function asks to be made for it."""
+
+    schema: str
+    read_only: bool = True
+    isolation: str | None = None
+    timezone: str | None = None
+    of_function: tuple[tuple[str, str], ...] = ()
+
+
+class Sessions(Protocol):
+    """Connections and transactions set up for a caller."""
+
+    # Whether a statement may carry the caller's settings itself.
+    in_one_statement: bool
+
+    def is_anonymous(self, identity: Identity) -> bool:
+        """Whether the caller acts as the role of those without a token."""
+
+    def role(self, identity: Identity) -> str:
+        """The role of the database that the caller's statements run as."""
+
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        """The one row of a statement that carries the caller's settings itself."""
+
+    async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
+        """What is asked of the catalog about the caller's role.
+
+        The question's first parameter is that role, null where the connection's own role is it.
+        """
+
+    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        """The same of a statement that reads tables and views only, so that it may run twice, and on a standby."""
+
+    def transaction(
+        self, request: Request, identity: Identity, settings: Settings
+    ) -> AbstractAsyncContextManager[Connection]:
+        """A transaction with the caller's settings made, committed at the end of the block."""
+
+
+class RollBack(Exception):
+    """Ends a transaction without keeping its effects."""
+
+
+class Runner:
+    """Runs prepared requests through `sessions`."""
+
+    def __init__(self, sessions: Sessions, binder: Binder, configuration: Configuration) -> None:
+        self._sessions = sessions
+        self._binder = binder
+        self._configuration = configuration
+
+    async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
+        """Raises RestError for what the database refuses and for results that the client did not want."""
+        if prepared.exact is not None and self._sessions.role(identity) not in prepared.seers:
+            prepared = prepared.exact
+        try:
+            if prepared.single and self._sessions.in_one_statement and self._simple(job):
+                arguments = self._binder.arguments(prepared.single_slots, job, identity)
+                ask = self._sessions.read if job.action.kind is Kind.READ else self._sessions.row
+                result = await ask(identity, prepared.single, arguments)
+                _check(job, prepared, result)
+                return result
+            return await self._in_transaction(job, prepared, identity)
+        except RestError:
+            raise
+        except Exception as error:
+            raise rest_error(error, anonymous=self._sessions.is_anonymous(identity)) from error
+
+    def _simple(self, job: Job) -> bool:
+        """Whether nothing may have to be undone or set up beyond the caller."""
+        preferences = job.preferences
+        if preferences is NO_PREFERENCES and job.action.by_get:
+            return True
+        undone = (
+            job.action.kind is Kind.CALL
+            and not job.action.by_get
+            and (preferences.max_affected is not None or any(media.kind in SINGULAR_KINDS for media in job.accept))
+        )
+        return not undone and preferences.timezone is None and preferences.transaction is None
+
+    async def _in_transaction(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
+        settings = _settings(job, prepared)
+        arguments = self._binder.arguments(prepared.slots, job, identity)
+        result = ResultSet()
+        try:
+            async with self._sessions.transaction(job.request, identity, settings) as connection:
+                if prepared.media.kind is Media.PLAN:
+                    rows = await connection.fetch(prepared.statement, *arguments)
+                    result = ResultSet("".join(f"{row[0]}\n" for row in rows).encode())
+                else:
+                    result = result_of(await connection.fetchrow(prepared.statement, *arguments))
+                    _check(job, prepared, result)
+                if prepared.explain:
+                    explain_arguments = self._binder.arguments(prepared.explain_slots, job, identity)
+                    guess = await connection.fetchval(prepared.explain, *explain_arguments)
+                    result = result._replace(total=self._total(result.total, guess))
+                await self._undo(job, connection)
+        except RollBack:
+            pass
+        return result
+
+    def _total(self, counted: int | None, plan: str) -> int | None:
+        """The planner's guess, or the larger of it and the count where that was cut short."""
+        guess = int(json.loads(plan)[0]["Plan"]["Plan Rows"])
+        if counted is None:
+            return guess
+        largest = self._configuration.max_rows
+        return max(counted, guess) if largest is None or counted > largest else counted
+
+    async def _undo(self, job: Job, connection: Connection) -> None:
+        """Raise RollBack where nothing of the transaction is to be kept; what it defers to its end is still checked."""
+        if (job.preferences.transaction or self._configuration.transaction_end) == "rollback":
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            raise RollBack
+
+    async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncGenerator[bytes]:
+        """Rows by a cursor, as many at a time as make a piece if they are as long as those before them."""
+        arguments = self._binder.arguments(prepared.slots, job, identity)
+        settings = _settings(job, prepared)
+        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)), contextlib.suppress(RollBack):
+            async with self._sessions.transaction(job.request, identity, settings) as connection:
+                cursor = await connection.cursor(prepared.statement, *arguments)
+                at_once = 10
+                while rows := await cursor.fetch(at_once):
+                    piece = "".join(f"{row[0]}\n" for row in rows).encode()
+                    yield piece
+                    at_once = min(max(len(rows) * PIECE_BYTES // len(piece), 1), PIECE_ROWS)
+                await self._undo(job, connection)
+
+    async def require(self, action: Action, identity: Identity) -> None:
+        """Raises RestError when the caller lacks the right without which the action cannot be."""
+        anonymous = self._sessions.is_anonymous(identity)
+        with as_rest_errors(anonymous=anonymous):
+            question = MISSING_RIGHT_TO_CALL if action.kind is Kind.CALL else MISSING_RIGHT_TO_RELATION
+            right = RIGHTS.get(action.kind, "execute")
+            missing = await self._sessions.value(identity, question, [*action.name, right])
+        if missing is not None:
+            raise denied(str(missing), anonymous=anonymous)
+
+    async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
+        """The relations and functions of a schema that the caller has any right to."""
+        with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
+            async with self._sessions.transaction(request, identity, Settings(schema)) as connection:
+                relations = await connection.fetch(VISIBLE_RELATIONS, schema)
+                functions = await connection.fetch(VISIBLE_FUNCTIONS, schema)
+        return Visible(frozenset(row[0] for row in relations), frozenset(row[0] for row in functions))
+
+
+def _settings(job: Job, prepared: Prepared) -> Settings:
+    routine = prepared.routine
+    return Settings(
+        job.action.name.schema,
+        read_only=prepared.read_only,
+        isolation=routine.isolation if routine else None,
+        timezone=job.preferences.timezone,
+        of_function=routine.settings if routine else (),
+    )
+
+
+def _check(job: Job, prepared: Prepared, result: ResultSet) -> None:
+    """Refuse results that the client said it does not want; inside a transaction this undoes them."""
+    kind, preferences = job.action.kind, job.preferences
+    if result.page_total != 1:
+        if kind is Kind.UPSERT:
+            raise key_mismatch()
+        if prepared.media.kind in SINGULAR_KINDS:
+            raise not_singular(result.page_total)
+    most = preferences.max_affected
+    if most is not None and preferences.strict and kind in LIMITED and result.page_total > most:
+        raise too_many_affected(result.page_total)

@@ -1,0 +1,44 @@
+"""The engine over our own database: a pool for each caller's role, reads in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from src.database.connections import Reserve, Source
+from src.database.pipeline import Pipeline
+from src.database.standby import Standby
+from src.domain.context import Role
+from src.rest.catalog.introspection import Exposure
+from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.protocol.request import Configuration
+from src.rest.run.binding import Binder
+from src.rest.run.engine import Engine
+from src.rest.run.runners import Runner
+from src.rest.run.sessions import RoleSessions
+
+
+def service_engine(
+    pools: Mapping[Role, Source],
+    reserve: Reserve,
+    standbys: Mapping[Role, Standby],
+    pipelines: Mapping[Role, Pipeline],
+    switches: str,
+    configuration: Configuration,
+) -> tuple[Engine, CatalogKeeper]:
+    """The engine, and the keeper whose `read` is to run at start and after each notification on channel pgrst.
+
+    The catalog is read through `reserve`. `standbys` is where reads go if there is one, `pipelines` where quick ones go
+    if there is none; `switches` is this process's request.switches as JSON.
+    """
+    configuration = replace(configuration, dotted_names=True, anonymous_role=Role.ANONYMOUS.value)
+    sessions = RoleSessions(
+        {role.value: pool for role, pool in pools.items()},
+        {role.value: standby for role, standby in standbys.items()},
+        {role.value: pipeline for role, pipeline in pipelines.items()},
+        switches,
+        Role.ANONYMOUS.value,
+    )
+    engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
+    exposure = Exposure(configuration.schemas, configuration.extra_search_path, extensions=False)
+    return engine, CatalogKeeper(reserve, exposure, engine.use)

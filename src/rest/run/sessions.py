@@ -1,0 +1,201 @@
+"""Two ways to be the caller: our service's login role for each of them, and PostgREST's one authenticator."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+
+import asyncpg
+
+from src.adapters.postgres.database import LOGIN_ROLES
+from src.database.connections import BROKEN, LARGEST_STATEMENT, Connections, Source
+from src.database.pipeline import Pipeline
+from src.database.standby import Standby
+from src.domain.context import Role
+from src.rest.catalog.catalog import Catalog, Name
+from src.rest.catalog.routines import ISOLATION
+from src.rest.ports import Identity
+from src.rest.protocol.request import Configuration, Request
+from src.rest.run.binding import of_request
+from src.rest.run.results import result_of, result_of_texts
+from src.rest.run.runners import Settings
+from src.rest.sql.prepared import ResultSet
+
+Connection = asyncpg.Connection
+Pair = tuple[str, str]
+
+
+class RoleSessions:
+    """A pool for each role, whose connections are that role from the start. `switches` is request.switches as JSON.
+
+    `standbys` is where reads go if there is one; if there is none, those that proved to be quick go to `pipelines`.
+    """
+
+    in_one_statement = True
+
+    def __init__(
+        self,
+        pools: Mapping[str, Source],
+        standbys: Mapping[str, Standby],
+        pipelines: Mapping[str, Pipeline],
+        switches: str,
+        anonymous_role: str,
+    ) -> None:
+        self._pools = pools
+        self._standbys = standbys
+        self._pipelines = pipelines
+        self._switches = switches
+        self._anonymous_role = anonymous_role
+
+    def is_anonymous(self, identity: Identity) -> bool:
+        return identity.role == self._anonymous_role
+
+    def role(self, identity: Identity) -> str:
+        return LOGIN_ROLES[Role(identity.role)]
+
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        async with self._pools[identity.role].acquire() as connection:
+            return result_of(await connection.fetchrow(statement, *arguments))
+
+    async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
+        async with self._pools[identity.role].acquire() as connection:
+            return await connection.fetchval(question, None, *arguments)
+
+    async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        standby = self._standbys.get(identity.role)
+        if standby is not None:
+            row = await standby.row(statement, *arguments)
+            return result_of(row) if row is not None else await self.row(identity, statement, arguments)
+        pipeline = self._pipelines.get(identity.role)
+        # What clients can make any number of is not kept there either.
+        if pipeline is None or len(statement) > LARGEST_STATEMENT:
+            return await self.row(identity, statement, arguments)
+        answer = pipeline.ask(statement, arguments)
+        if answer is not None and (texts := await answer) is not None:
+            return result_of_texts(texts)
+        async with self._pools[identity.role].acquire() as connection:
+            began = time.monotonic()
+            row = await connection.fetchrow(statement, *arguments)
+            if row is not None and isinstance(row["body"], str):
+                pipeline.learn(statement, time.monotonic() - began)
+        return result_of(row)
+
+    @asynccontextmanager
+    async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
+        async with self._pools[identity.role].acquire() as connection, _transaction(connection, settings, None):
+            pairs = [
+                ("request.jwt.claims", identity.claims),
+                ("request.id", identity.request_id),
+                ("request.switches", self._switches),
+                *of_request(request),
+                *_of_settings(settings),
+            ]
+            await _set(connection, pairs)
+            yield connection
+
+
+class AuthenticatorSessions:
+    """One pool of the authenticator role, which becomes the caller's role for each transaction.
+
+    `catalog` gives the settings that roles carry.
+    """
+
+    in_one_statement = False
+
+    def __init__(self, pool: Connections, configuration: Configuration, catalog: Catalog) -> None:
+        self._pool = pool
+        self._configuration = configuration
+        self._catalog = catalog
+
+    def use(self, catalog: Catalog) -> None:
+        """Take the settings of roles from this catalog from now on."""
+        self._catalog = catalog
+
+    def is_anonymous(self, identity: Identity) -> bool:
+        return identity.role == self._configuration.anonymous_role
+
+    def role(self, identity: Identity) -> str:
+        return identity.role
+
+    async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
+        """Never asked for: the role is only set inside a transaction."""
+        raise AssertionError(identity.role, statement, arguments)
+
+    read = row
+
+    async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
+        async with self._pool.acquire() as connection:
+            return await connection.fetchval(question, identity.role, *arguments)
+
+    @asynccontextmanager
+    async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
+        catalog, configuration = self._catalog, self._configuration
+        of_role = catalog.role_settings.get(identity.role, ())
+        isolation = dict(of_role).get(ISOLATION)
+        path = ", ".join(_quoted(schema) for schema in (settings.schema, *configuration.extra_search_path))
+        pairs = [
+            ("search_path", path),
+            # As the authenticator, whose rights to set parameters these are: not as the role that the caller gets, nor
+            # as one that a function has left behind.
+            *([("role", "none")] if of_role else []),
+            *(pair for pair in of_role if pair[0] != ISOLATION),
+            ("role", identity.role),
+            ("request.jwt.claims", identity.claims),
+            *of_request(request),
+            *_of_settings(settings),
+            *configuration.app_settings,
+        ]
+        async with self._pool.acquire() as connection, _transaction(connection, settings, isolation):
+            await _set(connection, pairs)
+            if configuration.pre_request is not None:
+                await connection.execute(f"select {_function(configuration.pre_request)}()")
+            yield connection
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection, settings: Settings, isolation: str | None) -> AsyncIterator[None]:
+    level = (settings.isolation or isolation or "").lower()
+    begin = "BEGIN"
+    if level in ("repeatable read", "serializable", "read uncommitted"):
+        begin += f" ISOLATION LEVEL {level.upper()}"
+    await connection.execute(f"{begin} READ ONLY" if settings.read_only else begin)
+    try:
+        yield
+    except BROKEN:
+        connection.terminate()
+        raise
+    except Exception:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    except BaseException:
+        # Cancelled or abandoned, maybe in the middle of a statement: such a connection is not used again.
+        connection.terminate()
+        raise
+    await connection.execute("COMMIT")
+
+
+async def _set(connection: Connection, pairs: list[Pair]) -> None:
+    arguments = [text for pair in pairs for text in pair]
+    await connection.fetchrow(_set_statement(len(pairs)), *arguments)
+
+
+@lru_cache(64)
+def _set_statement(count: int) -> str:
+    calls = (f"set_config(${2 * position + 1}, ${2 * position + 2}, true)" for position in range(count))
+    return f"select {', '.join(calls)}"
+
+
+def _of_settings(settings: Settings) -> list[Pair]:
+    timezone = [("timezone", settings.timezone)] if settings.timezone is not None else []
+    return [*timezone, *settings.of_function]
+
+
+def _function(name: Name) -> str:
+    return f"{_quoted(name.schema)}.{_quoted(name.name)}" if name.schema else _quoted(name.name)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,1 @@
+"""`ecotrips rest`: the engine alone over any database."""

@@ -1,0 +1,260 @@
+"""`ecotrips rest`: the REST engine alone, over any database, in PostgREST's place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import ssl
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from src.database.background import Outage, stopped, supervised
+from src.database.connections import FAILED, Connections, Reserve
+from src.database.notifications import Notifications
+from src.database.refresher import Refresher
+from src.edge import bounded
+from src.edge.cors import Cors
+from src.edge.draining import drained
+from src.edge.listening import BACKLOG, HTTP1, BoundedListener, connections
+from src.rest.asgi.access_log import Edge
+from src.rest.asgi.admin import Admin
+from src.rest.asgi.application import Asgi, Message, Receive, RestApplication, Send
+from src.rest.asgi.claims import BadPathError, parse_claim_path
+from src.rest.asgi.information import Information
+from src.rest.asgi.jwt import BadSecretError, JwtIdentities, keys_of
+from src.rest.catalog.catalog import Catalog
+from src.rest.catalog.introspection import Exposure
+from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.run.binding import Binder
+from src.rest.run.engine import Engine
+from src.rest.run.runners import Runner
+from src.rest.run.sessions import AuthenticatorSessions
+from src.rest.server.settings import STORED, RestSettings, command_line, rest_settings
+from src.rest.server.stored_settings import stored_settings
+from src.settings import SettingsError
+
+log = logging.getLogger("ecotrips.rest")
+LEVELS = {
+    "crit": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+
+class _Server(BoundedListener, Server):
+    pass
+
+
+class Standalone:
+    """The engine over one foreign database. Settings kept in that database win over those given."""
+
+    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
+        self._given = (environ, flags, file)
+        settings = rest_settings(*self._given)
+        self._pool = Connections(
+            settings.db_uri,
+            settings.db_pool,
+            patience=float(settings.db_pool_acquisition_timeout),
+            pooler=not settings.db_prepared_statements,
+        )
+        self._reserve = Reserve(self._pool)
+        self.keeper = CatalogKeeper(self._reserve, _exposure(settings))
+        self._compose(settings)
+        self.schema = Refresher("reading settings and schema", self._read)
+        self.notifications = Notifications(settings.db_uri, {settings.db_channel: self.schema})
+        self._retiring: asyncio.Task[None] | None = None
+
+    def _compose(self, settings: RestSettings) -> None:
+        """Serve by these settings from now on. Raises SettingsError."""
+        configuration = settings.configuration
+        identities = _identities(settings)
+        sessions = AuthenticatorSessions(self._pool, configuration, Catalog())
+        engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
+        server = f"http://{settings.server_host}:{settings.server_port}/"
+        application = RestApplication(
+            engine,
+            configuration,
+            identities,
+            Information(engine, configuration, server),
+            server_timing=settings.server_timing,
+            log_query=settings.log_query,
+        )
+        cors = Cors(frozenset(map(str.encode, settings.cors_origins)) or None)
+        self._application: Asgi = Edge(partial(cors.serve, application), settings.server_trace_header.encode())
+        self.settings, self.engine, self.identities, self._sessions = settings, engine, identities, sessions
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._application(scope, receive, send)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a schema is served, what is known to have changed is read, and changes would be heard of."""
+        listens = self.notifications.listening or not self.settings.db_channel_enabled
+        return self.engine.catalog is not None and not self.schema.behind and listens
+
+    async def start(self) -> None:
+        """Read settings and schema, once; when that fails it goes on behind, and requests are answered with 503.
+
+        Raises SettingsError when the database refuses the role or its password, or does not prove who it is: trying
+        again would not help.
+        """
+        try:
+            async with self._pool.acquire():
+                pass
+        except (asyncpg.InvalidAuthorizationSpecificationError, ssl.SSLCertVerificationError) as error:
+            raise SettingsError(str(error)) from None
+        except FAILED:
+            pass
+        await (self.notifications if self.settings.db_channel_enabled else self.schema).start()
+        self._retiring = supervised("closing old connections", self._retire)
+
+    async def stop(self) -> None:
+        await stopped(self._retiring)
+        await self.notifications.stop()
+        await self._pool.close()
+
+    async def _read(self) -> None:
+        """Read the stored settings and the schema again; what fails leaves the old ones in place, and is raised."""
+        settings, failed = self.settings, None
+        try:
+            settings = await self._read_settings()
+        except SettingsError as error:
+            # To read them again would not help: they are to be mended, and that is notified.
+            log.error("the settings kept in the database are not used: %s", error)  # noqa: TRY400 - the error says all
+        except Exception as error:  # noqa: BLE001 - whatever it is, the schema is still read
+            failed = error
+        self.keeper.exposure = _exposure(settings)
+        catalog = await self.keeper.read()
+        if settings != self.settings:
+            self._compose(settings)
+        self.engine.use(catalog)
+        self._sessions.use(catalog)
+        if failed is not None:
+            raise failed
+
+    async def _read_settings(self) -> RestSettings:
+        stored = {}
+        if self.settings.db_config:
+            async with self._reserve.acquire() as connection:
+                stored = await stored_settings(connection, self.settings.db_pre_config, STORED)
+        settings = rest_settings(*self._given, stored)
+        _identities(settings)
+        return settings
+
+    async def _retire(self, outage: Outage) -> None:
+        while True:
+            await asyncio.sleep(max(1, self.settings.db_pool_max_idletime))
+            await self._pool.retire(self.settings.db_pool_max_lifetime)
+            outage.over()
+
+    def figures(self) -> dict[str, float]:
+        """What /metrics of the administration port shows, by PostgREST's names where it has one."""
+        return {
+            'pgrst_schema_cache_loads_total{status="SUCCESS"}': self.keeper.loads,
+            'pgrst_schema_cache_loads_total{status="FAIL"}': self.keeper.failures,
+            "pgrst_schema_cache_query_time_seconds": self.keeper.seconds,
+            "ecotrips_catalog_stale": self.schema.behind,
+            "ecotrips_listening": self.notifications.listening,
+            "pgrst_db_pool_max": self.settings.db_pool,
+            "pgrst_db_pool_available": self.settings.db_pool - self._pool.busy,
+            "pgrst_db_pool_waiting": self._pool.waiting,
+            "pgrst_db_pool_timeouts_total": self._pool.timeouts,
+            "pgrst_jwt_cache_requests_total": self.identities.lookups,
+            "pgrst_jwt_cache_hits_total": self.identities.hits,
+            "pgrst_jwt_cache_evictions_total": self.identities.evictions,
+        }
+
+
+def _exposure(settings: RestSettings) -> Exposure:
+    configuration = settings.configuration
+    return Exposure(configuration.schemas, configuration.extra_search_path, settings.hoisted_settings)
+
+
+def _identities(settings: RestSettings) -> JwtIdentities:
+    try:
+        keys = keys_of(settings.jwt_secret, is_base64=settings.jwt_secret_is_base64) if settings.jwt_secret else None
+        path = parse_claim_path(settings.jwt_role_claim_key)
+    except (BadSecretError, BadPathError) as error:
+        raise SettingsError(str(error)) from None
+    return JwtIdentities(
+        keys, settings.configuration.anonymous_role, path, settings.jwt_audience, settings.jwt_cache_max_entries
+    )
+
+
+def serve(environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
+    """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 read schema and settings again. Raises SettingsError."""
+    standalone = Standalone(environ, flags, file)
+    bounded.configure(LEVELS[standalone.settings.log_level])
+    _make_room(standalone.settings)
+    uvloop.run(_serve(standalone))
+
+
+def _make_room(settings: RestSettings) -> None:
+    """Remove the socket that a killed server left behind, and see that the new one has its mode."""
+    socket = Path(settings.server_unix_socket)
+    if settings.server_unix_socket:
+        os.umask(0o777 & ~settings.server_unix_socket_mode)
+        if socket.is_socket():
+            socket.unlink()
+
+
+async def _serve(standalone: Standalone) -> None:
+    await standalone.start()
+    settings = standalone.settings
+    socket = settings.server_unix_socket
+    address = f"unix:{socket}" if socket else f"http://{settings.server_host}:{settings.server_port}"
+    most = connections()
+    servers = [_server(standalone, settings.server_host, settings.server_port, socket, most)]
+    if settings.admin_port is not None:
+        admin = Admin(lambda: standalone.ready, lambda: standalone.engine.catalog, standalone.figures)
+        servers.append(_server(admin, settings.admin_host, settings.admin_port, "", most))
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, _stop, servers)
+    for sign in (signal.SIGUSR1, signal.SIGUSR2):
+        loop.add_signal_handler(sign, standalone.schema.changed)
+    print(f"serving {address}", flush=True)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*(server.serve() for server in servers))
+    except RuntimeError as error:
+        # Its first line says what is wrong; a trace of the native code follows.
+        message = f"cannot listen on {address} or the administration port: {str(error).partition(chr(10))[0]}"
+        raise SettingsError(message) from None
+    finally:
+        await standalone.stop()
+
+
+def _stop(servers: list[_Server]) -> None:
+    for server in servers:
+        server.stop()  # type: ignore[no-untyped-call]  # granian's embedded server has no annotations
+
+
+def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int) -> _Server:
+    return _Server(
+        partial(drained, application),
+        address=host,
+        port=port,
+        uds=Path(unix_socket) if unix_socket else None,
+        interface=Interfaces.ASGINL,
+        http1_settings=HTTP1,
+        backlog=BACKLOG,
+        backpressure=most,
+        log_enabled=False,
+    )
+
+
+if __name__ == "__main__":
+    serve(os.environ, *command_line(sys.argv[1:]))

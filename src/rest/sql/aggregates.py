@@ -1,0 +1,83 @@
+"""What aggregates and spreads need before SQL can be written: columns in place of `*`, lifted fields, array order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from src.rest.catalog.catalog import JSON, Catalog
+from src.rest.errors import no_to_many_aggregates
+from src.rest.sql.resolved import Embed, Level, Order, Output, Reference, SpreadField
+from src.rest.sql.sql import made_name
+
+
+def expand_stars(catalog: Catalog, level: Level, *, inside: bool = False, spread: bool = False) -> None:
+    """Write `*` as its columns where rows are grouped or gathered, or a column has a representation of its own."""
+    grouped = inside or any(output.aggregate for output in level.outputs)
+    represented = any((c.type, JSON) in catalog.representations for c in (level.columns or {}).values())
+    if level.columns is not None and (grouped or represented):
+        outputs: list[Output] = []
+        for output in level.outputs:
+            if output.reference.name != "*" or output.reference.path:
+                outputs.append(output)
+            elif output.aggregate is None:
+                outputs += [
+                    Output(Reference(c.name, c), c.name, formatter=catalog.representations.get((c.type, JSON)))
+                    for c in level.columns.values()
+                ]
+            else:
+                whole = Reference("*", whole_row=True) if spread else output.reference
+                outputs.append(replace(output, reference=whole))
+        level.outputs = outputs
+    for embed in level.embeds:
+        expand_stars(catalog, embed.level, inside=grouped or embed.spreads_many, spread=embed.spread)
+
+
+def spread_fields(level: Level) -> None:
+    """Name the fields that spread embeds lift; aggregates of a to-one spread are taken where their rows end up."""
+    for embed in level.embeds:
+        spread_fields(embed.level)
+        if not embed.spread:
+            continue
+        embed.fields = _lifted(embed.level)
+        if not embed.spreads_many:
+            _strip(embed.level)
+            continue
+        if any(field.aggregate for field in embed.fields):
+            raise no_to_many_aggregates()
+        embed.fields = [replace(field, bound=embed.bound) for field in embed.fields]
+
+
+def _lifted(level: Level) -> list[SpreadField]:
+    fields = [
+        SpreadField(output.label or "*", output.label, output.aggregate, output.aggregate_cast)
+        for output in level.outputs
+    ]
+    for embed in level.embeds:
+        if embed.spread:
+            fields += [replace(field, name=field.label or field.name) for field in embed.fields]
+        elif not embed.empty:
+            fields.append(SpreadField(embed.label, embed.label, bound=embed.bound))
+    return fields
+
+
+def _strip(level: Level) -> None:
+    """Leave aggregation to the parent."""
+    level.outputs = [replace(output, aggregate=None, aggregate_cast=None) for output in level.outputs]
+    for embed in level.embeds:
+        embed.fields = [replace(field, aggregate=None, aggregate_cast=None) for field in embed.fields]
+
+
+def order_arrays(level: Level) -> None:
+    """A to-many spread is ordered where its arrays are made, by columns that are selected for that only."""
+    for embed in level.embeds:
+        if embed.spreads_many:
+            _order_array(embed)
+        order_arrays(embed.level)
+
+
+def _order_array(embed: Embed) -> None:
+    for position, order in enumerate(embed.level.orders, 1):
+        label = made_name(embed.alias, order.reference.name, position)
+        embed.hidden.append((order, label))
+        embed.array_order.append(Order(Reference(label), order.direction, order.nulls, embed.alias))
+    embed.level.orders = []

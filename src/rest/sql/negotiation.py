@@ -1,0 +1,55 @@
+"""Which media type answers a request: the first acceptable one that somebody can make."""
+
+from __future__ import annotations
+
+from src.rest.catalog.catalog import Catalog, Name
+from src.rest.errors import unacceptable_media
+from src.rest.protocol.media import JSON, SINGULAR_KINDS, Kind, MediaType, parse_media_type
+from src.rest.sql.statements import Handler
+
+FIXED = SINGULAR_KINDS | {Kind.ARRAY_STRIPPED}
+BUILT_IN = frozenset({Kind.JSON, Kind.CSV, Kind.GEOJSON})
+
+
+def negotiate(
+    catalog: Catalog,
+    target: Name,
+    accepted: tuple[MediaType, ...],
+    *,
+    all_columns: bool,
+    plans: bool,
+    streams: bool = False,
+) -> tuple[Handler, MediaType]:
+    """How the body is made and what it is called. Raises RestError PGRST107.
+
+    Handlers of a relation apply only to its whole rows (`all_columns`). `streams`: rows may be sent one by one.
+    """
+    for media in accepted:
+        if media.kind is Kind.PLAN:
+            subject = media.subject or JSON
+            found = _handler(catalog, target, subject, all_columns=all_columns) if plans else None
+            if found is not None:
+                return found[0], media
+            continue
+        if media.kind is Kind.NDJSON and streams:
+            return Handler(Kind.NDJSON), media
+        found = _handler(catalog, target, media, all_columns=all_columns)
+        if found is not None:
+            return found
+    raise unacceptable_media([media.name for media in accepted])
+
+
+def _handler(
+    catalog: Catalog, target: Name, media: MediaType, *, all_columns: bool
+) -> tuple[Handler, MediaType] | None:
+    if media.kind in FIXED:
+        return Handler(media.kind), media
+    name = media.name.lower()
+    for relation, wanted in ((target, "*/*"), (target, name), (None, name)):
+        custom = catalog.handlers.get((relation, wanted))
+        if custom is not None and (relation is None or all_columns):
+            made = parse_media_type(custom.media)
+            return (Handler(Kind.OTHER) if custom.by_type else Handler(None, custom.function, relation)), made
+    if media.kind is Kind.ANY:
+        return Handler(Kind.JSON), JSON
+    return (Handler(media.kind), media) if media.kind in BUILT_IN else None

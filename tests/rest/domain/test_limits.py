@@ -1,0 +1,322 @@
+"""What one request may ask of /rest/v1: each limit is met exactly, and nothing costs more than its length."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from src.edge.limits import SERVICE, USER, Limits
+from src.rest.errors import RestError
+from src.rest.protocol.reading import read
+from src.rest.protocol.request import Configuration, Request
+from src.rest.query.patterns import states
+from src.rest.query.query import decoded, parse_query
+
+MANY_TERMS = "There may be at most 400 selected fields, embedded resources, conditions and order terms"
+MANY_PARAMETERS = "There may be at most 400 parameters"
+MANY_ELEMENTS = "Lists may have at most 20,000 elements"
+LONG_NAME = "A name may have at most 63 bytes"
+LONG_PATTERN = "A pattern or a text to search for may have at most 1,000 characters"
+UNLIMITED = Limits(header=10**9, parameters=10**9, terms=10**9, elements=10**9, repeats=10**9)
+GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
+FORM, CSV = b"application/x-www-form-urlencoded", b"text/csv"
+
+
+def refusal(of: Callable[[], object], code: str = "PGRST100") -> str:
+    """Why something is refused; nothing when it is not."""
+    try:
+        of()
+    except RestError as refused:
+        if (refused.status, refused.code) != (400, code):
+            raise
+        return str(refused.details or refused.message)
+    return ""
+
+
+def query(text: str, limits: Limits = USER) -> str:
+    return refusal(lambda: parse_query(text.encode(), limits=limits))
+
+
+def body(content: bytes, kind: bytes = b"application/json", path: str = "/a", columns: bytes = b"") -> str:
+    request = Request("POST", path, columns, [(b"content-type", kind)], content)
+    return refusal(lambda: read(Configuration(), request, USER), "PGRST100" if kind == FORM else "PGRST102")
+
+
+def listed(*items: str, number: int) -> str:
+    return ",".join((items * number)[:number])
+
+
+def all_together(number: int) -> str:
+    a_hundred = listed("a", number=100)
+    logic = listed("a.eq.1", number=number - 300)
+    return f"select={a_hundred}&order={a_hundred}&columns={a_hundred}&or=({logic})"
+
+
+TERMS: dict[str, Callable[[int], str]] = {
+    "plain fields": lambda number: f"select={listed('a', number=number)}",
+    "other fields": lambda number: f"select={listed('a-b', 'x:é::text', 'a.sum()', number=number)}",
+    "fields of an embed": lambda number: f"select=b({listed('a', number=number - 1)})",
+    "embeds": lambda number: f"select={listed('a()', 'x:b!c!inner()', number=number)}",
+    "steps into JSON": lambda number: f"select=a{'->b' * (number - 1)}",
+    "other steps into JSON": lambda number: f"select=a{'->é b' * (number - 1)}",
+    "order": lambda number: f"order={listed('a', 'b.desc.nullslast', number=number)}",
+    "other order": lambda number: f"order={listed('é.asc', 'b(c)', number=number)}",
+    "conditions": lambda number: f"{'a=eq.1&' * (number - 200)}or=({listed('a.eq.1', number=200)})",
+    "other logic": lambda number: f"or=({listed('a-b.not.is.null', number=number)})",
+    "nested logic": lambda number: f"or=({'and(a.eq.1),' * 100}{listed('a.eq.1', number=number - 200)})",
+    "columns": lambda number: f"columns={listed('a', number=number)}",
+    "other columns": lambda number: f"on_conflict={listed('a-b', number=number)}",
+    "all together": all_together,
+}
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_terms_are_counted_together(kind: str) -> None:
+    made = TERMS[kind]
+    often = replace(USER, repeats=USER.terms)
+    assert query(made(USER.terms), often) == ""
+    assert query(made(USER.terms + 1), often) == MANY_TERMS
+    assert query(made(USER.terms + 1), SERVICE) == ""
+    assert query(made(SERVICE.terms + 1), SERVICE) != ""
+
+
+# A type and a text search configuration are written without quotes and dashes.
+PLAIN_NAMES = ("select=a::{}", "or=(a.fts({}).b)", "a=fts({}).b")
+NAMES = (
+    "select={}",
+    "select=x:{}",
+    "select={}:x",
+    "select={}()",
+    "select=a!{}()",
+    "select=a,{},b",
+    "order={}",
+    "order={}(a)",
+    "order=a,{}.desc",
+    "columns={}",
+    "columns=a,{},b",
+    "on_conflict={}",
+    "{}=eq.1",
+    "a.{}=eq.1",
+    "{}.limit=1",
+    "{}.order=a",
+    "{}.or=(a.eq.1)",
+    "or=({}.eq.1)",
+)
+NAME, ACCENTS = "n" * 63, "é" * 31 + "n"
+LONGER = (NAME + "n", ACCENTS + "n", "é" * 100_000, "n" * 1_000_000)
+
+
+@pytest.mark.parametrize("place", [*NAMES, *(place.replace("{}", '"{}"') for place in NAMES), *PLAIN_NAMES])
+def test_a_name_has_as_many_bytes_as_postgres_keeps(place: str) -> None:
+    for name in (NAME, ACCENTS):
+        assert query(place.format(name)) != LONG_NAME
+    for name in LONGER if place in PLAIN_NAMES else (*LONGER, "n-" * 32, "n-" * 100_000):
+        assert query(place.format(name + "n")) == LONG_NAME
+
+
+@pytest.mark.parametrize(
+    ("made", "most", "why"),
+    [
+        (lambda number: "&".join(["limit=1"] * number), USER.parameters, MANY_PARAMETERS),
+        (lambda number: ";".join(["limit=1"] * number), USER.parameters, MANY_PARAMETERS),
+        (lambda number: f"a=in.({listed('1', number=number)})", USER.elements, MANY_ELEMENTS),
+        (lambda number: f"or=(a.in.({listed('x', number=number)}))", USER.elements, MANY_ELEMENTS),
+        (lambda number: f"b=in.(1)&a=not.in.({listed('x', number=number - 1)})", USER.elements, MANY_ELEMENTS),
+        (lambda number: f"or=(a.match.{'x' * number})", USER.pattern, LONG_PATTERN),
+        (lambda number: f"or={'(and' * number}(a.eq.1){')' * number}", USER.nesting - 1, "nested too deeply"),
+        (lambda number: f"select={'a(' * number}{')' * number}", USER.nesting, "nested too deeply"),
+    ],
+)
+def test_each_other_limit_is_met_exactly(made: Callable[[int], str], most: int, why: str) -> None:
+    assert query(made(most)) == ""
+    assert query(made(most + 1)) == why
+
+
+@pytest.mark.parametrize(
+    "operator", ["like", "ilike", "match", "imatch", "not.like(any)", "fts", "plfts(a)", "phfts", "wfts"]
+)
+def test_patterns_and_texts_to_search_for_are_short(operator: str) -> None:
+    assert query(f"a={operator}.{'x' * USER.pattern}") == ""
+    assert query(f"a={operator}.{'x' * (USER.pattern + 1)}") == LONG_PATTERN
+
+
+def test_values_of_comparisons_are_as_long_as_their_request() -> None:
+    assert query(f"a=eq.{',' * 500_000}&b=neq.{'x,' * 200_000}") == ""
+
+
+@pytest.mark.parametrize("header", ["accept", "prefer", "range", "content-type", "if-none-match", "accept-profile"])
+def test_headers_that_are_read_are_short(header: str) -> None:
+    def read_with(size: int) -> None:
+        # Two of a name count together.
+        headers = [(header.encode(), b"," * 96), (header.encode(), b"," * (size - 96))]
+        read(Configuration(), Request("GET", "/a", b"", headers), USER)
+
+    why = f"The header {header} may have at most 4,096 bytes"
+    assert refusal(lambda: read_with(4097)) == why
+    if header != "accept-profile":
+        assert refusal(lambda: read_with(4096)) == ""
+
+
+@pytest.mark.parametrize("path", ["/{}", "/rpc/{}", "/zoo.{}"])
+def test_the_path_names_what_may_exist(path: str) -> None:
+    configuration = Configuration(schemas=("zoo",), dotted_names=True)
+    read(configuration, Request("GET", path.format(NAME)))
+    assert refusal(lambda: read(configuration, Request("GET", path.format(NAME + "n")))) == LONG_NAME
+
+
+@pytest.mark.parametrize("columns", [b"", b"columns=a"])
+@pytest.mark.parametrize("path", ["/a", "/rpc/a"])
+def test_a_body_of_json_has_an_end(path: str, columns: bytes) -> None:
+    deep, many = "JSON may be nested at most 64 deep", "JSON may hold at most 100,000 values"
+    assert body(b"[" * 65 + b"]" * 65, path=path, columns=columns) == deep
+    assert body(b"[" * 64 + b"]" * 64, path=path, columns=columns) in ("", "All object keys must match")
+    assert body(json.dumps({"a": [0] * 100_000}).encode(), path=path, columns=columns) == many
+    assert body(json.dumps({"a": [0] * 99_999}).encode(), path=path, columns=columns) == ""
+    for keys, why in ((10_000, ""), (10_001, "A JSON object may have at most 10,000 keys")):
+        content = json.dumps({"a": 1, "b": [dict.fromkeys(map(str, range(keys)), 0)]}).encode()
+        # With `columns` Postgres alone reads it.
+        assert body(content, path=path, columns=columns) == ("" if columns else why)
+
+
+def test_a_body_of_a_form_or_csv_has_an_end() -> None:
+    assert body(b"&".join([b"a=1"] * 400), FORM) == ""
+    assert body(b"&".join([b"a=1"] * 401), FORM, "/rpc/a") == MANY_PARAMETERS
+    assert body(b"a,b\n" + b"1,2\n" * 25_000, CSV) == ""
+    assert body(b"a,b\n" + b"1,2\n" * 25_001, CSV) == "CSV may hold at most 50,000 fields"
+
+
+def test_percent_encoding_is_what_the_library_makes_of_it() -> None:
+    letters = random.Random(7)
+    for _ in range(20_000):
+        text = "".join(letters.choices("%%%%0aA1zé=_\r\n \x0c4", k=letters.randint(1, 9)))
+        try:
+            expected = unquote_to_bytes(text).decode()
+        except UnicodeDecodeError:
+            with pytest.raises(UnicodeDecodeError):
+                decoded(text)
+        else:
+            assert decoded(text) == expected
+
+
+@pytest.mark.parametrize("text", ["%41", "%", "%4", "%5C%5C", "a%C3%A9"])
+def test_what_is_percent_encoded_takes_no_more_memory_than_it_has_bytes(text: str) -> None:
+    body = "a=eq." + text * (1_000_000 // len(text))
+    tracemalloc.start()
+    parse_query(body.encode())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * len(body)
+
+
+def with_accept(size: int) -> None:
+    read(Configuration(), Request("GET", "/a", b"", [(b"accept", b'a/b;q="1",' * size)]), UNLIMITED)
+
+
+# What is read of so many pieces; without their limits, which hide what a piece costs.
+LONG: dict[str, Callable[[int], object]] = {
+    "values": lambda size: query("a=eq." + "%41" * size),
+    "elements": lambda size: query(f"a=in.({listed('b', number=size)})", UNLIMITED),
+    "quoted elements": lambda size: query("a=in.(" + '"b\\"c,",' * size + ")", UNLIMITED),
+    "quotes that never end": lambda size: query("a=in.(" + '"b,' * size + ")", UNLIMITED),
+    "broken elements": lambda size: query("a=in.(" + '"b"c,' * size, UNLIMITED),
+    "conditions": lambda size: query(f"or=({listed('a.eq.1', number=size // 8)})", UNLIMITED),
+    "slow conditions": lambda size: query(f"or=({listed('é.like(any).1', number=size // 64)})", UNLIMITED),
+    "fields": lambda size: query(f"select={listed('a', number=size // 8)}", UNLIMITED),
+    "slow fields": lambda size: query(f"select={listed('x:a-b::int', number=size // 64)}", UNLIMITED),
+    "order": lambda size: query(f"order={listed('a-b.desc', number=size // 64)}", UNLIMITED),
+    "blanks": lambda size: query("select=" + " \t" * size + "a"),
+    "a quoted name": lambda size: query('select="' + "\\a" * size + '"'),
+    "a JSON key": lambda size: query("select=a->" + "b c" * size),
+    "dashes of a JSON key": lambda size: query("select=a->" + "b -" * size + "c"),
+    "digits of a JSON index": lambda size: query("select=a->" + "1" * size),
+    "lines of a broken text": lambda size: query("select=" + "%0a%09" * size + "!"),
+    "parameters": lambda size: query("&".join([f"p{number}=eq.1" for number in range(size // 16)]), UNLIMITED),
+    "opening brackets": lambda size: query("or=" + "(and" * size),
+    "a CSV body": lambda size: body(b"a,b\n" + b"1,2\n" * size, CSV),
+    "JSON": lambda size: body(json.dumps([{"a": 1, "b": "x"}] * size).encode()),
+    "JSON with a repeated key": lambda size: body(b"[" + b'{"a":1,"a":2},' * size + b"0]"),
+    "an Accept header": lambda size: with_accept(size // 64),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_eight_times_as_much_takes_eight_times_as_long(kind: str) -> None:
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        LONG[kind](size)
+        return time.process_time() - began
+
+    seconds(100)
+    few = min(seconds(2_000) for _ in range(3))
+    many = min(seconds(16_000) for _ in range(3))
+    # The square would take 64 times as long.
+    assert many < 24 * max(few, 0.0005)
+
+
+def test_the_guide_says_what_the_limits_are() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \| ([\d,]+) \|$", GUIDE.read_text(), flags=re.MULTILINE)
+    said = {name: (int(user.replace(",", "")), int(service.replace(",", ""))) for name, user, service in rows}
+    assert said == {f.name: (getattr(USER, f.name), getattr(SERVICE, f.name)) for f in fields(Limits)}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [
+        ("abc", 3),
+        ("a{3}b", 4),
+        ("a{2,30}", 30),
+        ("a{7,}", 7),
+        ("[0-9a-f]{8}-[0-9a-f]{4}", 13),
+        ("(ab){10}", 20),
+        ("((a{1,30}){1,30}){1,30}", 27_000),
+        ("(a{30}b|){2,0000030}", 960),
+        (r"\{30\}[]{9}]{2}\d{3}", 9),
+        ("(?x)a{1, 30}", 360),
+        (r"(?b)a\{1,30\}", 390),
+        ("a{30})b(", 32),
+        ("*{5}" * 2, 10),
+        (r"(ab)\1", 3_000),
+        (r"(?x)(a)\1", 9_000),
+        (r"\\1", 2),
+        (r"[\1]\0", 2),
+    ],
+)
+def test_a_regular_expressions_repetitions_are_written_out(pattern: str, size: int) -> None:
+    assert states(pattern) == size
+
+
+def test_a_regular_expression_has_a_bound_that_its_repetitions_count_for() -> None:
+    said = (
+        f"A regular expression may have at most {USER.states:,} characters and repetitions of them, "
+        "a thousandth with references back"
+    )
+    for parameter in ("a=match.{}", "a=not.imatch.{}", 'or=(a.match."{}")'):
+        assert query(parameter.format("((a{1,30}){1,10}){1,10}")) == ""
+        for pattern in ("((a{1,30}){1,30}){1,30}", r"(a*)(a*)\\1"):
+            assert query(parameter.format(pattern if '"' in parameter else pattern.replace(r"\\", "\\"))) == said
+
+
+@pytest.mark.parametrize("selected", ["x{}:a", "x{}:a::text", "x{}:b(*)", "x{}:b!inner(c(d))", "...b(x{}:a)"])
+def test_a_field_may_be_selected_so_often_under_whatever_name(selected: str) -> None:
+    said = f"A field of a resource may be selected at most {USER.repeats} times"
+    for limits, refused in ((USER, said), (SERVICE, "")):
+        assert query(f"select={','.join(selected.format(n) for n in range(USER.repeats))}", limits) == ""
+        assert query(f"select={','.join(selected.format(n) for n in range(USER.repeats + 1))}", limits) == refused
+
+
+@pytest.mark.parametrize(
+    "operator", ["in.({})", "eq(any).{{{}}}", "not.gt(all).{{{}}}", "cs.{{{}}}", "cd.{{{}}}", "ov.{{{}}}"]
+)
+def test_every_list_counts(operator: str) -> None:
+    many = ",".join("a" * (USER.elements + 1))
+    assert query(f"a={operator.format(many)}") == f"Lists may have at most {USER.elements:,} elements"
+    assert query(f"a={operator.format(many[2:])}") == ""
