@@ -6,7 +6,7 @@ import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 from litestar import Litestar, Request, Response, asgi, route
@@ -22,6 +22,7 @@ from src.adapters.fixtures.search import FixtureSearch
 from src.adapters.postgres.bookings import PostgresBookings
 from src.adapters.postgres.callers import PostgresCallers
 from src.adapters.postgres.counters import PostgresCounters
+from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.postgres.exceptions import OfflineExceptions, PostgresExceptions
 from src.adapters.postgres.groups import PostgresEscrows, PostgresGroups
 from src.adapters.postgres.health import PostgresReadiness
@@ -46,7 +47,10 @@ from src.adapters.telemetry.audit import StandardOutput
 from src.composition import Composed, compose
 from src.database import apply
 from src.database.refresher import Refresher
+from src.domain.context import Role
+from src.edge.asgi import Asgi
 from src.edge.cors import SERVICE_EXPOSES, Cors
+from src.edge.errors import SettingsError
 from src.edge.turns import Turns
 from src.http import (
     bookings,
@@ -85,12 +89,10 @@ from src.http.observe import Application, observed
 from src.http.rest import admission, service_application
 from src.http.storage import StorageRoutes
 from src.ports.inventory import Supplier
-from src.rest.asgi.application import Asgi
-from src.rest.catalog.catalog import Name
-from src.rest.protocol.request import Configuration
-from src.rest.run.service import service_engine
-from src.settings import Settings, SettingsError, from_environment
+from src.rest import Configuration, Name, service_engine
+from src.settings import Settings, from_environment
 
+T = TypeVar("T")
 REST = "/rest/v1"
 # Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
 JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook")
@@ -122,12 +124,13 @@ def create(settings: Settings | None = None) -> Front:
         turns=turns,
     )
     engine, keeper = service_engine(
-        composed.shares,
+        _by_name(composed.shares),
         composed.reserve,
-        composed.standbys,
-        composed.pipelines,
+        _by_name(composed.standbys),
+        _by_name(composed.pipelines),
+        _by_name(LOGIN_ROLES),
         settings.switches_json,
-        Configuration(schemas=settings.schemas, bound=BOUND),
+        Configuration(schemas=settings.schemas, anonymous_role=Role.ANONYMOUS.value, bound=BOUND),
     )
     schema = Refresher("reading the schema", keeper.read)
     composed.notifications.add("pgrst", schema)
@@ -192,6 +195,10 @@ def create(settings: Settings | None = None) -> Front:
         https_only=settings.production,
     )
     return front
+
+
+def _by_name(of_role: Mapping[Role, T]) -> dict[str, T]:
+    return {role.value: value for role, value in of_role.items()}
 
 
 def _cors(origins: Sequence[str]) -> Cors | None:

@@ -23,7 +23,8 @@ from src.database.connections import BROKEN, FAILED
 from src.database.unprivileged import EmbeddedPostgresError
 from src.domain.errors import DomainError, Unavailable
 from src.edge import bounded
-from src.environment import SettingsError, is_production, reach_this_machine_directly
+from src.edge.errors import SettingsError
+from src.environment import is_production, reach_this_machine_directly
 
 COMMANDS = (processes, check, settings, db, flags, circuit, ledger, privacy, tokens)
 

@@ -15,8 +15,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from src import jwks, production
+from src import production
 from src.database import dsn
+from src.edge import jwks
+from src.edge.errors import SettingsError
 from src.production import OURS, PASSWORD, SHORTEST_SECRET, Form
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -27,10 +29,6 @@ SECRET_NAME = re.compile(r"(?:^|_)(?:SECRETS?|KEYS?|TOKENS?|PASSWORDS?)(?:_|$)")
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 DATABASE_PASSWORD = "the password in DATABASE_…URL"  # noqa: S105 - how it is called
-
-
-class SettingsError(Exception):
-    """Settings are missing or make no sense; the message names each."""
 
 
 class Words(NamedTuple):

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +14,11 @@ from pathlib import Path
 from src import production
 from src.database import dsn
 from src.database.dsn import HIGHEST_PORT
-from src.environment import DEVELOPMENT, PRODUCTION, Environment, SettingsError, Words, is_production
+from src.database.schemas import OF_THE_SYSTEM
+from src.environment import DEVELOPMENT, PRODUCTION, Environment, Words, is_production
 from src.production import Form
 
-__all__ = ["Settings", "SettingsError", "from_environment"]
+__all__ = ["Settings", "from_environment"]
 
 # What /rest/v1 shows, the default first; grants and policies decide who sees what of it.
 DEFAULT_SCHEMAS = (
@@ -28,7 +28,6 @@ DEFAULT_SCHEMAS = (
 # What callers never see by name.
 INTERNAL_SCHEMAS = ("auth", "ext", "meta", "sec", "storage")
 # PostgreSQL keeps names that begin with pg_ to itself.
-OF_THE_SYSTEM = re.compile("pg_.*|information_schema", re.DOTALL)
 MOCKS = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE")
 PAUSES = ("PAYOUTS_PAUSED", "ESCROW_REFUNDS_PAUSED")
 SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)

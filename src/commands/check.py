@@ -13,9 +13,10 @@ from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
 from src.database.connections import FAILED
 from src.database.opened import connect
+from src.edge.errors import SettingsError
 from src.logins import service_dsn
 from src.production import SHORTEST_SECRET
-from src.settings import LIVE_SWITCHES, Settings, SettingsError, faults_in_production
+from src.settings import LIVE_SWITCHES, Settings, faults_in_production
 
 
 def add(commands: Commands) -> None:

@@ -12,8 +12,9 @@ from src.commands.arguments import Commands, group
 from src.database.opened import connect
 from src.domain.context import SERVICE, Context
 from src.domain.ledger import Difference, reconcile
+from src.edge.errors import SettingsError
 from src.logins import STAFF
-from src.settings import Settings, SettingsError
+from src.settings import Settings
 
 # A root of no facts is one too.
 NEWEST_ROOT = """

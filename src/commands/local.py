@@ -21,7 +21,8 @@ from src.database import apply, locks
 from src.database.connections import FAILED
 from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.database.opened import connect
-from src.environment import SettingsError, is_production
+from src.edge.errors import SettingsError
+from src.environment import is_production
 from src.logins import role_password, service_dsn
 from src.settings import SWITCHES, Settings, embedded_place, from_environment, programs
 

@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager
 
 from src.commands import local
 from src.database.dsn import Dsn
+from src.edge.errors import SettingsError
 from src.logins import OPERATORS, is_a_persons, login_dsn
-from src.settings import Settings, SettingsError
+from src.settings import Settings
 
 
 @contextmanager

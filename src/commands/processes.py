@@ -50,8 +50,7 @@ def _work(arguments: argparse.Namespace) -> int:
 
 
 def _rest(arguments: argparse.Namespace) -> int:
-    from src.rest.server import server as rest_server
-    from src.rest.server import settings as rest_settings
+    from src.rest import server  # noqa: PLC0415 - only for who serves it
 
-    rest_server.serve(os.environ, *rest_settings.command_line(arguments.others))
+    server.serve(os.environ, *server.command_line(arguments.others))
     return 0

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from src.commands import local
 from src.commands.arguments import Commands
+from src.edge.errors import SettingsError
 from src.environment import PRODUCTION, UNSEEN
-from src.settings import SettingsError, declared
+from src.settings import declared
 from src.settings_table import Row, rows
 
 ENVIRONMENT, INSTALLATION, DEFAULT, NOT_SET = "environment", "installation", "default", "not set"

@@ -18,7 +18,7 @@ import asyncpg
 
 from src.database.opened import connect
 
-SQL_FOLDER = Path(__file__).parents[3] / "sql"
+SQL_FOLDER = Path(__file__).parents[2] / "sql"
 # What a dump does not carry: the server's part, then the database's.
 ROLES_FILE = SQL_FOLDER / "roles.sql"
 DATABASE_FILE = SQL_FOLDER / "database.sql"

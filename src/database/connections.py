@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
+from src.database.errors import PoolTimeout
 from src.database.opened import connect
-from src.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from src.database.share import Share
@@ -49,7 +49,7 @@ class Source(Protocol):
 class Connections:
     """At most `size` connections to `dsn`, opened when first needed and replaced when they close.
 
-    `patience` is how many seconds a caller waits for a free one before Unavailable is raised.
+    `patience` is how many seconds a caller waits for a free one before PoolTimeout is raised.
     """
 
     def __init__(self, dsn: str, size: int, *, patience: float = 5.0, pooler: bool = False) -> None:
@@ -98,7 +98,7 @@ class Connections:
             if handed.done() and not handed.cancelled() and handed.exception() is None:
                 self._pass_on(handed.result())
             raise
-        except Unavailable:
+        except PoolTimeout:
             self.timeouts += 1
             raise
         return connection_or_place if connection_or_place is not None else await self._open(reserved=True)
@@ -163,7 +163,7 @@ class Connections:
             self._waiting.popleft()
             if not handed.done():
                 message = "The service is busy"
-                handed.set_exception(Unavailable(message))
+                handed.set_exception(PoolTimeout(message))
         self._looking = False
 
     async def _open(self, *, reserved: bool = False) -> asyncpg.Connection:

@@ -41,7 +41,7 @@ from src.database.unprivileged import (
     unprivileged,
 )
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 # Bytes, terminator left out, on the system that allows the fewest.
 LONGEST_SOCKET_PATH = 103 - len("/.s.PGSQL.65535.lock")
 BUILTIN_LOCALE_SINCE = 17

@@ -7,11 +7,11 @@ import asyncio
 import asyncpg
 
 from src.database.connections import Connections, Lease
-from src.domain.errors import Unavailable
+from src.database.errors import PoolTimeout
 
 
 class Share:
-    """At most `most` of the connections of `pool` at once; who waits longer than `patience` seconds is Unavailable."""
+    """At most `most` of the connections of `pool` at once; PoolTimeout is raised after `patience` seconds."""
 
     def __init__(self, pool: Connections, most: int, *, patience: float = 5.0) -> None:
         self._pool = pool
@@ -47,4 +47,4 @@ class Share:
                 await self._places.acquire()
         except TimeoutError:
             message = "The service is busy"
-            raise Unavailable(message) from None
+            raise PoolTimeout(message) from None

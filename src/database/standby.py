@@ -14,9 +14,8 @@ from collections.abc import Callable
 
 import asyncpg
 
-from src.adapters.postgres.errors import meaning_of
 from src.database.connections import FAILED, Connections
-from src.domain.errors import Unavailable
+from src.database.errors import PoolTimeout, is_transient
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class Standby:
                 if await _has_replayed(connection, position):
                     return await connection.fetchrow(statement, *arguments)
             reason = "is behind"
-        except (*FAILED, Unavailable) as error:
+        except (*FAILED, PoolTimeout) as error:
             if isinstance(error, asyncpg.PostgresError) and not _is_of_the_standby(error):
                 raise
             reason = f"fails ({type(error).__name__})"
@@ -85,4 +84,4 @@ def _is_of_the_standby(error: asyncpg.PostgresError) -> bool:
     """Whether the primary may do better: not reachable, no such login yet, or in the way of the replay."""
     unreachable = (error.sqlstate or "")[:2] in {"28", "3D"}
     too_slow = isinstance(error, asyncpg.QueryCanceledError)
-    return not too_slow and (unreachable or isinstance(meaning_of(error), Unavailable))
+    return not too_slow and (unreachable or is_transient(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from src.rest.asgi.application import Asgi, Message, Receive, Send
+from src.edge.asgi import Asgi, Message, Receive, Send
 
 METHODS = (b"GET", b"POST", b"PATCH", b"PUT", b"DELETE", b"OPTIONS", b"HEAD")
 SIMPLE_HEADERS = (b"Accept", b"Accept-Language", b"Content-Language")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 
-from src.rest.asgi.application import Asgi, Message, Receive, Send
+from src.edge.asgi import Asgi, Message, Receive, Send
 
 # As much as anybody may send.
 MOST_BYTES = 64 * 1024 * 1024

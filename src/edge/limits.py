@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-from src.domain.context import Role
 
 MEBIBYTE = 1024 * 1024
 # PostgreSQL keeps so many bytes of an identifier.
@@ -72,4 +69,3 @@ SERVICE = replace(
     states=100_000,
     fields=1_000_000,
 )
-OF_ROLE: Mapping[str, Limits] = {Role.ANONYMOUS.value: USER, Role.USER.value: USER, Role.SERVICE.value: SERVICE}

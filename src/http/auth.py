@@ -15,8 +15,8 @@ from jwt.utils import base64url_decode, base64url_encode
 from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
 from src.edge.json_size import require_modest_token
+from src.edge.jwks import public_keys
 from src.edge.limits import OF_BODIES
-from src.jwks import public_keys
 from src.rest.asgi.claims import require_storable
 
 FUTURE_LEEWAY_SECONDS = 30

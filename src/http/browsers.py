@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from src.rest.asgi.application import Message, Send
+from src.edge.asgi import Message, Send
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

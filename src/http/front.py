@@ -12,11 +12,11 @@ from typing import cast
 
 from litestar import Litestar
 
+from src.edge.asgi import Asgi, Message, Receive, Send
 from src.edge.cors import Cors
 from src.edge.draining import drained
 from src.http.browsers import DATA, HTTPS_ONLY, PAGES, telling
 from src.http.client_address import USUAL_HOST
-from src.rest.asgi.application import Asgi, Message, Receive, Send
 
 
 @dataclass(frozen=True, slots=True)

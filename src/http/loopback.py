@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import httpx
 
-from src.rest.asgi.application import Asgi
+from src.edge.asgi import Asgi
 
 # What an inner request takes over from the outer one; the rest describes a body that it does not have.
 KEPT = frozenset({b"apikey", b"authorization"})

@@ -6,17 +6,31 @@ from collections.abc import Mapping
 
 from src.domain.context import REQUEST_ID, Context, Role
 from src.domain.errors import CallerUnknown, RateLimited, Unavailable
-from src.edge.limits import OF_ROLE
+from src.edge.asgi import Message
+from src.edge.limits import SERVICE, USER
+from src.edge.limits import Limits as InputLimits
 from src.edge.turns import Turns
 from src.http.auth import Authenticator
 from src.http.endpoint import Endpoint
 from src.http.limits import Limits
-from src.rest.asgi.application import Admit, Message, RestApplication
-from src.rest.asgi.information import Information
-from src.rest.errors import RestError
-from src.rest.ports import Identity, RestEngine
-from src.rest.protocol.request import Configuration, Kind, Request, route
+from src.rest import (
+    Admit,
+    Configuration,
+    Identity,
+    Information,
+    Kind,
+    Request,
+    RestApplication,
+    RestEngine,
+    RestError,
+    route,
+)
 
+OF_ROLE: Mapping[str, InputLimits] = {
+    Role.ANONYMOUS.value: USER,
+    Role.USER.value: USER,
+    Role.SERVICE.value: SERVICE,
+}
 CHALLENGE = ("WWW-Authenticate", "Bearer")
 # One bucket for all functions that no limited endpoint fronts, so that nobody fills the table of buckets with names.
 OTHER_FUNCTIONS = "rpc"

@@ -1,1 +1,24 @@
-"""The REST engine: PostgREST's interface over any PostgreSQL."""
+"""The REST engine: PostgREST's interface over any PostgreSQL. What others need of it is here, and nothing else."""
+
+from src.rest.asgi.application import Admit, RestApplication
+from src.rest.asgi.information import Information
+from src.rest.catalog.catalog import Name
+from src.rest.errors import RestError
+from src.rest.ports import Identity, RestEngine
+from src.rest.protocol.request import Configuration, Kind, Request, route
+from src.rest.run.service import service_engine
+
+__all__ = [
+    "Admit",
+    "Configuration",
+    "Identity",
+    "Information",
+    "Kind",
+    "Name",
+    "Request",
+    "RestApplication",
+    "RestEngine",
+    "RestError",
+    "route",
+    "service_engine",
+]

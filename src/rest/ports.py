@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from src.rest.catalog.catalog import Catalog, Name, Routine, Table
+from src.rest.protocol.prepared import Prepared, ResultSet
 from src.rest.protocol.request import Action, Job, Request
-from src.rest.sql.prepared import Prepared, ResultSet
 
 
 class Identity(NamedTuple):

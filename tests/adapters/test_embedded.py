@@ -198,7 +198,7 @@ def test_it_ends_with_its_last_user_killed_and_recovers(postgres: EmbeddedPostgr
 def test_a_killed_watcher_is_replaced_by_the_next_user(postgres: EmbeddedPostgres) -> None:
     with using(postgres.folder) as starter:
         pid = starter.server()
-        found = ["/usr/bin/pgrep", "-f", f"postgres.watcher {postgres.folder.resolve()}"]
+        found = ["/usr/bin/pgrep", "-f", f"database.watcher {postgres.folder.resolve()}"]
         os.kill(int(subprocess.run(found, capture_output=True, check=True).stdout), signal.SIGKILL)
         wait_until_watched_no_more(postgres.folder)
         with using(postgres.folder) as other:

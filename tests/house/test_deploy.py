@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from src.database.embedded import LOG_SETTINGS
-from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SettingsError, from_environment
+from src.edge.errors import SettingsError
+from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, from_environment
 from tests.conftest import Api, serving
 from tests.fakes.wire import Reply, Request, listening
 

@@ -12,7 +12,8 @@ import pytest
 
 from src.commands import clients
 from src.database.dsn import Dsn, fault, for_asyncpg, for_libpq
-from src.settings import SettingsError, from_environment
+from src.edge.errors import SettingsError
+from src.settings import from_environment
 
 SRC = Path(__file__).parents[2] / "src"
 TRUSTED = ssl.get_default_verify_paths().cafile

@@ -12,10 +12,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from src.edge.errors import SettingsError
+from src.edge.jwks import EDWARDS, Edwards, public_keys
 from src.http.auth import Authenticator
-from src.jwks import EDWARDS, Edwards, public_keys
 from src.rest.asgi.jwt import BadSecretError, keys_of
-from src.settings import SettingsError, from_environment
+from src.settings import from_environment
 from tests.postgres import JWT_SECRET
 
 BASE = {"JWT_SECRET": JWT_SECRET, "DATABASE_URL": "postgresql:///none", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a"}

@@ -24,6 +24,7 @@ from src import production
 from src.adapters.files.store import store_at
 from src.domain.errors import NotFound, Unavailable
 from src.domain.storage import ObjectName
+from src.edge.errors import SettingsError
 from src.environment import SECRET_NAME, Environment
 from src.production import (
     CREDENTIALS_ADDRESSES,
@@ -42,7 +43,6 @@ from src.settings import (
     LIVE_SWITCHES,
     STRIPE_KEY,
     STRIPE_SIGNING,
-    SettingsError,
     from_environment,
 )
 from src.settings_table import rows

@@ -23,9 +23,10 @@ from opentelemetry.sdk.trace import sampling
 from src.app import authenticator_of
 from src.commands import settings as command
 from src.composition import compose
+from src.edge.errors import SettingsError
 from src.production import WEAKENED
 from src.rest.server.settings import OPTIONS, rest_settings
-from src.settings import SettingsError, declared, from_environment
+from src.settings import declared, from_environment
 from src.settings_table import ELSEWHERE, FAMILIES, TABLE, rows
 from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, ecotrips, environment

@@ -10,7 +10,7 @@ import pytest
 
 from src.edge import body
 from src.edge.body import SMALL, NoRoom, TooLarge, TooSlow, patience, whole_body
-from src.edge.limits import OF_ROLE
+from src.http.rest import OF_ROLE
 from tests.conftest import Api
 from tests.endpoints import declared
 

@@ -6,8 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
+from src.edge.errors import SettingsError
 from src.http.client_address import ClientAddresses
-from src.settings import SettingsError, from_environment
+from src.settings import from_environment
 
 PROXY, OTHER_PROXY, CALLER, STRANGER = "10.0.0.1", "10.0.0.2", "203.0.113.7", "198.51.100.9"
 ADDRESSES = ClientAddresses((ip_network("10.0.0.0/8"), ip_network("fd00::/8")), b"key")

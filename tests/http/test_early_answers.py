@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from src.edge.asgi import Message, Send
 from src.edge.draining import Incoming, drained
-from src.rest.asgi.application import Message, Send
 from tests import npm
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
 from tests.processes import PATIENCE, ServerProcess, server

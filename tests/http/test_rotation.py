@@ -9,7 +9,8 @@ import pytest
 
 from src.adapters.files.links import SignedLinks
 from src.domain.storage import LinkRefused, ObjectName, StoredObject
-from src.settings import SettingsError, from_environment
+from src.edge.errors import SettingsError
+from src.settings import from_environment
 from tests.conftest import Api, serving, token
 from tests.postgres import JWT_SECRET, settings
 

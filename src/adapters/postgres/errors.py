@@ -12,6 +12,7 @@ from types import TracebackType
 import asyncpg
 
 from src.database.connections import BROKEN
+from src.database.errors import PoolTimeout, is_transient
 from src.domain.errors import Conflict, DomainError, InProgress, InputInvalid, NotAllowed, NotFound, Unavailable
 
 RULES: Mapping[str, type[DomainError]] = {
@@ -108,10 +109,6 @@ RULES: Mapping[str, type[DomainError]] = {
     "user_named": InputInvalid,
 }
 
-# SQLSTATE classes and codes that mean "try again": connection lost, resources, lock or statement time-outs,
-# shutdown, serialization failure, deadlock. A read-only server (a standby just promoted elsewhere) too.
-TRANSIENT_CLASSES = frozenset({"08", "53", "57", "58"})
-TRANSIENT_CODES = frozenset({"40001", "40P01", "55P03", "25006"})
 RETRIED_CODES = frozenset({"40001", "40P01"})
 
 AWAY = "The service is temporarily unavailable"
@@ -130,6 +127,8 @@ class Translated:
             meaning = meaning_of(error)
             if meaning is not None:
                 raise meaning from error
+        elif isinstance(error, PoolTimeout):
+            raise Unavailable(str(error)) from error
         elif isinstance(error, BROKEN):
             raise Unavailable(AWAY) from error
 
@@ -146,7 +145,7 @@ def meaning_of(error: asyncpg.PostgresError) -> DomainError | None:
         return rule(_message(error))
     if code == "42501":
         return NotAllowed("Not allowed")
-    if code[:2] in TRANSIENT_CLASSES or code in TRANSIENT_CODES:
+    if is_transient(error):
         return Unavailable(AWAY)
     return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from src.rest.asgi.application import STATEMENT, Asgi, Message, Receive, Send
+from src.edge.asgi import Asgi, Message, Receive, Send
+from src.rest.asgi.application import STATEMENT
 
 log = logging.getLogger("ecotrips.rest.access")
 SERVER_ERROR, CLIENT_ERROR = 500, 400

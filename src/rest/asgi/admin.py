@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from src.rest.asgi.application import Message, Receive, Send
+from src.edge.asgi import Message, Receive, Send
 from src.rest.catalog.catalog import Catalog
 
 Figures = Mapping[str, float]

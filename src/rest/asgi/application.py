@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
 
+from src.edge.asgi import Message, Receive, Send
 from src.edge.body import TAKEN, BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.edge.limits import LARGEST_HEADER, SERVICE, Limits
 from src.edge.turns import Turns
@@ -47,11 +47,6 @@ PATIENCE_SECONDS = 15
 # Until a body that there was no room for may be sent again.
 NO_ROOM = [("Retry-After", "2")]
 
-# ASGI's own: messages are mappings of anything.
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 Identify = Callable[[Mapping[bytes, bytes]], Identity]
 Admit = Callable[[Message, Request], Awaitable[None]]
 

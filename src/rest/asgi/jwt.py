@@ -15,8 +15,8 @@ from typing import NoReturn
 import jwt
 
 from src.edge.json_size import JsonTooLarge, require_modest, require_modest_token
+from src.edge.jwks import checked, symmetric_fault
 from src.edge.limits import OF_BODIES, OF_PROVIDERS
-from src.jwks import checked, symmetric_fault
 from src.rest.asgi.claims import ClaimPath, require_storable
 from src.rest.errors import RestError
 from src.rest.ports import Identity

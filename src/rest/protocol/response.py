@@ -13,10 +13,10 @@ from src.rest.catalog.catalog import Returns
 from src.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.preferences import NO_PREFERENCES, applied
-from src.rest.protocol.ranges import content_range, status_of
+from src.rest.protocol.prepared import Prepared, ResultSet
 from src.rest.protocol.request import Job, Kind
 from src.rest.query.query import encoded, parameter
-from src.rest.sql.prepared import Prepared, ResultSet
+from src.rest.query.ranges import content_range, status_of
 
 CACHEABLE = (200, 206)
 TAG_DIGITS = 32

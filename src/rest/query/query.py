@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 from src.edge.limits import LARGEST_HEADER, SERVICE, Limits, too_long
 from src.rest.errors import query_error, too_long_name, too_much
-from src.rest.protocol.ranges import Range, number, top_level
 from src.rest.query.filters import FULL_TEXT, Operation, numbered, operation_in, parse_operation
 from src.rest.query.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.rest.query.logic import groups_in, numbered_tree, parse_logic
 from src.rest.query.parsing import LONGEST_CACHED, TooLong, TooMany
 from src.rest.query.patterns import states
 from src.rest.query.plan import Condition, Field, Filter, OrderTerm, Path, Plan, SelectField, SelectItem, Window
+from src.rest.query.ranges import Range, number, top_level
 from src.rest.query.syntax import Syntax
 
 Pair = tuple[str, str | None]

@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-
 from src.rest.errors import bad_body
 from src.rest.ports import Identity
-from src.rest.protocol.request import Job, Request, text_of
+from src.rest.protocol.request import Job
+from src.rest.protocol.request_settings import OF_REQUEST
 from src.rest.query.filters import array_literal
-
-
-def _path(request: Request) -> str:
-    return f"/{request.path.removeprefix('/')}"
-
-
-def _headers(request: Request) -> str:
-    headers = {name.decode("latin-1"): text_of(value) for name, value in request.headers if name != b"cookie"}
-    return json.dumps(headers, ensure_ascii=False)
-
-
-def _cookies(request: Request) -> str:
-    cookies = [part.strip().partition("=") for header in request.all(b"cookie") for part in header.split(";")]
-    return json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False)
-
-
-# What functions may read of a request, by the last part of the setting's name; JSON for headers and cookies.
-OF_REQUEST: Mapping[str, Callable[[Request], str]] = {
-    "method": attrgetter("method"),
-    "path": _path,
-    "headers": _headers,
-    "cookies": _cookies,
-}
-
-
-def of_request(request: Request) -> list[tuple[str, str]]:
-    """The settings that tell functions of the request, with their values."""
-    return [(f"request.{name}", value_of(request)) for name, value_of in OF_REQUEST.items()]
 
 
 class Binder:

@@ -10,12 +10,12 @@ from src.rest.catalog.catalog import Catalog, Name, Routine, Table
 from src.rest.catalog.lookups import find_table
 from src.rest.errors import no_catalog
 from src.rest.ports import Identity, Visible
+from src.rest.protocol.prepared import Prepared, ResultSet
 from src.rest.protocol.request import Action, Configuration, Job, Kind, Request
 from src.rest.protocol.shapes import Shape, outline, shape_of
 from src.rest.run.runners import Runner
 from src.rest.sql.calling import find_routine, unknown_routine
 from src.rest.sql.preparation import Preparation
-from src.rest.sql.prepared import Prepared, ResultSet
 
 Kept = TypeVar("Kept")
 # A client can mint shapes, so what is kept of them is bounded.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from src.database.connections import BROKEN
-from src.domain.errors import Unavailable
+from src.database.errors import PoolTimeout
 from src.edge.json_size import require_modest
 from src.edge.limits import OF_BODIES
 from src.rest.errors import RestError
@@ -97,7 +97,7 @@ def rest_error(error: Exception, *, anonymous: bool) -> Exception:
     """What a failure of the database means; anything else as it is."""
     if isinstance(error, asyncpg.PostgresError):
         return refusal(error, anonymous=anonymous)
-    if isinstance(error, Unavailable):
+    if isinstance(error, PoolTimeout):
         return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
     if isinstance(error, BROKEN):
         message = "Database client error. Retrying the connection."

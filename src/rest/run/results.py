@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from src.database.pipelined import Row
-from src.rest.sql.prepared import ResultSet
+from src.rest.protocol.prepared import ResultSet
 
 
 def result_of(row: asyncpg.Record | None) -> ResultSet:

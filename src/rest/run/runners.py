@@ -16,11 +16,11 @@ from src.rest.ports import Identity, Visible
 from src.rest.protocol.media import SINGULAR_KINDS
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.preferences import NO_PREFERENCES
+from src.rest.protocol.prepared import Prepared, ResultSet
 from src.rest.protocol.request import Action, Configuration, Job, Kind, Request
 from src.rest.run.binding import Binder
 from src.rest.run.failures import as_rest_errors, denied, rest_error
 from src.rest.run.results import result_of
-from src.rest.sql.prepared import Prepared, ResultSet
 
 Connection = asyncpg.Connection
 # Whoever sends holds a few pieces of a stream, so these bound its memory.

@@ -8,7 +8,6 @@ from dataclasses import replace
 from src.database.connections import Reserve, Source
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
-from src.domain.context import Role
 from src.rest.catalog.introspection import Exposure
 from src.rest.catalog.keeper import CatalogKeeper
 from src.rest.protocol.request import Configuration
@@ -19,26 +18,22 @@ from src.rest.run.sessions import RoleSessions
 
 
 def service_engine(
-    pools: Mapping[Role, Source],
+    pools: Mapping[str, Source],
     reserve: Reserve,
-    standbys: Mapping[Role, Standby],
-    pipelines: Mapping[Role, Pipeline],
+    standbys: Mapping[str, Standby],
+    pipelines: Mapping[str, Pipeline],
+    logins: Mapping[str, str],
     switches: str,
     configuration: Configuration,
 ) -> tuple[Engine, CatalogKeeper]:
     """The engine, and the keeper whose `read` is to run at start and after each notification on channel pgrst.
 
-    The catalog is read through `reserve`. `standbys` is where reads go if there is one, `pipelines` where quick ones go
-    if there is none; `switches` is this process's request.switches as JSON.
+    `pools` has one for each caller's role, `logins` those roles' names in the database. The catalog is read through
+    `reserve`. `standbys` is where reads go if there is one, `pipelines` where quick ones go if there is none;
+    `switches` is this process's request.switches as JSON.
     """
-    configuration = replace(configuration, dotted_names=True, anonymous_role=Role.ANONYMOUS.value)
-    sessions = RoleSessions(
-        {role.value: pool for role, pool in pools.items()},
-        {role.value: standby for role, standby in standbys.items()},
-        {role.value: pipeline for role, pipeline in pipelines.items()},
-        switches,
-        Role.ANONYMOUS.value,
-    )
+    configuration = replace(configuration, dotted_names=True)
+    sessions = RoleSessions(pools, standbys, pipelines, logins, switches, configuration.anonymous_role)
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
     exposure = Exposure(configuration.schemas, configuration.extra_search_path, extensions=False)
     return engine, CatalogKeeper(reserve, exposure, engine.use)

@@ -9,28 +9,27 @@ from functools import lru_cache
 
 import asyncpg
 
-from src.adapters.postgres.database import LOGIN_ROLES
 from src.database.connections import BROKEN, LARGEST_STATEMENT, Connections, Source
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
-from src.domain.context import Role
 from src.rest.catalog.catalog import Catalog, Name
 from src.rest.catalog.routines import ISOLATION
 from src.rest.ports import Identity
+from src.rest.protocol.prepared import ResultSet
 from src.rest.protocol.request import Configuration, Request
-from src.rest.run.binding import of_request
+from src.rest.protocol.request_settings import of_request
 from src.rest.run.results import result_of, result_of_texts
 from src.rest.run.runners import Settings
-from src.rest.sql.prepared import ResultSet
 
 Connection = asyncpg.Connection
 Pair = tuple[str, str]
 
 
 class RoleSessions:
-    """A pool for each role, whose connections are that role from the start. `switches` is request.switches as JSON.
+    """A pool for each role, whose connections are that role from the start.
 
-    `standbys` is where reads go if there is one; if there is none, those that proved to be quick go to `pipelines`.
+    `logins` are the names of those roles in the database; `switches` is request.switches as JSON. `standbys` is where
+    reads go if there is one; if there is none, those that proved to be quick go to `pipelines`.
     """
 
     in_one_statement = True
@@ -40,12 +39,14 @@ class RoleSessions:
         pools: Mapping[str, Source],
         standbys: Mapping[str, Standby],
         pipelines: Mapping[str, Pipeline],
+        logins: Mapping[str, str],
         switches: str,
-        anonymous_role: str,
+        anonymous_role: str | None,
     ) -> None:
         self._pools = pools
         self._standbys = standbys
         self._pipelines = pipelines
+        self._logins = logins
         self._switches = switches
         self._anonymous_role = anonymous_role
 
@@ -53,7 +54,7 @@ class RoleSessions:
         return identity.role == self._anonymous_role
 
     def role(self, identity: Identity) -> str:
-        return LOGIN_ROLES[Role(identity.role)]
+        return self._logins[identity.role]
 
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
         async with self._pools[identity.role].acquire() as connection:

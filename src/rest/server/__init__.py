@@ -1,1 +1,6 @@
 """`ecotrips rest`: the engine alone over any database."""
+
+from src.rest.server.server import serve
+from src.rest.server.settings import command_line
+
+__all__ = ["command_line", "serve"]

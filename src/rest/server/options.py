@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from src.edge.errors import SettingsError
 from src.rest.catalog.catalog import Name
-from src.settings import SettingsError
 
 PREFIX = "PGRST_"
 APP_SETTINGS, APP_VARIABLES = "app.settings.", "PGRST_APP_SETTINGS_"

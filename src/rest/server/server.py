@@ -23,12 +23,14 @@ from src.database.connections import FAILED, Connections, Reserve
 from src.database.notifications import Notifications
 from src.database.refresher import Refresher
 from src.edge import bounded
+from src.edge.asgi import Asgi, Message, Receive, Send
 from src.edge.cors import Cors
 from src.edge.draining import drained
+from src.edge.errors import SettingsError
 from src.edge.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.rest.asgi.access_log import Edge
 from src.rest.asgi.admin import Admin
-from src.rest.asgi.application import Asgi, Message, Receive, RestApplication, Send
+from src.rest.asgi.application import RestApplication
 from src.rest.asgi.claims import BadPathError, parse_claim_path
 from src.rest.asgi.information import Information
 from src.rest.asgi.jwt import BadSecretError, JwtIdentities, keys_of
@@ -41,7 +43,6 @@ from src.rest.run.runners import Runner
 from src.rest.run.sessions import AuthenticatorSessions
 from src.rest.server.settings import STORED, RestSettings, command_line, rest_settings
 from src.rest.server.stored_settings import stored_settings
-from src.settings import SettingsError
 
 log = logging.getLogger("ecotrips.rest")
 LEVELS = {

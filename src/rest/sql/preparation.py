@@ -9,6 +9,7 @@ from src.rest.catalog.lookups import find_table
 from src.rest.errors import RestError, max_affected_of_single, put_without_key
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.media import MediaType
+from src.rest.protocol.prepared import Prepared
 from src.rest.protocol.request import Configuration, Job, Kind
 from src.rest.query.plan import Filter, Operator
 from src.rest.query.query import ALL_COLUMNS
@@ -16,7 +17,6 @@ from src.rest.sql import sql, sql_query
 from src.rest.sql.calling import call, find_routine
 from src.rest.sql.negotiation import negotiate
 from src.rest.sql.planner import SOURCE, ReadPlanner
-from src.rest.sql.prepared import Prepared
 from src.rest.sql.reading import ReadWriter
 from src.rest.sql.resolved import Condition, Level
 from src.rest.sql.row_security import seers_of_all

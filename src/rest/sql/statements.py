@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from src.rest.catalog.catalog import JSON, Name, Returns, TypeName
 from src.rest.protocol.media import Kind
+from src.rest.protocol.request_settings import OF_REQUEST
 from src.rest.query.plan import JsonStep
-from src.rest.run.binding import OF_REQUEST
 from src.rest.sql import sql, sql_query
 from src.rest.sql.planner import SOURCE
 from src.rest.sql.reading import ReadWriter

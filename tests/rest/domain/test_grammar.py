@@ -13,13 +13,13 @@ from src.rest.catalog.fuzzy import nearest
 from src.rest.errors import RestError
 from src.rest.protocol.media import Kind, parse_accept, parse_media_type
 from src.rest.protocol.preferences import applied, parse_preferences
-from src.rest.protocol.ranges import Range, content_range, status_of, top_level
 from src.rest.query.filters import Operation, array_literal, operation_in, parse_operation
 from src.rest.query.grammar import parse_order, parse_select
 from src.rest.query.logic import parse_logic
 from src.rest.query.parsing import TooLong
 from src.rest.query.plan import Field, JsonStep, Operator, OrderTerm, SelectEmbed, SelectField
 from src.rest.query.query import parse_query
+from src.rest.query.ranges import Range, content_range, status_of, top_level
 from src.rest.query.syntax import Syntax
 
 

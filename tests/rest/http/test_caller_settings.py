@@ -103,7 +103,7 @@ async def test_no_row_is_looked_for_before_the_settings_are_made(pool: Connectio
 
 async def test_one_statement_leaves_nothing_on_its_connection(pool: Connections) -> None:
     before = await seen(pool)
-    sessions = RoleSessions({"authenticated": pool}, {}, {}, "{}", "anon")
+    sessions = RoleSessions({"authenticated": pool}, {}, {}, {}, "{}", "anon")
     preparation = await prepared_by(pool)
     for query, refused in ((b"select=id", False), (b"id=eq.no-uuid", True)):
         job = read(OURS, Request("GET", "/booking.itineraries", query))
@@ -117,7 +117,7 @@ async def test_one_statement_leaves_nothing_on_its_connection(pool: Connections)
 
 async def test_a_transaction_of_a_login_role_leaves_nothing_on_its_connection(pool: Connections) -> None:
     before = await seen(pool)
-    sessions = RoleSessions({"authenticated": pool}, {}, {}, "{}", "anon")
+    sessions = RoleSessions({"authenticated": pool}, {}, {}, {}, "{}", "anon")
     request = Request("GET", "/", headers=((b"x-a", b"b"),))
     for failing in (False, True):
         with suppress(asyncpg.DivisionByZeroError):

@@ -29,7 +29,13 @@ async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = postgres.settings(database)
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
     engine, keeper = service_engine(
-        pools, Reserve(pools[Role.SERVICE]), {}, {}, settings.switches_json, Configuration(schemas=SCHEMAS)
+        {role.value: pool for role, pool in pools.items()},
+        Reserve(pools[Role.SERVICE]),
+        {},
+        {},
+        {role.value: login for role, login in LOGIN_ROLES.items()},
+        settings.switches_json,
+        Configuration(schemas=SCHEMAS, anonymous_role="anon"),
     )
     await keeper.read()
     application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets), Turns())

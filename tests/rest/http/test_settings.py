@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from src.edge.errors import SettingsError
 from src.rest.catalog.catalog import Name
 from src.rest.server.settings import command_line, rest_settings
-from src.settings import SettingsError
 
 
 def test_settings_come_from_the_environment_and_flags_win() -> None:
