@@ -17,9 +17,9 @@ SRC = Path(__file__).parents[2] / "src"
 # Who makes a task by other means, and why it needs nobody to begin it again.
 OTHERS = {
     "adapters/resilience/flights.py": "those who wait for it get what it raises",
-    "adapters/postgres/pipeline.py": "it catches all, and the next read asks for it again",
+    "database/pipeline.py": "it catches all, and the next read asks for it again",
     "commands/progress.py": "it ends with the block that it is shown for, which awaits it",
-    "http/rest/application.py": "it ends with its request, which looks at it",
+    "rest/asgi/application.py": "it ends with its request, which looks at it",
 }
 MAKES_TASKS = {"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe"}
 
@@ -93,4 +93,4 @@ def test_every_task_of_the_service_is_supervised() -> None:
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             if name in MAKES_TASKS:
                 found.add(file.relative_to(SRC).as_posix())
-    assert found - {"background.py"} == set(OTHERS)
+    assert found - {"database/background.py"} == set(OTHERS)

@@ -13,6 +13,7 @@ import pytest
 
 from src.adapters.postgres.errors import TRANSLATED
 from src.database.connections import Connections
+from src.database.errors import PoolTimeout
 from src.database.opened import SILENCE, Opened, limit_silence
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
@@ -138,7 +139,7 @@ async def test_connections_past_their_lifetime_are_closed_once_free(pool: Connec
 async def test_who_waits_too_long_is_told_so(database: str) -> None:
     pool = Connections(database, 1, patience=0.1)
     async with pool.acquire():
-        with pytest.raises(Unavailable, match="busy"):
+        with pytest.raises(PoolTimeout, match="busy"):
             await use(pool)
     assert pool.timeouts == 1
     assert await use(pool)

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from src.database.connections import Connections
+from src.database.errors import PoolTimeout
 from src.database.share import Share
-from src.domain.errors import Unavailable
 from tests.conftest import CHECKOUT, Api, serving
 from tests.races import until
 
@@ -62,7 +62,7 @@ async def pool(database: str) -> Connections:
 async def test_a_share_is_no_larger_than_it_says_and_loses_no_place(pool: Connections) -> None:
     share = Share(pool, 2, patience=0.05)
     async with share.acquire(), share.acquire():
-        with pytest.raises(Unavailable):
+        with pytest.raises(PoolTimeout):
             await share.take()
         async with pool.acquire() as connection:
             assert await connection.fetchval("select 1") == 1
@@ -82,7 +82,7 @@ async def test_a_place_is_given_back_when_the_pool_has_no_connection(database: s
     share = Share(pool, 1)
     async with pool.acquire():
         for _ in range(2):
-            with pytest.raises(Unavailable):
+            with pytest.raises(PoolTimeout):
                 await share.take()
     async with share.acquire():
         pass

@@ -354,5 +354,5 @@ def test_there_is_one_way_to_the_database() -> None:
             if isinstance(node, ast.Constant) and node.value in {"psql", "pg_dump", "pg_restore"}:
                 found.add(f"{node.value}: {file.relative_to(SRC).as_posix()}")
     assert {name for name in found if not re.search(r"commands/(db|backup|clients|archive)\.py", name)} == {
-        "adapters/postgres/opened.py"
+        "database/opened.py"
     }

@@ -22,16 +22,16 @@ TRUSTED = {
     "adapters/fixtures/inventory.py",
     "adapters/fixtures/lists.py",
     "adapters/fixtures/search.py",
-    "adapters/postgres/rest/routines.py",
-    "adapters/postgres/rest/runners.py",
+    "rest/catalog/routines.py",
+    "rest/run/runners.py",
     "adapters/postgres/seed.py",
     "commands/check_database.py",
     "commands/circuit.py",
-    "domain/rest/openapi_schemas.py",
+    "rest/protocol/openapi_schemas.py",
     "http/me.py",
     "http/openapi.py",
     "production.py",
-    "rest_options.py",
+    "rest/server/options.py",
 }
 
 
