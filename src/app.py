@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TypeVar, cast
@@ -13,8 +13,9 @@ from litestar import Litestar, Request, Response, asgi, route
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
+from litestar.middleware import DefineMiddleware
 from litestar.response import Redirect
-from litestar.types import ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from src.adapters.fixtures.inventory import FixtureHotels
 from src.adapters.fixtures.lists import FixtureBookings
@@ -50,10 +51,12 @@ from src.database.refresher import Refresher
 from src.domain.context import Role
 from src.edge.asgi import Asgi
 from src.edge.cors import SERVICE_EXPOSES, Cors
+from src.edge.draining import draining
 from src.edge.errors import SettingsError
 from src.edge.turns import Turns
 from src.http import (
     bookings,
+    browsers,
     counters,
     exceptions,
     groups,
@@ -62,6 +65,7 @@ from src.http import (
     invoices,
     ledger,
     messaging,
+    observe,
     openapi,
     payments,
     payouts,
@@ -77,15 +81,14 @@ from src.http import (
 )
 from src.http import docs as docs_page
 from src.http import metrics as metrics_route
+from src.http.application import Application, no_route
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
 from src.http.edge import Edge
 from src.http.endpoint import Endpoint
-from src.http.front import Front
 from src.http.limits import Limits, by_function
 from src.http.loopback import Loopback
 from src.http.me import CurrentUser
-from src.http.observe import Application, observed
 from src.http.rest import admission, service_application
 from src.http.storage import StorageRoutes
 from src.ports.inventory import Supplier
@@ -101,7 +104,7 @@ COUNTED_FROM_THE_START = (200, 400, 401, 500, 502, 503)
 BOUND = Name("sec", "bounded_rows")
 
 
-def create(settings: Settings | None = None) -> Front:
+def create(settings: Settings | None = None) -> Litestar:
     """The application, ready to serve. Without settings it reads the environment (what the server does)."""
     if settings is None:
         settings = from_environment()
@@ -143,11 +146,6 @@ def create(settings: Settings | None = None) -> Front:
         composed.database, composed.switches, apply.digest(apply.shipped()), composed.notifications, schema
     )
 
-    functions = {
-        path: observed(edge.serve(endpoint), path, composed.observer)
-        for path, endpoint in ((f"/functions/v1/{endpoint.name}", endpoint) for endpoint in declared)
-    }
-
     for name in JUDGED:
         composed.metrics.begin("POST", f"/functions/v1/{name}", COUNTED_FROM_THE_START)
 
@@ -165,9 +163,10 @@ def create(settings: Settings | None = None) -> Front:
         finally:
             await composed.close()
 
-    application = Litestar(
+    application = Application(
         route_handlers=[
-            *(asgi(path, copy_scope=False)(function) for path, function in functions.items()),
+            *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
+            _mounted(REST, cast("observe.Application", rest), composed, opt={browsers.OPT: browsers.DATA}),
             _mounted(
                 "/storage/v1",
                 StorageRoutes(
@@ -179,33 +178,36 @@ def create(settings: Settings | None = None) -> Front:
             *health.routes([e.name for e in declared], readiness),
             metrics_route.route(composed.metrics, levels, settings.metrics_token),
             *_documents(declared),
+            no_route,
+        ],
+        middleware=[
+            DefineMiddleware(browsers.telling, https_only=settings.production),
+            _middleware(draining),
+            *_cors(settings.cors_origins),
         ],
         lifespan=[lifespan],
         openapi_config=None,
         exception_handlers={HTTPException: _unknown_path},
         logging_config=None,
     )
-    mounted = observed(cast("Application", rest), REST, composed.observer)
-    loopback.application = front = Front(
-        application,
-        REST,
-        cast("Asgi", mounted),
-        cast("Mapping[str, Asgi]", functions),
-        _cors(settings.cors_origins),
-        https_only=settings.production,
-    )
-    return front
+    loopback.application = cast("Asgi", application)
+    return application
 
 
 def _by_name(of_role: Mapping[Role, T]) -> dict[str, T]:
     return {role.value: value for role, value in of_role.items()}
 
 
-def _cors(origins: Sequence[str]) -> Cors | None:
+def _middleware(around: Callable[[Asgi], Asgi]) -> DefineMiddleware:
+    return DefineMiddleware(cast("Callable[..., ASGIApp]", around))
+
+
+def _cors(origins: Sequence[str]) -> list[DefineMiddleware]:
     """None without origins: then no page of another one reads anything."""
     if not origins:
-        return None
-    return Cors(None if "*" in origins else frozenset(map(str.encode, origins)), SERVICE_EXPOSES)
+        return []
+    cors = Cors(None if "*" in origins else frozenset(map(str.encode, origins)), SERVICE_EXPOSES)
+    return [_middleware(cors.around)]
 
 
 def authenticator_of(settings: Settings) -> Authenticator:
@@ -217,8 +219,15 @@ def authenticator_of(settings: Settings) -> Authenticator:
         raise SettingsError(message) from None
 
 
-def _mounted(path: str, application: Application, composed: Composed, *, mount: bool = True) -> ASGIRouteHandler:
-    return asgi(path, is_mount=mount, copy_scope=False)(observed(application, path, composed.observer))
+def _mounted(
+    path: str,
+    application: observe.Application,
+    composed: Composed,
+    *,
+    mount: bool = True,
+    opt: Mapping[str, object] | None = None,
+) -> ASGIRouteHandler:
+    return asgi(path, is_mount=mount, copy_scope=False, opt=opt)(observe.observed(application, path, composed.observer))
 
 
 def endpoints_of(composed: Composed) -> list[Endpoint]:

@@ -21,7 +21,6 @@ from litestar import Litestar
 from src.app import create
 from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
 from src.environment import reach_this_machine_directly
-from src.http.front import Front
 from src.logins import login_dsn
 from tests import postgres
 from tests.endpoints import served, undescribed
@@ -136,7 +135,7 @@ class Api:
     """A client of the composed application, with the headers of each kind of caller."""
 
     http: httpx.AsyncClient
-    app: Front
+    app: Litestar
 
     anonymous: ClassVar = {"apikey": ANON_KEY}
     service: ClassVar = {"apikey": SERVICE_KEY, "authorization": f"Bearer {SERVICE_KEY}"}
@@ -190,7 +189,7 @@ async def serving(dsn: str, **changes: object) -> AsyncIterator[Api]:
     """The composed application on a database; `changes` are settings."""
     app = create(postgres.settings(dsn, **changes))
     async with (
-        lifespan(app.application),
+        lifespan(app),
         httpx.AsyncClient(
             transport=httpx.ASGITransport(cast("Any", app)),
             base_url="http://testserver",

@@ -33,7 +33,7 @@ from src.logins import service_dsn
 from src.settings import OFFLINE_SWITCHES, Settings, port
 
 if TYPE_CHECKING:
-    from src.http.front import Front
+    from litestar import Litestar
 
 
 # What libraries look for and we do not use, where it is installed: httpx its command line with the terminal's colours
@@ -132,7 +132,7 @@ def require_free_port(host: str, number: int) -> None:
             raise PortBusyError(message) from None
 
 
-def application() -> Front:
+def application() -> Litestar:
     """What a server process serves; it ends with the process that started it, even if that is killed."""
     orphans.stop_with(os.getppid())
     from src.app import create  # noqa: PLC0415 - only for who serves: the refusal to do so is there at once

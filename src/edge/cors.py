@@ -28,26 +28,32 @@ class Cors:
     origins: frozenset[bytes] | None = None
     exposed: bytes = POSTGREST_EXPOSES
 
-    async def serve(self, application: Asgi, scope: Message, receive: Receive, send: Send) -> None:
-        """The application's answer to one request, or ours to a preflight of its browser."""
-        if scope["type"] != "http":
-            await application(scope, receive, send)
-            return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        added = self._for(headers.get(b"origin"))
-        if added and scope["method"] == "OPTIONS" and headers.get(b"access-control-request-method") in METHODS:
-            await self._preflight(headers, [*added, *self._vary()], send)
-            return
-        if added:
-            added.append((b"access-control-expose-headers", self.exposed))
+    def around(self, app: Asgi) -> Asgi:
+        """Middleware: the application's answer to one request, or ours to a preflight of its browser."""
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                kept = [pair for pair in message["headers"] if not added or pair[0] != b"access-control-allow-origin"]
-                message["headers"] = [*kept, *added, *self._vary()]
-            await send(message)
+        async def shared(scope: Message, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            headers: dict[bytes, bytes] = dict(scope["headers"])
+            added = self._for(headers.get(b"origin"))
+            if added and scope["method"] == "OPTIONS" and headers.get(b"access-control-request-method") in METHODS:
+                await self._preflight(headers, [*added, *self._vary()], send)
+                return
+            if added:
+                added.append((b"access-control-expose-headers", self.exposed))
 
-        await application(scope, receive, send_with_headers)
+            async def send_with_headers(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    kept = [
+                        pair for pair in message["headers"] if not added or pair[0] != b"access-control-allow-origin"
+                    ]
+                    message["headers"] = [*kept, *added, *self._vary()]
+                await send(message)
+
+            await app(scope, receive, send_with_headers)
+
+        return shared
 
     def _for(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
         if origin is None:

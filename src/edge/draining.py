@@ -52,15 +52,19 @@ class Incoming:
         self.done = True
 
 
-async def drained(application: Asgi, scope: Message, receive: Receive, send: Send) -> None:
-    """One request, or the lifespan: the application's answer, and the rest of the body."""
-    if scope["type"] != "http" or not _has_body(scope["headers"]):
-        await application(scope, receive, send)
-        return
-    body = Incoming(receive, send)
-    await application(scope, body.receive, body.send)
-    if not body.done:
-        await body.drain()
+def draining(app: Asgi) -> Asgi:
+    """Middleware: the application's answer, and the rest of the body."""
+
+    async def drained(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope["headers"]):
+            await app(scope, receive, send)
+            return
+        body = Incoming(receive, send)
+        await app(scope, body.receive, body.send)
+        if not body.done:
+            await body.drain()
+
+    return drained
 
 
 def _has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from src.edge.asgi import Message, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -20,13 +20,23 @@ PAGES: Headers = (
 HTTPS_ONLY: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
-def telling(send: Send, headers: Headers) -> Send:
-    """`send` that adds the headers to an answer, but those that it has of its own."""
+# Where a handler says in its `opt` which of these its answers have; PAGES if nowhere.
+OPT = "told_to_browsers"
 
-    def sending(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            own = [name for name, _ in message["headers"]]
-            message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in own)]
-        return send(message)
 
-    return sending
+def telling(app: ASGIApp, *, https_only: bool) -> ASGIApp:
+    """Middleware: adds the headers to every answer, but those that it has of its own."""
+    added = HTTPS_ONLY if https_only else ()
+
+    def told(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        headers = (*scope["route_handler"].opt.get(OPT, PAGES), *added)
+
+        def sending(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                own = [name for name, _ in message["headers"]]
+                message["headers"] = [*message["headers"], *(pair for pair in headers if pair[0] not in own)]
+            return send(message)
+
+        return app(scope, receive, sending)
+
+    return told

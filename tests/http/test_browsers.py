@@ -25,7 +25,7 @@ OPEN = re.compile(r"\{[^}]+\}")
 
 def paths(api: Api) -> list[str]:
     """Every route there is, those of mounts by a path below, and some that there are not."""
-    routes = [OPEN.sub("bff-checkout", route.path) for route in api.app.application.routes]
+    routes = [OPEN.sub("bff-checkout", route.path) for route in api.app.routes]
     below = ["/storage/v1/object/invoices/x.pdf", "/storage/v1/object/sign/invoices/x.pdf?token=x", "/auth/v1/user"]
     rest = [
         "/rest/v1/",
@@ -56,7 +56,7 @@ async def answers(api: Api, **headers: str) -> AsyncIterator[tuple[str, httpx.Re
 async def test_every_answer_of_every_route_tells_browsers_what_it_is_not(api: Api) -> None:
     statuses = set()
     async for what, answer in answers(api):
-        rest = answer.url.path.startswith("/rest/v1/")
+        rest = f"{answer.url.path}/".startswith("/rest/v1/")
         for name, value in (DATA if rest else PAGES).items():
             assert answer.headers.get_list(name) == [value], (what, name)
         policy = answer.headers.get_list("content-security-policy")

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from src.edge.asgi import Message, Send
-from src.edge.draining import Incoming, drained
+from src.edge.draining import Incoming, draining
 from tests import npm
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
 from tests.processes import PATIENCE, ServerProcess, server
@@ -200,7 +200,7 @@ async def test_an_answer_in_pieces_waits_for_the_body_for_a_while() -> None:
     async def send(message: Message) -> None:
         happened.append(message["type"])
 
-    await drained(application, {"type": "http", "headers": [(b"content-length", b"3")]}, receive, send)
+    await draining(application)({"type": "http", "headers": [(b"content-length", b"3")]}, receive, send)
     assert happened == ["http.response.start", *["received"] * 3, *["http.response.body"] * 3]
 
 
@@ -212,7 +212,7 @@ async def test_a_request_without_a_body_is_not_waited_for(headers: list[tuple[by
     async def receive() -> dict[str, Any]:
         raise AssertionError
 
-    await drained(application, {"type": "http", "headers": headers}, receive, unsent)
+    await draining(application)({"type": "http", "headers": headers}, receive, unsent)
 
 
 class Raw:

@@ -31,9 +31,7 @@ async def test_a_functions_health_needs_no_key(api: Api) -> None:
 
 async def test_who_may_get_may_ask_for_the_head_alone(api: Api) -> None:
     readable = {
-        route.path_format
-        for route in api.app.application.routes
-        if isinstance(route, HTTPRoute) and "GET" in route.methods
+        route.path_format for route in api.app.routes if isinstance(route, HTTPRoute) and "GET" in route.methods
     }
     assert {"/", "/docs", "/healthz", "/readyz", "/schema", "/metrics", "/functions/v1/{fn}/health"} <= readable
     for path in (path.format(fn="bff-checkout") for path in readable):

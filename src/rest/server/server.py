@@ -10,7 +10,6 @@ import signal
 import ssl
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -25,7 +24,7 @@ from src.database.refresher import Refresher
 from src.edge import bounded
 from src.edge.asgi import Asgi, Message, Receive, Send
 from src.edge.cors import Cors
-from src.edge.draining import drained
+from src.edge.draining import draining
 from src.edge.errors import SettingsError
 from src.edge.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.rest.asgi.access_log import Edge
@@ -93,7 +92,7 @@ class Standalone:
             log_query=settings.log_query,
         )
         cors = Cors(frozenset(map(str.encode, settings.cors_origins)) or None)
-        self._application: Asgi = Edge(partial(cors.serve, application), settings.server_trace_header.encode())
+        self._application: Asgi = Edge(cors.around(application), settings.server_trace_header.encode())
         self.settings, self.engine, self.identities, self._sessions = settings, engine, identities, sessions
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -245,7 +244,7 @@ def _stop(servers: list[_Server]) -> None:
 
 def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int) -> _Server:
     return _Server(
-        partial(drained, application),
+        draining(application),
         address=host,
         port=port,
         uds=Path(unix_socket) if unix_socket else None,

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import asyncpg
 import httpx
 import pytest
+from litestar.routes import ASGIRoute
 
 from src.edge.limits import LARGEST_HEADER, MEBIBYTE
 from src.edge.turns import Turns
@@ -25,7 +26,8 @@ LARGEST = {"anon": MEBIBYTE, "traveller": MEBIBYTE, "service": 64 * MEBIBYTE}
 
 async def sent(api: Api, path: str, body: AsyncIterator[bytes], who: str, **headers: str) -> httpx.Response:
     """What is mounted at /rest/v1 answers; the server around it takes in the rest of a body afterwards."""
-    transport = httpx.ASGITransport(cast("Any", api.app.mounted), root_path="/rest/v1")
+    mounted = next(route for route in api.app.routes if isinstance(route, ASGIRoute) and route.path == "/rest/v1")
+    transport = httpx.ASGITransport(cast("Any", mounted.route_handler.fn), root_path="/rest/v1")
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         return await http.post(f"/rest/v1{path}", content=body, headers={**CALLERS[who], **headers})
 

@@ -1,0 +1,103 @@
+"""The Litestar application: its ASGI routes are found at once, and refused paths and methods pass its middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from litestar import Litestar, asgi
+from litestar._asgi.asgi_router import ASGIRouter
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.routes import ASGIRoute
+from litestar.types import ASGIApp, ExceptionHandlersMap, Receive, RouteHandlerType, Scope, Send
+from litestar.utils.scope.state import ScopeState
+
+from src.http.client_address import USUAL_HOST
+
+# The route of what no other route takes, and where in the scope's state it finds why.
+NO_ROUTE = "/.no-route"
+REFUSAL = "ecotrips.refusal"
+
+
+class Found(NamedTuple):
+    """A route's stack as Litestar built it, with what Litestar's own search would put into the scope."""
+
+    stack: ASGIApp
+    handler: RouteHandlerType
+    path: str
+    exceptions: ExceptionHandlersMap
+    mounted: bool
+
+
+class Router(ASGIRouter):
+    """Litestar's router, with a short way to its ASGI routes.
+
+    Litestar's search costs as much as a function's own work, and changes the path that a mounted application sees:
+    here it is the request's own, below `root_path`, as ASGI has it. A request for a path that is not there, or by a
+    method that it does not take, passes the application's middleware like every other.
+    """
+
+    __slots__ = ("_exact", "_mounts")
+
+    def construct_routing_trie(self) -> None:
+        super().construct_routing_trie()
+        found = [
+            self._known(route) for route in self.app.routes if isinstance(route, ASGIRoute) and "{" not in route.path
+        ]
+        self._exact = {route.path: route for route in found if not route.mounted}
+        self._mounts = [(f"{route.path}/", route) for route in found if route.mounted]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._at_once(scope)
+        if found is not None:
+            await self._pass(found, scope, receive, send)
+            return
+        try:
+            await super().__call__(scope, receive, send)
+        except HTTPException as refusal:
+            if cast("Mapping[str, object]", scope).get("route_handler") is not None:
+                raise
+            scope["state"][REFUSAL] = refusal
+            stack, handler, *_ = self.handle_routing(path=NO_ROUTE, method=None)
+            refusing = Found(stack, handler, NO_ROUTE, handler.resolve_exception_handlers(), mounted=False)
+            await self._pass(refusing, scope, receive, send)
+
+    def _known(self, route: ASGIRoute) -> Found:
+        stack, handler, *_ = self.handle_routing(path=route.path, method=None)
+        mounted = route.route_handler.is_mount
+        return Found(stack, handler, route.path, handler.resolve_exception_handlers(), mounted=mounted)
+
+    def _at_once(self, scope: Scope) -> Found | None:
+        path = scope["path"]
+        found = self._exact.get(path)
+        if found is not None:
+            return found if _is_usual(scope) else None
+        return next((found for prefix, found in self._mounts if path.startswith(prefix) or path == found.path), None)
+
+    async def _pass(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+        ScopeState.from_scope(scope).exception_handlers = found.exceptions
+        scope["route_handler"], scope["path_template"], scope["path_params"] = found.handler, found.path, {}
+        if found.mounted:
+            scope["root_path"] = found.path
+        await found.stack(scope, receive, send)
+
+
+class Application(Litestar):
+    """A Litestar whose router is ours."""
+
+    def _create_asgi_handler(self) -> ASGIApp:
+        self.asgi_router = Router(app=self)
+        self.asgi_router.construct_routing_trie()
+        return super()._create_asgi_handler()
+
+
+@asgi(NO_ROUTE, copy_scope=False)
+async def no_route(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - as ASGI calls it
+    """Whatever no other route takes."""
+    raise scope["state"].get(REFUSAL) or NotFoundException()
+
+
+def _is_usual(scope: Scope) -> bool:
+    """Whether Litestar need not judge the host."""
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    return len(hosts) == 1 and USUAL_HOST.fullmatch(hosts[0]) is not None
