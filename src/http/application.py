@@ -8,8 +8,9 @@ from typing import NamedTuple, cast
 from litestar import Litestar, asgi
 from litestar._asgi.asgi_router import ASGIRouter
 from litestar.exceptions import HTTPException, NotFoundException
+from litestar.handlers import ASGIRouteHandler
 from litestar.routes import ASGIRoute
-from litestar.types import ASGIApp, ExceptionHandlersMap, Receive, RouteHandlerType, Scope, Send
+from litestar.types import ASGIApp, ExceptionHandlersMap, Method, Receive, RouteHandlerType, Scope, Send
 from litestar.utils.scope.state import ScopeState
 
 from src.http.client_address import USUAL_HOST
@@ -62,8 +63,17 @@ class Router(ASGIRouter):
             refusing = Found(stack, handler, NO_ROUTE, handler.resolve_exception_handlers(), mounted=False)
             await self._pass(refusing, scope, receive, send)
 
+    def _handle_routing(
+        self, path: str, method: Method | None
+    ) -> tuple[ASGIApp, RouteHandlerType, str, dict[str, object], str]:
+        found = super()._handle_routing(path, method)
+        if isinstance(found[1], ASGIRouteHandler) and found[1].is_mount:
+            # Litestar takes any path that begins with the letters of a mount; those below it are found before.
+            raise NotFoundException
+        return found
+
     def _known(self, route: ASGIRoute) -> Found:
-        stack, handler, *_ = self.handle_routing(path=route.path, method=None)
+        stack, handler, *_ = super()._handle_routing(route.path, None)
         mounted = route.route_handler.is_mount
         return Found(stack, handler, route.path, handler.resolve_exception_handlers(), mounted=mounted)
 

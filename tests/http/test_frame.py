@@ -29,6 +29,8 @@ REQUESTS = [
     ("GET", "/rest/v1/catalog.search_index?limit=1", 200),
     ("GET", "/rest/v1/nothing", 404),
     ("GET", "/rest/v1x", 404),
+    ("GET", "/rest/v1x/catalog.search_index", 404),
+    ("GET", "/storage/v1x/object/a/b", 404),
     ("GET", "/storage/v1/object/invoices/x.pdf", 401),
     ("GET", "/storage/v1/nothing", 404),
     ("GET", "/auth/v1/user", 401),
@@ -76,6 +78,8 @@ async def test_a_middleware_sees_every_request(seeing: tuple[Api, list[str]]) ->
         assert answer.status_code == status, (method, path)
         assert seen == [path.partition("?")[0]], (method, path)
         assert answer.headers["x-content-type-options"] == "nosniff"
+        if path.startswith(("/rest/v1x", "/storage/v1x")):
+            assert answer.json()["error"] == "No such path"
 
 
 async def test_a_strange_host_is_seen_and_refused(seeing: tuple[Api, list[str]]) -> None:
