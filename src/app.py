@@ -17,36 +17,9 @@ from litestar.middleware import DefineMiddleware
 from litestar.response import Redirect
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from src.adapters.fixtures.inventory import FixtureHotels
-from src.adapters.fixtures.lists import FixtureBookings
-from src.adapters.fixtures.search import FixtureSearch
-from src.adapters.postgres.bookings import PostgresBookings
-from src.adapters.postgres.callers import PostgresCallers
-from src.adapters.postgres.counters import PostgresCounters
 from src.adapters.postgres.database import LOGIN_ROLES
-from src.adapters.postgres.exceptions import OfflineExceptions, PostgresExceptions
-from src.adapters.postgres.groups import PostgresEscrows, PostgresGroups
-from src.adapters.postgres.health import PostgresReadiness
-from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
-from src.adapters.postgres.inventory import PostgresCache, PostgresHolds
-from src.adapters.postgres.ledger import PostgresLedger
-from src.adapters.postgres.payments import PostgresPayments
-from src.adapters.postgres.payouts import PostgresPayouts
-from src.adapters.postgres.permits import PostgresPermits
-from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
-from src.adapters.postgres.refunds import PostgresRefunds
-from src.adapters.postgres.search import PostgresSearch
-from src.adapters.postgres.service_levels import PostgresServiceLevels
-from src.adapters.postgres.storage import PostgresStorageTrail
-from src.adapters.postgres.webhooks import PostgresWebhooks
-from src.adapters.resilience.cache import Caching
-from src.adapters.resilience.flights import SingleFlight
-from src.adapters.resilience.places import RememberedPlaces
-from src.adapters.stripe.signatures import StripeSignatures
 from src.adapters.telemetry import logs
-from src.adapters.telemetry.audit import StandardOutput
 from src.composition import Composed, compose
-from src.database import apply
 from src.database.refresher import Refresher
 from src.domain.context import Role
 from src.edge.asgi import Asgi
@@ -91,7 +64,6 @@ from src.http.loopback import Loopback
 from src.http.me import CurrentUser
 from src.http.rest import admission, service_application
 from src.http.storage import StorageRoutes
-from src.ports.inventory import Supplier
 from src.rest import Configuration, Name, service_engine
 from src.settings import Settings, from_environment
 
@@ -113,15 +85,14 @@ def create(settings: Settings | None = None) -> Litestar:
     loopback = Loopback()
     declared = endpoints_of(composed)
     declared += probes.endpoints([endpoint.name for endpoint in declared], loopback)
-    authenticator, audit = authenticator_of(settings), StandardOutput()
-    callers = PostgresCallers(composed.database)
+    authenticator = authenticator_of(settings)
     clients = ClientAddresses(settings.trusted_proxies, settings.address_key, settings.public_url)
-    limits, turns = Limits(callers, clients) if settings.rate_limits else None, Turns()
+    limits, turns = Limits(composed.callers, clients) if settings.rate_limits else None, Turns()
     edge = Edge(
         authenticator=authenticator,
-        callers=callers,
-        keys=PostgresIdempotencyKeys(composed.database),
-        audit=audit,
+        callers=composed.callers,
+        keys=composed.idempotency_keys,
+        audit=composed.audit,
         clients=clients,
         limits=limits,
         turns=turns,
@@ -141,10 +112,6 @@ def create(settings: Settings | None = None) -> Litestar:
     fronted = by_function(declared)
     admit = admission(engine.configuration, authenticator, limits, fronted) if limits is not None else None
     rest = service_application(engine, engine.configuration, authenticator, turns, admit)
-    levels = PostgresServiceLevels(composed.database)
-    readiness = PostgresReadiness(
-        composed.database, composed.switches, apply.digest(apply.shipped()), composed.notifications, schema
-    )
 
     for name in JUDGED:
         composed.metrics.begin("POST", f"/functions/v1/{name}", COUNTED_FROM_THE_START)
@@ -152,7 +119,7 @@ def create(settings: Settings | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await composed.notifications.start()
-        await composed.observer.start(levels)
+        await composed.observer.start(composed.service_levels)
         # What start-up made lives as long as the process: the collector need not walk it again.
         gc.collect()
         gc.freeze()
@@ -169,14 +136,12 @@ def create(settings: Settings | None = None) -> Litestar:
             _mounted(REST, cast("observe.Application", rest), composed, opt={browsers.OPT: browsers.DATA}),
             _mounted(
                 "/storage/v1",
-                StorageRoutes(
-                    composed.storage, composed.links, PostgresStorageTrail(composed.database), authenticator, audit
-                ),
+                StorageRoutes(composed.storage, composed.links, composed.storage_trail, authenticator, composed.audit),
                 composed,
             ),
             _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
-            *health.routes([e.name for e in declared], readiness),
-            metrics_route.route(composed.metrics, levels, settings.metrics_token),
+            *health.routes([e.name for e in declared], composed.readiness(schema)),
+            metrics_route.route(composed.metrics, composed.service_levels, settings.metrics_token),
             *_documents(declared),
             no_route,
         ],
@@ -232,52 +197,26 @@ def _mounted(
 
 def endpoints_of(composed: Composed) -> list[Endpoint]:
     """Every family's endpoints over their adapters."""
-    database, switches = composed.database, composed.switches
-    catalog, curated = PostgresSearch(composed.searches), FixtureSearch()
-    signatures = StripeSignatures(composed.settings.stripe_webhook_secrets)
+    c, switches = composed, composed.switches
+    settings, curated = c.settings, c.fixture_search
     return [
-        *bookings.endpoints(PostgresBookings(database), FixtureBookings(), switches),
-        *exceptions.endpoints(PostgresExceptions(database), OfflineExceptions(database), switches),
-        *payments.endpoints(PostgresPayments(database), composed.stripe),
+        *bookings.endpoints(c.bookings, c.fixture_bookings, switches),
+        *exceptions.endpoints(c.exceptions, c.offline_exceptions, switches),
+        *payments.endpoints(c.payments, c.stripe),
         *quotes.endpoints(),
-        *counters.endpoints(PostgresCounters(database)),
-        *refunds.endpoints(PostgresRefunds(database), composed.stripe, switches),
-        *ledger.endpoints(PostgresLedger(database)),
-        *webhooks.endpoints(PostgresWebhooks(database), signatures, switches),
-        *permits.endpoints(PostgresPermits(database)),
-        *invoices.endpoints(composed.invoices, composed.documents, composed.storage, composed.links),
-        *search.endpoints(catalog, curated, catalog, curated.places, switches),
-        *_inventory(composed, catalog, curated),
-        *privacy.endpoints(
-            PostgresPrivacyRequests(database),
-            PostgresPrivacyExports(database),
-            PostgresPrivacyErasures(database, composed.settings.privacy_secret),
-            composed.storage,
-            composed.links,
-        ),
-        *messaging.endpoints(
-            composed.messages,
-            composed.senders,
-            switches,
-            composed.settings.wa_app_secrets,
-            composed.settings.wa_verify_token,
-        ),
-        *groups.endpoints(
-            PostgresGroups(database), PostgresEscrows(database), PostgresPayments(database), composed.stripe
-        ),
-        *payouts.endpoints(PostgresEscrows(database), PostgresPayouts(database), composed.stripe, StandardOutput()),
+        *counters.endpoints(c.counters),
+        *refunds.endpoints(c.refunds, c.stripe, switches),
+        *ledger.endpoints(c.ledger),
+        *webhooks.endpoints(c.webhooks, c.signatures, switches),
+        *permits.endpoints(c.permits),
+        *invoices.endpoints(c.invoices, c.documents, c.storage, c.links),
+        *search.endpoints(c.search, curated, c.search, curated.places, switches),
+        *inventory.endpoints(c.hotels, lambda: c.circuit.state, c.places, curated, c.holds, switches),
+        *privacy.endpoints(c.privacy_requests, c.privacy_exports, c.privacy_erasures, c.storage, c.links),
+        *messaging.endpoints(c.messages, c.senders, switches, settings.wa_app_secrets, settings.wa_verify_token),
+        *groups.endpoints(c.groups, c.escrows, c.payments, c.stripe),
+        *payouts.endpoints(c.escrows, c.payouts, c.stripe, c.audit),
     ]
-
-
-def _inventory(composed: Composed, catalog: PostgresSearch, curated: FixtureSearch) -> list[Endpoint]:
-    cache = PostgresCache(composed.database)
-    suppliers: dict[str, Supplier] = {
-        "0": Caching(SingleFlight(composed.circuit, cache, "HBX"), cache, "HBX"),
-        "1": Caching(SingleFlight(FixtureHotels(), cache, "fixtures"), cache, "fixtures"),
-    }
-    holds = PostgresHolds(composed.database)
-    places = RememberedPlaces(catalog)
-    return inventory.endpoints(suppliers, lambda: composed.circuit.state, places, curated, holds, composed.switches)
 
 
 def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:

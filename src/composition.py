@@ -9,21 +9,48 @@ from functools import partial
 from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.links import SignedLinks
 from src.adapters.files.store import FileStore, store_at
+from src.adapters.fixtures.inventory import FixtureHotels
+from src.adapters.fixtures.lists import FixtureBookings
+from src.adapters.fixtures.search import FixtureSearch
 from src.adapters.hbx.client import HbxClient, HbxSettings
 from src.adapters.hbx.supplier import HbxSupplier
+from src.adapters.postgres.bookings import PostgresBookings
+from src.adapters.postgres.callers import PostgresCallers
+from src.adapters.postgres.counters import PostgresCounters
 from src.adapters.postgres.database import LOGIN_ROLES, Database
-from src.adapters.postgres.inventory import PostgresCircuit
+from src.adapters.postgres.exceptions import OfflineExceptions, PostgresExceptions
+from src.adapters.postgres.groups import PostgresEscrows, PostgresGroups
+from src.adapters.postgres.health import PostgresReadiness
+from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
+from src.adapters.postgres.inventory import PostgresCache, PostgresCircuit, PostgresHolds
 from src.adapters.postgres.invoices import PostgresInvoices
+from src.adapters.postgres.ledger import PostgresLedger
 from src.adapters.postgres.messaging import PostgresMessages
+from src.adapters.postgres.payments import PostgresPayments
+from src.adapters.postgres.payouts import PostgresPayouts
+from src.adapters.postgres.permits import PostgresPermits
+from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyExports, PostgresPrivacyRequests
+from src.adapters.postgres.refunds import PostgresRefunds
+from src.adapters.postgres.search import PostgresSearch
+from src.adapters.postgres.service_levels import PostgresServiceLevels
+from src.adapters.postgres.storage import PostgresStorageTrail
+from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.switches import PostgresSwitches
+from src.adapters.postgres.webhooks import PostgresWebhooks
+from src.adapters.resilience.cache import Caching
 from src.adapters.resilience.circuit import Circuit
+from src.adapters.resilience.flights import SingleFlight
+from src.adapters.resilience.places import RememberedPlaces
 from src.adapters.resilience.retry import Retrying
 from src.adapters.stripe.live import LiveStripe
 from src.adapters.stripe.mock import MockStripe
+from src.adapters.stripe.signatures import StripeSignatures
+from src.adapters.telemetry.audit import StandardOutput
 from src.adapters.telemetry.metrics import Metrics
 from src.adapters.telemetry.observer import Observer
 from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.adapters.whatsapp.mock import MockWhatsApp
+from src.database import apply
 from src.database.connections import Connections, Reserve
 from src.database.notifications import Notifications
 from src.database.pipeline import Pipeline
@@ -32,7 +59,29 @@ from src.database.share import Share
 from src.database.standby import Standby
 from src.domain.context import Role
 from src.logins import login_dsn, service_dsn
-from src.ports.messaging import Sender
+from src.ports.audit import AuditTrail
+from src.ports.bookings import Bookings
+from src.ports.callers import Callers
+from src.ports.counters import Counters
+from src.ports.exceptions import OpsQueue
+from src.ports.groups import Escrows, Groups
+from src.ports.health import Readiness
+from src.ports.idempotency import IdempotencyKeys
+from src.ports.inventory import Holds, Supplier
+from src.ports.invoices import Invoices
+from src.ports.ledger import Ledger
+from src.ports.messaging import Messages, Sender
+from src.ports.payments import Payments
+from src.ports.payouts import Payouts
+from src.ports.permits import Permits
+from src.ports.privacy import PrivacyRequests
+from src.ports.privacy_erasures import PrivacyErasures
+from src.ports.privacy_exports import PrivacyExports
+from src.ports.refunds import Refunds
+from src.ports.resilience import Cache
+from src.ports.service_levels import ServiceLevels
+from src.ports.sweeps import Slots
+from src.ports.webhooks import Signatures, Webhooks
 from src.settings import Settings
 
 FLAGS = "ecotrips_flags"
@@ -40,7 +89,7 @@ FLAGS = "ecotrips_flags"
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What every way into the service shares: the database, its notifications, the switches and the documents."""
+    """Every adapter, for the server, the worker and the commands alike, and what they stand on."""
 
     settings: Settings
     pools: Mapping[Role, Connections]
@@ -49,14 +98,42 @@ class Composed:
     standbys: Mapping[Role, Standby]
     pipelines: Mapping[Role, Pipeline]
     database: Database
-    searches: Database
     notifications: Notifications
     switches: PostgresSwitches
     storage: FileStore
     links: SignedLinks
-    invoices: PostgresInvoices
+    bookings: Bookings
+    fixture_bookings: Bookings
+    callers: Callers
+    counters: Counters
+    exceptions: OpsQueue
+    offline_exceptions: OpsQueue
+    groups: Groups
+    escrows: Escrows
+    holds: Holds
+    hotels: Mapping[str, Supplier]
+    hotel_answers: Cache
+    idempotency_keys: IdempotencyKeys
+    invoices: Invoices
     documents: TypstRenderer
-    messages: PostgresMessages
+    ledger: Ledger
+    messages: Messages
+    payments: Payments
+    payouts: Payouts
+    permits: Permits
+    privacy_requests: PrivacyRequests
+    privacy_exports: PrivacyExports
+    privacy_erasures: PrivacyErasures
+    refunds: Refunds
+    search: PostgresSearch
+    fixture_search: FixtureSearch
+    places: RememberedPlaces
+    service_levels: ServiceLevels
+    slots: Slots
+    storage_trail: PostgresStorageTrail
+    audit: AuditTrail
+    webhooks: Webhooks
+    signatures: Signatures
     mock_whatsapp: MockWhatsApp
     live_whatsapp: GraphWhatsApp
     metrics: Metrics
@@ -75,6 +152,11 @@ class Composed:
     def senders(self) -> Mapping[str, Sender]:
         """Who sends messages in each mode."""
         return {"mock": self.mock_whatsapp, "live": self.live_whatsapp}
+
+    def readiness(self, schema: Refresher) -> Readiness:
+        """What /readyz asks; `schema` reads the catalog of /rest/v1."""
+        shipped = apply.digest(apply.shipped())
+        return PostgresReadiness(self.database, self.switches, shipped, self.notifications, schema)
 
     async def close(self) -> None:
         """Let go of everything that was opened."""
@@ -119,6 +201,8 @@ def compose(settings: Settings) -> Composed:
     hear = partial(circuit.refresh, PostgresCircuit(aside, "hbx"))
     notifications.add("ecotrips_circuit", Refresher("reading the circuit", hear))
     metrics.gauge("ecotrips_circuit_open", "1 while hotels are not asked for", lambda: float(circuit.state != "closed"))
+    cache = PostgresCache(database)
+    search = PostgresSearch(Database(shares, settings.switches_json, observer))
     return Composed(
         settings=settings,
         pools=pools,
@@ -127,11 +211,42 @@ def compose(settings: Settings) -> Composed:
         standbys=standbys,
         pipelines=pipelines,
         database=database,
-        searches=Database(shares, settings.switches_json, observer),
         notifications=notifications,
         switches=switches,
         storage=storage,
         links=SignedLinks(settings.link_keys),
+        bookings=PostgresBookings(database),
+        fixture_bookings=FixtureBookings(),
+        callers=PostgresCallers(database),
+        counters=PostgresCounters(database),
+        exceptions=PostgresExceptions(database),
+        offline_exceptions=OfflineExceptions(database),
+        groups=PostgresGroups(database),
+        escrows=PostgresEscrows(database),
+        holds=PostgresHolds(database),
+        hotels={
+            "0": Caching(SingleFlight(circuit, cache, "HBX"), cache, "HBX"),
+            "1": Caching(SingleFlight(FixtureHotels(), cache, "fixtures"), cache, "fixtures"),
+        },
+        hotel_answers=cache,
+        idempotency_keys=PostgresIdempotencyKeys(database),
+        ledger=PostgresLedger(database),
+        payments=PostgresPayments(database),
+        payouts=PostgresPayouts(database),
+        permits=PostgresPermits(database),
+        privacy_requests=PostgresPrivacyRequests(database),
+        privacy_exports=PostgresPrivacyExports(database),
+        privacy_erasures=PostgresPrivacyErasures(database, settings.privacy_secret),
+        refunds=PostgresRefunds(database),
+        search=search,
+        fixture_search=FixtureSearch(),
+        places=RememberedPlaces(search),
+        service_levels=PostgresServiceLevels(database),
+        slots=PostgresSlots(database),
+        storage_trail=PostgresStorageTrail(database),
+        audit=StandardOutput(),
+        webhooks=PostgresWebhooks(database),
+        signatures=StripeSignatures(settings.stripe_webhook_secrets),
         invoices=PostgresInvoices(database, settings.business_timezone, facturx=settings.invoice_facturx),
         documents=TypstRenderer(),
         messages=PostgresMessages(database, settings.wa_link_template),

@@ -13,21 +13,7 @@ from functools import partial
 from uuid import uuid4
 
 from src import orphans
-from src.adapters.postgres.callers import PostgresCallers
-from src.adapters.postgres.exceptions import PostgresExceptions
-from src.adapters.postgres.groups import PostgresEscrows
-from src.adapters.postgres.idempotency import PostgresIdempotencyKeys
-from src.adapters.postgres.inventory import PostgresCache
-from src.adapters.postgres.ledger import PostgresLedger
-from src.adapters.postgres.payments import PostgresPayments
-from src.adapters.postgres.payouts import PostgresPayouts
-from src.adapters.postgres.privacy import PostgresPrivacyErasures, PostgresPrivacyRequests
-from src.adapters.postgres.refunds import PostgresRefunds
-from src.adapters.postgres.service_levels import PostgresServiceLevels
-from src.adapters.postgres.sweeps import PostgresSlots
-from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.telemetry import logs
-from src.adapters.telemetry.audit import StandardOutput
 from src.composition import Composed, compose
 from src.database.background import Outage, supervised
 from src.database.refresher import Refresher
@@ -58,33 +44,31 @@ BATCHES_IN_A_TURN = 1000
 
 def sweeps(composed: Composed) -> list[Sweep]:
     """Everything the worker does, with its period in seconds."""
-    database, storage = composed.database, composed.storage
-    erasures = PostgresPrivacyErasures(database, composed.settings.privacy_secret)
-    escrows, payouts, trail = PostgresEscrows(database), PostgresPayouts(database), StandardOutput()
+    c = composed
 
     async def expiry(context: Context) -> int:
-        return len(await expire_due(context, escrows, trail))
+        return len(await expire_due(context, c.escrows, c.audit))
 
     async def payout(context: Context) -> int:
-        return len(await pay_due(context, payouts, composed.stripe, trail))
+        return len(await pay_due(context, c.payouts, c.stripe, c.audit))
 
     return [
         Sweep("expiry", OFTEN, expiry),
-        Sweep("escrow_refunds", OFTEN, escrows.request_refunds),
+        Sweep("escrow_refunds", OFTEN, c.escrows.request_refunds),
         Sweep("payouts", OFTEN, payout),
-        Sweep("exceptions", MINUTE, PostgresExceptions(database).reopen_stalled),
-        Sweep("idempotency", HOUR, PostgresIdempotencyKeys(database).purge),
-        Sweep("limits", HOUR, PostgresCallers(database).purge_tokens),
-        Sweep("messages", 5, lambda context: send_due(context, composed.messages, composed.senders)),
-        Sweep("payments", SOON_AGAIN, lambda context: finish_due(context, PostgresPayments(database), composed.stripe)),
-        Sweep("refunds", SOON_AGAIN, lambda context: settle_due(context, PostgresRefunds(database), composed.stripe)),
-        Sweep("webhooks", SOON_AGAIN, PostgresWebhooks(database).retry_due),
-        Sweep("ledger", HOUR, PostgresLedger(database).seal),
-        Sweep("invoices", MINUTE, lambda context: render_due(context, composed.invoices, composed.documents, storage)),
-        Sweep("purges", MINUTE, lambda context: purge_due(context, erasures, storage)),
-        Sweep("inventory", HOUR, PostgresCache(database).purge),
-        Sweep("retention", HOUR, erasures.sweep_retention),
-        Sweep("deadlines", HOUR, PostgresPrivacyRequests(database).remind),
+        Sweep("exceptions", MINUTE, c.exceptions.reopen_stalled),
+        Sweep("idempotency", HOUR, c.idempotency_keys.purge),
+        Sweep("limits", HOUR, c.callers.purge_tokens),
+        Sweep("messages", OFTEN, lambda context: send_due(context, c.messages, c.senders)),
+        Sweep("payments", SOON_AGAIN, lambda context: finish_due(context, c.payments, c.stripe)),
+        Sweep("refunds", SOON_AGAIN, lambda context: settle_due(context, c.refunds, c.stripe)),
+        Sweep("webhooks", SOON_AGAIN, c.webhooks.retry_due),
+        Sweep("ledger", HOUR, c.ledger.seal),
+        Sweep("invoices", MINUTE, lambda context: render_due(context, c.invoices, c.documents, c.storage)),
+        Sweep("purges", MINUTE, lambda context: purge_due(context, c.privacy_erasures, c.storage)),
+        Sweep("inventory", HOUR, c.hotel_answers.purge),
+        Sweep("retention", HOUR, c.privacy_erasures.sweep_retention),
+        Sweep("deadlines", HOUR, c.privacy_requests.remind),
     ]
 
 
@@ -202,7 +186,7 @@ def main(settings: Settings, *, once: bool = False, parent: int | None = None) -
 async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
     composed = compose(settings)
     given = sweeps(composed)
-    worker = Worker(given, PostgresSlots(composed.database), partial(print, flush=True))
+    worker = Worker(given, composed.slots, partial(print, flush=True))
     try:
         if once:
             well = await worker.run_once()
@@ -214,7 +198,7 @@ async def _main(settings: Settings, *, once: bool, parent: int | None) -> int:
             wake = Refresher(f"waking {sweep.name}", partial(worker.wake, sweep.name))
             composed.notifications.add(sweep.channel, wake)
         await composed.notifications.start()
-        await composed.observer.start(PostgresServiceLevels(composed.database))
+        await composed.observer.start(composed.service_levels)
         if parent:
             orphans.stop_with(parent)
         print(f"worker started: {', '.join(sweep.name for sweep in given)}", flush=True)

@@ -6,7 +6,6 @@ import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 
-from src.adapters.postgres.ledger import PostgresLedger
 from src.commands import local, operators, progress
 from src.commands.arguments import Commands, group
 from src.database.opened import connect
@@ -73,7 +72,7 @@ async def _differences(settings: Settings, since: datetime) -> list[Difference]:
     composed = compose(settings)
     try:
         context = Context(SERVICE, "reconcile")
-        return await reconcile(context, since, PostgresLedger(composed.database), composed.live_stripe)
+        return await reconcile(context, since, composed.ledger, composed.live_stripe)
     finally:
         await composed.close()
 

@@ -13,3 +13,6 @@ class OpsQueue(Protocol):
 
     async def retry(self, context: Context, retry: Retry) -> Retried:
         """Queue the work behind an exception again. Raises NotFound, NotAllowed, Conflict when it is resolved."""
+
+    async def reopen_stalled(self, context: Context) -> int:
+        """Open again what has been retried for too long; how many that were."""

@@ -15,6 +15,9 @@ class Ledger(Protocol):
     async def live_books(self, context: Context, since: datetime, intent_ids: Collection[str]) -> list[Books]:
         """What the books say of live payments that changed since then, and of these intents."""
 
+    async def seal(self, context: Context) -> int:
+        """Seal the days that have ended; 0, as nothing is left for another batch."""
+
 
 class ProviderTotals(Protocol):
     """What the provider says of intents. Every method raises ProviderFailed, ProviderUnknown."""

@@ -12,3 +12,6 @@ class PrivacyRequests(Protocol):
 
     async def review(self, context: Context, review: Review) -> Standing:
         """Raises NotAllowed unless ops, NotFound, Conflict (already reviewed)."""
+
+    async def remind(self, context: Context) -> int:
+        """Show ops which requests are due within a week, or overdue; how many that were."""

@@ -23,3 +23,6 @@ class PrivacyErasures(Protocol):
 
     async def finish_purge(self, context: Context, purge: Purge, error: str | None = None) -> None:
         """The folder is empty, or `error` says by a class's name why it is not; for the service."""
+
+    async def sweep_retention(self, context: Context) -> int:
+        """Delete what is older than privacy.retention says; how many rows that were."""

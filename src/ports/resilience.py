@@ -3,6 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from src.domain.context import Context
 from src.domain.inventory import Question, Reply
 from src.domain.resilience import CircuitState, Kept
 
@@ -21,6 +22,9 @@ class Cache(Protocol):
 
     async def release(self, question: Question, origin: str, holder: UUID) -> None:
         """Let go of the claim without an answer."""
+
+    async def purge(self, context: Context) -> int:
+        """Delete what has expired; how many rows that were."""
 
 
 class CircuitStore(Protocol):

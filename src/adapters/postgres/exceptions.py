@@ -22,7 +22,6 @@ class PostgresExceptions:
         return answered(Retried, await self._database.call(context, "public.retry_exception", **parameters(retry)))
 
     async def reopen_stalled(self, context: Context) -> int:
-        """Open again what has been retried for too long; says how many."""
         return int(await self._database.call(context, "ops.reopen_stalled_exceptions"))
 
 

@@ -21,6 +21,5 @@ class PostgresLedger:
         return decoded(body, list[Books])
 
     async def seal(self, context: Context) -> int:
-        """Seal the days that have ended; nothing is left for another batch."""
         await self._database.call(context, "public.seal_ledger")
         return 0

@@ -25,7 +25,6 @@ class PostgresPrivacyRequests:
         return answered(Standing, body)
 
     async def remind(self, context: Context) -> int:
-        """Show ops which requests are due within a week, or overdue; returns how many that were."""
         return int(await self._database.call(context, "public.remind_privacy_deadlines"))
 
 
@@ -99,5 +98,4 @@ class PostgresPrivacyErasures:
         )
 
     async def sweep_retention(self, context: Context) -> int:
-        """Delete what is older than privacy.retention says; returns how many rows that were."""
         return int(await self._database.call(context, "public.sweep_privacy_retention"))
