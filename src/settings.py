@@ -27,7 +27,6 @@ DEFAULT_SCHEMAS = (
 )
 # What callers never see by name.
 INTERNAL_SCHEMAS = ("auth", "ext", "meta", "sec", "storage")
-# PostgreSQL keeps names that begin with pg_ to itself.
 MOCKS = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE")
 PAUSES = ("PAYOUTS_PAUSED", "ESCROW_REFUNDS_PAUSED")
 SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)

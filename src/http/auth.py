@@ -17,7 +17,7 @@ from src.domain.errors import CallerUnknown
 from src.edge.json_size import require_modest_token
 from src.edge.jwks import public_keys
 from src.edge.limits import OF_BODIES
-from src.rest.asgi.claims import require_storable
+from src.edge.tokens import require_storable
 
 FUTURE_LEEWAY_SECONDS = 30
 REMEMBERED = 10_000

@@ -1,4 +1,4 @@
-"""A token's claims: whether PostgreSQL can hold them, and where in them the role is.
+"""Where in a token's claims the role is.
 
 `jwt-role-claim-key` is a JSON path with an optional comparison at its end.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 STEP = re.compile(
@@ -23,15 +23,6 @@ TESTS: dict[str, Callable[[str, str], bool]] = {
     "==^": lambda text, operand: text.endswith(operand),
     "*==": lambda text, operand: operand in text,
 }
-
-
-def require_storable(claims: Mapping[str, object]) -> None:
-    """Raises ValueError for what PostgreSQL's jsonb cannot hold: NUL, half a character, a number beyond all."""
-    text = json.dumps(claims, ensure_ascii=False, allow_nan=False)
-    text.encode()
-    if "\\u0000" in text.replace("\\\\", ""):
-        message = "NUL in a claim"
-        raise ValueError(message)
 
 
 class BadPathError(ValueError):

@@ -17,7 +17,8 @@ import jwt
 from src.edge.json_size import JsonTooLarge, require_modest, require_modest_token
 from src.edge.jwks import checked, symmetric_fault
 from src.edge.limits import OF_BODIES, OF_PROVIDERS
-from src.rest.asgi.claims import ClaimPath, require_storable
+from src.edge.tokens import require_storable
+from src.rest.asgi.claims import ClaimPath
 from src.rest.errors import RestError
 from src.rest.ports import Identity
 
