@@ -19,7 +19,7 @@ from asyncpg import (
 
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, settings, tokens
 from src.database.apply import LOGINS, ApplyError
-from src.database.connections import BROKEN, FAILED
+from src.database.errors import BROKEN, FAILED, DatabaseUnavailable
 from src.database.unprivileged import EmbeddedPostgresError
 from src.domain.errors import DomainError, Unavailable
 from src.edge import bounded
@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _told(error: BaseException) -> str:
-    if isinstance(error, Unavailable) and error.__cause__ is not None:
+    while isinstance(error, (Unavailable, DatabaseUnavailable)) and error.__cause__ is not None:
         error = error.__cause__
     for kind, cure in NOT_APPLIED:
         if isinstance(error, kind) and str(error).endswith("does not exist"):

@@ -11,7 +11,7 @@ import asyncpg
 from src.commands import check_database, local
 from src.commands.arguments import Commands
 from src.commands.verdict import Verdict
-from src.database.connections import FAILED
+from src.database.errors import FAILED
 from src.database.opened import connect
 from src.edge.errors import SettingsError
 from src.logins import service_dsn

@@ -13,7 +13,7 @@ import msgspec
 from src.commands import circuit
 from src.commands.verdict import Verdict
 from src.database import apply
-from src.database.connections import FAILED
+from src.database.errors import FAILED
 from src.database.opened import Opened, connect
 from src.logins import login_dsn
 from src.settings import Settings

@@ -18,8 +18,8 @@ from pathlib import Path
 import asyncpg
 
 from src.database import apply, locks
-from src.database.connections import FAILED
 from src.database.embedded import EmbeddedPostgres, binaries, running
+from src.database.errors import FAILED
 from src.database.opened import connect
 from src.edge.errors import SettingsError
 from src.environment import is_production

@@ -21,7 +21,7 @@ from src.commands import archive, backup, local, operators, progress, stopping
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError, tell
 from src.database import apply
-from src.database.connections import BROKEN
+from src.database.errors import BROKEN
 from src.database.opened import Opened, connect
 from src.domain.errors import DomainError
 from src.domain.storage import StoredObject

@@ -26,7 +26,7 @@ from src import orphans
 from src.adapters.postgres.seed import seed_demo
 from src.commands import local
 from src.database import apply
-from src.database.connections import FAILED
+from src.database.errors import FAILED
 from src.database.opened import connect
 from src.edge.listening import BACKLOG, HTTP1, BoundedListener, connections
 from src.logins import service_dsn

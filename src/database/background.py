@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from src.domain.errors import Unavailable
+from src.database.errors import says_that_it_is_away
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Outage:
         """How many seconds to wait before the next attempt."""
         if type(error) not in self._kinds:
             self._kinds.add(type(error))
-            if isinstance(error, Unavailable):
+            if says_that_it_is_away(error):
                 log.warning("%s waits for the database", self._name)
             else:
                 log.error("%s failed and is tried again", self._name, exc_info=error)

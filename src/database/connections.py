@@ -16,20 +16,14 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
-from src.database.errors import PoolTimeout
+from src.database.errors import BROKEN, FAILED, PoolTimeout
 from src.database.opened import connect
 
 if TYPE_CHECKING:
     from src.database.share import Share
 
-# A connection that raised one of these is not used again. asyncpg raises InternalClientError, which is no
-# InterfaceError, for what comes while it connects or after it was closed, and for hosts of which none takes writes.
-# Time-outs are OSErrors.
-BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 # Seconds that the server gets to close a connection.
 CLOSING = 2.0
-# All that asking the database can raise.
-FAILED = (asyncpg.PostgresError, *BROKEN)
 # Statements that a connection and its server process keep prepared, and bytes of the largest: clients of /rest/v1 can
 # make any number, and what the server keeps of one is many times its text.
 STATEMENTS = 256

@@ -8,11 +8,10 @@ from contextlib import suppress
 
 import asyncpg
 
-from src.adapters.postgres.errors import AWAY, TRANSLATED
 from src.database.background import Outage, stopped, supervised
+from src.database.errors import AWAY, DatabaseUnavailable, Translated
 from src.database.opened import connect
 from src.database.refresher import Refresher
-from src.domain.errors import Unavailable
 
 # Seconds for a connection that listens, and for each look whether it still does.
 PATIENCE = 5.0
@@ -53,7 +52,7 @@ class Notifications:
         await asyncio.gather(*(refresher.stop() for refresher in self._channels.values()))
 
     async def _listen(self, outage: Outage) -> None:
-        with TRANSLATED:
+        with Translated():
             await self._session(outage)
 
     async def _session(self, outage: Outage) -> None:
@@ -73,7 +72,7 @@ class Notifications:
             while not await _within(self._pulse, lost):
                 await self._require_listening(connection)
                 outage.over()
-            raise Unavailable(AWAY)
+            raise DatabaseUnavailable(AWAY)
         finally:
             self.listening = False
             self._tried.set()

@@ -11,8 +11,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from src.adapters.postgres.errors import TRANSLATED
 from src.database.background import Outage
+from src.database.errors import Translated
 from src.database.opened import connect
 from src.database.pipelined import Answer, Pipelined
 
@@ -100,7 +100,7 @@ class Pipeline:
 
     async def _connect(self) -> None:
         try:
-            with TRANSLATED:
+            with Translated():
                 opened = await connect(self._dsn, timeout=5, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import asyncpg
 
-from src.database.connections import FAILED, Connections
-from src.database.errors import PoolTimeout, is_transient
+from src.database.connections import Connections
+from src.database.errors import FAILED, PoolTimeout, is_transient
 
 log = logging.getLogger(__name__)
 

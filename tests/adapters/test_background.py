@@ -7,10 +7,13 @@ import asyncio
 import logging
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from src.adapters.postgres.errors import TRANSLATED
 from src.database import background
 from src.database.background import LONGEST_PAUSE, Outage, stopped, supervised
+from src.database.errors import DatabaseUnavailable
 from src.domain.errors import Unavailable
 
 SRC = Path(__file__).parents[2] / "src"
@@ -46,11 +49,16 @@ async def test_work_begins_again_whatever_ended_it(caplog: pytest.LogCaptureFixt
 
 async def test_a_database_that_is_away_is_one_line_without_a_place(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage("the work")
-    for _ in range(3):
-        outage.failed(Unavailable("away"))
+    outage.failed(DatabaseUnavailable("away"))
+    for failure in (ConnectionRefusedError(), asyncpg.CannotConnectNowError()):
+        try:
+            with TRANSLATED:
+                raise failure
+        except Unavailable as unavailable:
+            outage.failed(unavailable)
     assert [(record.levelname, record.getMessage(), record.exc_info) for record in caplog.records] == [
         ("WARNING", "the work waits for the database", None)
-    ]
+    ] * 2
 
 
 async def test_work_that_is_done_is_done() -> None:

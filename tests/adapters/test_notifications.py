@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 from src.database.connections import Connections, Reserve
+from src.database.errors import PoolTimeout
 from src.database.notifications import Notifications
 from src.database.refresher import GRACE, Refresher
-from src.domain.errors import Unavailable
 from tests.processes import PATIENCE
 from tests.races import until
 
@@ -81,7 +81,7 @@ FAILURES = [
     asyncpg.InterfaceError("x"),
     ConnectionResetError(),
     TimeoutError(),
-    Unavailable("x"),
+    PoolTimeout("x"),
     KeyError("x"),
     RecursionError(),
     asyncio.CancelledError(),
@@ -230,7 +230,7 @@ async def test_where_the_server_gives_no_more_connections_the_pools_are_waited_f
 
             monkeypatch.setattr(Connections, "connect", refused)
             await admin.execute("notify news")
-            # The waiting ends with Unavailable, which is no failure of the database.
+            # The waiting ends with PoolTimeout, which is no failure of the database.
             await until(lambda: pool.timeouts > 1)
             assert not notifications.current("news")
         await until(lambda: notifications.current("news"))

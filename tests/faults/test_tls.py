@@ -17,7 +17,8 @@ import pytest
 from src.commands import clients
 from src.commands.clients import ClientMissingError
 from src.database import pipeline as module
-from src.database.connections import BROKEN, Connections, Reserve
+from src.database.connections import Connections, Reserve
+from src.database.errors import BROKEN
 from src.database.notifications import Notifications
 from src.database.opened import connect
 from src.database.pipeline import Pipeline

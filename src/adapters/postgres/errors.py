@@ -11,8 +11,7 @@ from types import TracebackType
 
 import asyncpg
 
-from src.database.connections import BROKEN
-from src.database.errors import PoolTimeout, is_transient
+from src.database.errors import unavailable
 from src.domain.errors import Conflict, DomainError, InProgress, InputInvalid, NotAllowed, NotFound, Unavailable
 
 RULES: Mapping[str, type[DomainError]] = {
@@ -111,8 +110,6 @@ RULES: Mapping[str, type[DomainError]] = {
 
 RETRIED_CODES = frozenset({"40001", "40P01"})
 
-AWAY = "The service is temporarily unavailable"
-
 
 class Translated:
     """Inside this block, database failures leave as domain errors; what means nothing to us leaves as it came."""
@@ -123,14 +120,14 @@ class Translated:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if isinstance(error, asyncpg.PostgresError):
-            meaning = meaning_of(error)
-            if meaning is not None:
-                raise meaning from error
-        elif isinstance(error, PoolTimeout):
-            raise Unavailable(str(error)) from error
-        elif isinstance(error, BROKEN):
-            raise Unavailable(AWAY) from error
+        if error is None:
+            return
+        meaning = meaning_of(error) if isinstance(error, asyncpg.PostgresError) else None
+        if meaning is not None:
+            raise meaning from error
+        away = unavailable(error)
+        if away is not None:
+            raise Unavailable(str(away)) from away
 
 
 # One for all: it keeps nothing.
@@ -138,15 +135,13 @@ TRANSLATED = Translated()
 
 
 def meaning_of(error: asyncpg.PostgresError) -> DomainError | None:
-    """The domain error a database error stands for, or None for a bug."""
+    """The domain error of a broken rule or a missing right, or None."""
     code = error.sqlstate or ""
     rule = RULES.get(getattr(error, "constraint_name", None) or "")
     if rule is not None:
         return rule(_message(error))
     if code == "42501":
         return NotAllowed("Not allowed")
-    if is_transient(error):
-        return Unavailable(AWAY)
     return None
 
 

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from src.database.connections import BROKEN
-from src.database.errors import PoolTimeout
+from src.database.errors import BROKEN, PoolTimeout
 from src.edge.json_size import require_modest
 from src.edge.limits import OF_BODIES
 from src.rest.errors import RestError

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import asyncpg
 
-from src.database.connections import BROKEN, LARGEST_STATEMENT, Connections, Source
+from src.database.connections import LARGEST_STATEMENT, Connections, Source
+from src.database.errors import BROKEN
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
 from src.rest.catalog.catalog import Catalog, Name

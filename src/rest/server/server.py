@@ -18,7 +18,8 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from src.database.background import Outage, stopped, supervised
-from src.database.connections import FAILED, Connections, Reserve
+from src.database.connections import Connections, Reserve
+from src.database.errors import FAILED
 from src.database.notifications import Notifications
 from src.database.refresher import Refresher
 from src.edge import bounded
