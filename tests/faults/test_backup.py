@@ -957,7 +957,7 @@ def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str
 
 
 ENTRY = "from src.entry import main; main()"
-MOMENTS = int(os.environ.get("ECOTRIPS_TEST_MOMENTS", "40"))
+MOMENTS = 40
 
 
 def stopped_at(moment: float, folder: Path, dsn: str, *arguments: str) -> tuple[int, str, str]:
