@@ -58,12 +58,12 @@ union all
 -- It holds what the owner sees, which may be more than who made it saw.
 select 'for its owner alone', c.oid::regclass::text, format('revoke all on %s from %s', c.oid::regclass, others.names)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace, lateral (
-  select string_agg(distinct case grantee when 0 then 'public' else grantee::regrole::text end, ', ') as names
+  select string_agg(distinct case role_id when 0 then 'public' else role_id::regrole::text end, ', ') as names
   from (
-    select a.grantee from aclexplode(c.relacl) a
+    select a.grantee as role_id from aclexplode(c.relacl) a
     union all
     select a.grantee from pg_attribute t, aclexplode(t.attacl) a where t.attrelid = c.oid
-  ) given where grantee <> c.relowner
+  ) given where role_id <> c.relowner
 ) others
 where c.relkind = 'm' and c.relowner = 'ecotrips_owner'::regrole and n.nspname <> all ($1) and others.names is not null
 """
