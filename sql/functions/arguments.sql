@@ -16,7 +16,7 @@ comment on function sec.refuse_input(text) is 'Raises input_valid. Volatile, and
 create or replace function sec.blanks() returns text
 language sql immutable
 as $$
-  select U&' \0009\000A\000B\000C\000D\001C\001D\001E\001F\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000'
+  select E' \u0009\u000A\u000B\u000C\u000D\u001C\u001D\u001E\u001F\u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
 $$;
 comment on function sec.blanks() is 'Every character that counts as a blank around a text: Unicode''s White_Space and the four separators.';
 
@@ -59,11 +59,11 @@ declare
 begin
   if v_link !~ '^https?://[^/?#[:space:]]' or v_link is null then
     perform sec.refuse_input(p_name || ' must be an http or https link');
-  elsif v_link !~ '^https?://[a-z0-9.-]+(:[0-9]{1,5})?([/?#][!-~]*)?$' or position('\' in v_link) > 0
-    or not (p_local and v_host ~ '^(127\.0\.0\.1|[a-z][a-z0-9-]*)$') and (
+  elsif v_link !~ '^https?://[a-z0-9.-]+(:[0-9]{1,5})?([/?#][!-~]*)?$' or position(chr(92) in v_link) > 0
+    or not (p_local and v_host ~ '^(127[.]0[.]0[.]1|[a-z][a-z0-9-]*)$') and (
       length(v_host) > 253
-      or v_host !~ ('^(' || v_label || '\.)+([a-z]{2,63}|xn--' || v_label || ')$')
-      or v_host ~ '(^|\.)(localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)$'
+      or v_host !~ ('^(' || v_label || '[.])+([a-z]{2,63}|xn--' || v_label || ')$')
+      or v_host ~ '(^|[.])(localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)$'
     ) then
     perform sec.refuse_input(p_name || ' must lead to a public host, without credentials');
   end if;

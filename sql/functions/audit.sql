@@ -23,6 +23,29 @@ comment on function audit.refuse_change() is 'Trigger of append-only tables: ref
 create or replace trigger refuse_change before update or delete or truncate on audit.events
 for each statement execute function audit.refuse_change();
 
+-- A function cannot choose its isolation. With one snapshot for the whole transaction its guards would read what was true
+-- before somebody else committed; serializable would help only if everybody else were it, too.
+create or replace function audit.require_read_committed() returns trigger
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    -- No code that some function takes for a rule of its own and goes on.
+    raise exception using
+      errcode = 'invalid_transaction_state',
+      constraint = 'read_committed',
+      message = 'What changes something runs in a transaction that is read committed',
+      hint = 'begin isolation level read committed';
+  end if;
+  return null;
+end;
+$$;
+comment on function audit.require_read_committed() is
+'Trigger of the audit trail, which every change writes: raises read_committed in a transaction that may see old rows.';
+
+create or replace trigger require_read_committed before insert on audit.events
+for each statement execute function audit.require_read_committed();
+
 create or replace function audit.record_writes() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -37,7 +60,7 @@ begin
           select jsonb_object_agg(
             told,
             case
-              when told like '%\_sha256'
+              when right(told, 7) = '_sha256'
                 then to_jsonb(encode(sha256(convert_to(to_jsonb(w) ->> replace(told, '_sha256', ''), 'UTF8')), 'hex'))
               else to_jsonb(w) -> told
             end

@@ -57,10 +57,6 @@ declare
 begin
   perform sec.require_ops();
   p_through := sec.valid_time('through', p_through);
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception using
-      errcode = 'PT409', constraint = 'seal_sees_all', message = 'Seal the ledger in a transaction that is read committed';
-  end if;
   -- One chain of roots. Nobody else waits for this lock.
   lock table fin.checkpoints in share row exclusive mode;
   perform fin.wait_for_writers();

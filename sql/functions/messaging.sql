@@ -105,7 +105,7 @@ declare
 begin
   perform sec.require_service();
   p_type := sec.valid_choice('type', p_type, array['text', 'link_notice', 'template']);
-  v_msisdn := ltrim(sec.valid_pattern(p_recipient, '^\+?[1-9][0-9]{6,14}$', 'to must be a phone number in E.164 digits'), '+');
+  v_msisdn := ltrim(sec.valid_pattern(p_recipient, '^[+]?[1-9][0-9]{6,14}$', 'to must be a phone number in E.164 digits'), '+');
   p_text := sec.valid_text('text', p_text, 0, 4096, p_optional => true);
   p_url := sec.valid_text('url', p_url, 0, 2048, p_optional => true);
   if p_type <> 'template' then

@@ -23,7 +23,7 @@ for each row execute function permits.guard_transition();
 
 create or replace function permits.one_line(p_text text) returns text
 language sql immutable
-as $$ select nullif(btrim(regexp_replace(p_text, '\s+', ' ', 'g')), '') $$;
+as $$ select nullif(btrim(regexp_replace(p_text, '[[:space:]]+', ' ', 'g')), '') $$;
 comment on function permits.one_line(text) is 'Text without line breaks, so that nobody''s note can look like a decision''s line.';
 
 create or replace function permits.answer(p_request permits.requests) returns json

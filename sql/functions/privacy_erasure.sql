@@ -98,7 +98,7 @@ begin
   for v_map in select * from privacy.mapped_tables m where m.files is not null and (p_kept or not m.files_kept) loop
     return query execute format(
       'select distinct %L, target.%I::text || %L from %I.%I target where %s and target.%2$I is not null',
-      split_part(v_map.files, '/', 1), substring(v_map.files from '\{(\w+)\}'), case when v_map.files like '%/' then '/' else '' end,
+      split_part(v_map.files, '/', 1), substring(v_map.files from '[{]([[:alnum:]_]+)[}]'), case when v_map.files like '%/' then '/' else '' end,
       v_map.table_schema, v_map.table_name, privacy.subject_predicate(v_map.table_schema, v_map.table_name)
     ) using p_subject;
   end loop;

@@ -53,7 +53,7 @@ comment on function privacy.require_secret(text) is 'Raises privacy_secret_long 
 
 create or replace function privacy.phone_of(p_text text) returns text
 language sql immutable
-as $$ select nullif(right(regexp_replace(p_text, '\D', '', 'g'), 9), '') $$;
+as $$ select nullif(right(regexp_replace(p_text, '[^[:digit:]]', '', 'g'), 9), '') $$;
 comment on function privacy.phone_of(text) is
 'A telephone number as it is compared: its last nine digits, the same with and without a country''s code.';
 
@@ -68,7 +68,7 @@ as $$
   select array_agg(word)
   from (
     select btrim(word, '.''`_-+') as word
-    from regexp_split_to_table(lower(normalize(p_text)), '[\s,;:!?()<>"/\\|=\[\]{}&]+') as word
+    from regexp_split_to_table(lower(normalize(p_text)), E'[\\s,;:!?()<>"/\\\\|=\\[\\]{}&]+') as word
   ) words
   where word <> ''
 $$;
@@ -81,7 +81,7 @@ as $$
   select 'email', word from words, unnest(list) as word where word like '%_@_%'
   union
   select 'phone', privacy.phone_of(found[1])
-  from regexp_matches(p_text, '(\+?\d[\d\s().-]{5,24}\d)', 'g') as found
+  from regexp_matches(p_text, '([+]?[[:digit:]][[:digit:][:space:]().-]{5,24}[[:digit:]])', 'g') as found
   union
   select 'name', privacy.name_of(list[first : first + size - 1])
   from words

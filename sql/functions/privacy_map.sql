@@ -22,7 +22,7 @@ begin
       v_part := format(
         '%s.%I in (select %s from %I.%I %s where %s)', p_alias, v_link.column_name,
         case v_link.compare
-          when 'digits' then format('regexp_replace(%s.%I, ''\D'', '''', ''g'')', v_parent, v_link.parent_column)
+          when 'digits' then format('regexp_replace(%s.%I, ''[^[:digit:]]'', '''', ''g'')', v_parent, v_link.parent_column)
           else format('%s.%I::%s', v_parent, v_link.parent_column, v_type)
         end,
         v_link.parent_schema, v_link.parent_table, v_parent,

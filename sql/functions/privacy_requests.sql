@@ -214,7 +214,7 @@ begin
   if p_who is distinct from auth.uid() and not (sec.is_service() and sec.from_edge()) then
     raise exception using errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
   end if;
-  p_what := sec.valid_pattern(p_what, '^privacy\.[a-z_]{1,60}$', 'what must be privacy.<what>');
+  p_what := sec.valid_pattern(p_what, '^privacy[.][a-z_]{1,60}$', 'what must be privacy.<what>');
   p_payload := sec.valid_json('payload', p_payload, 'object', 8000);
   insert into audit.events (who, what, request_id, payload)
   values (coalesce(p_who::text, sec.actor()), p_what, sec.request_id(), p_payload)

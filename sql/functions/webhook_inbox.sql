@@ -6,7 +6,7 @@ as $$
 declare
   v_payment payment.payments := payment.payment_of_event(p_event);
 begin
-  if p_event.type like 'payment\_intent.%' then
+  if starts_with(p_event.type, 'payment_intent.') then
     perform payment.apply_intent_event(v_payment, p_event);
   elsif p_event.type like 'charge.dispute.%' then
     perform payment.apply_dispute_event(v_payment, p_event);

@@ -19,11 +19,11 @@ begin
     raise exception using errcode = 'PT409', constraint = 'event_payment_known', message = 'no payment has this intent';
   end if;
   if upper(p_event.currency) <> v_payment.currency
-    or (p_event.type like 'payment\_intent.%' and p_event.amount_cents <> v_payment.amount_cents) then
+    or (starts_with(p_event.type, 'payment_intent.') and p_event.amount_cents <> v_payment.amount_cents) then
     raise exception using
       errcode = 'PT409', constraint = 'event_terms_match', message = 'amount or currency differs from the payment';
   end if;
-  if p_event.type not like 'payment\_intent.%' and (p_event.object_id is null or p_event.amount_cents is null) then
+  if not starts_with(p_event.type, 'payment_intent.') and (p_event.object_id is null or p_event.amount_cents is null) then
     raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'the event names no object or no amount';
   end if;
   if v_payment.intent_id is null and p_event.intent_id is not null then

@@ -101,7 +101,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "refund_transition": Conflict,
     "refund_within_capture": InputInvalid,
     "refunds_within_captured": Conflict,
-    "seal_sees_all": Conflict,
+    "read_committed": Conflict,
     "service_only": NotAllowed,
     "subject_erased": Conflict,
     "table_mapped": NotFound,
