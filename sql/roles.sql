@@ -52,6 +52,10 @@ begin
 end;
 $$;
 
+-- Whoever has a login opens as many sessions as the server has, and then nobody pays: enough for a team, and no more.
+alter role psql_staff connection limit 20;
+alter role psql_service connection limit 20;
+
 -- A transaction that was left open holds what it locked, money too.
 alter role psql_staff set idle_in_transaction_session_timeout = '5min';
 alter role psql_service set idle_in_transaction_session_timeout = '5min';

@@ -50,7 +50,9 @@ as $$
     ),
     -- Without a worker that has ever finished anything there is no number that would tell so.
     'worker_silence_seconds', (select extract(epoch from now() - max(finished_at))::float8 from ops.sweeps),
-    'sweeps_failing', (select count(*) from ops.sweeps where failures > 0)
+    'sweeps_failing', (select count(*) from ops.sweeps where failures > 0),
+    -- Whose session listens in a transaction keeps all that is notified meanwhile; when it is full, nobody notifies.
+    'notification_queue_ratio', pg_notification_queue_usage()
   ))
 $$;
 comment on function ops.service_levels() is

@@ -32,6 +32,8 @@ begin
   update ops.sweeps
   set finished_at = now(), handled = handled + p_handled, failures = 0, next_at = '-infinity', last_error = null
   where name = p_name;
+  -- A queue of notifications that was full stays it when its holder has left, until somebody notifies or asks.
+  perform pg_notification_queue_usage();
 end;
 $$;
 comment on function ops.finish_sweep(text, bigint) is 'Internal: a turn ended well; its exception, if there is one, is resolved.';

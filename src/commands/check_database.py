@@ -22,7 +22,11 @@ OLDEST_POSTGRES = 15
 LARGEST_SKEW_SECONDS = 2
 # The service levels promised, by the names of ops.service_levels(); a level without data is not judged.
 AT_LEAST = {"checkout_success_ratio_last_hour": 0.96}
-AT_MOST = {"webhook_lag_p95_seconds_last_hour": 3.0, "refund_lag_p95_seconds_last_hour": 900.0}
+AT_MOST = {
+    "webhook_lag_p95_seconds_last_hour": 3.0,
+    "refund_lag_p95_seconds_last_hour": 900.0,
+    "notification_queue_ratio": 0.1,
+}
 WAITING = ("refunds_pending", "messages_queued", "payouts_pending", "webhooks_deferred", "exceptions_open")
 # For what waits there must be a worker; exceptions wait for people.
 FOR_WORKERS = WAITING[:-1]
@@ -32,6 +36,10 @@ select r.rolname, d.datname, split_part(setting, '=', 1) as name, substr(setting
 from pg_db_role_setting s join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase,
   unnest(s.setconfig) as setting
 where r.rolname = any ($1) and coalesce(d.datname, current_database()) = current_database()
+"""
+PREPARED = """
+select gid, owner, prepared at time zone 'UTC' as prepared from pg_prepared_xacts
+where database = current_database() order by prepared limit 10
 """
 STANDINGS = {"same": (True, "as shipped"), "before": (None, "of the next release, which this one works on")}
 WORKERS = """
@@ -62,6 +70,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     if well is False:
         return
     yield await _logins(connection)
+    yield await _prepared(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
     yield _levels(levels)
     ((silence, failing),) = await connection.fetch(WORKERS)
@@ -117,6 +126,20 @@ async def _logins(connection: Opened) -> Verdict:
         f"settings were changed ({', '.join(changed)}): run ecotrips db apply" if changed else "set as they were made"
     )
     return Verdict("logins", well=not changed, detail=detail)
+
+
+async def _prepared(connection: Opened) -> Verdict:
+    """Which transactions outlive their sessions, or could: they keep their locks beyond every timeout."""
+    most = int(await connection.fetchval("select current_setting('max_prepared_transactions')"))
+    rows = await connection.fetch(PREPARED)
+    kept = [f"{row['gid']!r} of {row['owner']} since {row['prepared']:%Y-%m-%dT%H:%M:%SZ}" for row in rows]
+    if kept:
+        detail = f"keep their locks until they are committed or rolled back: {', '.join(kept)}"
+    elif most:
+        detail = f"max_prepared_transactions is {most}: any login may keep locks beyond its session; set it to 0"
+    else:
+        detail = "none can be"
+    return Verdict("prepared transactions", well=False if kept else None if most else True, detail=detail)
 
 
 def _way(connection: Opened) -> str:

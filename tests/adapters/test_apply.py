@@ -143,6 +143,16 @@ async def test_what_a_login_changed_of_itself_is_taken_back(
     await back.close()
 
 
+@pytest.mark.parametrize("login", OPERATORS.values())
+async def test_who_has_a_login_of_psql_does_not_take_all_sessions(database: str, login: str) -> None:
+    dsn = login_dsn(settings(database), login)
+    opened = [await asyncpg.connect(dsn) for _ in range(20)]
+    with pytest.raises(asyncpg.TooManyConnectionsError, match="for role"):
+        await asyncpg.connect(dsn)
+    for connection in opened:
+        await connection.close()
+
+
 async def test_what_a_release_finds_on_the_way_to_the_next_and_back(empty: str, sql: Path) -> None:
     """Its processes go on, and start, on the next one's SQL; those of the next one wait for it to be whole."""
     functions, later = sql / "functions" / "audit.sql", sql / "migrations" / "9999_later.sql"

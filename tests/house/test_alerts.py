@@ -90,6 +90,7 @@ LEVELS = {
     "exception_wait_seconds": "600x180",
     "worker_silence_seconds": "3x180",
     "sweeps_failing": "0x180",
+    "notification_queue_ratio": "0x180",
 }
 RUNNING: Series = {
     **state("up", "1x180"),
@@ -341,6 +342,7 @@ DAYS: Mapping[str, Day] = {
     "a sweep fails": day(level("sweeps_failing", "1x180"), "SweepsFail"),
     "a sweep fails two times of three": day(level("sweeps_failing", " ".join(["1x1 0x0"] * 60)), "SweepsFail"),
     "a sweep failed once": day(level("sweeps_failing", "0x120 1x5 0x54")),
+    "a session keeps notifications": day(level("notification_queue_ratio", "0+0.01x180"), "NotificationsPileUp"),
     "refunds take long": day(level("refund_lag_p95_seconds_last_hour", "1000x180"), "RefundsTakeOverFifteenMinutes"),
     "one refund of many waits": day(level("refund_wait_seconds", "0+60x180"), "RefundsWait"),
     "escrows' refunds wait": day(level("escrow_refunds_due", "3x180"), "EscrowRefundsWait"),

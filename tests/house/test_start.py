@@ -84,6 +84,7 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["ok", "clock"],
         ["ok", "sql"],
         ["ok", "logins"],
+        ["ok", "prepared"],
         ["ok", "service"],
         ["ok", "backlog"],
         ["-", "worker"],

@@ -100,3 +100,21 @@ async def test_a_clock_that_was_set_back_stops_no_sweep(admin: asyncpg.Connectio
     await admin.execute("update ops.sweeps set slot = now() + interval '1 day', next_at = now() + interval '1 day'")
     claims = [await admin.fetchval("select ops.claim_sweep('payouts', $1)", AGE) for _ in range(2)]
     assert claims == [True, False]
+
+
+async def test_the_worker_empties_the_queue_that_a_session_had_kept(database: str, admin: asyncpg.Connection) -> None:
+    """Segments of it are files, which go when nobody needs them any more."""
+    segments = "select count(*) from pg_ls_dir('pg_notify')"
+    level = "select (ops.service_levels() ->> 'notification_queue_ratio')::float8"
+    holder, sender = [await asyncpg.connect(login_dsn(settings(database), "psql_staff")) for _ in range(2)]
+    await holder.execute("listen anything")
+    await holder.execute("begin; select 1")
+    await sender.execute("select pg_notify('anything', repeat('x', 7900) || n) from generate_series(1, 200) n")
+    await sender.close()
+    assert await admin.fetchval(level) > 0
+    await holder.close()
+    kept = await admin.fetchval(segments)
+    await admin.execute("select ops.finish_sweep('payouts', 0)")
+    assert kept > 4
+    assert await admin.fetchval(segments) < kept - 3
+    assert await admin.fetchval(level) == 0
