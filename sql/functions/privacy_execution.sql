@@ -142,7 +142,7 @@ begin
       select jsonb_build_object('id', e.id, 'sha256', encode(sha256(convert_to(e::text, 'UTF8')), 'hex'))
       from audit.events e order by e.id desc limit 1
     ),
-    'key', left(privacy.token(p_secret, 'key'), 16)
+    'key', privacy.key_id(p_secret)
   );
   insert into privacy.certificates (request_id, body)
   values (p_request.id, v_body || jsonb_build_object('signature', encode(privacy.hmac(p_secret, 'certificate:' || v_body::text), 'hex')))
@@ -175,7 +175,7 @@ declare
   v_plan jsonb;
 begin
   perform sec.require_ops();
-  perform privacy.require_secret(p_secret);
+  perform privacy.require_service_secret(p_secret);
   p_request_id := sec.valid_uuid('request_id', p_request_id);
   p_confirm := sec.valid_choice('confirm', p_confirm, array['ERASE']);
   p_files := sec.valid_json('files', p_files, 'array', 16000000, p_optional => true);

@@ -39,6 +39,11 @@ as $$
 $$;
 comment on function privacy.uuid_token(text, text) is 'A token for columns that hold uuids.';
 
+create or replace function privacy.key_id(p_secret text) returns text
+language sql immutable
+as $$ select left(privacy.token(p_secret, 'key'), 16) $$;
+comment on function privacy.key_id(text) is 'What tells one key from another and nothing else of it.';
+
 create or replace function privacy.require_secret(p_secret text) returns void
 language plpgsql immutable
 as $$
@@ -50,6 +55,21 @@ begin
 end;
 $$;
 comment on function privacy.require_secret(text) is 'Raises privacy_secret_long for a key that could be guessed.';
+
+create or replace function privacy.require_service_secret(p_secret text) returns void
+language plpgsql stable
+as $$
+begin
+  perform privacy.require_secret(p_secret);
+  if exists (select from privacy.service_key where id <> privacy.key_id(p_secret)) then
+    raise exception using
+      errcode = 'PT409', constraint = 'privacy_secret_ours', message = 'The secret is not the service''s PRIVACY_HMAC_SECRET',
+      hint = 'After a change of it: ecotrips db apply, in the environment of the service.';
+  end if;
+end;
+$$;
+comment on function privacy.require_service_secret(text) is
+'Raises privacy_secret_long, and privacy_secret_ours for another key than that of the last ecotrips db apply.';
 
 create or replace function privacy.phone_of(p_text text) returns text
 language sql immutable

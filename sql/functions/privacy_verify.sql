@@ -11,7 +11,7 @@ begin
   select body into v_body from privacy.certificates where request_id = p_request_id;
   if not found then
     raise exception using errcode = 'PT409', constraint = 'erasure_executed', message = 'Only an executed erasure can be verified';
-  elsif v_body ->> 'key' <> left(privacy.token(p_secret, 'key'), 16) then
+  elsif v_body ->> 'key' <> privacy.key_id(p_secret) then
     raise exception using
       errcode = 'PT409', constraint = 'privacy_key', message = 'The erasure was executed under another PRIVACY_HMAC_SECRET';
   elsif v_body ->> 'signature' <> encode(privacy.hmac(p_secret, 'certificate:' || (v_body - 'signature')::text), 'hex') then

@@ -177,6 +177,7 @@ with tables (name, column_names) as (
   ('payment.transitions', 'from_status to_status'),
   ('permits.quota', 'park pax_per_day'),
   ('permits.transitions', 'from_status to_status'),
+  ('privacy.service_key', 'only_row id'),
   ('privacy.certificates', 'request_id body'),
   ('privacy.data_map', 'table_schema table_name column_name category subject_path exported label erase_action legal_basis retain_for files'),
   ('privacy.links', 'table_schema table_name column_name parent_schema parent_table parent_column compare fallback'),

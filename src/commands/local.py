@@ -190,6 +190,7 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
             report,
             production=settings.production,
             switches=settings.switches,
+            privacy_secret=settings.privacy_secret,
         )
 
     if not settings.embedded:

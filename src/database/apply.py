@@ -154,6 +154,12 @@ on conflict (name) do update set value = excluded.value where d.value <> exclude
 """
 
 
+KEEP_PRIVACY_KEY = """
+insert into privacy.service_key as k (id) values (privacy.key_id($1))
+on conflict (only_row) do update set id = excluded.id where k.id <> excluded.id
+"""
+
+
 async def apply(
     dsn: str,
     files: list[SqlFile],
@@ -162,12 +168,14 @@ async def apply(
     *,
     production: bool = False,
     switches: Mapping[str, str] | None = None,
+    privacy_secret: str | None = None,
 ) -> list[str]:
     """Apply what is missing or changed and return the names of the files that ran.
 
     Safe on several hosts at once (one advisory lock). `role_password(role)` gives the password of each login role;
-    `switches`, if given, are what sessions of psql work under from now on. With `production` the database is a
-    production one from then on, and the overrides that this removes are reported, too.
+    `switches`, if given, are what sessions of psql work under from now on, and erasures are made under no other secret
+    than `privacy_secret`. With `production` the database is a production one from then on, and the overrides that this
+    removes are reported, too.
     Raises ApplyError when a migration was edited after it ran, when one ran that is not among the files, or when a file
     fails.
     """
@@ -182,6 +190,8 @@ async def apply(
                     report(f"{flag}: override removed")
         if switches is not None:
             await connection.execute(KEEP_SWITCHES, json.dumps(switches))
+        if privacy_secret is not None:
+            await connection.execute(KEEP_PRIVACY_KEY, privacy_secret)
         return ran
     finally:
         await connection.close()

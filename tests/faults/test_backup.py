@@ -70,13 +70,17 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+# What db apply writes by its environment, also when it restores.
+OF_ITS_ENVIRONMENT = {"ops.switch_defaults", "privacy.service_key"}
+
+
 async def counts(dsn: str) -> dict[str, int]:
     """The rows of every table of a backup, as a superuser sees them: switches of psql are the environment's own."""
     connection = await asyncpg.connect(dsn)
     statements = [row["statement"] for row in await connection.fetch(TABLES)]
     found = await connection.fetch(" union all ".join(statements)) if statements else []
     await connection.close()
-    return {row["name"]: row["rows"] for row in found if row["name"] != "ops.switch_defaults"}
+    return {row["name"]: row["rows"] for row in found if row["name"] not in OF_ITS_ENVIRONMENT}
 
 
 async def paid(dsn: str, many: int) -> list[UUID]:

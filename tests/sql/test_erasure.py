@@ -9,9 +9,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from src.database import apply
 from src.domain.context import Role
+from src.logins import role_password
 from tests.conftest import OPS_USER, TRAVELLER, as_role
 from tests.persons import SECRET, approved, everything, make_person, rows_of
+from tests.postgres import settings
 from tests.races import raced
 
 PLAN = "select plan_privacy_erasure($1)"
@@ -85,6 +88,32 @@ async def test_execution_leaves_nothing_of_the_person_and_all_of_the_others(admi
     # All that names somebody is gone from the database, but for what stands in kept ids and in documents.
     left = {name for name, rows in (await everything(admin)).items() if any(person.word in row for row in rows)}
     assert left <= {"fin.invoices"}
+
+
+async def test_a_mistyped_secret_erases_nothing_and_a_changed_one_is_applied_first(
+    admin: asyncpg.Connection, database: str
+) -> None:
+    person, given = await make_person(admin), settings(database)
+
+    async def applied(secret: str) -> None:
+        await apply.apply(database, apply.shipped(), lambda role: role_password(given, role), privacy_secret=secret)
+
+    await applied(SECRET)
+    target = await approved(admin, person)
+    await planned(admin, target)
+    before = await rows_of(admin, person)
+    with pytest.raises(asyncpg.PostgresError, match="not the service's PRIVACY_HMAC_SECRET"):
+        await admin.execute(EXECUTE, target, f"{SECRET} ")
+    assert await rows_of(admin, person) == before
+    await executed(admin, target)
+    changed = "a key of tests that came after another"
+    await applied(changed)
+    # What was erased before is proved by the key that it was erased under.
+    await admin.execute(FIND, target, SECRET)
+    await planned(admin, other := await approved(admin, await make_person(admin)))
+    with pytest.raises(asyncpg.PostgresError, match="not the service's"):
+        await admin.execute(EXECUTE, other, SECRET)
+    await admin.execute(EXECUTE, other, changed)
 
 
 async def test_a_groups_name_goes_with_its_owner_and_stays_when_a_member_goes(admin: asyncpg.Connection) -> None:

@@ -90,6 +90,7 @@ RULES: Mapping[str, type[DomainError]] = {
     "privacy_request_known": NotFound,
     "privacy_reviewed": Conflict,
     "privacy_secret_long": InputInvalid,
+    "privacy_secret_ours": Conflict,
     "privacy_status": Conflict,
     "privacy_terms_fixed": Conflict,
     "privacy_transition": Conflict,
