@@ -74,6 +74,8 @@ JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook"
 COUNTED_FROM_THE_START = (200, 400, 401, 500, 502, 503)
 # What bounds the lists in an answer whose rows may be shown more than once (sql/functions/limits.sql).
 BOUND = Name("sec", "bounded_rows")
+# What refuses others a table that is for ops alone (sql/policies.sql).
+GUARD = Name("sec", "ops_only")
 
 
 def create(settings: Settings | None = None) -> Litestar:
@@ -104,7 +106,7 @@ def create(settings: Settings | None = None) -> Litestar:
         _by_name(composed.pipelines),
         _by_name(LOGIN_ROLES),
         settings.switches_json,
-        Configuration(schemas=settings.schemas, anonymous_role=Role.ANONYMOUS.value, bound=BOUND),
+        Configuration(schemas=settings.schemas, anonymous_role=Role.ANONYMOUS.value, bound=BOUND, guard=GUARD),
     )
     schema = Refresher("reading the schema", keeper.read)
     composed.notifications.add("pgrst", schema)

@@ -85,7 +85,7 @@ begin
 end;
 $$;
 comment on function sec.ops_only() is
-'Internal: true for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In policies and views always (select sec.ops_only()), and never beside another policy for the same rows.';
+'Internal: true for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In views always (select sec.ops_only()), in policies never: a condition that finds rows by an index would tell of them.';
 
 create or replace function sec.require_service() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp

@@ -55,7 +55,8 @@ class Column:
 class Table:
     """A table, view, materialized view, foreign or partitioned table.
 
-    `seers` are the roles that are sure to see all of its rows, None where everybody who may read it does.
+    `seers` are the roles that are sure to see all of its rows, None where everybody who may read it does. Before a
+    `guarded` one is read the caller has to pass Configuration.guard.
     """
 
     name: Name
@@ -67,6 +68,7 @@ class Table:
     deletable: bool = True
     description: str | None = None
     seers: frozenset[str] | None = None
+    guarded: bool = False
 
 
 class Cardinality(Enum):

@@ -53,12 +53,14 @@ class Exposure:
     """What is served: `schemas` to clients, `extra` only searched; `hoisted` function settings that are applied.
 
     Without `extensions` nothing that an extension brought is served: it is granted to everybody as soon as it is there.
+    Tables with a policy named `guard` are guarded.
     """
 
     schemas: tuple[str, ...]
     extra: tuple[str, ...] = ()
     hoisted: tuple[str, ...] = ("statement_timeout", "plan_filter.statement_cost_limit", ISOLATION)
     extensions: bool = True
+    guard: str = ""
 
 
 async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure: Exposure) -> Catalog:
@@ -70,7 +72,7 @@ async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure:
         await connection.execute("set local search_path = ''")
         enums = {row["enumtypid"]: tuple(row["labels"]) for row in await connection.fetch(queries.ENUMS)}
         columns = _columns(await connection.fetch(queries.COLUMNS, schemas), enums)
-        relations = await connection.fetch(queries.RELATIONS, schemas, exposure.extensions)
+        relations = await connection.fetch(queries.RELATIONS, schemas, exposure.extensions, exposure.guard)
         foreign_keys = await connection.fetch(queries.FOREIGN_KEYS)
         keys = _view_keys(await connection.fetch(queries.VIEWS, searched), await connection.fetch(queries.KEYS))
         seers = _seers(await connection.fetch(queries.ROW_SECURITY, schemas))
@@ -155,6 +157,7 @@ def _tables(
             bool(row["events"] & CAN_DELETE),
             row["description"],
             seers.get(row["oid"]),
+            row["guarded"],
         )
     return tables
 

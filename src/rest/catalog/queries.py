@@ -27,7 +27,8 @@ select n.nspname, c.relname, c.oid::int8, c.relkind in ('v', 'm') as is_view, d.
     else 0 end as events,
   (select array_agg(a.attname order by a.attname) from pg_constraint k
     join pg_attribute a on a.attrelid = k.conrelid and a.attnum = any (k.conkey)
-    where k.conrelid = c.oid and k.contype = 'p') as primary_key
+    where k.conrelid = c.oid and k.contype = 'p') as primary_key,
+  exists (select from pg_policy g where g.polrelid = c.oid and g.polname = $3) as guarded
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_description d on d.objoid = c.oid and d.objsubid = 0 and d.classoid = 'pg_class'::regclass

@@ -16,7 +16,7 @@ class Prepared:
     `slots` say where each parameter comes from: (kind, position). `single` is the same statement with the caller's
     settings in it, empty where a transaction of several statements is needed. `explain` counts rows by the
     planner's guess, which takes all rows into account, whoever asks; `exact` is for callers who are none of `seers`,
-    the roles that see them all.
+    the roles that see them all. `guard` is to be run first, but for `single`, which calls it itself.
     """
 
     statement: str
@@ -32,6 +32,7 @@ class Prepared:
     seers: frozenset[str] = frozenset()
     warnings: tuple[tuple[str, str], ...] = ()
     read_only: bool = True
+    guard: str = ""
 
     @property
     def returns(self) -> Returns | None:

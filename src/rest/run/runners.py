@@ -152,6 +152,8 @@ class Runner:
         result = ResultSet()
         try:
             async with self._sessions.transaction(job.request, identity, settings) as connection:
+                if prepared.guard:
+                    await connection.execute(prepared.guard)
                 if prepared.media.kind is Media.PLAN:
                     rows = await connection.fetch(prepared.statement, *arguments)
                     result = ResultSet("".join(f"{row[0]}\n" for row in rows).encode())
@@ -187,6 +189,8 @@ class Runner:
         settings = _settings(job, prepared)
         with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)), contextlib.suppress(RollBack):
             async with self._sessions.transaction(job.request, identity, settings) as connection:
+                if prepared.guard:
+                    await connection.execute(prepared.guard)
                 cursor = await connection.cursor(prepared.statement, *arguments)
                 at_once = 10
                 while rows := await cursor.fetch(at_once):

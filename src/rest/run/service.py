@@ -35,5 +35,10 @@ def service_engine(
     configuration = replace(configuration, dotted_names=True)
     sessions = RoleSessions(pools, standbys, pipelines, logins, switches, configuration.anonymous_role)
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows, switches), configuration))
-    exposure = Exposure(configuration.schemas, configuration.extra_search_path, extensions=False)
+    exposure = Exposure(
+        configuration.schemas,
+        configuration.extra_search_path,
+        extensions=False,
+        guard=configuration.guard.name if configuration.guard else "",
+    )
     return engine, CatalogKeeper(reserve, exposure, engine.use)

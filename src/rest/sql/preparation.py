@@ -19,7 +19,7 @@ from src.rest.sql.negotiation import negotiate
 from src.rest.sql.planner import SOURCE, ReadPlanner
 from src.rest.sql.reading import ReadWriter
 from src.rest.sql.resolved import Condition, Level
-from src.rest.sql.row_security import seers_of_all
+from src.rest.sql.row_security import is_guarded, seers_of_all
 from src.rest.sql.sql import Node, Parameters, Query
 from src.rest.sql.statements import (
     Handler,
@@ -64,11 +64,15 @@ class Preparation:
             bound=self._configuration.bound,
         )
 
+    def _guard(self, root: Level) -> Name | None:
+        return self._configuration.guard if is_guarded(self.catalog, root) else None
+
     def _read(self, job: Job) -> Prepared:
         table = find_table(self.catalog, job.action.name)
         planner = self._planner()
         level = Level(table.name, table.name.name, table.columns)
         root = planner.resolve(level, job.query.plan)
+        guard = self._guard(root)
         handler, media = negotiate(
             self.catalog,
             table.name,
@@ -82,7 +86,14 @@ class Preparation:
         largest = self._configuration.max_rows
         if handler.kind is Media.NDJSON:
             query = rows_as_json(ReadWriter(parameters, largest).query(root))
-            return Prepared(sql.text_of(query), parameters.slots, media, table, warnings=tuple(planner.warnings))
+            return Prepared(
+                sql.text_of(query),
+                parameters.slots,
+                media,
+                table,
+                warnings=tuple(planner.warnings),
+                guard=_called(guard),
+            )
         count = job.preferences.count
         statement = read_statement(
             root,
@@ -101,13 +112,14 @@ class Preparation:
             slots,
             media,
             table,
-            single=_single(statement, parameters) if media.kind is not Media.PLAN and explain is None else "",
+            single=_single(statement, parameters, guard) if media.kind is not Media.PLAN and explain is None else "",
             single_slots=parameters.slots,
             explain=f"EXPLAIN (FORMAT JSON) {sql.text_of(explain)}" if explain is not None else "",
             explain_slots=explain_parameters.slots,
             exact=self._read(_counting_exactly(job)) if seers is not None else None,
             seers=seers or frozenset(),
             warnings=tuple(planner.warnings),
+            guard=_called(guard),
         )
 
     def _write(self, job: Job) -> Prepared:
@@ -144,6 +156,7 @@ class Preparation:
             table,
             warnings=tuple(planner.warnings),
             read_only=False,
+            guard=_called(self._guard(root) or self._guard(replace(target, conditions=conditions))),
         )
 
     def _source(
@@ -206,13 +219,16 @@ class Preparation:
         job.preferences.refuse_unknown()
         parameters = Parameters()
         source = call(routine, job, parameters, root)
+        guard = self._guard(root)
         largest = self._configuration.max_rows
         writer = ReadWriter(parameters, largest)
         windowed = largest is not None or root.window is not None
         read_only = job.action.by_get or routine.volatility != "v"
         if handler.kind is Media.NDJSON:
             query = rows_as_json(writer.query(root), source, routine.returns)
-            return Prepared(sql.text_of(query), parameters.slots, media, routine=routine, read_only=read_only)
+            return Prepared(
+                sql.text_of(query), parameters.slots, media, routine=routine, read_only=read_only, guard=_called(guard)
+            )
         counts = job.preferences.counts
         statement = answer(
             source,
@@ -230,11 +246,16 @@ class Preparation:
             slots,
             media,
             routine=routine,
-            single=_single(statement, parameters, read_only=read_only, of_request=True) if simple else "",
+            single=_single(statement, parameters, guard, read_only=read_only, of_request=True) if simple else "",
             single_slots=parameters.slots,
             warnings=tuple(planner.warnings),
             read_only=read_only,
+            guard=_called(guard),
         )
+
+
+def _called(guard: Name | None) -> str:
+    return sql.text_of(sql_query.select([sql.call(guard)])) if guard is not None else ""
 
 
 def _counting_exactly(job: Job) -> Job:
@@ -283,5 +304,12 @@ def _text(statement: Query, media: MediaType) -> str:
     return f"EXPLAIN ({', '.join(options)}) {text}"
 
 
-def _single(statement: Query, parameters: Parameters, *, read_only: bool = True, of_request: bool = False) -> str:
-    return sql.text_of(with_settings(statement, parameters, read_only=read_only, of_request=of_request))
+def _single(
+    statement: Query,
+    parameters: Parameters,
+    guard: Name | None,
+    *,
+    read_only: bool = True,
+    of_request: bool = False,
+) -> str:
+    return sql.text_of(with_settings(statement, parameters, guard, read_only=read_only, of_request=of_request))

@@ -1,4 +1,4 @@
-"""Whom the planner's guesses may be told: it guesses by all rows of a table, also those that a caller may not see."""
+"""Whom the planner's guesses may be told, as it guesses by all rows of a table, and which reads are guarded."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def seers_of_all(catalog: Catalog, root: Level) -> frozenset[str] | None:
         if found is not None:
             seers = found if seers is None else seers & found
     return seers
+
+
+def is_guarded(catalog: Catalog, root: Level) -> bool:
+    """Whether a relation that is read, shown or not, is a guarded one."""
+    tables = [catalog.tables.get(relation) for relation in _read(root) if relation is not None]
+    return any(table.guarded for table in tables if table is not None)
+
+
+def _read(level: Level) -> Iterator[Name | None]:
+    yield level.relation
+    for embed in [*level.embeds, *_tested(level.conditions)]:
+        if embed.relationship.junction is not None:
+            yield embed.relationship.junction.table
+        yield from _read(embed.level)
 
 
 def _counted(level: Level) -> Iterator[Name | None]:

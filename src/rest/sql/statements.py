@@ -159,8 +159,12 @@ def rows_as_json(query: Query, source: Query | Node | None = None, returns: Retu
     return rows if source is None else sql_query.with_tables(rows, [(SOURCE, source)])
 
 
-def with_settings(statement: Query, parameters: Parameters, *, read_only: bool, of_request: bool) -> Query:
+def with_settings(
+    statement: Query, parameters: Parameters, guard: Name | None, *, read_only: bool, of_request: bool
+) -> Query:
     """The statement behind the caller's settings, in one: they are made before any of its rows is looked for.
+
+    So is the call of `guard`, if there is one, after them.
 
     The settings are materialized, and the statement, which gathers rows and so cannot be merged into its parent,
     depends on their outcome through its condition.
@@ -178,6 +182,8 @@ def with_settings(statement: Query, parameters: Parameters, *, read_only: bool, 
         sql.alias(sql.call("set_config", sql.literal(name), value, sql.true()), f"s{position}")
         for position, (name, value) in enumerate(settings.items())
     ]
+    if guard is not None:
+        fields.append(sql.alias(sql.call(guard), "guard"))
     sql_query.add_condition(statement, sql.is_null(sql.column("pgrst_settings", "s0"), negated=True))
     rows = sql_query.select(
         [sql.column("pgrst_answer", "*")],
