@@ -46,8 +46,9 @@ begin
   from (
     select p.slug, p.entity_type, p.entity_id, p.title, p.subtitle, p.keywords, p.metadata, best.rank / 1000.0 as score
     from (
+      -- One letter may fold to eighteen, as one of Arabic does; no word is so long.
       select place_id, max(tier * 1000 + popularity) as rank
-      from catalog.hits(catalog.fold(p_query), p_limit) group by place_id order by rank desc
+      from catalog.hits(left(catalog.fold(p_query), 240), p_limit) group by place_id order by rank desc
       fetch first p_limit rows with ties
     ) best
     join catalog.search_index p on p.id = best.place_id

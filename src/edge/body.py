@@ -18,6 +18,9 @@ BYTES_PER_SECOND = 512 * 1024
 LEAST_ROOM = 64 * 1024 * 1024
 # As much of each body takes no room: whoever fills it with halves of large ones keeps nobody from small ones.
 SMALL = 16 * 1024
+# Pieces that a body may come in: so many, and one for each of so many bytes, which is less than any network's packet.
+MOST_PIECES = 2_000
+PIECE = 256
 
 
 class BodyError(Exception):
@@ -38,6 +41,10 @@ class BrokenOff(BodyError):
 
 class NoRoom(BodyError):
     """Too many large bodies of such callers are under way."""
+
+
+class InPieces(BodyError):
+    """In more pieces than anybody who means well sends it: each costs about as much as a small call."""
 
 
 class Encoded(BodyError):
@@ -130,8 +137,7 @@ async def whole_body(
                 raise BrokenOff
             part: bytes = event.get("body", b"")
             size += len(part)
-            if size > largest:
-                raise TooLarge
+            _require_bounded(size, len(parts), largest)
             if not event.get("more_body", False):
                 return b"".join([*parts, part]) if parts else part
             if size > SMALL:
@@ -152,3 +158,10 @@ def _require_as_it_is(headers: Mapping[bytes, bytes]) -> None:
     for name, taken in AS_IT_IS:
         if headers.get(name, taken).strip().lower() != taken:
             raise Encoded
+
+
+def _require_bounded(size: int, pieces: int, largest: int) -> None:
+    if size > largest:
+        raise TooLarge
+    if pieces > MOST_PIECES + size // PIECE:
+        raise InPieces

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 
 from src.edge.asgi import Asgi, Message, Receive, Send
+from src.edge.body import MOST_PIECES, PIECE
 
 # As much as anybody may send.
 MOST_BYTES = 64 * 1024 * 1024
@@ -42,11 +43,16 @@ class Incoming:
         await self._send(message)
 
     async def drain(self, most_bytes: int = MOST_BYTES, seconds: float = MOST_SECONDS) -> None:
-        """Read on to the end, or until so much has come or so much time has passed; the server then hangs up."""
+        """Read on to the end, or until so much has come or so much time has passed; the server then hangs up.
+
+        A body in tiny pieces costs by their number, so that is bounded as it is for a body that is read.
+        """
+        events = size = 0
         try:
             async with asyncio.timeout(seconds):
-                while not self.done and most_bytes > 0:
-                    most_bytes -= len((await self.receive()).get("body", b""))
+                while not self.done and size < most_bytes and events <= MOST_PIECES + size // PIECE:
+                    size += len((await self.receive()).get("body", b""))
+                    events += 1
         except TimeoutError:
             pass
         self.done = True

@@ -52,5 +52,6 @@ def endpoints(counters: Counters) -> list[Endpoint]:
             access=Access.SERVICE,
             atomic=True,
             functions=("public.increment_counter",),
+            per_minute=None,
         )
     ]

@@ -74,11 +74,14 @@ class Endpoint:
     """One function.
 
     `run` takes the call, decodes and answers; its docstring is the endpoint's description. `input` and `answer` are
-    the structs that document it. `audit` names its AUDIT line, `per_minute` its limit for one caller. A POST honours
-    Idempotency-Key; `atomic` says that one SQL call is its whole effect and answer, so that the first answer is kept in
-    that call's own transaction. Others rest on the natural keys of their steps. `get` answers GET on the path of a
-    POST, for a provider that checks the address first; `largest_body` is in bytes. `statuses` are those that come with
-    `answer`, `errors` the failures beyond those that any endpoint may give.
+    the structs that document it. `audit` names its AUDIT line. `per_minute` is its limit for one caller, None for what
+    the service alone may call.
+
+    A POST honours Idempotency-Key unless it is not `keyed`, because it changes nothing. `atomic` says that one SQL call
+    is its whole effect and answer, so that the first answer is kept in that call's own transaction. Others rest on the
+    natural keys of their steps. `get` answers GET on the path of a POST, for a provider that checks the address first;
+    `largest_body` is in bytes. `statuses` are those that come with `answer`, `errors` the failures beyond those that
+    any endpoint may give.
 
     `functions` are the SQL functions, `schema.name`, that take the input on; each belongs to one endpoint. They refuse
     what `input` refuses, and a call of them by /rest/v1/rpc takes from this endpoint's limit.
@@ -91,7 +94,8 @@ class Endpoint:
     answer: type[msgspec.Struct]
     access: Access | Callable[[], Awaitable[Access]] = Access.ANY
     method: str = "POST"
-    per_minute: int | None = None
+    per_minute: int | None = 60
+    keyed: bool = True
     atomic: bool = False
     statuses: tuple[int, ...] = (200,)
     errors: tuple[int, ...] = ()

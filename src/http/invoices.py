@@ -74,5 +74,6 @@ def endpoints(invoices: Invoices, renderer: Renderer, storage: Storage, links: L
             access=Access.SERVICE,
             errors=(404, 409),
             functions=("public.generate_invoice",),
+            per_minute=None,
         )
     ]

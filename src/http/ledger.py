@@ -94,5 +94,6 @@ def endpoints(ledger: Ledger) -> list[Endpoint]:
             errors=(404, 409),
             atomic=True,
             functions=("public.append_ledger_entry",),
+            per_minute=None,
         )
     ]

@@ -155,6 +155,7 @@ def endpoints(
             WhatsAppEventInput,
             EventAnswer,
             access=Access.OPEN,
+            per_minute=1200,
             get=challenge,
             largest_body=LARGEST_EVENT,
             functions=("public.receive_message_events",),

@@ -156,7 +156,8 @@ def _operation(endpoint: Endpoint, example: Example | None) -> dict[str, object]
             operation["parameters"] = _parameters(endpoint.input)
     else:
         possible.update(OF_BODIES)
-        operation["parameters"] = [{"$ref": "#/components/parameters/IdempotencyKey"}]
+        if endpoint.keyed and endpoint.access is not Access.OPEN:
+            operation["parameters"] = [{"$ref": "#/components/parameters/IdempotencyKey"}]
         if endpoint.input is not None:
             shown = {} if example is None or example.body is None else {"example": example.body}
             content = {JSON: {"schema": _reference(endpoint.input), **shown}}

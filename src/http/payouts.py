@@ -150,6 +150,7 @@ def endpoints(
                 "public.request_escrow_refunds",
                 "public.claim_payouts",
             ),
+            per_minute=None,
         ),
         Endpoint(
             "groups-ops-payout-now",

@@ -65,6 +65,7 @@ def endpoints(functions: Sequence[str], ask: Ask) -> list[Endpoint]:
             access=Access.SERVICE,
             method="GET",
             statuses=(200, 503),
+            per_minute=None,
         )
     ]
 

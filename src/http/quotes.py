@@ -62,4 +62,4 @@ def endpoints() -> list[Endpoint]:
         )
         return Answer(msgspec.json.encode(answer))
 
-    return [Endpoint("bff-quote", "quote.create", quote, ItemsQuoteInput, ItemsQuoteAnswer)]
+    return [Endpoint("bff-quote", "quote.create", quote, ItemsQuoteInput, ItemsQuoteAnswer, keyed=False)]

@@ -116,6 +116,7 @@ def endpoints(
             PopulateAnswer,
             access=Access.SERVICE,
             functions=("public.populate_search_index",),
+            per_minute=None,
         ),
     ]
 

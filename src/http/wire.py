@@ -8,8 +8,8 @@ from litestar.enums import HttpMethod
 from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
-from src.domain.errors import Unavailable
-from src.edge.body import BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.domain.errors import InputInvalid, Unavailable
+from src.edge.body import BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
 # Who may GET may ask with HEAD what they would be told (RFC 9110, 9.3.2).
@@ -43,7 +43,7 @@ def new_request_id(scope: Scope) -> str:
 async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = LARGEST_BODY) -> bytes:
     """The whole body of a caller of `role`.
 
-    Raises BodyTooLarge above `largest` bytes, BodyTooSlow, BodyBrokenOff, BodyEncoded, and Unavailable.
+    Raises BodyTooLarge above `largest` bytes, BodyTooSlow, BodyBrokenOff, BodyEncoded, InputInvalid, and Unavailable.
     """
     try:
         return await whole_body(headers, receive, largest, role.value)
@@ -56,6 +56,9 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, l
     except TooSlow:
         message = f"The body did not arrive within {patience(largest):.0f} s"
         raise BodyTooSlow(message) from None
+    except InPieces:
+        message = "The body comes in too many pieces"
+        raise InputInvalid(message) from None
     except BrokenOff:
         message = "The body broke off"
         raise BodyBrokenOff(message) from None

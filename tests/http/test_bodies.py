@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from src.edge import body
-from src.edge.body import SMALL, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.body import SMALL, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.http.rest import OF_ROLE
 from tests.conftest import Api
 from tests.endpoints import declared
@@ -144,3 +145,21 @@ async def test_a_body_that_says_it_is_as_it_is_is_read(api: Api) -> None:
     headers = {**Api.service, "content-type": "application/json", "content-encoding": "Identity"}
     answer = await api.http.post("/rest/v1/rpc/search_places", json={"p_query": "kigali"}, headers=headers)
     assert answer.status_code == 200
+
+
+async def test_a_body_in_crumbs_is_refused_and_one_in_packets_is_not() -> None:
+    assert len(await Coming(1_000, 536, ends=True).read()) == 536_000
+    crumbs = Coming(20_000, 1, ends=True)
+    with pytest.raises(InPieces):
+        await crumbs.read()
+    assert crumbs.left > 17_000
+
+
+@pytest.mark.parametrize("path", ["/functions/v1/search-places", "/rest/v1/rpc/search_places"])
+async def test_who_sends_crumbs_is_told_so(api: Api, path: str) -> None:
+    async def crumbs() -> AsyncIterator[bytes]:
+        for _ in range(3_000):
+            yield b" "
+
+    answer = await api.http.post(path, content=crumbs(), headers={**api.anonymous, "content-type": "application/json"})
+    assert (answer.status_code, "too many pieces" in answer.text) == (400, True), answer.text

@@ -247,3 +247,15 @@ class Raw:
             if line.startswith(b"content-length:"):
                 await self.reader.readexactly(int(line.partition(b":")[2]))
         return int(head.split(b" ", 2)[1])
+
+
+async def test_crumbs_are_not_dropped_for_ever() -> None:
+    events = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal events
+        events += 1
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    await Incoming(receive, unsent).drain()
+    assert events < 2_100

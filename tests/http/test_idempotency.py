@@ -117,3 +117,21 @@ async def test_who_comes_after_a_lease_ran_out_is_the_only_one_to_answer(admin: 
     assert await admin.fetchval("select body from ops.idempotency_keys") is None
     await admin.execute("select ops.settle_idempotency_key($1, 200, 'late')", late)
     assert await admin.fetchval("select body from ops.idempotency_keys") == "late"
+
+
+async def test_a_quote_keeps_nothing(api: Api, admin: asyncpg.Connection) -> None:
+    asked = {"items": [{"description": "boat", "price_cents": 100}]}
+    for _ in range(2):
+        answer = await api.post("bff-quote", asked, api.anonymous | {"idempotency-key": "q"})
+        assert (answer.status_code, "idempotent-replayed" in answer.headers) == (200, False)
+    assert await admin.fetchval("select count(*) from ops.idempotency_keys") == 0
+
+
+async def test_who_sends_events_claims_no_key_before_the_signature_is_checked(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    async with serving(database, stripe_webhook_secrets=("whsec_x",)) as api:
+        for name in ("stripe-webhook", "wa-webhook"):
+            answer = await api.post(name, {"type": "x", "data": {}}, {"idempotency-key": "k"})
+            assert answer.status_code == 400
+    assert await admin.fetchval("select count(*) from ops.idempotency_keys") == 0

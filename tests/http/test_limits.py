@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
+from src.http.endpoint import Access
 from src.http.limits import by_function
 from tests.conftest import CHECKOUT, OPS_USER, TRAVELLER, Api, serving
 from tests.endpoints import declared
@@ -147,3 +148,15 @@ def test_no_function_belongs_to_two_endpoints() -> None:
     other = replace(checkout, name="other")
     with pytest.raises(ValueError, match=r"public\.start_checkout is a function of bff-checkout and of other"):
         by_function([*endpoints, other])
+
+
+def test_whoever_may_call_calls_so_often_and_no_oftener() -> None:
+    """All but what the service alone calls: whoever else calls without end fills the disk."""
+    unlimited = [endpoint for endpoint in declared() if endpoint.per_minute is None]
+    assert {endpoint.access for endpoint in unlimited} == {Access.SERVICE}
+
+
+async def test_what_had_no_limit_has_one(database: str) -> None:
+    async with serving(database, rate_limits=True) as api:
+        statuses = [(await api.post("groups-create", {"name": "x"}, api.user(OPS_USER))).status_code for _ in range(61)]
+        assert statuses == [200] * 60 + [429]

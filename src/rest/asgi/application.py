@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from src.edge.asgi import Message, Receive, Send
-from src.edge.body import TAKEN, BrokenOff, Encoded, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.body import TAKEN, BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
 from src.edge.limits import LARGEST_HEADER, SERVICE, Limits
 from src.edge.turns import Turns
 from src.rest.asgi.information import INFORMATION, Information
@@ -178,6 +178,8 @@ async def _body(request: Request, receive: Receive, role: str, largest: int) -> 
     except TooSlow:
         message = f"The request body did not arrive within {patience(largest):.0f} s"
         raise RestError(408, "PGRST102", message) from None
+    except InPieces:
+        raise RestError(400, "PGRST102", "The request body comes in too many pieces") from None
     except BrokenOff:
         raise RestError(400, "PGRST102", "The request body broke off") from None
     except NoRoom:
