@@ -28,6 +28,7 @@ from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.cluster import execute, server, start_again
 from tests.conftest import Api
+from tests.house.guides import leaving
 from tests.house.test_fakes import first_line
 from tests.postgres import JWT_SECRET, settings, with_login
 from tests.processes import command, ecotrips, environment, free_port
@@ -187,6 +188,11 @@ def _(at: Managed) -> None:
 @tried("db psql")
 def _(at: Managed) -> None:
     at.works(ADMINISTRATOR, "db psql", "-Atc", "select session_user", said="^administrator$")
+    at.execute(ADMINISTRATOR, f"create role carol login in role ops_staff password '{PROVIDERS}'")
+    for database in ("ecotrips", "postgres"):
+        at.execute("carol", "select lo_create(0)", database)
+    for words in leaving("carol"):
+        at.works(ADMINISTRATOR, "db psql", "-v", "ON_ERROR_STOP=1", *words)
     # The administrator may do what ops and the service may, superuser or not.
     at.works(
         ADMINISTRATOR, "db psql", "-Atc", "select count(*) from privacy.map_faults, fin.verify_ledger()", said="^0$"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 
 from tests.processes import ROOT
@@ -15,3 +16,10 @@ def blocks(document: str, language: str, heading: str = "") -> list[str]:
         text = text.partition(heading)[2].partition("\n## ")[0]
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, flags=re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(block) for block in found]
+
+
+def leaving(login: str) -> list[list[str]]:
+    """What `ecotrips db psql` is given, line by line, when a person leaves (docs/operate.md)."""
+    lines = "".join(blocks("docs/operate.md", "sh")).replace("\\\n", "").replace("amina", login).splitlines()
+    told = [shlex.split(line)[3:] for line in lines if line.startswith("ecotrips db psql") and login in line]
+    return [words for words in told if "create role" not in words[1]]

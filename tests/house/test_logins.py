@@ -18,7 +18,7 @@ from src.database.dsn import for_libpq
 from src.database.embedded import binaries
 from src.database.opened import connect
 from src.logins import OPERATORS, SERVICE, STAFF, login_dsn
-from tests.house.guides import blocks
+from tests.house.guides import leaving
 from tests.postgres import JWT_SECRET, Server, settings, with_login
 from tests.processes import ROOT, ecotrips
 
@@ -98,18 +98,15 @@ async def test_a_persons_own_login_is_used_as_it_is_and_needs_no_other_setting(
 async def test_who_leaves_cannot_keep_their_login_from_being_dropped(
     person: str, admin: asyncpg.Connection, database: str, tmp_path: Path
 ) -> None:
-    """By the lines of docs/operate.md."""
-    lines = "".join(blocks("docs/operate.md", "sh")).replace("\\\n", "").splitlines()
-    recipe = [shlex.split(line)[1:] for line in lines if line.startswith("ecotrips db psql") and "amina" in line][1:]
     places = (person, urlunsplit(urlsplit(person)._replace(path="/postgres")))
     sessions = [await asyncpg.connect(place) for place in places]
-    for leaving in sessions:
-        await leaving.execute("select lo_create(0); alter default privileges grant select on tables to public")
-    for words in recipe:
-        done = ecotrips(tmp_path, *words, "-v", "ON_ERROR_STOP=1", DATABASE_URL=database)
+    for session in sessions:
+        await session.execute("select lo_create(0); alter default privileges grant select on tables to public")
+    for words in leaving("amina"):
+        done = ecotrips(tmp_path, "db", "psql", *words, "-v", "ON_ERROR_STOP=1", DATABASE_URL=database)
         assert done.returncode == 0, (words, done.stderr)
     assert not await admin.fetchval("select exists (select from pg_roles where rolname = 'amina')")
-    assert all(leaving.is_closed() for leaving in sessions)
+    assert all(session.is_closed() for session in sessions)
 
 
 @pytest.mark.parametrize(
