@@ -38,6 +38,7 @@ from src.database.unprivileged import (
     NOBODY,
     EmbeddedPostgresError,
     Runner,
+    is_own,
     unprivileged,
 )
 
@@ -53,6 +54,14 @@ LOST = 3.0
 LARGEST_LOG = 8 << 20
 # What a server is told that stays although nobody uses it.
 KEPT = "kept"
+# Trust is for who comes by the socket, which only its owner can reach. By TCP any user of this machine comes, so a
+# login needs a password there, and the superuser has none.
+RULES = """\
+# Written again at every start.
+local all all trust
+local replication all trust
+host all all all scram-sha-256
+"""
 # What happens to the server, and nothing of statements: refusals are told to who is refused, and quote names, secrets
 # and whatever else they were called with.
 LOG_SETTINGS = {
@@ -275,6 +284,8 @@ class EmbeddedPostgres:
         """Wait until the server is ready, starting it when none of its processes lives; whether it was started."""
         began = time.monotonic()
         self._bound_log()
+        if (pid := self.running_pid()) is not None and self._write_rules():  # started by an earlier release
+            os.kill(pid, signal.SIGHUP)
         size = self.log.stat().st_size if self.log.exists() else 0
         child: subprocess.Popen[bytes] | None = None
         while self.listening() is None:
@@ -314,6 +325,7 @@ class EmbeddedPostgres:
             self._prepare_socket_folder(runner)
             if not (self.data / "PG_VERSION").exists():
                 self._initialise(runner, lock)
+            self._write_rules()
             self._remove_stale_files()
             os.ftruncate(lock, 0)
             os.pwrite(lock, KEPT.encode() if kept else b"", 0)
@@ -377,6 +389,7 @@ class EmbeddedPostgres:
 
     def _options(self) -> Iterator[str]:
         yield from ("-k", str(self.socket_folder), "-c", f"listen_addresses={'127.0.0.1' if self.port else ''}")
+        yield from ("-c", "unix_socket_permissions=0700")
         if self.port:
             yield from ("-p", str(self.port))
         yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
@@ -403,11 +416,35 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(message) from None
 
     def _require_own(self) -> None:
-        """Root could write anywhere, and the folder's owner could not use it any more afterwards."""
+        """Who may write here is the server's superuser, and who may enter reaches its socket."""
         for path in (self.folder, self.data):
-            if os.getuid() == 0 and path.exists() and (owner := path.stat().st_uid) not in {0, NOBODY}:
+            if path.exists() and not is_own(owner := path.stat().st_uid):
                 message = f"{path} belongs to another user (uid {owner}): run this as that user, or set DATA_DIR"
                 raise EmbeddedPostgresError(message)
+        if self.folder.is_dir() and (mode := stat.S_IMODE(self.folder.stat().st_mode)) & 0o077:
+            is_ours = self._lock("steps").exists() and not mode & 0o022
+            if not is_ours and any(self.folder.iterdir()):
+                message = (
+                    f"others may enter {self.folder} (mode {mode:o}): see that all in it is yours, then run"
+                    f" chmod 700 {self.folder}, or set DATA_DIR to a folder of its own"
+                )
+                raise EmbeddedPostgresError(message)
+            self.folder.chmod(0o700)
+
+    def _write_rules(self) -> bool:
+        """Say in the cluster who may connect and how; whether it said something else."""
+        place = self.data / "pg_hba.conf"
+        with suppress(OSError):
+            if place.read_text() == RULES:
+                return False
+        beside = place.with_name(f"{place.name}.new")
+        beside.unlink(missing_ok=True)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            owner = self.data.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(RULES)
+        beside.replace(place)
+        return True
 
     def _prepare_socket_folder(self, runner: Runner) -> None:
         """Raises EmbeddedPostgresError when the socket's place in the folder of temporary files is somebody else's."""
@@ -439,7 +476,8 @@ class EmbeddedPostgres:
         ran = subprocess.run(  # noqa: S603 - the arguments are ours
             [
                 str(runner.bin / "initdb"),
-                *("-D", str(made), "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-instructions"),
+                *("-D", str(made), "-U", "postgres", "-E", "UTF8", "--no-instructions"),
+                *("--auth-local=trust", "--auth-host=scram-sha-256"),
                 *locale,
                 *([] if self.durable else ["--no-sync"]),
             ],

@@ -74,6 +74,11 @@ def unprivileged(folder_of_binaries: Path, folder: Path) -> Runner:
     return Runner(_copied(folder_of_binaries, folder / "binaries"), demoted=True)
 
 
+def is_own(owner: int) -> bool:
+    """Whether what belongs to that user is this one's alone: root's server is nobody without namespaces."""
+    return owner == os.getuid() or (os.getuid() == 0 and owner == NOBODY and not _namespaces_allowed())
+
+
 def _copied(folder_of_binaries: Path, target: Path) -> Path:
     """The installation below `target`, afresh each time; a wheel has its libraries in a folder beside the package."""
     installation = folder_of_binaries.parent

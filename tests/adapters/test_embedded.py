@@ -400,10 +400,17 @@ def test_a_copy_at_the_same_path_of_another_container_is_another_one(folder: Pat
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root could write there")
-def test_root_leaves_the_folder_of_another_user_alone(folder: Path) -> None:
-    os.chown(folder, 1234, 1234)
+@pytest.mark.parametrize("owner", [1234, unprivileged.NOBODY])
+def test_root_leaves_the_folder_of_another_user_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, owner: int
+) -> None:
+    # Where they are forbidden root's own server is nobody.
+    monkeypatch.setattr(unprivileged, "_namespaces_allowed", lambda: True)
+    os.chown(folder, owner, owner)
     for act in (EmbeddedPostgres.join, EmbeddedPostgres.start):
-        with pytest.raises(EmbeddedPostgresError, match=r"belongs to another user \(uid 1234\): run this as that user"):
+        with pytest.raises(
+            EmbeddedPostgresError, match=rf"belongs to another user \(uid {owner}\): run this as that user"
+        ):
             act(EmbeddedPostgres(folder, binaries()))
     assert not list(folder.iterdir())
     os.chown(folder, 0, 0)
@@ -613,14 +620,79 @@ def test_a_file_system_without_locks_is_one_clear_line(
 def test_tcp_is_opened_only_when_a_port_is_asked_for(folder: Path) -> None:
     port = free_port()
     with running(EmbeddedPostgres(folder, binaries(), durable=False, port=port)) as postgres:
-        listening = answer(postgres, "show listen_addresses")
-        assert listening == "127.0.0.1"
-        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        run = [str(postgres.bin / "psql"), url, "-Atc", "select 1"]
-        assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "1\n"
+        assert answer(postgres, "show listen_addresses") == "127.0.0.1"
+        answer(postgres, "create role guest login password 'of the guest'")
+        assert over_tcp(postgres, "guest", "of the guest").stdout == "guest\n"
         # Who asks for another one, or for none, uses the server as it runs.
         with running(EmbeddedPostgres(folder, binaries(), durable=False)) as other:
             assert answer(other) == "1"
+
+
+def over_tcp(postgres: EmbeddedPostgres, user: str, password: str) -> subprocess.CompletedProcess[str]:
+    run = [str(postgres.bin / "psql"), f"postgresql://{user}@127.0.0.1:{postgres.port}/postgres"]
+    environ = {**os.environ, "PGPASSWORD": password}
+    command = [*run, "-Atc", "select current_user"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+OPEN_RULES = "local all all trust\nhost all all 127.0.0.1/32 trust\n"
+
+
+@pytest.mark.parametrize("earlier", ["new", "stopped", "running"])
+def test_nobody_comes_over_tcp_without_a_password(folder: Path, earlier: str) -> None:
+    postgres = EmbeddedPostgres(folder, binaries(), durable=False, port=free_port())
+    rules = postgres.data / "pg_hba.conf"
+    with ExitStack() as stack:
+        if earlier != "new":  # a cluster of a release whose rules let everybody in
+            stack.enter_context(running(postgres))
+            rules.write_text(OPEN_RULES)
+            answer(postgres, "select pg_reload_conf()")
+            wait_for(lambda: over_tcp(postgres, "postgres", "a guess").returncode == 0)
+        if earlier == "stopped":
+            stack.close()
+        with running(postgres):
+            wait_for(lambda: over_tcp(postgres, "postgres", "a guess").returncode == 2)
+            assert (
+                'password authentication failed for user "postgres"' in over_tcp(postgres, "postgres", "a guess").stderr
+            )
+            assert answer(postgres, "select count(*) from pg_hba_file_rules where auth_method = 'trust'") == "2"
+            assert rules.stat().st_mode & 0o777 == 0o600
+            assert rules.stat().st_uid == postgres.data.stat().st_uid
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["short", "long"])
+def test_only_its_owner_reaches_the_socket(folder: Path, *, deep: bool) -> None:
+    postgres = EmbeddedPostgres(folder / ("d" * 90 if deep else "data"), binaries(), durable=False)
+    postgres.folder.mkdir()
+    postgres.folder.chmod(0o755)
+    with running(postgres):
+        assert postgres.folder.stat().st_mode & 0o777 == 0o700
+        assert postgres.socket_folder.stat().st_mode & 0o777 == 0o700
+        assert (postgres.socket_folder / ".s.PGSQL.5432").stat().st_mode & 0o777 == 0o700
+        postgres.folder.chmod(0o755)
+        with running(postgres):
+            assert postgres.folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o707, 0o1777])
+def test_a_folder_that_holds_something_else_is_not_closed_for_it(folder: Path, mode: int) -> None:
+    (folder / "something").touch()
+    folder.chmod(mode)
+    for act in (EmbeddedPostgres.join, EmbeddedPostgres.start):
+        with pytest.raises(EmbeddedPostgresError, match=rf"others may enter .*\(mode {mode:o}\): .* run chmod 700 "):
+            act(EmbeddedPostgres(folder, binaries()))
+    assert [path.name for path in folder.iterdir()] == ["something"]
+    assert folder.stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707])
+def test_an_installation_that_others_may_change_is_looked_at_first(postgres: EmbeddedPostgres, mode: int) -> None:
+    with running(postgres):
+        pass
+    postgres.folder.chmod(mode)
+    with pytest.raises(EmbeddedPostgresError, match=r"see that all in it is yours, then run chmod 700 "):
+        postgres.join()
+    postgres.folder.chmod(0o700)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root has to become somebody else")
@@ -640,6 +712,8 @@ def test_root_becomes_nobody_where_namespaces_are_forbidden(
         if not reachable:
             assert Path(f"/proc/{pid}/exe").resolve().is_relative_to(postgres.folder)
     assert postgres.running_pid() is None
+    os.chown(postgres.folder, 0, 0)
+    os.chown(postgres.data, 0, 0)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root has to become somebody else")
@@ -672,8 +746,8 @@ def runs_for_nobody(python: str) -> bool:
 def test_it_works_for_an_ordinary_user(folder: Path) -> None:
     folder.chmod(0o777)
     home = folder / "home"
-    home.mkdir(mode=0o777)
-    home.chmod(0o777)
+    home.mkdir()
+    os.chown(home, 65534, 65534)
     python = next((path for path in (sys.executable, "/usr/bin/python3") if runs_for_nobody(path)), None)
     if python is None:
         pytest.skip("no Python here that another user may run")
@@ -683,6 +757,12 @@ def test_it_works_for_an_ordinary_user(folder: Path) -> None:
         assert Path(f"/proc/{pid}").stat().st_uid == 65534
         end(user)
         wait_until_gone(pid)
+    os.chown(home, 1234, 1234)
+    home.chmod(0o777)
+    user = User(home, user=65534, python=python)
+    user.process.communicate()
+    assert user.process.returncode == 1
+    os.chown(home, 65534, 65534)
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
