@@ -27,8 +27,9 @@ FRESH = ("db seed", "db apply", "db seed --volume 3", "token anon") * 2
 KILLED_AT = """
 import os, signal, sys
 from src import cli
-from src.adapters.postgres import embedded, locks, seed, unprivileged
+from src.adapters.postgres import seed
 from src.commands import local
+from src.database import embedded, locks, unprivileged
 
 STEPS = {"fcntl.flock", "open", "os.chown", "os.kill", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
          "os.truncate", "shutil.rmtree", "subprocess.Popen", "tempfile.mkdtemp", "tempfile.mkstemp"}
