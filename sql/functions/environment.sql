@@ -14,7 +14,9 @@ begin
   if exists (select from meta.environment where name = p_name) then
     return '{}'::text[];
   end if;
-  set local lock_timeout = '10s';
+  if current_setting('lock_timeout') = '0' then
+    set local lock_timeout = '10s';
+  end if;
   -- Who has read the name holds a lock that this one waits for: nobody goes on who has seen the former.
   lock table meta.environment in access exclusive mode;
   update meta.environment set name = p_name, changed_at = now();

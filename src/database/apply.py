@@ -10,14 +10,16 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
 from src.database.opened import connect
 
+Result = TypeVar("Result")
 SQL_FOLDER = Path(__file__).parents[2] / "sql"
 # What a dump does not carry: the server's part, then the database's.
 ROLES_FILE = SQL_FOLDER / "roles.sql"
@@ -26,6 +28,11 @@ MIGRATIONS = "migrations/"
 SCHEMAS_FILE = f"{MIGRATIONS}0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 LOCK_PAUSE_SECONDS = 0.05
+# Whoever asks for a table after us waits behind us, so a lock on one is waited for in short attempts, with pauses that
+# let them through.
+LOCK_ATTEMPTS = 20
+LOCK_TIMEOUT = "set local lock_timeout = '300ms'"
+LOCK_LOOK_SECONDS, LOCK_REST_SECONDS = 0.1, 0.5
 NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
 # Since PostgreSQL 16 CREATEROLE is a right on the roles that one has made oneself.
 NOT_THE_MAKER = "apply as who may create roles and made those that this server has, or as a superuser"
@@ -146,6 +153,53 @@ async def take_lock(
         await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
+# Who keeps process $1 from a lock; a prepared transaction has no process.
+IN_THE_WAY = """
+select string_agg(case pid
+  when 0 then 'a prepared transaction (pg_prepared_xacts)'
+  else format('%s (pid %s, %s)', coalesce(usename, backend_type), pid,
+    concat_ws(' ', coalesce(state, 'state not shown'),
+      'since ' || to_char(xact_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')))
+end, ' and ' order by xact_start)
+from (select distinct unnest(pg_blocking_pids($1)) as pid) as found left join pg_stat_activity using (pid)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Patient:
+    """Transactions that are tried again while others hold locks; `beside` is the connection that finds out who does."""
+
+    connection: asyncpg.Connection[asyncpg.Record]
+    beside: asyncpg.Connection[asyncpg.Record]
+    report: Callable[[str], None]
+
+    async def run(
+        self, what: str, act: Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[None, None, Result]]
+    ) -> Result:
+        """What `act` returns. Raises ApplyError that names who holds a lock and does not end."""
+        holder = told = None
+        for _ in range(LOCK_ATTEMPTS):
+            attempt = asyncio.ensure_future(self._once(act))
+            try:
+                while not (await asyncio.wait({attempt}, timeout=LOCK_LOOK_SECONDS))[0]:
+                    holder = await self.beside.fetchval(IN_THE_WAY, self.connection.get_server_pid()) or holder
+                return await attempt
+            except asyncpg.LockNotAvailableError:
+                if holder != told:
+                    self.report(f"{what} waits for {holder}")
+                    told = holder
+                await asyncio.sleep(LOCK_REST_SECONDS)
+            finally:
+                attempt.cancel()
+        message = f"{what}: {holder or 'another session'} holds a lock that it needs: end that, and apply again"
+        raise ApplyError(message)
+
+    async def _once(self, act: Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[None, None, Result]]) -> Result:
+        async with self.connection.transaction():
+            await self.connection.execute(LOCK_TIMEOUT)
+            return await act(self.connection)
+
+
 KEEP_SWITCHES = """
 with given as (select * from json_each_text($1)),
 gone as (delete from ops.switch_defaults where name not in (select key from given))
@@ -182,12 +236,15 @@ async def apply(
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
         await take_lock(connection, report)
-        ran = await _apply(connection, files, role_password, report)
-        if production:
-            async with connection.transaction():
-                await connection.execute("set local role ecotrips_owner")
-                for flag in await connection.fetchval("select meta.set_environment('production')"):
+        beside = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
+        try:
+            patient = _Patient(connection, beside, report)
+            ran = await _apply(patient, files, role_password)
+            if production:
+                for flag in await patient.run("meta.set_environment", _set_production):
                     report(f"{flag}: override removed")
+        finally:
+            await beside.close()
         if switches is not None:
             await connection.execute(KEEP_SWITCHES, json.dumps(switches))
         if privacy_secret is not None:
@@ -197,12 +254,13 @@ async def apply(
         await connection.close()
 
 
-async def _apply(
-    connection: asyncpg.Connection[asyncpg.Record],
-    files: list[SqlFile],
-    role_password: Callable[[str], str],
-    report: Callable[[str], None],
-) -> list[str]:
+async def _set_production(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    await connection.execute("set local role ecotrips_owner")
+    return list(await connection.fetchval("select meta.set_environment('production')"))
+
+
+async def _apply(patient: _Patient, files: list[SqlFile], role_password: Callable[[str], str]) -> list[str]:
+    connection = patient.connection
     applied: dict[str, str] = {}
     if await connection.fetchval("select to_regclass('meta.applied') is not null"):
         applied = {
@@ -230,8 +288,8 @@ async def _apply(
         await connection.execute("delete from meta.applied where file = any ($1)", FOLLOWING)
     ran = [*changed, *last]
     for file in ran:
-        report(file.name)
-        await _run(connection, file, files.index(file))
+        patient.report(file.name)
+        await _run(patient, file, files.index(file))
     await _keep_in_step(connection, files)
     await connection.execute("notify pgrst, 'reload schema'")
     return [file.name for file in ran]
@@ -292,24 +350,26 @@ async def _make_roles_once(connection: asyncpg.Connection[asyncpg.Record], role_
     await _set_passwords(connection, role_password)
 
 
-async def _run(connection: asyncpg.Connection[asyncpg.Record], file: SqlFile, ordinal: int) -> None:
+async def _run(patient: _Patient, file: SqlFile, ordinal: int) -> None:
+    async def run(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        await connection.execute("set local check_function_bodies = off")
+        if file.name != SCHEMAS_FILE:
+            await connection.execute("set local role ecotrips_owner")
+        await connection.execute(file.text)
+        if not _is_migration(file):
+            await _drop_former_signatures(connection)
+        await connection.execute("reset role")
+        await connection.execute(
+            "insert into meta.applied (file, digest, ordinal) values ($1, $2, $3)"
+            " on conflict (file) do update"
+            " set digest = excluded.digest, ordinal = excluded.ordinal, applied_at = now()",
+            file.name,
+            file.digest,
+            ordinal,
+        )
+
     try:
-        async with connection.transaction():
-            await connection.execute("set local lock_timeout = '10s'; set local check_function_bodies = off")
-            if file.name != SCHEMAS_FILE:
-                await connection.execute("set local role ecotrips_owner")
-            await connection.execute(file.text)
-            if not _is_migration(file):
-                await _drop_former_signatures(connection)
-            await connection.execute("reset role")
-            await connection.execute(
-                "insert into meta.applied (file, digest, ordinal) values ($1, $2, $3)"
-                " on conflict (file) do update"
-                " set digest = excluded.digest, ordinal = excluded.ordinal, applied_at = now()",
-                file.name,
-                file.digest,
-                ordinal,
-            )
+        await patient.run(file.name, run)
     except asyncpg.PostgresError as error:
         message = f"{file.name}: {error}"
         raise ApplyError(message) from error

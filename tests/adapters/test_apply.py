@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from shutil import copytree
@@ -90,6 +91,61 @@ async def test_who_holds_the_lock_is_named_while_it_is_waited_for(empty: str, sq
     assert await reported.get() == f"waiting for process {holder.get_server_pid()} of postgres (a stranger)"
     await holder.close()
     assert await waiting == []
+
+
+OPEN_READ = "begin; select count(*) from payment.payments"
+
+
+async def apply_beside(dsn: str, sql: Path, reported: list[str], *, production: bool = False) -> None:
+    given, files = settings(dsn), apply.shipped(sql)
+    await apply.apply(dsn, files, lambda role: role_password(given, role), reported.append, production=production)
+
+
+async def test_who_has_a_table_open_is_named_and_keeps_no_request_waiting(
+    empty: str, sql: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "LOCK_ATTEMPTS", 4)
+    await run(empty, sql)
+    policies = sql / "policies.sql"
+    policies.write_text(policies.read_text() + "\n-- another release\n")
+    staff = await asyncpg.connect(login_dsn(settings(empty), OPERATORS[STAFF]))
+    await staff.execute(OPEN_READ)
+    reported: list[str] = []
+    applying = asyncio.create_task(apply_beside(empty, sql, reported))
+    service = await asyncpg.connect(login_dsn(settings(empty), "web_service"))
+    longest = 0.0
+    while not applying.done():
+        began = asyncio.get_running_loop().time()
+        await service.execute("select from payment.payments limit 1")
+        longest = max(longest, asyncio.get_running_loop().time() - began)
+        await asyncio.sleep(0.01)
+    who = (
+        rf"psql_staff \(pid {staff.get_server_pid()}, idle in transaction since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC\)"
+    )
+    line = rf"policies\.sql: {who} holds a lock that it needs: end that, and apply again"
+    with pytest.raises(apply.ApplyError, match=f"^{line}$"):
+        await applying
+    assert re.fullmatch(f"policies\\.sql waits for {who}", reported[-1])
+    assert longest < 2
+    await service.close()
+    await staff.close()
+    assert "policies.sql" in await run(empty, sql)
+
+
+async def test_who_ends_meanwhile_is_waited_for(empty: str, sql: Path) -> None:
+    await run(empty, sql)
+    reader = await asyncpg.connect(empty)
+    # Nobody is production's while somebody still reads what it was.
+    await reader.execute("begin; select meta.is_production()")
+    reported: list[str] = []
+    applying = asyncio.create_task(apply_beside(empty, sql, reported, production=True))
+    while not any(line.startswith("meta.set_environment waits for postgres (pid ") for line in reported):
+        assert not applying.done()
+        await asyncio.sleep(0.05)
+    await reader.execute("commit")
+    await applying
+    assert await reader.fetchval("select meta.is_production()")
+    await reader.close()
 
 
 async def test_who_holds_the_lock_and_may_not_apply_is_named(database: str, sql: Path) -> None:
