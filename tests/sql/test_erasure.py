@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from src.adapters.postgres.seed import seed_demo
 from src.database import apply
 from src.domain.context import Role
 from src.logins import role_password
@@ -62,6 +63,16 @@ async def test_a_dry_run_counts_all_rows_of_the_person_and_changes_none(admin: a
     assert {**counts(first["kept"]), **counts(first["plan"])} == {name: len(found) for name, found in rows.items()}
     assert all(row["retain_until"] and row["legal_basis"] for row in first["kept"])
     assert (await planned(admin, target))["plan_sha256"] == first["plan_sha256"]
+
+
+async def test_the_demo_does_not_bring_back_who_was_erased(database: str, admin: asyncpg.Connection) -> None:
+    body = await admin.fetchval("select create_privacy_request('erasure', $1)", UUID(TRAVELLER))
+    target = str(json.loads(body)["request_id"])
+    await admin.execute("select review_privacy_request($1, 'approve')", target)
+    await executed(admin, target)
+    before = await everything(admin)
+    assert await seed_demo(database) == 0
+    assert await everything(admin) == before
 
 
 async def test_execution_leaves_nothing_of_the_person_and_all_of_the_others(admin: asyncpg.Connection) -> None:

@@ -22,6 +22,11 @@ DEMO = (
     ("catalog.search_index", "places", "places"),
 )
 BATCH = 20_000
+# Whose profile may not come back.
+ERASED = """
+select coalesce(array_agg(r.subject_user_id::text), '{}')
+from privacy.requests r join privacy.certificates c on c.request_id = r.id
+"""
 
 
 class SeedError(ValueError):
@@ -29,12 +34,16 @@ class SeedError(ValueError):
 
 
 async def seed_demo(dsn: str, folder: Path = FOLDER) -> int:
-    """Insert the fixtures that are not there yet; returns how many rows that were. Raises SeedError."""
+    """Insert the fixtures that are not there yet, without persons who were erased; returns how many rows that were.
+
+    Raises SeedError.
+    """
     connection = await connect(dsn)
     try:
         await _refuse_production(connection)
         async with connection.transaction():
-            return sum([await _insert(connection, *source, folder) for source in DEMO])
+            erased = set(await connection.fetchval(ERASED))
+            return sum([await _insert(connection, *source, folder, erased) for source in DEMO])
     finally:
         await connection.close()
 
@@ -45,14 +54,16 @@ async def _refuse_production(connection: asyncpg.Connection) -> None:
         raise SeedError(message)
 
 
-async def _insert(connection: asyncpg.Connection, table: str, file: str, key: str, folder: Path) -> int:
+async def _insert(
+    connection: asyncpg.Connection, table: str, file: str, key: str, folder: Path, erased: set[str]
+) -> int:
     rows = msgspec.json.decode((folder / f"{file}.json").read_bytes(), type=dict[str, list[dict[str, object]]])[key]
     # Only the columns that the fixtures name, so that the others take their defaults.
     columns = ", ".join(f'"{name}"' for name in rows[0])
     done = await connection.execute(
         f"insert into {table} ({columns}) select {columns} from jsonb_populate_recordset(null::{table}, $1)"  # noqa: S608 - names from our own files
         " on conflict do nothing",
-        msgspec.json.encode(rows).decode(),
+        msgspec.json.encode([row for row in rows if row.get("auth_user_id") not in erased]).decode(),
     )
     return int(done.rpartition(" ")[2])
 
