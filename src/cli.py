@@ -55,6 +55,8 @@ def main() -> None:
     arguments.others = others
     if others and not getattr(arguments, "passes_on", False):
         commands.error(f"unrecognized arguments: {' '.join(others)}")
+    # What any command and its children write is its user's alone: files of travellers, backups, exports.
+    os.umask(0o077)
     reach_this_machine_directly(os.environ)
     # Libraries tell at INFO of every request that they send.
     bounded.configure(logging.WARNING, "%(levelname)s %(name)s %(message)s")

@@ -86,6 +86,8 @@ def _copied(folder_of_binaries: Path, target: Path) -> Path:
     libraries = package.with_name(f"{package.name}.libs")
     shutil.rmtree(target, ignore_errors=True)
     copy = shutil.copytree(installation, target / package.name / installation.name, symlinks=True)
+    for made in (target, target / package.name):
+        made.chmod(0o755)  # whatever the umask: nobody has to come through
     if libraries.exists():
         shutil.copytree(libraries, target / libraries.name)
     return copy / folder_of_binaries.name

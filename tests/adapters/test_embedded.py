@@ -704,7 +704,9 @@ def test_root_becomes_nobody_where_namespaces_are_forbidden(
     if not reachable:
         monkeypatch.setattr(unprivileged, "_nobody_can_run", lambda _program: False)
     postgres.folder.chmod(0o755)
+    before = os.umask(0o077)  # as for every command
     with running(postgres):
+        os.umask(before)
         pid = postgres.running_pid()
         assert pid is not None
         assert Path(f"/proc/{pid}").stat().st_uid == unprivileged.NOBODY

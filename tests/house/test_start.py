@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import asyncpg
+import httpx
+import jwt
 import pytest
 
 from src import cli
@@ -18,7 +21,7 @@ from src.settings import OFFLINE_SWITCHES
 from tests.conftest import serving
 from tests.fakes.wire import Reply, Request, listening
 from tests.postgres import JWT_SECRET, Server, settings
-from tests.processes import ecotrips, environment
+from tests.processes import ecotrips, environment, server
 from tests.runbook.test_payments import paid
 
 
@@ -37,6 +40,25 @@ def test_a_command_ends_without_taking_the_interpreter_down(tmp_path: Path) -> N
     ran = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path, capture_output=True, check=True)
     assert ran.stdout.startswith(b"ey")
     assert b"taken down" not in ran.stdout
+
+
+def test_what_processes_write_is_their_users_alone(database: str, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    key = jwt.encode({"role": "service_role"}, JWT_SECRET)
+    before = os.umask(0o022)
+    try:
+        with server(database, tmp_path, STORAGE_URL=files.as_uri()) as started:
+            sent = httpx.put(
+                f"{started.address}/storage/v1/object/travellers/a/b.txt",
+                content=b"x",
+                headers={"Authorization": f"Bearer {key}", "apikey": key, "Content-Type": "text/plain"},
+            )
+            assert sent.status_code == 200, sent.text
+    finally:
+        os.umask(before)
+    written = [files, *files.rglob("*")]
+    assert any(path.is_file() for path in written)
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_a_command_before_the_first_apply_says_what_helps(tmp_path: Path) -> None:
