@@ -384,6 +384,7 @@ class Environment:
             address = dsn.Dsn.of(value)
             self.faults += [f"{name} {fault}" for fault in production.database_faults(address, self._given)]
             self._hold_password(DATABASE_PASSWORD, unquote(address.password))
+            self._hold_passwords_of(f"the passfile of {name}", address.value("passfile"))
         return value
 
     def password(self, name: str) -> str:
@@ -395,8 +396,8 @@ class Environment:
     def passwords(self, name: str) -> str:
         """The path of a file with passwords of databases (libpq's)."""
         value = self.file(name)
-        for password in production.passwords_of(value) if value and self.production else ():
-            self._hold_password(f"a password in {name}", password)
+        if self.production:
+            self._hold_passwords_of(name, value)
         return value
 
     def address(
@@ -556,6 +557,10 @@ class Environment:
         if not all(elements):
             self.faults.append(f"{name} has an empty element")
         return tuple(filter(None, elements))
+
+    def _hold_passwords_of(self, name: str, file: str) -> None:
+        for password in production.passwords_of(file) if file else ():
+            self._hold_password(f"a password in {name}", password)
 
     def _hold_password(self, name: str, password: str) -> None:
         """Addresses of one database share it: it is no repetition."""

@@ -6,6 +6,7 @@ import binascii
 import hashlib
 import math
 import re
+import stat
 from array import array
 from base64 import b64decode
 from bisect import bisect_left
@@ -31,9 +32,9 @@ HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 PLACEHOLDER = re.compile(r"your[-_]|change[-_]?me|example|placeholder|x{3}|[<>]", re.IGNORECASE)
 BLANK = re.compile(r"\s")
 TEST_HOST = re.compile(r"https://[^/?#]*\btest\b", re.IGNORECASE)
-# Names for examples and tests (RFC 2606, RFC 6761), and services whose names say the address that they lead to.
+# Names for examples (RFC 2606, RFC 6761), and services whose names say the address that they lead to.
 NOBODYS_HOST = re.compile(
-    r"(?:.*\.)?(?:test|example|invalid|example\.(?:com|net|org)|[ns]s?lip\.io|nip\.io|xip\.io|traefik\.me|localtest\.me"
+    r"(?:.*\.)?(?:example|example\.(?:com|net|org)|[ns]s?lip\.io|nip\.io|xip\.io|traefik\.me|localtest\.me"
     r"|lvh\.me|vcap\.me|lacolhost\.com|fbi\.com\.cloudns\.cc)"
 )
 ADDRESS_IN_NAME = re.compile(r"(?<!\d)(\d{1,3})[.-](\d{1,3})[.-](\d{1,3})[.-](\d{1,3})(?!\d)")
@@ -386,6 +387,8 @@ def _folder_fault(folder: Path, *, lasting: bool) -> str | None:
         return f"must name a folder that lasts: {', '.join(SWEPT)} are swept"
     if lasting and _file_system(found) in IN_MEMORY:
         return "must name a folder that lasts: that one is in memory"
+    if lasting and any(place.stat().st_mode & stat.S_IWOTH for place in (exists, *exists.parents)):
+        return "must name a folder into which, and above which, not everybody may write: chmod o-w"
     return None
 
 

@@ -63,7 +63,7 @@ begin
     or not (p_local and v_host ~ '^(127[.]0[.]0[.]1|[a-z][a-z0-9-]*)$') and (
       length(v_host) > 253
       or v_host !~ ('^(' || v_label || '[.])+([a-z]{2,63}|xn--' || v_label || ')$')
-      or v_host ~ '(^|[.])(localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)$'
+      or v_host ~ '(^|[.])(localhost|localdomain|local|internal|intranet|private|corp|home|mail|lan|arpa|onion|alt|test|invalid)$'
     ) then
     perform sec.refuse_input(p_name || ' must lead to a public host, without credentials');
   end if;

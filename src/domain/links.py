@@ -6,8 +6,11 @@ import re
 # address (decimal, octal, hexadecimal, with fewer parts) is one. sec.valid_link has the same rule in SQL.
 LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HOST = re.compile(rf"(?:{LABEL}\.)+(?:[a-z]{{2,63}}|xn--{LABEL})")
-# Names that lead into a network (RFC 6761, RFC 6762, RFC 7686, RFC 8375 and ICANN's .internal), and those usual there.
-INSIDE = re.compile(r"(?:.*\.)?(?:localhost|local|internal|intranet|private|corp|home|lan|arpa|onion)")
+# Names that the public DNS never has (IANA's special-use names, but for those of examples, and ICANN's .internal,
+# .corp, .home and .mail), and those usual inside networks. sec.valid_link has the same ones.
+INSIDE = re.compile(
+    r"(?:.*\.)?(?:localhost|localdomain|local|internal|intranet|private|corp|home|mail|lan|arpa|onion|alt|test|invalid)"
+)
 LINK = re.compile(r"https?://(?P<host>[a-z0-9.-]+)(?::\d{1,5})?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
 LONGEST_HOST = 253
 # This machine, and the one-word names of containers beside it.

@@ -390,6 +390,16 @@ def test_the_databases_password_is_one_of_the_secrets(tmp_path: Path) -> None:
             assert password not in said
         (tmp_path / "pgpass").write_text(f"*:*:*:*:{own}\n*:*:*:*:{in_hex(16)}\n")
         from_environment(FIT | {name: own if name == "PGPASSWORD" else str(tmp_path / "pgpass")})
+    for password, well in (("postgres", False), (FIT["JWT_SECRET"], False), (own, True)):
+        (tmp_path / "pgpass").write_text(f"*:*:*:*:{password}\n")
+        for name in ("DATABASE_URL", "DATABASE_REPLICA_URL", "DATABASE_DIRECT_URL"):
+            address = f"postgresql://postgres@postgres/ecotrips?passfile={tmp_path}/pgpass"
+            if well:
+                from_environment(FIT | {name: address})
+            else:
+                said = refused(**{name: address})
+                assert "a password in the passfile of " in said
+                assert password not in said
     same = FIT["DATABASE_URL"].replace("@postgres:", "@standby:")
     from_environment(FIT | {"DATABASE_REPLICA_URL": same, "DATABASE_DIRECT_URL": FIT["DATABASE_URL"]})
     from_environment(FIT | {"DATABASE_URL": "postgresql:///ecotrips?host=/run/postgresql"})
@@ -493,6 +503,15 @@ def test_a_database_that_is_not_near_is_reached_by_tls(name: str, host: str, que
         ({"PUBLIC_URL": "https://ops.example"}, "PUBLIC_URL must name a public host"),
         ({"PUBLIC_URL": "https://ops.invalid"}, "PUBLIC_URL must name a public host"),
         ({"PUBLIC_URL": "https://127.0.0.1.nip.io"}, "PUBLIC_URL must name a public host"),
+        *(
+            ({setting: f"https://{name}"}, f"{setting} must name a public host")
+            for setting in ("PUBLIC_URL", "STRIPE_API_BASE")
+            for name in (
+                *("localhost.localdomain", "x.alt", "x.test", "x.example", "x.invalid", "x.internal", "x.home.arpa"),
+                *("x.local", "x.localhost", "x.onion", "x.mail", "x.corp", "x.home", "x.lan", "service.arpa"),
+                *("example.com", "www.example.net", "example.org"),
+            )
+        ),
         ({"PUBLIC_URL": "https://8.8.8.8.nip.io"}, "PUBLIC_URL must name a public host"),
         ({"PUBLIC_URL": "https://ops-10-0-0-7.sslip.io"}, "PUBLIC_URL must name a public host"),
         ({"PUBLIC_URL": "https://192-168-1-4.somewhere.dev"}, "PUBLIC_URL must name a public host"),
@@ -661,6 +680,18 @@ def test_files_do_not_lead_to_memory_or_what_is_swept_by_a_link(
         with disk("1m") as memory:
             for place in (memory, memory / "not" / "yet"):
                 assert "a folder that lasts: that one is in memory" in refused(STORAGE_URL=place.as_uri())
+
+
+@pytest.mark.parametrize("ended", ["", "/files", "/files/not/yet"])
+def test_files_are_not_kept_where_everybody_may_write(ended: str) -> None:
+    with TemporaryDirectory(prefix=".ecotrips-test-", dir=Path.home()) as folder:
+        place = Path(folder + ended)
+        from_environment(FIT | {"STORAGE_URL": place.as_uri()})
+        for open_one in {Path(folder), *(path for path in (place, Path(folder) / "files") if path.exists())}:
+            for mode in (0o757, 0o1777):
+                open_one.chmod(mode)
+                assert "not everybody may write" in refused(STORAGE_URL=place.as_uri())
+            open_one.chmod(0o755)
 
 
 def test_where_files_may_be_is_one_rule_but_for_how_long_they_last() -> None:

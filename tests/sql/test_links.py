@@ -56,6 +56,8 @@ INSIDE = [
     "http://router.lan/",
     "http://x.home.arpa/",
     "http://x.onion/",
+    "http://localhost.localdomain/",
+    *("http://x.alt/", "http://x.test/", "http://x.invalid/", "http://x.mail/", "http://x.corp/", "http://x.home/"),
     "http://127.1/",
     "http://127.0.0.2/",
     "http://0/",
