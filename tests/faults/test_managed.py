@@ -26,7 +26,7 @@ from src.database import apply
 from src.database.embedded import EmbeddedPostgres
 from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES
-from tests.cluster import execute, server, start_again
+from tests.cluster import execute, server
 from tests.conftest import Api
 from tests.house.guides import leaving
 from tests.house.test_fakes import first_line
@@ -113,9 +113,9 @@ def managed(release: str, folder: Path, *, by_tls: bool = False) -> Iterator[Man
             return
         postgres = stack.enter_context(server(programs(release)))
         asyncio.run(_provide(postgres))
-        postgres.stop()
+        # A start would write the embedded server's own rules again.
         (postgres.data / "pg_hba.conf").write_text("local all all scram-sha-256\n")
-        start_again(postgres)
+        asyncio.run(execute(postgres.url("postgres"), "select pg_reload_conf()"))
         yield Managed(int(release), postgres.url, by_tls, folder, service)
 
 
