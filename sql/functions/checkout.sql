@@ -1,4 +1,4 @@
--- Checkout: the steps around the provider's intent (API.md section 3, bff-checkout), each its own transaction.
+-- Checkout: the steps around the provider's intent (docs/api.md, Payments and refunds), each its own transaction.
 
 create or replace function payment.checkout_answer(
   p_payment payment.payments, p_client_secret text default null, p_provider_status text default null

@@ -1,4 +1,4 @@
--- Named counters of clients (API.md section 11).
+-- Named counters of clients (docs/api.md, Small services).
 
 create or replace function public.increment_counter(p_name text, p_delta bigint default 1) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Escrows: they collect the contributions of a group until the target is met or the deadline passes (API.md section 8).
+-- Escrows: they collect the contributions of a group until the target is met or the deadline passes.
 -- Everything that may move one goes through "group".recount. Locks: a payment, then its escrow, then accounts.
 
 create or replace function "group".guard_escrow() returns trigger

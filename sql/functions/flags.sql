@@ -1,4 +1,4 @@
--- Run-time switches (API.md section 1). The environment gives the default, a row overrides it at once. In psql the
+-- Run-time switches (docs/api.md, Switches). The environment gives the default, a row overrides it at once. In psql the
 -- environment is the one of the last `ecotrips db apply`: a session cannot choose to have its money mocked.
 
 create or replace function ops.flag(p_name text) returns text

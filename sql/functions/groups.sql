@@ -1,4 +1,4 @@
--- Groups and their members (API.md section 8). Whoever makes a group owns it; ops may act for anyone.
+-- Groups and their members. Whoever makes a group owns it; ops may act for anyone.
 
 create or replace function "group".guard_group() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

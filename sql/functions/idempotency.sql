@@ -1,4 +1,4 @@
--- First answers, kept for 24 h (API.md section 1, Idempotency).
+-- First answers, kept for 24 h (docs/api.md, Idempotency-Key).
 
 create or replace function ops.claim_idempotency_key(p_caller text, p_key text, p_request_hash bytea)
 returns json

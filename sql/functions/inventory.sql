@@ -1,4 +1,4 @@
--- The supplier's answers, kept, and rates held for travellers (API.md section 9).
+-- The supplier's answers, kept, and rates held for travellers (docs/api.md, Hotel inventory).
 
 create or replace function inventory.read_cache(p_key text, p_origin text) returns json
 language sql stable security definer set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- What invoices and credit notes say: number, seller, buyer, lines, tax (API.md section 4); frozen when they are issued.
+-- What invoices and credit notes say: number, seller, buyer, lines, tax; frozen when they are issued.
 
 create or replace function fin.set_seller(
   p_name text, p_address text, p_tax_id text, p_email text, p_country text, p_tax_name text, p_tax_rate_bp int

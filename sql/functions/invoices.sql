@@ -1,4 +1,4 @@
--- Invoices and credit notes (API.md section 4): number and content in one transaction, the document after it.
+-- Invoices and credit notes (docs/api.md, Finance): number and content in one transaction, the document after it.
 
 create or replace function fin.guard_invoice() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

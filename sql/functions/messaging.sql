@@ -1,4 +1,4 @@
--- WhatsApp messages out (API.md section 5): recorded, then sent, then the outcome. An attempt whose answer was lost is
+-- WhatsApp messages out: recorded, then sent, then the outcome. An attempt whose answer was lost is
 -- `unknown` and never repeated by itself: Meta knows no idempotency key, and its report of the message settles it.
 
 create or replace function wa.guard_message() returns trigger

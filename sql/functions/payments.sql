@@ -1,4 +1,4 @@
--- Payments: one row per intended payment, moved only along payment.transitions (API.md section 3).
+-- Payments: one row per intended payment, moved only along payment.transitions (docs/api.md, Payments and refunds).
 
 create or replace function payment.guard_transition() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
 -- Payouts: one for each met escrow. Planned with its escrow locked, claimed with a lease, made by the provider outside any
--- transaction, finished by whoever holds the newest claim (API.md section 8).
+-- transaction, finished by whoever holds the newest claim (docs/api.md, Groups, escrows and payouts).
 
 create or replace function "group".guard_payout() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

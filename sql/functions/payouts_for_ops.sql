@@ -1,4 +1,4 @@
--- What ops do with payouts: ask for one now, decide one that nobody knows about, try again, count (API.md section 8).
+-- What ops do with payouts: ask for one now, decide one that nobody knows about, try again, count.
 
 create or replace function public.payout_now(p_escrow_id uuid) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Park permits: a traveller asks, ops approve or reject, either may give up (API.md section 7).
+-- Park permits: a traveller asks, ops approve or reject, either may give up (docs/api.md, Permits).
 
 create or replace function permits.guard_transition() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

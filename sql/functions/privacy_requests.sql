@@ -1,4 +1,4 @@
--- Privacy requests from receipt to decision (API.md section 6). What is then done: privacy_export.sql, privacy_erasure.sql.
+-- Privacy requests from receipt to decision. What is then done: privacy_export.sql, privacy_erasure.sql.
 
 create or replace function privacy.guard_transition() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- The steps of a refund as HTTP, psql and the worker take them (API.md section 3, payments-refund and ops-refund).
+-- The steps of a refund as HTTP, psql and the worker take them (docs/api.md, Payments and refunds).
 
 create or replace function payment.refund_answer(p_refund payment.refunds) returns json
 language sql stable

@@ -1,4 +1,4 @@
--- Refunds: asked for (pending, the money set aside), then settled by what the provider says (API.md section 3).
+-- Refunds: asked for (pending, the money set aside), then settled by what the provider says.
 
 create or replace function payment.guard_refund() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp

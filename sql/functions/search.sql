@@ -1,4 +1,4 @@
--- Search over catalog.search_index (API.md section 9). A hit's rank is its tier and then its popularity, in thousandths:
+-- Search over catalog.search_index. A hit's rank is its tier and then its popularity, in thousandths:
 -- 7 exact title, 6 exact keyword, 5 a name begins so, 4 every word found, 2 one typo (with a bonus for what is likelier,
 -- so up to 3.8), 1 two typos. domain/search_ranking.py ranks the fixtures alike. Below: search_typed.sql, search_typos.sql,
 -- and search_index.sql, which keeps what they look in.

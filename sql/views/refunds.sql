@@ -1,4 +1,4 @@
--- Refunds as the ops console lists them (API.md section 11).
+-- Refunds as the ops console lists them (docs/api.md, Names in the database).
 
 create or replace view ops.v_refunds with (security_invoker = true) as
 select

@@ -1,4 +1,4 @@
-"""`ecotrips flags …`: run-time switches (API.md section 1, Switches)."""
+"""`ecotrips flags …`: run-time switches (docs/api.md, Switches)."""
 
 from __future__ import annotations
 

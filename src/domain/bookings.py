@@ -1,4 +1,4 @@
-"""Bookings as operators list them (API.md section 2)."""
+"""Bookings as operators list them (docs/api.md, Bookings and exceptions)."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -1,4 +1,4 @@
-"""The ops queue of things that went wrong (API.md section 2)."""
+"""The ops queue of things that went wrong (docs/api.md, Bookings and exceptions)."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Groups that pay for a trip together: members, escrows and contributions (API.md section 8)."""
+"""Groups that pay for a trip together: members, escrows and contributions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

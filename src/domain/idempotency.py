@@ -1,4 +1,4 @@
-"""A repeated request gets the first answer again (API.md section 1, Idempotency)."""
+"""A repeated request gets the first answer again (docs/api.md, Idempotency-Key)."""
 
 from dataclasses import dataclass
 

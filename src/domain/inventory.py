@@ -1,4 +1,4 @@
-"""Hotels of a supplier: what is free, what it costs, and a price kept for a while (API.md section 9)."""
+"""Hotels of a supplier: what is free, what it costs, and a price kept for a while (docs/api.md, Hotel inventory)."""
 
 import hashlib
 import json

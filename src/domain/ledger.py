@@ -1,4 +1,4 @@
-"""Facts put into the ledger by hand, and what the provider says of the same money (API.md sections 4 and 11)."""
+"""Facts put into the ledger by hand, and what the provider says of the same money (docs/api.md, Finance)."""
 
 from dataclasses import dataclass
 from datetime import datetime

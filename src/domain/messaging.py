@@ -1,4 +1,4 @@
-"""WhatsApp messages: recorded, sent, and what became of them (API.md section 5)."""
+"""WhatsApp messages: recorded, sent, and what became of them (docs/api.md, Messages)."""
 
 import re
 from collections.abc import Mapping, Sequence

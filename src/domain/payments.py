@@ -1,4 +1,4 @@
-"""Taking a payment: the row first, then the provider, then what the provider said (API.md section 3)."""
+"""Taking a payment: the row first, then the provider, then what the provider said."""
 
 from collections.abc import Mapping
 from contextlib import suppress

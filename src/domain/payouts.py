@@ -1,4 +1,4 @@
-"""Paying out met escrows: planned and claimed, then the provider, then what the provider said (API.md section 8)."""
+"""Paying out met escrows: planned and claimed, then the provider, then what the provider said."""
 
 import asyncio
 from collections.abc import Mapping

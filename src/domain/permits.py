@@ -1,4 +1,4 @@
-"""Park permits: what travellers ask for and what becomes of it (API.md section 7)."""
+"""Park permits: what travellers ask for and what becomes of it (docs/api.md, Permits)."""
 
 from dataclasses import dataclass
 from datetime import date

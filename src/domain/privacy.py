@@ -1,4 +1,4 @@
-"""What people may ask about their data, and what ops decide (API.md section 6)."""
+"""What people may ask about their data, and what ops decide (docs/api.md, Privacy)."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Giving money back: set aside first, then the provider, then what the provider said (API.md section 3)."""
+"""Giving money back: set aside first, then the provider, then what the provider said."""
 
 from collections.abc import Mapping
 from contextlib import suppress

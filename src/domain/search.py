@@ -1,4 +1,4 @@
-"""Searching places by what a person types (API.md section 9)."""
+"""Searching places by what a person types (docs/api.md, Places)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Documents in buckets, and links that anybody may open for a while (API.md section 10)."""
+"""Documents in buckets, and links that anybody may open for a while (docs/api.md, Files)."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""What payment providers tell us (API.md section 3)."""
+"""What payment providers tell us (docs/api.md, Payments and refunds)."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Who is calling: verified tokens, remembered until they expire (API.md section 1, Who is calling)."""
+"""Who is calling: verified tokens, remembered until they expire (docs/api.md, Keys and tokens)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`ops-bookings` (API.md section 2; runbook "Check bookings in a date range")."""
+"""`ops-bookings` (docs/api.md, Bookings and exceptions)."""
 
 from datetime import date
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`metrics-incr` (API.md section 11)."""
+"""`metrics-incr` (docs/api.md, Small services)."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""From bytes to a frozen struct, with every fault of the input in one answer (API.md section 1, Validation).
+"""From bytes to a frozen struct, with every fault of the input in one answer (docs/api.md, Input).
 
 A field's message follows from its type and bounds; `Meta(extra={"message": …})` replaces it (`{name}` stands for the
 field's path) and `Meta(extra={"normalise": str.upper})` is applied to text before it is checked.

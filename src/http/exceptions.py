@@ -1,4 +1,4 @@
-"""`ops-exceptions` and `ops-exceptions-retry` (API.md section 2; runbook "List exceptions by status")."""
+"""`ops-exceptions` and `ops-exceptions-retry` (docs/api.md, Bookings and exceptions)."""
 
 from typing import Annotated, Literal
 from uuid import UUID

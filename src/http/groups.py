@@ -1,4 +1,4 @@
-"""The groups endpoints (API.md section 8; runbook "Groups & Split-Pay")."""
+"""The groups endpoints (docs/api.md, Groups, escrows and payouts)."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and each function's health (API.md section 1, Health)."""
+"""`/healthz`, `/readyz` and each function's health (docs/api.md, Health, metrics and documents)."""
 
 from datetime import UTC, datetime
 

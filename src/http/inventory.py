@@ -1,4 +1,4 @@
-"""`inventory-search`, `inventory-quote`, `inventory-hold` (API.md section 9; runbook "Inventory triage")."""
+"""`inventory-search`, `inventory-quote`, `inventory-hold` (docs/api.md, Hotel inventory)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date

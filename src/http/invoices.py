@@ -1,4 +1,4 @@
-"""`fin-invoice-generate` (API.md section 4; runbook "Finance Ops")."""
+"""`fin-invoice-generate` (docs/api.md, Finance)."""
 
 from typing import Annotated, Literal
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""`fin-ledger-append` (API.md section 11)."""
+"""`fin-ledger-append` (docs/api.md, Finance)."""
 
 from datetime import datetime
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Rate limits (API.md section 1, Limits): one token bucket for each endpoint and caller, whichever way it is called."""
+"""Rate limits (docs/api.md, Limits): one token bucket for each endpoint and caller, whichever way it is called."""
 
 from __future__ import annotations
 

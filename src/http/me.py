@@ -1,4 +1,4 @@
-"""`GET /auth/v1/user` (API.md section 11): who a user's token speaks for."""
+"""`GET /auth/v1/user` (docs/api.md, Sign-in): who a user's token speaks for."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`wa-send` and `wa-webhook` (API.md section 5; runbook "Finance Ops", deliver via WhatsApp)."""
+"""`wa-send` and `wa-webhook` (docs/api.md, Messages)."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""`bff-checkout` (API.md section 3; runbook "Checkout & Webhook")."""
+"""`bff-checkout` (docs/api.md, Payments and refunds)."""
 
 from collections.abc import Mapping
 from typing import Annotated

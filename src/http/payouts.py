@@ -1,4 +1,4 @@
-"""The payouts endpoints (API.md section 8; runbook "Payouts & Expiry")."""
+"""The payouts endpoints (docs/api.md, Groups, escrows and payouts)."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The permits endpoints (API.md section 7; runbook "Permits Workflow")."""
+"""The permits endpoints (docs/api.md, Permits)."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date

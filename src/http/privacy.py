@@ -1,4 +1,4 @@
-"""The privacy endpoints (API.md section 6; runbook "Privacy Ops")."""
+"""The privacy endpoints (docs/api.md, Privacy)."""
 
 from datetime import date
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""`synthetics-probe` (API.md section 11): the service asks itself what a client would."""
+"""`synthetics-probe` (docs/api.md, Small services): the service asks itself what a client would."""
 
 import asyncio
 import time

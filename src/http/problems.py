@@ -1,4 +1,4 @@
-"""From what went wrong to status and envelope, by one table (API.md section 1)."""
+"""From what went wrong to status and envelope, by one table (docs/api.md, Answers and errors)."""
 
 from collections.abc import Sequence
 

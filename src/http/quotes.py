@@ -1,4 +1,4 @@
-"""`bff-quote` (API.md section 11)."""
+"""`bff-quote` (docs/api.md, Small services)."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`payments-refund` and `ops-refund` (API.md section 3; runbook "Refunds (HITL)" and "Submit a refund request")."""
+"""`payments-refund` and `ops-refund` (docs/api.md, Payments and refunds)."""
 
 from collections.abc import Mapping
 from typing import Annotated

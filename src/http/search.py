@@ -1,4 +1,4 @@
-"""`search-places` and `search-index-populate` (API.md section 9; runbook "Catalog search index")."""
+"""`search-places` and `search-index-populate` (docs/api.md, Places)."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`/storage/v1` (API.md section 10): objects for the service, and links that open one object for whoever has them."""
+"""`/storage/v1` (docs/api.md, Files): objects for the service, and links that open one object for whoever has them."""
 
 from __future__ import annotations
 

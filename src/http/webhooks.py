@@ -1,4 +1,4 @@
-"""`stripe-webhook` (API.md section 3; runbook "Checkout & Webhook", steps 2 and 3)."""
+"""`stripe-webhook` (docs/api.md, Payments and refunds)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

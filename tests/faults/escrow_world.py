@@ -12,7 +12,7 @@ import asyncpg
 from src.domain.context import Role
 from tests.conftest import TRAVELLER, as_role
 
-# API.md section 8, written down once more: what the tables of transitions say is what is tested.
+# The states of docs/api.md, written down once more: what the tables of transitions say is what is tested.
 LEGAL_PAYOUTS = {
     *("processing succeeded", "processing failed", "processing needs_reconcile", "failed processing"),
     *("needs_reconcile processing", "needs_reconcile succeeded", "needs_reconcile failed"),

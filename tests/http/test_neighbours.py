@@ -1,4 +1,4 @@
-"""What older clients of this system probe (API.md section 11), and their spelling of fields."""
+"""What older clients of this system probe (docs/api.md, Small services), and their spelling of fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ops-exceptions-retry` (API.md section 2): what failed is queued again."""
+"""`ops-exceptions-retry` (docs/api.md, Bookings and exceptions): what failed is queued again."""
 
 from __future__ import annotations
 

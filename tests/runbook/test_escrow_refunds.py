@@ -1,4 +1,4 @@
-"""The money of an escrow that closes goes back by itself (API.md section 8), unless ops hold it."""
+"""The money of an escrow that closes goes back by itself, unless ops hold it."""
 
 from __future__ import annotations
 
