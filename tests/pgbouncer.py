@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from src.database.unprivileged import Runner
 from tests.cluster import MEMORY
 from tests.processes import PATIENCE, free_port
 from tests.programs import program
@@ -58,10 +59,12 @@ def pgbouncer(host: Path, size: int = 2, *, prepares: bool = False) -> Iterator[
                 host=host, size=size, port=port, folder=folder, prepares="max_prepared_statements = 100" * prepares
             )
         )
-        unprivileged = ["-u", "nobody"] if os.getuid() == 0 else []
-        for reached in (folder, host):
-            reached.chmod(0o755)
-        with subprocess.Popen([PROGRAM, "-q", *unprivileged, folder / "pgbouncer.ini"]) as process:
+        # It refuses root as PostgreSQL does, and has to reach a socket that is its owner's alone.
+        sheds_root = Runner(Path(), namespaced=True).prepare(os.getpid()) if os.getuid() == 0 else None
+        with subprocess.Popen(
+            [PROGRAM, "-q", folder / "pgbouncer.ini"],
+            preexec_fn=sheds_root,  # noqa: PLW1509 - no threads here
+        ) as process:
             try:
                 _wait_until_listening(port)
                 yield port

@@ -21,6 +21,7 @@ SRC = Path(__file__).parents[2] / "src"
 OTHERS = {
     "adapters/resilience/flights.py": "those who wait for it get what it raises",
     "database/pipeline.py": "it catches all, and the next read asks for it again",
+    "database/apply.py": "it is awaited in the same block, which ends it whatever happens",
     "commands/progress.py": "it ends with the block that it is shown for, which awaits it",
     "rest/asgi/application.py": "it ends with its request, which looks at it",
 }

@@ -29,11 +29,12 @@ def test_a_backup_and_its_restore_are_what_the_page_says(tmp_path: Path) -> None
 
     saving, restoring, numbering = blocks("docs/scale.md", "sh", "## Backup\n")
     kept = tmp_path / "old" / FILE
+    (tmp_path / "old").mkdir(0o700)
     kept.parent.mkdir(parents=True)
     kept.write_text("a visa")
     shell("old", "ecotrips db seed --demo")
     shell("old", saving)
-    (tmp_path / "new").mkdir()
+    (tmp_path / "new").mkdir(0o700)
     (tmp_path / "new" / "switches.env").write_bytes((tmp_path / "old" / "switches.env").read_bytes())
     said = shell("new", restoring)
     assert "restored: ecotrips.dump\nup to date\n" in said

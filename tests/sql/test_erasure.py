@@ -297,5 +297,4 @@ async def test_travellers_neither_review_nor_export_nor_erase_in_sql_either(
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await anonymous.fetch("select create_privacy_request('export', $1)", TRAVELLER)
         assert not await traveller.fetch("select * from privacy.requests")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="Only ops may do this"):
-            await traveller.fetch("select * from privacy.data_map")
+        assert not await traveller.fetch("select * from privacy.data_map")

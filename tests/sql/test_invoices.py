@@ -270,7 +270,6 @@ async def test_only_the_service_issues_and_only_ops_read(database: str, admin: a
     async with as_role(database, Role.USER, OPS_USER) as ops:
         assert await ops.fetchval("select count(*) from fin.invoices") == 1
     async with as_role(database, Role.USER, TRAVELLER) as traveller:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="Only ops may do this"):
-            await traveller.fetch("select * from fin.invoices")
+        assert not await traveller.fetch("select * from fin.invoices")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await traveller.execute("select fin.set_seller('Me', 'Here', 'T1', 'a@b.c', 'RW', 'VAT', 0)")

@@ -278,8 +278,7 @@ async def test_only_the_service_sends_and_only_ops_read(database: str, admin: as
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await queued(connection)
     async with as_role(database, Role.USER, TRAVELLER) as traveller:
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="Only ops may do this"):
-            await traveller.fetch("select * from wa.messages")
+        assert not await traveller.fetch("select * from wa.messages")
     async with as_role(database, Role.USER, OPS_USER) as ops:
         assert await ops.fetchval("select count(*) from wa.messages") == 1
 
