@@ -104,7 +104,9 @@ class Application(Litestar):
 @asgi(NO_ROUTE, copy_scope=False)
 async def no_route(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - as ASGI calls it
     """Whatever no other route takes."""
-    raise scope["state"].get(REFUSAL) or NotFoundException()
+    # Kept no longer: an error that leads to its request and back lives until the collector comes, and the server hangs
+    # up on the rest of a body only when nothing leads to the request any more.
+    raise scope["state"].pop(REFUSAL, None) or NotFoundException()
 
 
 def _is_usual(scope: Scope) -> bool:

@@ -77,6 +77,8 @@ class Edge:
                 call.note(code=code, status=status)
                 if not isinstance(error, DomainError):
                     log.exception("%s failed", endpoint.name)
+                # It leads to this call, and would keep it until the collector comes.
+                del failure
             # The call's own id may have been marked since (a mock's), and is the one in the body.
             self.audit.record(AuditLine(endpoint.audit, call.context.request_id, call.context.caller.actor, call.facts))
             await wire.send_answer(send, status, body, request_id, extra, media_type)
