@@ -59,9 +59,7 @@ class Router(ASGIRouter):
             if cast("Mapping[str, object]", scope).get("route_handler") is not None:
                 raise
             scope["state"][REFUSAL] = refusal
-            stack, handler, *_ = self.handle_routing(path=NO_ROUTE, method=None)
-            refusing = Found(stack, handler, NO_ROUTE, handler.resolve_exception_handlers(), mounted=False)
-            await self._pass(refusing, scope, receive, send)
+            await self._pass(self._exact[NO_ROUTE], scope, receive, send)
 
     def _handle_routing(
         self, path: str, method: Method | None

@@ -10,11 +10,11 @@ from litestar.types import Receive, Scope, Send
 from src.domain.context import Role
 from src.domain.errors import InputInvalid, Unavailable
 from src.edge.body import BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.limits import MEBIBYTE
 from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
 # Who may GET may ask with HEAD what they would be told (RFC 9110, 9.3.2).
 READ = (HttpMethod.GET, HttpMethod.HEAD)
-MEBIBYTE = 1024 * 1024
 LARGEST_BODY = MEBIBYTE
 # Seconds after which a body that there was no room for may be sent again.
 NO_ROOM_SECONDS = 2
