@@ -14,6 +14,7 @@ import random
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from urllib.parse import quote, urlencode
 
 MEBIBYTE = 1024 * 1024
@@ -50,6 +51,27 @@ SCRIPTS = {
     "operators": "!&|<->:* ",
     "patterns": "%_\\",
     "one letter": "a",
+}
+# Of what a name may be made; each is read in another way.
+PARTS = {
+    "letters": "n",
+    "foreign letters": "\u00e9",
+    "dashes": "a-",
+    "blanks and dashes": "a+-",
+    "foreign letters and dashes": "\u00e9-",
+    "all of them": "\u00e9+-",
+}
+NAMED = {
+    "a field": "select={}",
+    "an embed": "select={}!hint(id)",
+    "a hint": "select=items!{}(id)",
+    "an alias": "select={}:id",
+    "a type": "select=id::{}",
+    "an order": "order={}",
+    "a condition": "{}=eq.1",
+    "logic": "or=({}.eq.1)",
+    "an embed's limit": "{}.limit=1",
+    "columns": "columns={}",
 }
 # What stands for any JSON value: the kind of long that it is, and the value as JSON text.
 VALUES: Mapping[str, str] = {
@@ -129,6 +151,7 @@ def corpus(functions: Mapping[str, object], procedures: Mapping[str, object]) ->
     return [
         *paths(),
         *selects(),
+        *names(),
         *orders(),
         *filters(),
         *headers(),
@@ -229,6 +252,19 @@ def selects() -> Iterator[Hostile]:
         yield post(f"{name}: a name nearly right", f"{ROWS}?{name}=traveler" + "r" * 13_500, "[{}]")
         yield post(f"{name}: many names", f"{ROWS}?{name}=" + ",".join(f"c{n}" for n in range(9_000)), "[{}]")
         yield post(f"{name}: one name often", f"{ROWS}?{name}=" + ",".join(["id"] * 19_000), "[{}]")
+
+
+def names() -> Iterator[Hostile]:
+    """As long as a body, and as a line."""
+    for (kind, part), (place, query) in product(PARTS.items(), NAMED.items()):
+        # As it is: percent-encoded a body holds a third.
+        whole = query.format(part * (MEBIBYTE // len(part.encode()) - 10))
+        yield post(f"a name of {kind} in {place}", ROWS, whole, FORM, "QUERY")
+        encoded = quote(part, safe="+")
+        line = query.format(encoded * (LINE // len(encoded)))
+        yield get(f"a name of {kind} in {place} of a procedure", f"{PROCEDURE}?p_query=a&{line}")
+        if place == "columns":
+            yield post(f"a name of {kind} in {place} of a write", f"{ROWS}?{line}", "[{}]")
 
 
 def orders() -> Iterator[Hostile]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, wraps
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from src.edge.limits import USER, too_long
+from src.edge.limits import LONGEST_NAME, USER, too_long
 from src.rest.query.syntax import Failure, Syntax, merged, quoted, syntax_error
 
 CACHED_TEXTS = 2048
@@ -54,10 +54,14 @@ class TooDeep(Exception):
 
 @dataclass(slots=True)
 class _Room:
-    """For what may still be parsed. One parser runs at a time, from its beginning to its end."""
+    """For what may still be parsed. One parser runs at a time, from its beginning to its end.
+
+    `repetitions` are those of a name's parts, whose number has no bound outside of names.
+    """
 
     terms: int = 0
     levels: int = 0
+    repetitions: float = math.inf
 
 
 _ROOM = _Room()
@@ -68,7 +72,7 @@ def run(parser: Parser[Value], name: str, text: str, most: int) -> Value:
 
     Raises TooMany, TooLong, and Syntax with Parsec's wording; `name` says what was being parsed.
     """
-    _ROOM.terms, _ROOM.levels = most + 1, USER.nesting
+    _ROOM.terms, _ROOM.levels, _ROOM.repetitions = most + 1, USER.nesting, math.inf
     try:
         result = parser(text, 0)
     except TooDeep:
@@ -239,8 +243,8 @@ def not_followed_by(parser: Parser[str], show: Callable[[str], str] = quoted) ->
 end: Parser[None] = label(not_followed_by(any_char, lambda character: f"'{character}'"), "end of input")
 
 
-def many(parser: Parser[Value], most: float = math.inf) -> Parser[list[Value]]:
-    """As often as it goes. More than `most` are the letters of no name: raises TooLong."""
+def many(parser: Parser[Value]) -> Parser[list[Value]]:
+    """As often as it goes. Inside of a name raises TooLong."""
 
     def parse(text: str, at: int) -> Result[list[Value]]:
         values: list[Value] = []
@@ -252,7 +256,8 @@ def many(parser: Parser[Value], most: float = math.inf) -> Parser[list[Value]]:
                     return _failed(at, result.failure, consumed=True)
                 return Result(True, position > at, values, position, result.failure)
             values.append(result.value)
-            if len(values) > most:
+            _ROOM.repetitions -= 1
+            if _ROOM.repetitions < 0:
                 raise TooLong
             position = result.position
 
@@ -260,10 +265,18 @@ def many(parser: Parser[Value], most: float = math.inf) -> Parser[list[Value]]:
 
 
 def named(parser: Parser[str]) -> Parser[str]:
-    """`parser`, which takes a name. Raises TooLong."""
+    """`parser`, which takes a name. Raises TooLong.
+
+    Whatever repeats inside of it, letters or parts of any kind, does so at most as often as a name has bytes, together.
+    """
 
     def parse(text: str, at: int) -> Result[str]:
+        outside = _ROOM.repetitions
+        # A name in a name takes of the same.
+        _ROOM.repetitions = min(outside, LONGEST_NAME)
         result = parser(text, at)
+        if outside > LONGEST_NAME:
+            _ROOM.repetitions = outside
         if result.ok and too_long(result.value):
             raise TooLong
         return result
@@ -271,8 +284,8 @@ def named(parser: Parser[str]) -> Parser[str]:
     return parse
 
 
-def many1(parser: Parser[Value], most: float = math.inf) -> Parser[list[Value]]:
-    others = many(parser, most)
+def many1(parser: Parser[Value]) -> Parser[list[Value]]:
+    others = many(parser)
 
     @sequence
     def parse() -> Steps[list[Value]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from src.edge.limits import LONGEST_NAME
 from src.rest.query.parsing import (
     Parser,
     Steps,
@@ -51,7 +50,7 @@ identifier_char = either(
 )
 # Of an identifier's characters those that are the same in every alphabet, and no blank: at the ends those do not count.
 PLAIN = "[A-Za-z0-9_$]++"
-letters = hastened("[A-Za-z0-9_ $]++", text_of(many1(identifier_char, LONGEST_NAME)))
+letters = hastened("[A-Za-z0-9_ $]++", text_of(many1(identifier_char)))
 identifier: Parser[str] = named(mapped(letters, str.strip))
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from src.edge.limits import SERVICE, USER, Limits
+from src.edge.limits import MEBIBYTE, SERVICE, USER, Limits
 from src.rest.errors import RestError
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Request
@@ -121,6 +121,19 @@ def test_a_name_has_as_many_bytes_as_postgres_keeps(place: str) -> None:
         assert query(place.format(name)) != LONG_NAME
     for name in LONGER if place in PLAIN_NAMES else (*LONGER, "n-" * 32, "n-" * 100_000):
         assert query(place.format(name + "n")) == LONG_NAME
+
+
+PIECES = ("é-", "a -", "é -", "é ", " é-", "a-é", "$-é", "ab-c d-")
+
+
+@pytest.mark.parametrize("place", NAMES)
+def test_no_more_is_read_of_a_name_than_one_can_have(place: str) -> None:
+    """Letters and parts of a name are read one by one: a mebibyte of them would keep everybody waiting for seconds."""
+    for piece in PIECES:
+        text = place.format(piece * (MEBIBYTE // len(piece.encode())))
+        began = time.process_time()
+        assert query(text) == LONG_NAME
+        assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
