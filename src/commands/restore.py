@@ -108,7 +108,7 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
         if await connection.fetchval("select to_regclass('meta.applied') is not null"):
             message = "the database is not empty: restore into a new one"
             raise BackupError(message)
-        await apply.make_roles(dsn, lambda role: role_password(settings, role))
+        await apply.make_roles(dsn, lambda role: role_password(settings, role), tell)
         # Undone by the connection's end: an end that fails would hide what went wrong before.
         transaction = connection.transaction()
         await transaction.start()

@@ -194,6 +194,10 @@ class _Patient:
         message = f"{what}: {holder or 'another session'} holds a lock that it needs: end that, and apply again"
         raise ApplyError(message)
 
+    async def execute(self, what: str, statement: str, *parameters: object) -> None:
+        """The same for one statement, or for several without parameters."""
+        await self.run(what, lambda connection: connection.execute(statement, *parameters))
+
     async def _once(self, act: Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[None, None, Result]]) -> Result:
         async with self.connection.transaction():
             await self.connection.execute(LOCK_TIMEOUT)
@@ -243,12 +247,12 @@ async def apply(
             if production:
                 for flag in await patient.run("meta.set_environment", _set_production):
                     report(f"{flag}: override removed")
+            if switches is not None:
+                await patient.execute("ops.switch_defaults", KEEP_SWITCHES, json.dumps(switches))
+            if privacy_secret is not None:
+                await patient.execute("privacy.service_key", KEEP_PRIVACY_KEY, privacy_secret)
         finally:
             await beside.close()
-        if switches is not None:
-            await connection.execute(KEEP_SWITCHES, json.dumps(switches))
-        if privacy_secret is not None:
-            await connection.execute(KEEP_PRIVACY_KEY, privacy_secret)
         return ran
     finally:
         await connection.close()
@@ -260,12 +264,7 @@ async def _set_production(connection: asyncpg.Connection[asyncpg.Record]) -> lis
 
 
 async def _apply(patient: _Patient, files: list[SqlFile], role_password: Callable[[str], str]) -> list[str]:
-    connection = patient.connection
-    applied: dict[str, str] = {}
-    if await connection.fetchval("select to_regclass('meta.applied') is not null"):
-        applied = {
-            row["file"]: row["digest"] for row in await connection.fetch("select file, digest from meta.applied")
-        }
+    applied = await patient.run("meta.applied", _applied)
     edited = [f.name for f in files if _is_migration(f) and applied.get(f.name, f.digest) != f.digest]
     if edited:
         message = f"{edited[0]} was edited after it was applied; add a new migration instead"
@@ -277,22 +276,28 @@ async def _apply(patient: _Patient, files: list[SqlFile], role_password: Callabl
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
     # Also when nothing changed: the database may have been copied or restored, and the secret may be another.
-    await _make_roles(connection, role_password)
+    await _make_roles(patient, role_password)
     if not changed:
-        await _keep_in_step(connection, files)
+        await patient.run("meta.applied", lambda connection: _keep_in_step(connection, files))
         return []
     # New tables and functions start without policies and grants, so those two files follow every change; also when it
     # fails before them, and is tried again.
     last = [f for f in files if f.name in FOLLOWING and f not in changed]
     if applied:
-        await connection.execute("delete from meta.applied where file = any ($1)", FOLLOWING)
+        await patient.execute("meta.applied", "delete from meta.applied where file = any ($1)", FOLLOWING)
     ran = [*changed, *last]
     for file in ran:
         patient.report(file.name)
         await _run(patient, file, files.index(file))
-    await _keep_in_step(connection, files)
-    await connection.execute("notify pgrst, 'reload schema'")
+    await patient.run("meta.applied", lambda connection: _keep_in_step(connection, files))
+    await patient.execute("notify", "notify pgrst, 'reload schema'")
     return [file.name for file in ran]
+
+
+async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[str, str]:
+    if not await connection.fetchval("select to_regclass('meta.applied') is not null"):
+        return {}
+    return {row["file"]: row["digest"] for row in await connection.fetch("select file, digest from meta.applied")}
 
 
 async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: list[SqlFile]) -> None:
@@ -310,20 +315,29 @@ async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: l
     await connection.execute(RECORD)
 
 
-async def make_roles(dsn: str, role_password: Callable[[str], str]) -> None:
-    """Make what a dump does not carry: the roles, their passwords and their rights on the database itself."""
+async def make_roles(
+    dsn: str, role_password: Callable[[str], str], report: Callable[[str], None] = lambda _line: None
+) -> None:
+    """Make what a dump does not carry: the roles, their passwords and their rights on the database itself.
+
+    Raises ApplyError, which names who holds a lock on a role and does not end.
+    """
     connection = await connect(dsn)
     try:
-        await _make_roles(connection, role_password)
+        beside = await connect(dsn)
+        try:
+            await _make_roles(_Patient(connection, beside, report), role_password)
+        finally:
+            await beside.close()
     finally:
         await connection.close()
 
 
-async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+async def _make_roles(patient: _Patient, role_password: Callable[[str], str]) -> None:
     """Raises ApplyError."""
     for _ in range(ATTEMPTS):
         try:
-            await _make_roles_once(connection, role_password)
+            await _make_roles_once(patient, role_password)
         except CHANGED_MEANWHILE as error:
             if not isinstance(error, asyncpg.InternalServerError) or MEANWHILE in str(error):
                 await asyncio.sleep(LOCK_PAUSE_SECONDS)
@@ -334,20 +348,21 @@ async def _make_roles(connection: asyncpg.Connection[asyncpg.Record], role_passw
     raise ApplyError(message)
 
 
-async def _make_roles_once(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
+async def _make_roles_once(patient: _Patient, role_password: Callable[[str], str]) -> None:
     try:
-        await connection.execute(ROLES_FILE.read_text())
+        await patient.execute(ROLES_FILE.name, ROLES_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
         message = f"{error.args[0]}: {NOT_THE_MAKER}"
         raise ApplyError(message) from error
     try:
-        await connection.execute(DATABASE_FILE.read_text())
+        await patient.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
         raise ApplyError(NOT_THE_OWNER) from error
     # Who may not revoke is only warned.
-    if await connection.fetchval("select has_database_privilege('public', current_database(), 'create, temporary')"):
+    is_open = "select has_database_privilege('public', current_database(), 'create, temporary')"
+    if await patient.connection.fetchval(is_open):
         raise ApplyError(NOT_THE_OWNER)
-    await _set_passwords(connection, role_password)
+    await patient.run("passwords", lambda connection: _set_passwords(connection, role_password))
 
 
 async def _run(patient: _Patient, file: SqlFile, ordinal: int) -> None:

@@ -17,8 +17,9 @@ from src.database import apply
 from src.database.opened import connect
 from src.domain.context import Role
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
+from src.settings import OFFLINE_SWITCHES
 from tests.conftest import as_role
-from tests.postgres import Server, settings
+from tests.postgres import JWT_SECRET, Server, settings
 
 
 @pytest.fixture
@@ -130,6 +131,54 @@ async def test_who_has_a_table_open_is_named_and_keeps_no_request_waiting(
     await service.close()
     await staff.close()
     assert "policies.sql" in await run(empty, sql)
+
+
+HELD = {
+    "alter role psql_staff password 'mine'": "roles.sql",
+    "alter role psql_staff set work_mem = '5MB'": "roles.sql",
+    "alter database {database} connection limit 50": "database.sql",
+    "lock table meta.applied": "meta.applied",
+    "lock table meta.releases": "meta.applied",
+    "lock table ops.switch_defaults": "ops.switch_defaults",
+    "lock table privacy.service_key": "privacy.service_key",
+}
+
+
+@pytest.mark.parametrize("statement", HELD)
+async def test_whatever_somebody_holds_they_are_named_and_nothing_waits_without_end(
+    empty: str, sql: Path, statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a role's row, which its own login locks when it changes its password or a setting."""
+    monkeypatch.setattr(apply, "LOCK_ATTEMPTS", 2)
+    monkeypatch.setattr(apply, "ATTEMPTS", 2)
+    await run(empty, sql)
+    given = settings(empty)
+    login = login_dsn(given, OPERATORS[STAFF]) if "psql_staff" in statement else empty
+    holder = await asyncpg.connect(login)
+    await holder.execute(f"begin; {statement.format(database=urlsplit(empty).path[1:])}")
+    reported: list[str] = []
+
+    async def again() -> None:
+        await apply.apply(
+            empty,
+            apply.shipped(sql),
+            lambda role: role_password(given, role),
+            reported.append,
+            switches=dict(OFFLINE_SWITCHES),
+            privacy_secret=JWT_SECRET,
+        )
+
+    who = rf"\w+ \(pid {holder.get_server_pid()}, idle in transaction since .*\)"
+    async with asyncio.timeout(20):
+        with pytest.raises(apply.ApplyError, match=f"^{HELD[statement]}: {who} holds a lock that it needs"):
+            await again()
+    assert re.fullmatch(f"{HELD[statement]} waits for {who}", reported[-1])
+    if statement.startswith("alter"):
+        async with asyncio.timeout(20):
+            with pytest.raises(apply.ApplyError, match=who):
+                await apply.make_roles(empty, lambda role: role_password(given, role))
+    await holder.close()
+    await again()
 
 
 async def test_who_ends_meanwhile_is_waited_for(empty: str, sql: Path) -> None:
