@@ -25,6 +25,7 @@ LARGEST = 60 * MEBIBYTE
 MANY = 100_000
 
 ROWS = "/rest/v1/booking.itineraries"
+CATALOG = "/rest/v1/catalog.postings"
 PROCEDURE = "/rest/v1/rpc/search_places"
 FUNCTION = "/functions/v1/bff-checkout"
 SEARCH = "/functions/v1/search-places"
@@ -151,6 +152,7 @@ def corpus(functions: Mapping[str, object], procedures: Mapping[str, object]) ->
     return [
         *paths(),
         *selects(),
+        *embeds(),
         *names(),
         *orders(),
         *filters(),
@@ -252,6 +254,33 @@ def selects() -> Iterator[Hostile]:
         yield post(f"{name}: a name nearly right", f"{ROWS}?{name}=traveler" + "r" * 13_500, "[{}]")
         yield post(f"{name}: many names", f"{ROWS}?{name}=" + ",".join(f"c{n}" for n in range(9_000)), "[{}]")
         yield post(f"{name}: one name often", f"{ROWS}?{name}=" + ",".join(["id"] * 19_000), "[{}]")
+
+
+def embeds() -> Iterator[Hostile]:
+    """Side by side: each is a join that PostgreSQL plans."""
+    for name, joined in {
+        "to many": "e{}:items()",
+        "to many, inner": "e{}:items!inner()",
+        "to many and back": "e{}:items(itineraries())",
+    }.items():
+        most = ",".join(map(joined.format, range(20 if "back" in name else 40)))
+        for count in ("none", "exact"):
+            preferred = {"prefer": f"count={count}"} if count != "none" else {}
+            yield get(
+                f"select: as many embeds as there may be, {name}, count {count}", f"{ROWS}?select={most}", **preferred
+            )
+        yield get(
+            f"select: embeds without fields, {name}", f"{ROWS}?select=" + ",".join(map(joined.format, range(300)))
+        )
+    yield get(
+        "select: empty embeds of one", f"{CATALOG}?select=" + ",".join(f"e{n}:search_index()" for n in range(390))
+    )
+    asked = "&".join(
+        ["items=is.null"] * 19 + ["items.itineraries=is.null"] * 19 + ["items.itineraries.items=is.null"] * 19
+    )
+    yield get(
+        "select: embeds that are asked for", f"{ROWS}?select=items(itineraries(items()))&{asked}", prefer="count=exact"
+    )
 
 
 def names() -> Iterator[Hostile]:

@@ -39,16 +39,18 @@ class Limits:
 
     Of the query language of `/rest/v1`: `parameters` of a URL, form or QUERY body; `terms`, which are selected fields,
     embedded resources, conditions and groups of them, order terms, names in `columns` and `on_conflict` and steps into
-    JSON, all together; `repeats`, how often one field of one resource may be selected under different names; `elements`
-    of all lists; `pattern`, the characters of a text to search for or of a pattern; `states` of a regular expression,
-    its characters with all repetitions written out; `nesting` of embedded resources and of logic; `fields` of a CSV
-    body.
+    JSON, all together; `embeds`, how many embedded resources are joined, again with all that is inside of them for each
+    filter that asks whether there is one; `repeats`, how often one field of one resource may be selected under
+    different names; `elements` of all lists; `pattern`, the characters of a text to search for or of a pattern;
+    `states` of a regular expression, its characters with all repetitions written out; `nesting` of embedded resources
+    and of logic; `fields` of a CSV body.
     """
 
     body: int = MEBIBYTE
     header: int = 4096
     parameters: int = 400
     terms: int = 400
+    embeds: int = 40
     repeats: int = 8
     elements: int = 20_000
     pattern: int = 1_000
@@ -63,6 +65,7 @@ SERVICE = replace(
     body=64 * MEBIBYTE,
     parameters=2_000,
     terms=2_000,
+    embeds=100,
     repeats=2_000,
     elements=200_000,
     pattern=10_000,

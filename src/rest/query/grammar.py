@@ -37,6 +37,7 @@ from src.rest.query.tokens import delimiter, field, field_name, identifier, json
 
 # What most names look like.
 NAME = f"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}+"
+JOINS = ("left", "inner")
 AGGREGATES = ("sum", "avg", "count", "max", "min")
 
 
@@ -139,9 +140,22 @@ def embed_head() -> Steps[SelectEmbed]:
     return SelectEmbed(target.name, alias=name, hint=target.hint, join=target.join)
 
 
+def _to_head(found: re.Match[str]) -> SelectEmbed:
+    spread, name, target, word = found.groups()
+    hint, join = (None, word) if word in JOINS else (word, None)
+    return SelectEmbed(target, (), name, hint, join, spread is not None)
+
+
+any_embed_head: Parser[SelectEmbed] = shortcut(
+    rf"(?:(\.\.\.)|({NAME}):)?(?!count\()({NAME})(?:!({NAME}))?(?=\()",
+    _to_head,
+    either(attempt(lexeme(spread_head)), attempt(lexeme(embed_head))),
+)
+
+
 @sequence
 def embed() -> Steps[SelectEmbed]:
-    head: SelectEmbed = yield either(attempt(lexeme(spread_head)), attempt(lexeme(embed_head)))
+    head: SelectEmbed = yield any_embed_head
     yield char("(")
     items: list[SelectItem] = yield embedded_items
     yield char(")")

@@ -17,7 +17,18 @@ from src.rest.query.grammar import parse_columns, parse_order, parse_select, par
 from src.rest.query.logic import groups_in, numbered_tree, parse_logic
 from src.rest.query.parsing import LONGEST_CACHED, TooLong, TooMany
 from src.rest.query.patterns import states
-from src.rest.query.plan import Condition, Field, Filter, OrderTerm, Path, Plan, SelectField, SelectItem, Window
+from src.rest.query.plan import (
+    Condition,
+    Field,
+    Filter,
+    OrderTerm,
+    Path,
+    Plan,
+    SelectEmbed,
+    SelectField,
+    SelectItem,
+    Window,
+)
 from src.rest.query.ranges import Range, number, top_level
 from src.rest.query.syntax import Syntax
 
@@ -27,6 +38,7 @@ LIST = re.compile(r"(?:not\.)?(?:in|cs|cd|ov|\w+\((?:any|all)\))\.")
 REGULAR_EXPRESSIONS = frozenset({"match", "imatch"})
 # Operators whose cost grows with the length of their operand in more than its reading.
 SEARCHES = frozenset({"like", "ilike", "match", "imatch", *FULL_TEXT})
+PRESENCE = ("null", "not_null")
 RESERVED = frozenset({"select", "columns", "on_conflict"})
 NO_COLUMNS = RESERVED | {"order", "limit", "offset", "and", "or", "distinct"}
 ALL_COLUMNS = (SelectField(Field("*")),)
@@ -133,6 +145,8 @@ class _Reader:
         self._given: dict[str, str] = {}
         self._names: list[str] = []
         self._distinct: list[Path] = []
+        # How often what may be an embed is asked whether it is there.
+        self._asked: Counter[str] = Counter()
         self._has_logic = False
 
     def query(self, pairs: list[Pair], header_range: str | None, *, short: bool) -> Query:
@@ -207,6 +221,8 @@ class _Reader:
 
     def _numbered(self, column: Field, operation: Operation) -> Filter:
         self._spend(1 + len(column.path))
+        if operation.operator.constant in PRESENCE and not column.path:
+            self._asked[column.name] += 1
         if operation.operator.name in SEARCHES and len(operation.value or "") > self._limits.pattern:
             message = f"A pattern or a text to search for may have at most {self._limits.pattern:,} characters"
             raise too_much(message)
@@ -228,7 +244,17 @@ class _Reader:
         if terms > self._limits.repeats and max(Counter(_shown(items, "")).values(), default=0) > self._limits.repeats:
             message = f"A field of a resource may be selected at most {self._limits.repeats:,} times"
             raise too_much(message)
+        self._require_few_embeds(items)
         return items
+
+    def _require_few_embeds(self, items: tuple[SelectItem, ...]) -> None:
+        """What PostgreSQL plans grows faster than the number of its joins."""
+        if _joins(items, self._asked) > self._limits.embeds:
+            message = (
+                f"There may be at most {self._limits.embeds:,} embedded resources, "
+                "those in a filter for null counted again"
+            )
+            raise too_much(message)
 
     def _columns(self, parameter: str) -> tuple[str, ...] | None:
         if parameter not in self._given:
@@ -280,6 +306,13 @@ class _Reader:
 def _terms_of(items: tuple[SelectItem, ...]) -> int:
     return sum(
         [1 + (len(item.field.path) if isinstance(item, SelectField) else _terms_of(item.items)) for item in items]
+    )
+
+
+def _joins(items: tuple[SelectItem, ...], asked: Counter[str]) -> int:
+    """How many the embeds among `items` become: a filter `asked` for one repeats all that is inside of it."""
+    return sum(
+        [(1 + asked[item.label]) * (1 + _joins(item.items, asked)) for item in items if isinstance(item, SelectEmbed)]
     )
 
 

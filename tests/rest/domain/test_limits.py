@@ -26,7 +26,7 @@ MANY_PARAMETERS = "There may be at most 400 parameters"
 MANY_ELEMENTS = "Lists may have at most 20,000 elements"
 LONG_NAME = "A name may have at most 63 bytes"
 LONG_PATTERN = "A pattern or a text to search for may have at most 1,000 characters"
-UNLIMITED = Limits(header=10**9, parameters=10**9, terms=10**9, elements=10**9, repeats=10**9)
+UNLIMITED = replace(USER, header=10**9, parameters=10**9, terms=10**9, embeds=10**9, elements=10**9, repeats=10**9)
 GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
 FORM, CSV = b"application/x-www-form-urlencoded", b"text/csv"
 
@@ -82,11 +82,11 @@ TERMS: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("kind", TERMS)
 def test_terms_are_counted_together(kind: str) -> None:
     made = TERMS[kind]
-    often = replace(USER, repeats=USER.terms)
+    often, of_service = (replace(limits, repeats=10**9, embeds=10**9) for limits in (USER, SERVICE))
     assert query(made(USER.terms), often) == ""
     assert query(made(USER.terms + 1), often) == MANY_TERMS
-    assert query(made(USER.terms + 1), SERVICE) == ""
-    assert query(made(SERVICE.terms + 1), SERVICE) != ""
+    assert query(made(USER.terms + 1), of_service) == ""
+    assert query(made(SERVICE.terms + 1), of_service) != ""
 
 
 # A type and a text search configuration are written without quotes and dashes.
@@ -316,6 +316,35 @@ def test_a_regular_expression_has_a_bound_that_its_repetitions_count_for() -> No
         assert query(parameter.format("((a{1,30}){1,10}){1,10}")) == ""
         for pattern in ("((a{1,30}){1,30}){1,30}", r"(a*)(a*)\\1"):
             assert query(parameter.format(pattern if '"' in parameter else pattern.replace(r"\\", "\\"))) == said
+
+
+EMBEDS: dict[str, Callable[[int], str]] = {
+    "empty": lambda number: f"select={','.join(f'x{n}:b()' for n in range(number))}",
+    "inner": lambda number: f"select=a,{','.join(f'x{n}:b!inner(c)' for n in range(number))}",
+    "spread": lambda number: f"select=a,{','.join(['...b(c)'] * number)}",
+    "in each other": lambda number: f"select={'b(' * 8}{','.join(['b()'] * (number - 8))}{')' * 8}",
+    "asked for": lambda number: "select=b()&" + "b=is.null&" * (number - 1),
+    "asked for in logic": lambda number: (
+        f"select=b()&or=({listed('b.not.is.null', 'b.is.not_null', number=number - 1)})"
+    ),
+    "asked for with what is inside": lambda number: (
+        f"select=x:b({','.join(['c()'] * (number // 4 - 1))})" + "&x=is.null" * 3
+    ),
+    "asked for inside of what is asked for": lambda number: (
+        "select=b(x:c())" + "&b=is.null" * (number // 20 - 1) + "&b.x=not.is.null" * 18 + "&c=is.null" * 99
+    ),
+}
+
+
+@pytest.mark.parametrize("limits", [USER, SERVICE])
+@pytest.mark.parametrize("kind", EMBEDS)
+def test_as_many_embeds_are_joined(kind: str, limits: Limits) -> None:
+    made, often = EMBEDS[kind], replace(limits, repeats=10**9)
+    said = f"There may be at most {limits.embeds} embedded resources, those in a filter for null counted again"
+    assert query(made(limits.embeds), often) == ""
+    assert query(made(limits.embeds + 20), often) == said
+    if "what" not in kind:
+        assert query(made(limits.embeds + 1), often) == said
 
 
 @pytest.mark.parametrize("selected", ["x{}:a", "x{}:a::text", "x{}:b(*)", "x{}:b!inner(c(d))", "...b(x{}:a)"])

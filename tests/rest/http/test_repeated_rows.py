@@ -35,7 +35,7 @@ async def crowd(admin: asyncpg.Connection) -> None:
 BOUNDED = [
     there_and_back(4),
     there_and_back(16),
-    there_and_back(3, aliases=5),
+    there_and_back(3, aliases=3),
     # Lists of another foreign key, an inner join, a spread list, a list that only filters.
     "members(groups(members(groups(members(groups(members(groups(escrows(id),members(id)))))))))",
     there_and_back(4, down="members!inner"),
