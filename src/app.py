@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,13 +10,13 @@ from importlib.metadata import version
 from typing import TypeVar, cast
 
 import msgspec
-from litestar import Litestar, Request, Response, asgi, route
-from litestar.datastructures import State
+from litestar import Controller, Litestar, Response, Router, asgi, route
+from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.response import Redirect
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, AsyncAnyCallable, ControllerRouterHandler, Middleware
 
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.telemetry import logs
@@ -38,7 +39,6 @@ from src.http import (
     invoices,
     ledger,
     messaging,
-    observe,
     openapi,
     payments,
     payouts,
@@ -58,16 +58,37 @@ from src.http.application import Application, no_route
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
 from src.http.edge import Edge
-from src.http.endpoint import Endpoint
+from src.http.endpoint import Endpoint, constant, endpoints_of
 from src.http.limits import Limits, by_function
 from src.http.loopback import Loopback
 from src.http.me import CurrentUser
+from src.http.observe import observing
 from src.http.rest import admission, service_application
 from src.http.storage import StorageRoutes
 from src.rest import Configuration, Name, service_engine
 from src.settings import Settings, from_environment
 
 T = TypeVar("T")
+# Every family's endpoints.
+CONTROLLERS: Sequence[type[Controller]] = (
+    bookings.BookingsController,
+    exceptions.ExceptionsController,
+    payments.PaymentsController,
+    quotes.QuotesController,
+    counters.CountersController,
+    refunds.RefundsController,
+    ledger.LedgerController,
+    webhooks.WebhooksController,
+    permits.PermitsController,
+    invoices.InvoicesController,
+    search.SearchController,
+    inventory.InventoryController,
+    privacy.PrivacyController,
+    messaging.MessagingController,
+    groups.GroupsController,
+    payouts.PayoutsController,
+    probes.ProbesController,
+)
 REST = "/rest/v1"
 # Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
 JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook")
@@ -85,8 +106,8 @@ def create(settings: Settings | None = None) -> Litestar:
         logs.configure(settings.log_level)
     composed = compose(settings)
     loopback = Loopback()
-    declared = endpoints_of(composed)
-    declared += probes.endpoints([endpoint.name for endpoint in declared], loopback)
+    endpoints = list(endpoints_of(CONTROLLERS))
+    names = sorted({path.strip("/") for endpoint in endpoints for path in endpoint.paths})
     authenticator = authenticator_of(settings)
     clients = ClientAddresses(settings.trusted_proxies, settings.address_key, settings.public_url)
     limits, turns = Limits(composed.callers, clients) if settings.rate_limits else None, Turns()
@@ -111,7 +132,7 @@ def create(settings: Settings | None = None) -> Litestar:
     schema = Refresher("reading the schema", keeper.read)
     composed.notifications.add("pgrst", schema)
     composed.metrics.gauge("ecotrips_catalog_stale", "1 while the schema is older than known", lambda: schema.behind)
-    fronted = by_function(declared)
+    fronted = by_function(endpoints)
     admit = admission(engine.configuration, authenticator, limits, fronted) if limits is not None else None
     rest = service_application(engine, engine.configuration, authenticator, turns, admit)
 
@@ -132,21 +153,29 @@ def create(settings: Settings | None = None) -> Litestar:
         finally:
             await composed.close()
 
+    observed = [observing(composed.observer)]
     application = Application(
         route_handlers=[
-            *(_mounted(f"/functions/v1/{e.name}", edge.serve(e), composed, mount=False) for e in declared),
-            _mounted(REST, cast("observe.Application", rest), composed, opt={browsers.OPT: browsers.DATA}),
-            _mounted(
+            Router("/functions/v1", route_handlers=CONTROLLERS, middleware=observed, tags=["functions"]),
+            _served(REST, rest, mount=True, middleware=observed, opt={browsers.OPT: browsers.DATA}),
+            _served(
                 "/storage/v1",
                 StorageRoutes(composed.storage, composed.links, composed.storage_trail, authenticator, composed.audit),
-                composed,
+                mount=True,
+                middleware=observed,
             ),
-            _mounted("/auth/v1/user", CurrentUser(authenticator), composed, mount=False),
-            *health.routes([e.name for e in declared], composed.readiness(schema)),
+            _served("/auth/v1/user", CurrentUser(authenticator), mount=False, middleware=observed),
+            *health.routes(names, composed.readiness(schema)),
             metrics_route.route(composed.metrics, composed.service_levels, settings.metrics_token),
-            *_documents(declared),
+            *_documents(endpoints),
             no_route,
         ],
+        dependencies={
+            **dependencies_of(composed),
+            "edge": constant(edge),
+            "loopback": constant(loopback),
+            "function_names": constant(names),
+        },
         middleware=[
             DefineMiddleware(browsers.telling, https_only=settings.production),
             _middleware(draining),
@@ -154,7 +183,7 @@ def create(settings: Settings | None = None) -> Litestar:
         ],
         lifespan=[lifespan],
         openapi_config=None,
-        exception_handlers={HTTPException: _unknown_path},
+        exception_handlers={Exception: problems.answer_of, HTTPException: problems.answer_of},
         logging_config=None,
     )
     loopback.application = cast("Asgi", application)
@@ -186,39 +215,33 @@ def authenticator_of(settings: Settings) -> Authenticator:
         raise SettingsError(message) from None
 
 
-def _mounted(
+def _served(
     path: str,
-    application: observe.Application,
-    composed: Composed,
+    application: object,
     *,
-    mount: bool = True,
+    mount: bool,
+    middleware: Sequence[Middleware],
     opt: Mapping[str, object] | None = None,
 ) -> ASGIRouteHandler:
-    return asgi(path, is_mount=mount, copy_scope=False, opt=opt)(observe.observed(application, path, composed.observer))
+    handler = asgi(path, is_mount=mount, copy_scope=False, middleware=middleware, opt=opt)
+    return handler(cast("AsyncAnyCallable", application))
 
 
-def endpoints_of(composed: Composed) -> list[Endpoint]:
-    """Every family's endpoints over their adapters."""
-    c, switches = composed, composed.switches
-    settings, curated = c.settings, c.fixture_search
-    return [
-        *bookings.endpoints(c.bookings, c.fixture_bookings, switches),
-        *exceptions.endpoints(c.exceptions, c.offline_exceptions, switches),
-        *payments.endpoints(c.payments, c.stripe),
-        *quotes.endpoints(),
-        *counters.endpoints(c.counters),
-        *refunds.endpoints(c.refunds, c.stripe, switches),
-        *ledger.endpoints(c.ledger),
-        *webhooks.endpoints(c.webhooks, c.signatures, switches),
-        *permits.endpoints(c.permits),
-        *invoices.endpoints(c.invoices, c.documents, c.storage, c.links),
-        *search.endpoints(c.search, curated, c.search, curated.places, switches),
-        *inventory.endpoints(c.hotels, lambda: c.circuit.state, c.places, curated, c.holds, switches),
-        *privacy.endpoints(c.privacy_requests, c.privacy_exports, c.privacy_erasures, c.storage, c.links),
-        *messaging.endpoints(c.messages, c.senders, switches, settings.wa_app_secrets, settings.wa_verify_token),
-        *groups.endpoints(c.groups, c.escrows, c.payments, c.stripe),
-        *payouts.endpoints(c.escrows, c.payouts, c.stripe, c.audit),
-    ]
+def dependencies_of(composed: Composed) -> dict[str, Provide]:
+    """What the methods of controllers may ask for by name: every adapter, and what is made of settings."""
+    adapters = {field.name: getattr(composed, field.name) for field in dataclasses.fields(composed)}
+    settings = composed.settings
+    return {
+        name: constant(value)
+        for name, value in {
+            **adapters,
+            "stripe": composed.stripe,
+            "senders": composed.senders,
+            "curated_places": composed.fixture_search.places,
+            "whatsapp_secrets": settings.wa_app_secrets,
+            "whatsapp_verify_token": settings.wa_verify_token,
+        }.items()
+    }
 
 
 def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
@@ -242,15 +265,3 @@ def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
         return Redirect("/docs")
 
     return [schema, docs, root]
-
-
-def _unknown_path(request: Request[None, None, State], error: HTTPException) -> Response[bytes]:
-    """Paths and methods that no route takes, in the envelope of all failures."""
-    request_id = wire.new_request_id(request.scope)
-    failure = problems.from_status(error.status_code)
-    return Response(
-        problems.body_of(failure, request_id),
-        status_code=error.status_code,
-        media_type="application/json",
-        headers={"x-request-id": request_id, **(error.headers or {})},
-    )

@@ -8,24 +8,21 @@ from functools import cache
 import msgspec
 from msgspec import inspect
 
-from src.app import endpoints_of
-from src.composition import compose
-from src.http import probes
-from src.http.endpoint import Endpoint
-from src.http.loopback import Loopback
-from tests import postgres
+from src.app import CONTROLLERS
+from src.http.endpoint import Endpoint, endpoints_of
+from src.http.probes import ProbesController
 
 
 def declared() -> list[Endpoint]:
-    """They are the same whatever the database holds, and nothing asks one."""
-    return endpoints_of(compose(postgres.settings("postgresql://nobody@127.0.0.1:9/none")))
+    """The families' endpoints by their own names: neither the second of a path, nor the probe of all."""
+    families = [controller for controller in CONTROLLERS if controller is not ProbesController]
+    return [endpoint for endpoint in endpoints_of(families) if endpoint.paths == {f"/{endpoint.name}"}]
 
 
 @cache
 def served() -> Mapping[str, Endpoint]:
-    """Every function that is served, by name: those declared, and the probe of all of them."""
-    found = declared()
-    return {endpoint.name: endpoint for endpoint in [*found, *probes.endpoints([e.name for e in found], Loopback())]}
+    """Every endpoint that is served, by name."""
+    return {endpoint.name: endpoint for endpoint in [*declared(), *endpoints_of([ProbesController])]}
 
 
 def beneath(kind: inspect.Type) -> inspect.Type:

@@ -1,19 +1,21 @@
-"""The Litestar application: its ASGI routes are found at once, and refused paths and methods pass its middleware."""
+"""The Litestar application: exact paths are found at once, and refused paths and methods pass its middleware."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 
 from litestar import Litestar, asgi
 from litestar._asgi.asgi_router import ASGIRouter
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import ASGIRouteHandler
-from litestar.routes import ASGIRoute
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, ExceptionHandlersMap, Method, Receive, RouteHandlerType, Scope, Send
 from litestar.utils.scope.state import ScopeState
 
 from src.http.client_address import USUAL_HOST
+from src.http.endpoint import GET, Endpoint
 
 # The route of what no other route takes, and where in the scope's state it finds why.
 NO_ROUTE = "/.no-route"
@@ -31,22 +33,30 @@ class Found(NamedTuple):
 
 
 class Router(ASGIRouter):
-    """Litestar's router, with a short way to its ASGI routes.
+    """Litestar's router, with a short way to the routes whose paths have no parameters.
 
-    Litestar's search costs as much as a function's own work, and changes the path that a mounted application sees:
+    Litestar's search costs as much as an endpoint's own work, and changes the path that a mounted application sees:
     here it is the request's own, below `root_path`, as ASGI has it. A request for a path that is not there, or by a
     method that it does not take, passes the application's middleware like every other.
     """
 
-    __slots__ = ("_exact", "_mounts")
+    __slots__ = ("_endpoints", "_exact", "_mounts")
 
     def construct_routing_trie(self) -> None:
         super().construct_routing_trie()
-        found = [
-            self._known(route) for route in self.app.routes if isinstance(route, ASGIRoute) and "{" not in route.path
-        ]
-        self._exact = {route.path: route for route in found if not route.mounted}
-        self._mounts = [(f"{route.path}/", route) for route in found if route.mounted]
+        exact = [route for route in self.app.routes if "{" not in route.path]
+        found = {
+            (method, route.path): self._known(route.path, method) for route in exact for method in _methods_of(route)
+        }
+        self._exact = {key: known for key, known in found.items() if not known.mounted}
+        # An endpoint answers HEAD where it answers GET, and refuses in its own words what its path does not take.
+        endpoints = [(known, known.handler) for known in found.values() if isinstance(known.handler, Endpoint)]
+        self._endpoints = {known.path: known for known, handler in endpoints}
+        self._endpoints |= {known.path: known for known, handler in endpoints if handler.method == GET}
+        for known, handler in endpoints:
+            taken = {method for other, one in endpoints if other.path == known.path for method in one.takes}
+            handler.allowed = ", ".join(sorted(taken))
+        self._mounts = [(f"{known.path}/", known) for known in found.values() if known.mounted]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._at_once(scope)
@@ -59,25 +69,29 @@ class Router(ASGIRouter):
             if cast("Mapping[str, object]", scope).get("route_handler") is not None:
                 raise
             scope["state"][REFUSAL] = refusal
-            await self._pass(self._exact[NO_ROUTE], scope, receive, send)
+            await self._pass(self._exact[None, NO_ROUTE], scope, receive, send)
 
     def _handle_routing(
         self, path: str, method: Method | None
     ) -> tuple[ASGIApp, RouteHandlerType, str, dict[str, object], str]:
+        known = self._endpoints.get(path)
+        if known is not None and (method, path) not in self._exact:
+            return known.stack, known.handler, path, {}, path
         found = super()._handle_routing(path, method)
         if isinstance(found[1], ASGIRouteHandler) and found[1].is_mount:
             # Litestar takes any path that begins with the letters of a mount; those below it are found before.
             raise NotFoundException
         return found
 
-    def _known(self, route: ASGIRoute) -> Found:
-        stack, handler, *_ = super()._handle_routing(route.path, None)
-        mounted = route.route_handler.is_mount
-        return Found(stack, handler, route.path, handler.resolve_exception_handlers(), mounted=mounted)
+    def _known(self, path: str, method: Method | None) -> Found:
+        stack, handler, *_ = super()._handle_routing(path, method)
+        mounted = isinstance(handler, ASGIRouteHandler) and handler.is_mount
+        return Found(stack, handler, path, handler.resolve_exception_handlers(), mounted=mounted)
 
     def _at_once(self, scope: Scope) -> Found | None:
+        assert scope["type"] == ScopeType.HTTP  # noqa: S101 - no route takes websockets
         path = scope["path"]
-        found = self._exact.get(path)
+        found = self._exact.get((scope["method"], path)) or self._exact.get((None, path)) or self._endpoints.get(path)
         if found is not None:
             return found if _is_usual(scope) else None
         return next((found for prefix, found in self._mounts if path.startswith(prefix) or path == found.path), None)
@@ -105,6 +119,14 @@ async def no_route(scope: Scope, receive: Receive, send: Send) -> None:  # noqa:
     # Kept no longer: an error that leads to its request and back lives until the collector comes, and the server hangs
     # up on the rest of a body only when nothing leads to the request any more.
     raise scope["state"].pop(REFUSAL, None) or NotFoundException()
+
+
+def _methods_of(route: BaseRoute) -> Iterable[Method | None]:
+    """The methods of its handlers, without the OPTIONS that Litestar adds to those of endpoints; None for ASGI's."""
+    if not isinstance(route, HTTPRoute):
+        return (None,)
+    of_endpoint = any(isinstance(handler, Endpoint) for handler in route.route_handlers)
+    return [method for method in route.route_handler_map if not (of_endpoint and method == "OPTIONS")]
 
 
 def _is_usual(scope: Scope) -> bool:

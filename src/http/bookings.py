@@ -4,11 +4,13 @@ from datetime import date
 from typing import Annotated
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.bookings import BookingsQuery
-from src.http.decode import from_query
-from src.http.endpoint import Answer, Call, Endpoint, ops_unless
+from src.http.call import Answer, Call, ops_unless
+from src.http.endpoint import GET, endpoint
 from src.http.fields import PageNumber, PageSize
 from src.ports.bookings import Bookings
 from src.ports.switches import Switches
@@ -58,30 +60,30 @@ class BookingsAnswer(msgspec.Struct, frozen=True):
     source: str
 
 
-def endpoints(live: Bookings, fixtures: Bookings, switches: Switches) -> list[Endpoint]:
-    async def list_bookings(call: Call) -> Answer:
+class BookingsController(Controller):
+    @endpoint(
+        "ops-bookings",
+        audit="ops.bookings",
+        method=GET,
+        access=ops_unless("USE_FIXTURES", "1"),
+        per_minute=10,
+        functions=("ops.list_bookings",),
+    )
+    async def list_bookings(
+        self,
+        call: Call,
+        params: BookingsInput,
+        bookings: NamedDependency[Bookings],
+        fixture_bookings: NamedDependency[Bookings],
+        switches: NamedDependency[Switches],
+    ) -> Answer[BookingsAnswer]:
         """Bookings whose start date lies in an inclusive range, oldest first.
 
         Offline any key may read the fixtures; live only ops may read.
         """
-        asked = from_query(BookingsInput, call.query)
-        call.note(**{"from": asked.start_from, "to": asked.start_to, "supplier": asked.supplier})
-        query = BookingsQuery(**msgspec.structs.asdict(asked))
-        source = fixtures if await switches.value("USE_FIXTURES") == "1" else live
+        call.note(**{"from": params.start_from, "to": params.start_to, "supplier": params.supplier})
+        query = BookingsQuery(**msgspec.structs.asdict(params))
+        source = fixture_bookings if await switches.value("USE_FIXTURES") == "1" else bookings
         page = await source.page(call.context, query)
         call.note(results=page.results)
         return Answer(page.body)
-
-    return [
-        Endpoint(
-            "ops-bookings",
-            "ops.bookings",
-            list_bookings,
-            BookingsInput,
-            BookingsAnswer,
-            access=ops_unless(switches, "USE_FIXTURES", "1"),
-            method="GET",
-            per_minute=10,
-            functions=("ops.list_bookings",),
-        )
-    ]

@@ -3,11 +3,13 @@
 from typing import Annotated
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.counters import Increment
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.ports.counters import Counters
 
 
@@ -35,23 +37,18 @@ class IncrementAnswer(msgspec.Struct, frozen=True):
     counter: Counter
 
 
-def endpoints(counters: Counters) -> list[Endpoint]:
-    async def increment(call: Call) -> Answer:
+class CountersController(Controller):
+    @endpoint(
+        "metrics-incr",
+        audit="metrics.incr",
+        access=Access.SERVICE,
+        per_minute=None,
+        atomic=True,
+        functions=("public.increment_counter",),
+    )
+    async def increment(
+        self, call: Call, data: IncrementInput, counters: NamedDependency[Counters]
+    ) -> Answer[IncrementAnswer]:
         """Add to a named counter, which is made when it is new."""
-        asked = from_body(IncrementInput, call.body)
-        call.note(name=asked.name, delta=asked.delta)
-        return Answer(await counters.increment(call.context, Increment(**msgspec.structs.asdict(asked))))
-
-    return [
-        Endpoint(
-            "metrics-incr",
-            "metrics.incr",
-            increment,
-            IncrementInput,
-            IncrementAnswer,
-            access=Access.SERVICE,
-            atomic=True,
-            functions=("public.increment_counter",),
-            per_minute=None,
-        )
-    ]
+        call.note(name=data.name, delta=data.delta)
+        return Answer(await counters.increment(call.context, Increment(**msgspec.structs.asdict(data))))

@@ -8,7 +8,8 @@ from html import escape
 
 import msgspec
 
-from src.http.endpoint import Access, Endpoint
+from src.http.call import Access
+from src.http.endpoint import Endpoint
 
 STYLE = (
     "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -33,7 +34,7 @@ def page(endpoints: Iterable[Endpoint]) -> str:
 
 
 def _section(endpoint: Endpoint) -> str:
-    text = escape(inspect.getdoc(endpoint.run) or "").replace("\n\n", "<p>")
+    text = escape(inspect.getdoc(endpoint.fn) or "").replace("\n\n", "<p>")
     who = endpoint.access.value if isinstance(endpoint.access, Access) else "decided by the switches in force"
     rows = "".join(_row(name, field) for name, field in _fields(endpoint.input))
     table = f"<table><tr><th>field<th>type<th>meaning</tr>{rows}</table>" if rows else ""

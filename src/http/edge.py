@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from litestar import Request
 from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.domain.audit import AuditLine
@@ -20,9 +22,9 @@ from src.domain.idempotency import FirstAnswer
 from src.edge.turns import Turns
 from src.http import problems, wire
 from src.http.auth import Authenticator
+from src.http.call import Access, Answer, Call
 from src.http.client_address import ClientAddresses
 from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
 from src.http.limits import Limits
 from src.ports.audit import AuditTrail
 from src.ports.callers import Callers
@@ -30,6 +32,8 @@ from src.ports.idempotency import IdempotencyKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from src.http.endpoint import Endpoint, Run
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +56,8 @@ class Edge:
     limits: Limits | None = None
     turns: Turns = field(default_factory=Turns)
 
-    def serve(self, endpoint: Endpoint) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
-        """The endpoint as an ASGI application."""
+    def serve(self, endpoint: Endpoint, run: Run) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
+        """The endpoint as an ASGI application. What it raises is told by Litestar's exception handlers."""
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
@@ -66,34 +70,43 @@ class Edge:
             )
             request_id = call.context.request_id
             try:
-                answer = await self._answer(endpoint, call, scope, receive)
-                status, body, extra, media_type = answer.status, answer.body, answer.headers, answer.media_type
+                if endpoint.resolve_guards():
+                    await endpoint.authorize_connection(Request(scope, receive, send))
+                answer = await self._answer(endpoint, run, call, scope, receive)
             except Exception as error:
-                # An open endpoint knows nobody: there is no sign-in that would help.
-                failure = error if endpoint.access is Access.OPEN else seen_by(call.context, error)
-                status, code = problems.status_and_code(failure)
-                body, extra = problems.body_of(failure, request_id), tuple(problems.headers_of(failure))
-                media_type = wire.JSON
-                call.note(code=code, status=status)
-                if not isinstance(error, DomainError):
+                if not isinstance(error, DomainError | HTTPException):
                     log.exception("%s failed", endpoint.name)
-                # It leads to this call, and would keep it until the collector comes.
-                del failure
-            # The call's own id may have been marked since (a mock's), and is the one in the body.
-            self.audit.record(AuditLine(endpoint.audit, call.context.request_id, call.context.caller.actor, call.facts))
-            await wire.send_answer(send, status, body, request_id, extra, media_type)
+                # No variable may hold what is raised: it leads to this call, and would keep it until the collector
+                # comes. An open endpoint knows nobody: there is no sign-in that would help.
+                raise self._recorded(
+                    endpoint, call, error if endpoint.access is Access.OPEN else seen_by(call.context, error)
+                ) from None
+            self._record(endpoint, call)
+            await wire.send_answer(send, answer.status, answer.body, request_id, answer.headers, answer.media_type)
 
         return application
 
-    async def _answer(self, endpoint: Endpoint, call: Call, scope: HTTPScope, receive: Receive) -> Answer:
-        run = endpoint.get if scope["method"] == "GET" and endpoint.get else endpoint.run
-        if run is endpoint.run and scope["method"] != endpoint.method:
-            raise problems.MethodNotAllowed(f"GET, {endpoint.method}" if endpoint.get else endpoint.method)
+    def _recorded(self, endpoint: Endpoint, call: Call, failure: Exception) -> Exception:
+        status, code = problems.status_and_code(failure)
+        call.note(code=code, status=status)
+        self._record(endpoint, call)
+        return failure
+
+    def _record(self, endpoint: Endpoint, call: Call) -> None:
+        # The call's own id may have been marked since (a mock's), and is the one in the body.
+        context = call.context
+        self.audit.record(AuditLine(endpoint.audit, context.request_id, context.caller.actor, call.facts))
+
+    async def _answer(
+        self, endpoint: Endpoint, run: Run, call: Call, scope: HTTPScope, receive: Receive
+    ) -> Answer[object]:
+        if scope["method"] not in endpoint.takes:
+            raise problems.MethodNotAllowed(endpoint.allowed)
         access = endpoint.access if isinstance(endpoint.access, Access) else await endpoint.access()
         if access is not Access.OPEN:
             caller = self.authenticator.caller(call.headers)
             call.context = Context(caller, call.context.request_id)
-        reading = scope["method"] == "GET"
+        reading = endpoint.method == "GET"
         # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
         if access not in FOR_ANYBODY:
             await self._require(access, call.context, ops_is_checked_later=reading)
@@ -104,9 +117,8 @@ class Edge:
             wire.require_json(call.headers, call.body)
             if len(call.body) > QUICKLY_READ:
                 await self.turns.take()
-            # Events have ids of their own, and whoever sends them is known by a signature that is checked later.
             if endpoint.keyed and access is not Access.OPEN and b"idempotency-key" in call.headers:
-                return await self._once(endpoint, call, scope)
+                return await self._once(endpoint, run, call, scope)
         try:
             return await run(call)
         except InputInvalid:
@@ -122,7 +134,7 @@ class Edge:
             message = f"Only {'ops' if access is Access.OPS else f'a {access.value}'} may do this"
             raise NotAllowed(message)
 
-    async def _once(self, endpoint: Endpoint, call: Call, scope: HTTPScope) -> Answer:
+    async def _once(self, endpoint: Endpoint, run: Run, call: Call, scope: HTTPScope) -> Answer[object]:
         """The first answer for this Idempotency-Key: made now, or given again.
 
         Anonymous callers are apart by the itinerary that they name, so that who comes again from another address gets
@@ -143,7 +155,7 @@ class Edge:
             return Answer(found.body, found.status, REPLAYED)
         call.context = asking._replace(claim=found if endpoint.atomic else None)
         try:
-            answer = await endpoint.run(call)
+            answer = await run(call)
         except Exception as error:
             status, _ = problems.status_and_code(seen_by(asking, error))
             if status in (400, 401, 403, 429) or status >= 500:  # noqa: PLR2004 - not validated, or worth another try

@@ -1,104 +1,270 @@
-"""What an endpoint of /functions/v1 is: a declaration that the edge serves and the OpenAPI document describes."""
+"""Endpoints of /functions/v1: a controller's methods, served in the edge's order instead of Litestar's own."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast, get_type_hints
 
 import msgspec
+from litestar import Litestar
+from litestar._asgi.utils import wrap_in_exception_handler
+from litestar.di import NamedDependency, Provide
+from litestar.enums import HttpMethod
+from litestar.exceptions import ImproperlyConfiguredException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, QueryParameter
+from litestar.types import Empty
+from litestar.typing import FieldDefinition
 
-from src.domain.context import Context
 from src.http import wire
-from src.ports.switches import Switches
+from src.http.call import Access, Answer, Call
+from src.http.decode import from_body, from_query
+
+if TYPE_CHECKING:
+    from litestar import Controller
+    from litestar.types import AnyCallable, ASGIApp, Middleware
+    from litestar.utils.signature import ParsedSignature
+
+    from src.http.edge import Edge
+
+GET = HttpMethod.GET
+# What the edge gives a method, for each request: the call, and the body or the query as a struct.
+CALL, DATA, PARAMS = "call", "data", "params"
+# How Litestar wants to be told where each comes from.
+MARKERS: dict[str, Any] = {CALL: NamedDependency, DATA: JSONBody, PARAMS: NamedDependency}
+# What Litestar does with these between a request and a method, or a method and an answer, the edge does in its own way.
+WITHOUT_EFFECT = frozenset(
+    {
+        "after_request",
+        "after_response",
+        "background",
+        "before_request",
+        "cache",
+        "cache_control",
+        "dto",
+        "etag",
+        "parameters",
+        "request_max_body_size",
+        "response_class",
+        "response_cookies",
+        "response_headers",
+        "return_dto",
+        "type_decoders",
+        "type_encoders",
+    }
+)
+FILLED_IN = frozenset({"request_max_body_size", "type_decoders", "type_encoders"})
+UNDECLARED: tuple[object, ...] = (None, False, Empty, [], {}, frozenset())
 
 
-class Access(Enum):
-    """The least a caller must be. OPEN endpoints check a signature of their own."""
-
-    OPEN = "open"
-    ANY = "any key"
-    USER = "user"
-    OPS = "ops"
-    SERVICE = "service"
+Run: TypeAlias = "Callable[[Call], Awaitable[Answer[object]]]"
 
 
-def ops_unless(switches: Switches, name: str, value: str) -> Callable[[], Awaitable[Access]]:
-    """Any key while the switch `name` has `value` (fixtures and mocks are for everyone), else ops."""
-
-    async def access() -> Access:
-        return Access.ANY if await switches.value(name) == value else Access.OPS
-
-    return access
+def constant(value: object) -> Provide:
+    """A dependency that start-up has made."""
+    return Provide(lambda: value, use_cache=True, sync_to_thread=False)
 
 
-@dataclass(slots=True)
-class Call:
-    """One request on its way through an endpoint.
+class Endpoint(HTTPRouteHandler):
+    """How a controller's method is called at /functions/v1/`path`.
 
-    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only. `address` tells this
-    service's own address as the caller reaches it.
-    """
+    The method takes `call: Call`, a POST's body as `data` or a GET's query as `params`, each a struct, and by name
+    whatever the layers above provide and start-up has made. It gives an `Answer` of a struct, which documents it. Its
+    docstring is the description.
 
-    context: Context
-    headers: dict[bytes, bytes]
-    query: bytes = b""
-    body: bytes = b""
-    address: Callable[[], str] = str
-    facts: dict[str, object] = field(default_factory=dict)
-
-    def note(self, **facts: object) -> None:
-        self.facts.update(facts)
-
-    @property
-    def base_url(self) -> str:
-        """Our own address, without a slash at its end."""
-        return self.address()
-
-
-class Answer(NamedTuple):
-    """A success: the finished body, JSON but for the one provider that wants its own text back."""
-
-    body: bytes
-    status: int = 200
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    media_type: bytes = wire.JSON
-
-
-Run: TypeAlias = Callable[[Call], Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One function.
-
-    `run` takes the call, decodes and answers; its docstring is the endpoint's description. `input` and `answer` are
-    the structs that document it. `audit` names its AUDIT line. `per_minute` is its limit for one caller, None for what
-    the service alone may call.
-
-    A POST honours Idempotency-Key unless it is not `keyed`, because it changes nothing. `atomic` says that one SQL call
-    is its whole effect and answer, so that the first answer is kept in that call's own transaction. Others rest on the
-    natural keys of their steps. `get` answers GET on the path of a POST, for a provider that checks the address first;
-    `largest_body` is in bytes. `statuses` are those that come with `answer`, `errors` the failures beyond those that
+    `access` is the least a caller must be, or finds it out from dependencies. `audit` names its AUDIT line.
+    `per_minute` is its limit for one caller, None for what the service alone may call. A POST honours Idempotency-Key
+    unless it is not `keyed`, because it changes nothing. `atomic` says that one SQL call is its whole effect and
+    answer, so that the first answer is kept in that call's own transaction. Others rest on the natural keys of their
+    steps. A method that reads the body by itself, because something comes before that, says with `reads` which struct
+    documents it.
+    `largest_body` is in bytes. `statuses` are those that come with an answer, `errors` the failures beyond those that
     any endpoint may give.
 
     `functions` are the SQL functions, `schema.name`, that take the input on; each belongs to one endpoint. They refuse
-    what `input` refuses, and a call of them by /rest/v1/rpc takes from this endpoint's limit.
+    what the struct refuses, and a call of them by /rest/v1/rpc takes from this endpoint's limit.
+
+    Guards, middleware, exception handlers and dependencies of every layer are Litestar's own. What else can be declared
+    and would have no effect here is refused when the application is made.
     """
 
     name: str
-    audit: str
-    run: Run
-    input: type[msgspec.Struct] | None
-    answer: type[msgspec.Struct]
-    access: Access | Callable[[], Awaitable[Access]] = Access.ANY
-    method: str = "POST"
-    per_minute: int | None = 60
-    keyed: bool = True
-    atomic: bool = False
-    statuses: tuple[int, ...] = (200,)
-    errors: tuple[int, ...] = ()
-    get: Run | None = None
-    largest_body: int = wire.LARGEST_BODY
-    functions: tuple[str, ...] = ()
+
+    __slots__ = (
+        "_served",
+        "access",
+        "allowed",
+        "atomic",
+        "audit",
+        "errors",
+        "functions",
+        "keyed",
+        "largest_body",
+        "per_minute",
+        "reads",
+        "statuses",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        audit: str,
+        name: str | None = None,
+        method: HttpMethod = HttpMethod.POST,
+        access: Access | Callable[..., Awaitable[Access]] = Access.ANY,
+        per_minute: int | None = 60,
+        keyed: bool = True,
+        atomic: bool = False,
+        reads: type[msgspec.Struct] | None = None,
+        largest_body: int = wire.LARGEST_BODY,
+        statuses: Sequence[int] = (200,),
+        errors: Sequence[int] = (),
+        functions: Sequence[str] = (),
+        **declared: Any,  # noqa: ANN401 - as Litestar's own handler takes them
+    ) -> None:
+        self.access, self.audit = access, audit
+        # What its path takes, by whichever endpoint: the router says.
+        self.allowed = ""
+        self.per_minute, self.largest_body = per_minute, largest_body
+        self.keyed, self.reads = keyed, reads
+        self.atomic = atomic
+        self.statuses, self.errors, self.functions = statuses, errors, functions
+        super().__init__(path, http_method=method, status_code=statuses[0], name=name or path, **declared)
+
+    @property
+    def method(self) -> str:
+        (method,) = self.http_methods
+        return method
+
+    @property
+    def takes(self) -> Sequence[str]:
+        """The methods by which it is called: who may GET may ask for the head alone (RFC 9110, 9.3.2)."""
+        return (GET, HttpMethod.HEAD) if self.method == GET else (self.method,)
+
+    @property
+    def input(self) -> type[msgspec.Struct] | None:
+        """The struct of the body or of the query."""
+        parameters = self.parsed_fn_signature.parameters
+        found = parameters.get(DATA) or parameters.get(PARAMS)
+        return None if found is None else found.annotation
+
+    @property
+    def answer(self) -> type[msgspec.Struct]:
+        """The struct of the answer. Raises TypeError for an endpoint whose answer is text."""
+        kind: type = self.parsed_fn_signature.return_type.annotation
+        if not issubclass(kind, msgspec.Struct):
+            raise TypeError(kind)
+        return kind
+
+    @property
+    def answers_text(self) -> bool:
+        return self.parsed_fn_signature.return_type.annotation is str
+
+    @property
+    def parsed_fn_signature(self) -> ParsedSignature:
+        """The method's own, with the answer's struct in place of `Answer`, and what the edge gives as dependencies."""
+        if self._parsed_fn_signature is Empty:
+            found = super().parsed_fn_signature
+            parameters = dict(found.parameters)
+            if self.reads is not None:
+                parameters[DATA] = FieldDefinition.from_kwarg(self.reads, DATA)
+            for name in parameters.keys() & MARKERS.keys():
+                marked = MARKERS[name][parameters[name].annotation]
+                parameters[name] = FieldDefinition.from_kwarg(marked, name)
+            self._parsed_fn_signature = replace(
+                found, parameters=parameters, return_type=found.return_type.inner_types[0]
+            )
+        return self._parsed_fn_signature
+
+    def __call__(self, fn: AnyCallable) -> Endpoint:
+        super().__call__(fn)
+        given = {CALL: Provide(_by_the_edge, sync_to_thread=False)}
+        kind = get_type_hints(fn, include_extras=True).get(PARAMS)
+        if kind is not None:
+            given[PARAMS] = Provide(_documented(kind), sync_to_thread=False)
+        self.dependencies = {**given, **(self.dependencies or {})}
+        return self
+
+    def on_registration(self, app: Litestar) -> None:
+        """Raises ImproperlyConfiguredException for what is declared and would have no effect."""
+        super().on_registration(app)
+        self._refuse_what_has_no_effect()
+        if callable(self.access):
+            self.access = partial(self.access, **self._constants(signature(self.access).parameters))
+        edge = cast("Edge", self._constant("edge"))
+        self._served = wrap_in_exception_handler(cast("ASGIApp", edge.serve(self, self._run())))
+
+    def resolve_middleware(self) -> list[Middleware]:
+        """Litestar's, around the edge, which stands where Litestar would call the method."""
+        return [cast("Middleware", self._in_place_of), *super().resolve_middleware()]
+
+    def _in_place_of(self, app: ASGIApp) -> ASGIApp:  # noqa: ARG002 - as Litestar calls a middleware
+        return self._served
+
+    def _run(self) -> Run:
+        """The method with all that does not change from call to call."""
+        parameters, kind = self.parsed_fn_signature.parameters, self.input
+        method = partial(self.fn, **self._constants(parameters))
+        if kind is None or self.reads is not None:
+            return lambda call: method(call=call)
+        if DATA in parameters:
+            body = partial(from_body, kind)
+            return lambda call: method(call=call, data=body(call.body))
+        query = partial(from_query, kind)
+        return lambda call: method(call=call, params=query(call.query))
+
+    def _constants(self, names: Iterable[str]) -> dict[str, object]:
+        return {name: self._constant(name) for name in names if name not in (CALL, DATA, PARAMS)}
+
+    def _constant(self, name: str) -> object:
+        provider = self.resolve_dependencies().get(name)
+        if provider is None or not provider.use_cache or provider.parsed_fn_signature.parameters:
+            message = f"{self}: {name} is no dependency that start-up has made (src.http.endpoint.constant)"
+            raise ImproperlyConfiguredException(message)
+        return provider.dependency()
+
+    def _refuse_what_has_no_effect(self) -> None:
+        for layer in self.ownership_layers:
+            # Litestar gives an application these by itself.
+            names = WITHOUT_EFFECT - FILLED_IN if isinstance(layer, Litestar) else WITHOUT_EFFECT
+            declared = [name for name in sorted(names) if getattr(layer, name, None) not in UNDECLARED]
+            if declared:
+                message = f"{self}: {', '.join(declared)} of {type(layer).__name__} would have no effect on an endpoint"
+                raise ImproperlyConfiguredException(message)
+
+
+endpoint = Endpoint
+
+
+def endpoints_of(controllers: Iterable[type[Controller]]) -> Iterator[Endpoint]:
+    """The endpoints that are declared, in their order."""
+    for controller in controllers:
+        yield from (found for found in vars(controller).values() if isinstance(found, Endpoint))
+
+
+def _by_the_edge() -> None:
+    """Stands for what the edge gives a method."""
+
+
+def _documented(kind: type[msgspec.Struct]) -> Callable[..., object]:
+    """Stands for the struct of a query: its parameters are the struct's fields, for the document."""
+
+    def read(**given: object) -> object:
+        return given
+
+    fields = [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.required else field.default,
+            annotation=Annotated[field.type, QueryParameter(name=field.encode_name)],
+        )
+        for field in msgspec.structs.fields(kind)
+    ]
+    read.__signature__ = Signature(fields)  # type: ignore[attr-defined]
+    read.__annotations__ = {field.name: field.annotation for field in fields}
+    return read

@@ -4,11 +4,13 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.exceptions import ExceptionsQuery, Retry
-from src.http.decode import from_body, from_query
-from src.http.endpoint import Access, Answer, Call, Endpoint, ops_unless
+from src.http.call import Access, Answer, Call, ops_unless
+from src.http.endpoint import GET, endpoint
 from src.http.fields import PageNumber, PageSize
 from src.ports.exceptions import OpsQueue
 from src.ports.switches import Switches
@@ -64,52 +66,58 @@ class RetryAnswer(msgspec.Struct, frozen=True):
     status: str
 
 
-def endpoints(live: OpsQueue, offline: OpsQueue, switches: Switches) -> list[Endpoint]:
-    async def queue() -> OpsQueue:
-        return offline if await switches.value("USE_FIXTURES") == "1" else live
-
-    async def list_exceptions(call: Call) -> Answer:
+class ExceptionsController(Controller):
+    @endpoint(
+        "ops-exceptions",
+        audit="ops.exceptions",
+        method=GET,
+        access=ops_unless("USE_FIXTURES", "1"),
+        per_minute=10,
+        functions=("ops.list_exceptions",),
+    )
+    async def list_exceptions(
+        self,
+        call: Call,
+        params: ExceptionsInput,
+        exceptions: NamedDependency[OpsQueue],
+        offline_exceptions: NamedDependency[OpsQueue],
+        switches: NamedDependency[Switches],
+    ) -> Answer[ExceptionsAnswer]:
         """What went wrong and waits for ops, newest first.
 
         Offline the fixtures are in the list, for any key; what really failed is for ops alone.
         """
-        query = ExceptionsQuery(**msgspec.structs.asdict(from_query(ExceptionsInput, call.query)))
+        query = ExceptionsQuery(**msgspec.structs.asdict(params))
         call.note(status=query.status)
-        page = await (await queue()).page(call.context, query)
+        page = await (await _queue(exceptions, offline_exceptions, switches)).page(call.context, query)
         call.note(results=page.results)
         return Answer(page.body)
 
-    async def retry(call: Call) -> Answer:
+    @endpoint(
+        "ops-exceptions-retry",
+        audit="ops.exceptions.retry",
+        access=Access.OPS,
+        errors=(404, 409),
+        functions=("public.retry_exception",),
+    )
+    async def retry(
+        self,
+        call: Call,
+        data: RetryInput,
+        exceptions: NamedDependency[OpsQueue],
+        offline_exceptions: NamedDependency[OpsQueue],
+        switches: NamedDependency[Switches],
+    ) -> Answer[RetryAnswer]:
         """Queue the work behind an exception again.
 
         It ends as resolved, or is back as open with one attempt more. A resolved one is a conflict.
         """
-        asked = from_body(RetryInput, call.body)
-        call.note(exception=asked.exception_id)
-        retried = await (await queue()).retry(call.context, Retry(**msgspec.structs.asdict(asked)))
+        call.note(exception=data.exception_id)
+        queue = await _queue(exceptions, offline_exceptions, switches)
+        retried = await queue.retry(call.context, Retry(**msgspec.structs.asdict(data)))
         call.note(status=retried.status)
         return Answer(retried.body)
 
-    return [
-        Endpoint(
-            "ops-exceptions",
-            "ops.exceptions",
-            list_exceptions,
-            ExceptionsInput,
-            ExceptionsAnswer,
-            access=ops_unless(switches, "USE_FIXTURES", "1"),
-            method="GET",
-            per_minute=10,
-            functions=("ops.list_exceptions",),
-        ),
-        Endpoint(
-            "ops-exceptions-retry",
-            "ops.exceptions.retry",
-            retry,
-            RetryInput,
-            RetryAnswer,
-            access=Access.OPS,
-            errors=(404, 409),
-            functions=("public.retry_exception",),
-        ),
-    ]
+
+async def _queue(live: OpsQueue, offline: OpsQueue, switches: Switches) -> OpsQueue:
+    return offline if await switches.value("USE_FIXTURES") == "1" else live

@@ -6,11 +6,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.groups import Contribution, Joining, NewEscrow, NewGroup, cancel, contribute
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.http.fields import AmountCents, Currency, EscrowId, GroupId, ItineraryId, OtherUserId
 from src.ports.groups import Escrows, Groups
 from src.ports.payments import PaymentProvider, Payments
@@ -105,41 +107,78 @@ class CancelAnswer(msgspec.Struct, frozen=True):
     currency: str
 
 
-def endpoints(
-    groups: Groups, escrows: Escrows, payments: Payments, providers: Mapping[str, PaymentProvider]
-) -> list[Endpoint]:
-    async def create(call: Call) -> Answer:
+class GroupsController(Controller):
+    @endpoint(
+        "groups-create",
+        audit="groups.create",
+        access=Access.USER,
+        atomic=True,
+        errors=(404,),
+        functions=("public.create_group",),
+    )
+    async def create(self, call: Call, data: GroupInput, groups: NamedDependency[Groups]) -> Answer[GroupAnswer]:
         """Make a group; its maker, or the user whom ops name, becomes its owner."""
-        asked = from_body(GroupInput, call.body)
-        made = await groups.create(call.context, NewGroup(**msgspec.structs.asdict(asked)))
+        made = await groups.create(call.context, NewGroup(**msgspec.structs.asdict(data)))
         call.note(group=made.group_id, member=made.member_id, status=made.status)
         return Answer(made.body)
 
-    async def create_escrow(call: Call) -> Answer:
+    @endpoint(
+        "groups-create-escrow",
+        audit="groups.escrow.create",
+        access=Access.USER,
+        per_minute=6,
+        atomic=True,
+        errors=(404, 409),
+        functions=("public.create_escrow",),
+    )
+    async def create_escrow(
+        self, call: Call, data: EscrowInput, escrows: NamedDependency[Escrows]
+    ) -> Answer[EscrowAnswer]:
         """Open an escrow: what the group collects, from how many people at least, until when."""
-        asked = from_body(EscrowInput, call.body)
-        call.note(group=asked.group_id, target=asked.target_cents, currency=asked.currency)
-        escrow = await escrows.create(call.context, NewEscrow(**msgspec.structs.asdict(asked)))
+        call.note(group=data.group_id, target=data.target_cents, currency=data.currency)
+        escrow = await escrows.create(call.context, NewEscrow(**msgspec.structs.asdict(data)))
         call.note(escrow=escrow.escrow_id, status=escrow.status)
         return Answer(escrow.body)
 
-    async def join(call: Call) -> Answer:
+    @endpoint(
+        "groups-join",
+        audit="groups.join",
+        access=Access.USER,
+        per_minute=10,
+        atomic=True,
+        errors=(404, 409),
+        functions=("public.join_group",),
+    )
+    async def join(self, call: Call, data: JoinInput, groups: NamedDependency[Groups]) -> Answer[JoinAnswer]:
         """Join a group as a member; who is in it already gets the same membership."""
-        asked = from_body(JoinInput, call.body)
-        call.note(group=asked.group_id)
-        membership = await groups.join(call.context, Joining(**msgspec.structs.asdict(asked)))
+        call.note(group=data.group_id)
+        membership = await groups.join(call.context, Joining(**msgspec.structs.asdict(data)))
         call.note(member=membership.member_id, status=membership.status)
         return Answer(membership.body)
 
-    async def groups_contribute(call: Call) -> Answer:
+    @endpoint(
+        "groups-contribute",
+        audit="groups.contribute",
+        access=Access.USER,
+        per_minute=10,
+        errors=(402, 404, 409, 502),
+        functions=("public.contribute",),
+    )
+    async def contribute(
+        self,
+        call: Call,
+        data: ContributionInput,
+        groups: NamedDependency[Groups],
+        payments: NamedDependency[Payments],
+        stripe: NamedDependency[Mapping[str, PaymentProvider]],
+    ) -> Answer[ContributionAnswer]:
         """Promise an amount to an open or met escrow and begin its payment.
 
         Two equal contributions are two, unless they carry the same Idempotency-Key.
         """
-        asked = from_body(ContributionInput, call.body)
-        call.note(escrow=asked.escrow_id, amount=asked.amount_cents)
-        contribution = Contribution(**msgspec.structs.asdict(asked), idempotency_key=call.context.idempotency_key)
-        contributed = await contribute(call.context, contribution, groups, payments, providers)
+        call.note(escrow=data.escrow_id, amount=data.amount_cents)
+        contribution = Contribution(**msgspec.structs.asdict(data), idempotency_key=call.context.idempotency_key)
+        contributed = await contribute(call.context, contribution, groups, payments, stripe)
         call.note(
             contribution=contributed.contribution_id,
             payment=contributed.payment_id,
@@ -148,70 +187,18 @@ def endpoints(
         )
         return Answer(contributed.body)
 
-    async def cancel_escrow(call: Call) -> Answer:
+    @endpoint(
+        "groups-cancel-escrow",
+        audit="groups.escrow.cancel",
+        access=Access.USER,
+        errors=(404, 409),
+        functions=("public.cancel_escrow",),
+    )
+    async def cancel_escrow(
+        self, call: Call, data: CancelInput, escrows: NamedDependency[Escrows]
+    ) -> Answer[CancelAnswer]:
         """Cancel an escrow: its owner while it is open, ops until it is paid out. What was captured goes back."""
-        asked = from_body(CancelInput, call.body)
-        call.note(escrow=asked.escrow_id)
-        cancelled = await cancel(call.context, asked.escrow_id, escrows)
+        call.note(escrow=data.escrow_id)
+        cancelled = await cancel(call.context, data.escrow_id, escrows)
         call.note(status=cancelled.status)
         return Answer(cancelled.body)
-
-    user = Access.USER
-    return [
-        Endpoint(
-            "groups-create",
-            "groups.create",
-            create,
-            GroupInput,
-            GroupAnswer,
-            user,
-            atomic=True,
-            errors=(404,),
-            functions=("public.create_group",),
-        ),
-        Endpoint(
-            "groups-create-escrow",
-            "groups.escrow.create",
-            create_escrow,
-            EscrowInput,
-            EscrowAnswer,
-            user,
-            per_minute=6,
-            atomic=True,
-            errors=(404, 409),
-            functions=("public.create_escrow",),
-        ),
-        Endpoint(
-            "groups-join",
-            "groups.join",
-            join,
-            JoinInput,
-            JoinAnswer,
-            user,
-            per_minute=10,
-            atomic=True,
-            errors=(404, 409),
-            functions=("public.join_group",),
-        ),
-        Endpoint(
-            "groups-contribute",
-            "groups.contribute",
-            groups_contribute,
-            ContributionInput,
-            ContributionAnswer,
-            user,
-            per_minute=10,
-            errors=(402, 404, 409, 502),
-            functions=("public.contribute",),
-        ),
-        Endpoint(
-            "groups-cancel-escrow",
-            "groups.escrow.cancel",
-            cancel_escrow,
-            CancelInput,
-            CancelAnswer,
-            user,
-            errors=(404, 409),
-            functions=("public.cancel_escrow",),
-        ),
-    ]

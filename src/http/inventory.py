@@ -1,10 +1,12 @@
 """`inventory-search`, `inventory-quote`, `inventory-hold` (docs/api.md, Hotel inventory)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import UNSET, Meta, UnsetType
 
 from src.domain.errors import InputInvalid, Unavailable
@@ -19,9 +21,11 @@ from src.domain.inventory import (
     hold_rate,
 )
 from src.domain.search import Place
+from src.http.call import Access, Answer, Call
 from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.endpoint import endpoint
 from src.ports.inventory import Holds, Supplier
+from src.ports.resilience import CircuitReading
 from src.ports.search import Places
 from src.ports.switches import Switches
 
@@ -131,66 +135,91 @@ class HoldAnswer(msgspec.Struct, frozen=True):
 class Audited:
     """A supplier that leaves in the AUDIT line what it said and what its circuit is, on failures too."""
 
-    def __init__(self, supplier: Supplier, circuit: Callable[[], str], call: Call, source: str) -> None:
+    def __init__(self, supplier: Supplier, circuit: CircuitReading, call: Call, source: str) -> None:
         self._supplier = supplier
         self._circuit = circuit
         self._call = call
-        call.note(source=source, circuit=circuit(), cache_hit=False, stale=False)
+        call.note(source=source, circuit=circuit.state, cache_hit=False, stale=False)
 
     async def ask(self, question: Question) -> Reply:
         try:
             reply = await self._supplier.ask(question)
         finally:
-            self._call.note(circuit=self._circuit())
+            self._call.note(circuit=self._circuit.state)
         self._call.note(source=reply.source, cache_hit=reply.cached, stale=reply.stale)
         return reply
 
 
-def endpoints(
-    suppliers: Mapping[str, Supplier],
-    circuit: Callable[[], str],
-    places: Places,
-    curated: Places,
-    holds: Holds,
-    switches: Switches,
-) -> list[Endpoint]:
-    """`suppliers` by the value of INVENTORY_OFFLINE."""
+FAILURES = (404, 409, 429, 503, 504)
 
-    async def chosen(call: Call) -> Audited:
-        offline = await switches.value("INVENTORY_OFFLINE")
-        return Audited(suppliers[offline], circuit, call, "fixtures" if offline == "1" else "HBX")
 
-    async def located(call: Call, city: str) -> Place | None:
-        try:
-            return await places.locate(call.context, city) or await curated.locate(call.context, city)
-        except Unavailable:
-            return await curated.locate(call.context, city)
+class InventoryController(Controller):
+    """`hotels` are the suppliers by the value of INVENTORY_OFFLINE."""
 
-    async def search(call: Call) -> Answer:
+    @endpoint(
+        "inventory-search",
+        audit="inventory.search",
+        per_minute=10,
+        reads=HotelsInput,
+        errors=FAILURES,
+        functions=("public.locate_place",),
+    )
+    async def search(
+        self,
+        call: Call,
+        hotels: NamedDependency[Mapping[str, Supplier]],
+        circuit: NamedDependency[CircuitReading],
+        switches: NamedDependency[Switches],
+        places: NamedDependency[Places],
+        fixture_search: NamedDependency[Places],
+    ) -> Answer[HotelsAnswer]:
         """Hotels of a city with their cheapest price for the whole stay. An unknown city has none."""
-        supplier = await chosen(call)
-        given = from_body(HotelsInput, call.body, remembered=True)
-        stay = given.stay
-        place = await located(call, given.city)
+        supplier = await _chosen(call, hotels, circuit, switches)
+        data = from_body(HotelsInput, call.body, remembered=True)
+        stay = data.stay
+        place = await _located(call, data.city, places, fixture_search)
         if place is None:
             reply = Reply(str(call.facts["source"]))
         else:
             reply = await supplier.ask(HotelSearch(place, stay))
         call.note(results=len(reply.hotels))
-        return Answer(msgspec.json.encode({**_facts(call, reply, circuit()), "items": reply.hotels}))
+        return Answer(msgspec.json.encode({**_facts(call, reply, circuit), "items": reply.hotels}))
 
-    async def quote(call: Call) -> Answer:
+    @endpoint("inventory-quote", audit="inventory.quote", per_minute=12, reads=QuoteInput, errors=FAILURES)
+    async def quote(
+        self,
+        call: Call,
+        hotels: NamedDependency[Mapping[str, Supplier]],
+        circuit: NamedDependency[CircuitReading],
+        switches: NamedDependency[Switches],
+    ) -> Answer[QuoteAnswer]:
         """The price of a plan of a hotel for each night; without a plan, of the cheapest one."""
-        supplier = await chosen(call)
-        given = from_body(QuoteInput, call.body, remembered=True)
-        reply = await supplier.ask(RateQuery(given.supplier_hotel_id, given.plan_id, given.stay))
-        return Answer(msgspec.json.encode({**_facts(call, reply, circuit()), "quote": _quote(reply)}))
+        supplier = await _chosen(call, hotels, circuit, switches)
+        data = from_body(QuoteInput, call.body, remembered=True)
+        reply = await supplier.ask(RateQuery(data.supplier_hotel_id, data.plan_id, data.stay))
+        return Answer(msgspec.json.encode({**_facts(call, reply, circuit), "quote": _quote(reply)}))
 
-    async def hold(call: Call) -> Answer:
+    @endpoint(
+        "inventory-hold",
+        audit="inventory.hold",
+        access=Access.USER,
+        per_minute=6,
+        reads=HoldInput,
+        errors=FAILURES,
+        functions=("public.find_hold", "public.place_hold"),
+    )
+    async def hold(
+        self,
+        call: Call,
+        hotels: NamedDependency[Mapping[str, Supplier]],
+        circuit: NamedDependency[CircuitReading],
+        switches: NamedDependency[Switches],
+        holds: NamedDependency[Holds],
+    ) -> Answer[HoldAnswer]:
         """Keep a plan's price for 15 minutes. It is not a booking. The same idempotency key gives the same hold."""
-        supplier = await chosen(call)
-        given = from_body(HoldInput, call.body)
-        wanted = HoldRequest(given.supplier_hotel_id, given.plan_id, given.stay, given.idempotency_key)
+        supplier = await _chosen(call, hotels, circuit, switches)
+        data = from_body(HoldInput, call.body)
+        wanted = HoldRequest(data.supplier_hotel_id, data.plan_id, data.stay, data.idempotency_key)
         user_id = call.context.caller.user_id
         if user_id is None:
             message = "A hold is a user's: send a user's token"
@@ -199,37 +228,20 @@ def endpoints(
         call.note(source=held.source, hold=held.hold_ref)
         return Answer(held.body)
 
-    failures = (404, 409, 429, 503, 504)
-    return [
-        Endpoint(
-            "inventory-search",
-            "inventory.search",
-            search,
-            HotelsInput,
-            HotelsAnswer,
-            per_minute=10,
-            errors=failures,
-            functions=("public.locate_place",),
-        ),
-        Endpoint("inventory-quote", "inventory.quote", quote, QuoteInput, QuoteAnswer, per_minute=12, errors=failures),
-        Endpoint(
-            "inventory-hold",
-            "inventory.hold",
-            hold,
-            HoldInput,
-            HoldAnswer,
-            access=Access.USER,
-            per_minute=6,
-            errors=failures,
-            functions=(
-                "public.find_hold",
-                "public.place_hold",
-            ),
-        ),
-    ]
+
+async def _chosen(call: Call, hotels: Mapping[str, Supplier], circuit: CircuitReading, switches: Switches) -> Audited:
+    offline = await switches.value("INVENTORY_OFFLINE")
+    return Audited(hotels[offline], circuit, call, "fixtures" if offline == "1" else "HBX")
 
 
-def _facts(call: Call, reply: Reply, circuit: str) -> dict[str, object]:
+async def _located(call: Call, city: str, places: Places, curated: Places) -> Place | None:
+    try:
+        return await places.locate(call.context, city) or await curated.locate(call.context, city)
+    except Unavailable:
+        return await curated.locate(call.context, city)
+
+
+def _facts(call: Call, reply: Reply, circuit: CircuitReading) -> dict[str, object]:
     cache: dict[str, object] = {"hit": reply.cached, "stale": reply.stale}
     if reply.expires_at is not None:
         cache["expires_at"] = reply.expires_at
@@ -238,7 +250,7 @@ def _facts(call: Call, reply: Reply, circuit: str) -> dict[str, object]:
         "supplier": "HBX",
         "request_id": call.context.request_id,
         "source": reply.source,
-        "circuit": circuit,
+        "circuit": circuit.state,
         "cache": cache,
     }
 

@@ -4,11 +4,13 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.invoices import InvoiceRequest, issue_document
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.http.fields import ItineraryId
 from src.ports.invoices import Invoices, Renderer
 from src.ports.storage import Links, Storage
@@ -36,16 +38,31 @@ class InvoiceAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     reused: Annotated[bool, Meta(description="True when the document had been issued before")] = False
 
 
-def endpoints(invoices: Invoices, renderer: Renderer, storage: Storage, links: Links) -> list[Endpoint]:
-    async def generate(call: Call) -> Answer:
+class InvoicesController(Controller):
+    @endpoint(
+        "fin-invoice-generate",
+        audit="fin.invoice",
+        access=Access.SERVICE,
+        per_minute=None,
+        errors=(404, 409),
+        functions=("public.generate_invoice",),
+    )
+    async def generate(
+        self,
+        call: Call,
+        data: InvoiceInput,
+        invoices: NamedDependency[Invoices],
+        documents: NamedDependency[Renderer],
+        storage: NamedDependency[Storage],
+        links: NamedDependency[Links],
+    ) -> Answer[InvoiceAnswer]:
         """Issue the invoice of a payment, or the credit note of its latest refund, as a PDF.
 
         An invoice asked for again is the same one with a fresh link. Each refund gets one credit note.
         """
-        asked = from_body(InvoiceInput, call.body)
-        call.note(kind=asked.kind, payment=asked.payment_id)
-        request = InvoiceRequest(**msgspec.structs.asdict(asked))
-        invoice, link = await issue_document(call.context, request, invoices, renderer, storage, links)
+        call.note(kind=data.kind, payment=data.payment_id)
+        request = InvoiceRequest(**msgspec.structs.asdict(data))
+        invoice, link = await issue_document(call.context, request, invoices, documents, storage, links)
         call.note(
             invoice=invoice.invoice_id,
             number=invoice.number,
@@ -63,17 +80,3 @@ def endpoints(invoices: Invoices, renderer: Renderer, storage: Storage, links: L
             reused=invoice.reused,
         )
         return Answer(msgspec.json.encode(answer))
-
-    return [
-        Endpoint(
-            "fin-invoice-generate",
-            "fin.invoice",
-            generate,
-            InvoiceInput,
-            InvoiceAnswer,
-            access=Access.SERVICE,
-            errors=(404, 409),
-            functions=("public.generate_invoice",),
-            per_minute=None,
-        )
-    ]

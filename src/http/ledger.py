@@ -5,12 +5,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.errors import InputInvalid
 from src.domain.ledger import Fact
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.http.fields import AmountCents, Currency
 from src.ports.ledger import Ledger
 
@@ -68,32 +70,25 @@ class FactAnswer(msgspec.Struct, frozen=True):
     hash: str
 
 
-def endpoints(ledger: Ledger) -> list[Endpoint]:
-    async def append(call: Call) -> Answer:
+class LedgerController(Controller):
+    @endpoint(
+        "fin-ledger-append",
+        audit="fin.ledger.append",
+        access=Access.SERVICE,
+        per_minute=None,
+        atomic=True,
+        errors=(404, 409),
+        functions=("public.append_ledger_entry",),
+    )
+    async def append(self, call: Call, data: FactInput, ledger: NamedDependency[Ledger]) -> Answer[FactAnswer]:
         """Record by hand what happened to a payment at the provider, with the effect its event would have had.
 
         `provider_ref` is the idempotency key: the same fact again gives the first row, a differing one is a conflict.
         """
-        asked = from_body(FactInput, call.body)
-        call.note(payment=asked.payment_id, type=asked.entry_type, amount=asked.amount_cents)
-        if asked.entry_type == "dispute_closed" and asked.note not in (None, "won", "lost"):
+        call.note(payment=data.payment_id, type=data.entry_type, amount=data.amount_cents)
+        if data.entry_type == "dispute_closed" and data.note not in (None, "won", "lost"):
             message = "note must be won|lost"
             raise InputInvalid(message)
-        recorded = await ledger.append(call.context, Fact(**msgspec.structs.asdict(asked)))
+        recorded = await ledger.append(call.context, Fact(**msgspec.structs.asdict(data)))
         call.note(entry=recorded.entry_id, seq=recorded.seq)
         return Answer(recorded.body)
-
-    return [
-        Endpoint(
-            "fin-ledger-append",
-            "fin.ledger.append",
-            append,
-            FactInput,
-            FactAnswer,
-            access=Access.SERVICE,
-            errors=(404, 409),
-            atomic=True,
-            functions=("public.append_ledger_entry",),
-            per_minute=None,
-        )
-    ]

@@ -52,8 +52,8 @@ def by_function(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:
     """The endpoint of each SQL function that one fronts. Raises ValueError for one that two front."""
     found: dict[str, Endpoint] = {}
     for endpoint in endpoints:
-        for function in endpoint.functions:
-            if found.setdefault(function, endpoint) is not endpoint:
-                message = f"{function} is a function of {found[function].name} and of {endpoint.name}"
+        for name in endpoint.functions:
+            if found.setdefault(name, endpoint) is not endpoint:
+                message = f"{name} is a function of {found[name].name} and of {endpoint.name}"
                 raise ValueError(message)
     return found

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.errors import InputInvalid, NotAllowed
 from src.domain.messaging import MessageRequest, Template, send_message
-from src.http.decode import from_body, from_query
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import GET, endpoint
 from src.http.messaging_events import WhatsAppEventInput, events_of
 from src.ports.messaging import Messages, Sender
 from src.ports.switches import Switches
@@ -84,83 +86,88 @@ def _signature(secret: str, body: bytes) -> bytes:
     return b"sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
 
 
-def endpoints(
-    messages: Messages,
-    senders: Mapping[str, Sender],
-    switches: Switches,
-    app_secrets: Sequence[str],
-    verify_token: str,
-) -> list[Endpoint]:
-    async def send(call: Call) -> Answer:
+class MessagingController(Controller):
+    @endpoint(
+        "wa-send",
+        audit="wa.send",
+        access=Access.SERVICE,
+        statuses=(200, 202),
+        errors=(409, 502),
+        functions=("public.send_message",),
+    )
+    async def send(
+        self,
+        call: Call,
+        data: MessageInput,
+        messages: NamedDependency[Messages],
+        senders: NamedDependency[Mapping[str, Sender]],
+    ) -> Answer[MessageAnswer]:
         """Send a WhatsApp message: a text, a link with a text, or an approved template.
 
         202 means that it waits for another attempt (`queued`), or that WhatsApp did not answer and its report will
         tell whether it went out (`unknown`). A refused message is 502 and shown to ops.
         """
-        asked = from_body(MessageInput, call.body)
-        call.note(type=asked.type)
-        request = MessageRequest(asked.type, asked.to, asked.text, asked.url, _template(asked.template))
+        call.note(type=data.type)
+        request = MessageRequest(data.type, data.to, data.text, data.url, _template(data.template))
         sent = await send_message(call.context, request, messages, senders)
         call.note(message=sent.id, mode=sent.mode, status=sent.status, error=sent.error_code)
         return Answer(sent.body, 200 if sent.status in ("sent", "delivered", "read") else 202)
 
-    async def receive(call: Call) -> Answer:
+    @endpoint(
+        "wa-webhook",
+        audit="wa.webhook",
+        access=Access.OPEN,
+        per_minute=1200,
+        reads=WhatsAppEventInput,
+        largest_body=LARGEST_EVENT,
+        functions=("public.receive_message_events",),
+    )
+    async def receive(
+        self,
+        call: Call,
+        messages: NamedDependency[Messages],
+        switches: NamedDependency[Switches],
+        whatsapp_secrets: NamedDependency[Sequence[str]],
+    ) -> Answer[EventAnswer]:
         """Take in WhatsApp's events: inbound messages and reports of ours, each once, in any order."""
-        await _require_signature(call)
-        inbound, reports = events_of(call.body)
-        received = await messages.receive(call.context.as_service(), inbound, reports)
-        call.note(messages=received.messages, statuses=received.statuses)
-        return Answer(received.body)
-
-    async def _require_signature(call: Call) -> None:
         given = call.headers.get(b"x-hub-signature-256", b"")
         # Without a secret nothing can be checked: then only the offline mode takes events.
-        if app_secrets:
-            trusted = any(hmac.compare_digest(given, _signature(secret, call.body)) for secret in app_secrets)
+        if whatsapp_secrets:
+            trusted = any(hmac.compare_digest(given, _signature(secret, call.body)) for secret in whatsapp_secrets)
         else:
             trusted = await switches.value("WA_OFFLINE") == "1"
         if not trusted:
             message = "Invalid signature"
             raise InputInvalid(message)
+        inbound, reports = events_of(call.body)
+        received = await messages.receive(call.context.as_service(), inbound, reports)
+        call.note(messages=received.messages, statuses=received.statuses)
+        return Answer(received.body)
 
-    async def challenge(call: Call) -> Answer:
+    @endpoint(
+        "wa-webhook",
+        name="wa-webhook-challenge",
+        audit="wa.webhook",
+        method=GET,
+        access=Access.OPEN,
+        per_minute=1200,
+        errors=(403,),
+    )
+    async def challenge(
+        self,
+        call: Call,  # noqa: ARG002 - as every function
+        params: ChallengeInput,
+        whatsapp_verify_token: NamedDependency[str],
+    ) -> Answer[str]:
         """Meta's check of the address."""
-        asked = from_query(ChallengeInput, call.query)
         if not (
-            verify_token
-            and asked.mode in ("", "subscribe")
-            and hmac.compare_digest(asked.token.encode(), verify_token.encode())
+            whatsapp_verify_token
+            and params.mode in ("", "subscribe")
+            and hmac.compare_digest(params.token.encode(), whatsapp_verify_token.encode())
         ):
             message = "The verify token is wrong"
             raise NotAllowed(message)
-        return Answer(asked.challenge.encode(), media_type=b"text/plain; charset=utf-8")
-
-    return [
-        Endpoint(
-            "wa-send",
-            "wa.send",
-            send,
-            MessageInput,
-            MessageAnswer,
-            access=Access.SERVICE,
-            per_minute=60,
-            statuses=(200, 202),
-            errors=(409, 502),
-            functions=("public.send_message",),
-        ),
-        Endpoint(
-            "wa-webhook",
-            "wa.webhook",
-            receive,
-            WhatsAppEventInput,
-            EventAnswer,
-            access=Access.OPEN,
-            per_minute=1200,
-            get=challenge,
-            largest_body=LARGEST_EVENT,
-            functions=("public.receive_message_events",),
-        ),
-    ]
+        return Answer(params.challenge.encode(), media_type=b"text/plain; charset=utf-8")
 
 
 def _template(given: TemplateInput | None) -> Template | None:

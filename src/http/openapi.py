@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from src.http.endpoint import Access, Endpoint
+from src.http.call import Access
+from src.http.endpoint import Endpoint
 from src.http.me import User
 from src.http.problems import TABLE, Problem
 from src.http.storage import SignInput
@@ -62,7 +63,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, object]:
     """The whole document as JSON-ready objects."""
     listed = list(endpoints)
     bodies = [e.input for e in listed if e.input is not None and e.method != "GET"]
-    structs = [*bodies, *(e.answer for e in listed)]
+    structs = [*bodies, *(e.answer for e in listed if not e.answers_text)]
     _, schemas = msgspec.json.schema_components(
         [*structs, Problem, StorageProblem, SignInput, User], ref_template=SCHEMAS
     )
@@ -88,7 +89,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, object]:
             {"name": "service", "description": "Who is calling, and whether the service is well"},
         ],
         "paths": {
-            **{f"/functions/v1/{e.name}": _path_item(e, examples.get(e.name)) for e in listed},
+            **_path_items(listed, examples),
             **neighbours.paths,
         },
         "components": {
@@ -123,27 +124,17 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, object]:
     }
 
 
-def _path_item(endpoint: Endpoint, example: Example | None) -> dict[str, object]:
-    item: dict[str, object] = {endpoint.method.lower(): _operation(endpoint, example)}
-    if endpoint.get is not None:
-        text = inspect.getdoc(endpoint.get) or endpoint.name
-        item["get"] = {
-            **_described(f"{endpoint.name}-challenge", text, "functions"),
-            "security": [],
-            "parameters": [
-                {"name": f"hub.{name}", "in": "query", "schema": {"type": "string"}}
-                for name in ("mode", "verify_token", "challenge")
-            ],
-            "responses": {
-                "200": {"description": "The challenge", "content": {"text/plain": {"schema": {"type": "string"}}}},
-                **_problems(*OF_EVERY_METHOD, 403),
-            },
-        }
-    return item
+def _path_items(endpoints: Iterable[Endpoint], examples: Mapping[str, Example]) -> dict[str, dict[str, object]]:
+    items: dict[str, dict[str, object]] = {}
+    for endpoint in endpoints:
+        (path,) = endpoint.paths
+        item = items.setdefault(f"/functions/v1{path}", {})
+        item[endpoint.method.lower()] = _operation(endpoint, examples.get(endpoint.name))
+    return items
 
 
 def _operation(endpoint: Endpoint, example: Example | None) -> dict[str, object]:
-    text = inspect.getdoc(endpoint.run) or endpoint.name
+    text = inspect.getdoc(endpoint.fn) or endpoint.name
     who = endpoint.access.value if isinstance(endpoint.access, Access) else "decided by the switches in force"
     operation = _described(endpoint.name, f"{text}\n\nCaller: {who}.", "functions")
     possible = {*OF_EVERY_METHOD, *endpoint.errors}
@@ -167,7 +158,9 @@ def _operation(endpoint: Endpoint, example: Example | None) -> dict[str, object]
         str(status): {
             "description": "Done" if status == endpoint.statuses[0] else MEANINGS.get(status, "Taken, not yet done"),
             "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
-            "content": {JSON: {"schema": _answer_schema(endpoint.answer, status), **shown}},
+            "content": {"text/plain": {"schema": {"type": "string"}}}
+            if endpoint.answers_text
+            else {JSON: {"schema": _answer_schema(endpoint.answer, status), **shown}},
         }
         for status in endpoint.statuses
     }

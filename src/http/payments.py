@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.payments import Checkout, start_checkout
-from src.http.decode import from_body
-from src.http.endpoint import Answer, Call, Endpoint
+from src.http.call import Answer, Call
+from src.http.endpoint import endpoint
 from src.http.fields import AmountCents, Currency, ItineraryId
 from src.ports.payments import PaymentProvider, Payments
 
@@ -40,15 +42,27 @@ class CheckoutAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     client_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def endpoints(payments: Payments, providers: Mapping[str, PaymentProvider]) -> list[Endpoint]:
-    async def checkout(call: Call) -> Answer:
+class PaymentsController(Controller):
+    @endpoint(
+        "bff-checkout",
+        audit="checkout.intent",
+        per_minute=4,
+        errors=(402, 404, 409, 502),
+        functions=("public.start_checkout",),
+    )
+    async def checkout(
+        self,
+        call: Call,
+        data: CheckoutInput,
+        payments: NamedDependency[Payments],
+        stripe: NamedDependency[Mapping[str, PaymentProvider]],
+    ) -> Answer[CheckoutAnswer]:
         """Start a payment for an itinerary.
 
         The same idempotency key gives the same payment and intent; with other terms it is a conflict.
         """
-        asked = from_body(CheckoutInput, call.body)
-        call.note(amount=asked.amount_cents, currency=asked.currency)
-        payment = await start_checkout(call.context, Checkout(**msgspec.structs.asdict(asked)), payments, providers)
+        call.note(amount=data.amount_cents, currency=data.currency)
+        payment = await start_checkout(call.context, Checkout(**msgspec.structs.asdict(data)), payments, stripe)
         call.facts = {
             "payment": payment.payment_id,
             "intent": payment.payment_intent,
@@ -57,16 +71,3 @@ def endpoints(payments: Payments, providers: Mapping[str, PaymentProvider]) -> l
             "status": payment.status,
         }
         return Answer(payment.body)
-
-    return [
-        Endpoint(
-            "bff-checkout",
-            "checkout.intent",
-            checkout,
-            CheckoutInput,
-            CheckoutAnswer,
-            per_minute=4,
-            errors=(402, 404, 409, 502),
-            functions=("public.start_checkout",),
-        )
-    ]

@@ -6,11 +6,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.payouts import PayoutsQuery, Touched, pay_now, sweep
-from src.http.decode import from_body, from_query
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import GET, endpoint
 from src.http.fields import EscrowId
 from src.ports.audit import AuditTrail
 from src.ports.groups import Escrows
@@ -103,81 +105,71 @@ class ReportAnswer(msgspec.Struct, frozen=True):
     recent: list[RecentPayout]
 
 
-def endpoints(
-    escrows: Escrows, payouts: Payouts, providers: Mapping[str, PayoutProvider], trail: AuditTrail
-) -> list[Endpoint]:
-    async def worker(call: Call) -> Answer:
+class PayoutsController(Controller):
+    @endpoint(
+        "groups-payout-worker",
+        audit="groups.payout.sweep",
+        access=Access.SERVICE,
+        per_minute=None,
+        functions=("public.expire_escrows", "public.request_escrow_refunds", "public.claim_payouts"),
+    )
+    async def sweep_payouts(
+        self,
+        call: Call,
+        data: WorkerInput,  # noqa: ARG002 - it has no fields
+        escrows: NamedDependency[Escrows],
+        payouts: NamedDependency[Payouts],
+        stripe: NamedDependency[Mapping[str, PayoutProvider]],
+        audit: NamedDependency[AuditTrail],
+    ) -> Answer[WorkerAnswer]:
         """Do what is due: expire escrows, queue their refunds, pay met escrows out.
 
         The same as `ecotrips worker` does on its schedule. Each escrow touched gets an AUDIT line of its own.
         """
-        from_body(WorkerInput, call.body)
-        touched = await sweep(call.context, escrows, payouts, providers, trail)
+        touched = await sweep(call.context, escrows, payouts, stripe, audit)
         errors = [Unpaid(one.escrow_id, one.error) for one in touched if one.error is not None]
         call.note(processed=len(touched), errors=len(errors))
         answer = WorkerAnswer(ok=True, request_id=call.context.request_id, processed=_processed(touched), errors=errors)
         return Answer(msgspec.json.encode(answer))
 
-    async def payout_now(call: Call) -> Answer:
+    @endpoint(
+        "groups-ops-payout-now",
+        audit="groups.payout.now",
+        access=Access.OPS,
+        per_minute=5,
+        errors=(404,),
+        functions=("public.payout_now",),
+    )
+    async def payout_now(
+        self,
+        call: Call,
+        data: PayoutNowInput,
+        payouts: NamedDependency[Payouts],
+        stripe: NamedDependency[Mapping[str, PayoutProvider]],
+    ) -> Answer[PayoutNowAnswer]:
         """Pay one met escrow out now, also while the worker's payouts are paused. Again: the same payout."""
-        asked = from_body(PayoutNowInput, call.body)
-        call.note(escrow=asked.escrow_id)
-        payout = await pay_now(call.context, asked.escrow_id, payouts, providers)
+        call.note(escrow=data.escrow_id)
+        payout = await pay_now(call.context, data.escrow_id, payouts, stripe)
         call.note(payout=payout.payout_id, status=payout.payout_status, total=payout.total_cents)
         return Answer(payout.body)
 
-    async def report(call: Call) -> Answer:
+    @endpoint(
+        "groups-payouts-report",
+        audit="groups.payout.report",
+        method=GET,
+        access=Access.OPS,
+        per_minute=3,
+        functions=("group.payouts_report", "public.group_payouts_counts"),
+    )
+    async def report(self, call: Call, params: ReportInput, payouts: NamedDependency[Payouts]) -> Answer[ReportAnswer]:
         """Payouts by status and currency, and the ten newest, of the days from `from` to `to` (both included).
 
         Without `to` until today, without `from` the thirty days before.
         """
-        asked = from_query(ReportInput, call.query)
-        last = asked.start_to or datetime.now(UTC).date()
-        query = PayoutsQuery(asked.start_from or last - REPORTED, last)
+        last = params.start_to or datetime.now(UTC).date()
+        query = PayoutsQuery(params.start_from or last - REPORTED, last)
         call.facts = {"from": query.start_from, "to": query.start_to}
         return Answer(await payouts.report(call.context, query))
-
-    return [
-        Endpoint(
-            "groups-payout-worker",
-            "groups.payout.sweep",
-            worker,
-            WorkerInput,
-            WorkerAnswer,
-            access=Access.SERVICE,
-            functions=(
-                "public.expire_escrows",
-                "public.request_escrow_refunds",
-                "public.claim_payouts",
-            ),
-            per_minute=None,
-        ),
-        Endpoint(
-            "groups-ops-payout-now",
-            "groups.payout.now",
-            payout_now,
-            PayoutNowInput,
-            PayoutNowAnswer,
-            access=Access.OPS,
-            per_minute=5,
-            errors=(404,),
-            functions=("public.payout_now",),
-        ),
-        Endpoint(
-            "groups-payouts-report",
-            "groups.payout.report",
-            report,
-            ReportInput,
-            ReportAnswer,
-            access=Access.OPS,
-            method="GET",
-            per_minute=3,
-            functions=(
-                "group.payouts_report",
-                "public.group_payouts_counts",
-            ),
-        ),
-    ]
 
 
 def _processed(touched: list[Touched]) -> list[Processed]:

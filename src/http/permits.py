@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.context import Context
 from src.domain.permits import Decision, Permit, PermitRequest
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint, Run
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.ports.permits import Permits
 
 MOST_VISITORS = 10_000
@@ -45,66 +47,69 @@ class PermitAnswer(msgspec.Struct, frozen=True):
     status: str
 
 
-def endpoints(permits: Permits) -> list[Endpoint]:
-    async def request(call: Call) -> Answer:
+class PermitsController(Controller):
+    @endpoint(
+        "permits-request",
+        audit="permits.request",
+        per_minute=5,
+        atomic=True,
+        errors=(409,),
+        functions=("public.create_permit_request",),
+    )
+    async def request(self, call: Call, data: PermitInput, permits: NamedDependency[Permits]) -> Answer[PermitAnswer]:
         """Ask for permits to enter a park on a day.
 
         A signed-in user's id goes with the request. A park's daily quota, where ops have set one, is kept.
         """
-        asked = from_body(PermitInput, call.body)
-        call.note(park=asked.park, visit=asked.visit_date, pax=asked.pax_count)
-        permit = await permits.request(call.context, PermitRequest(**msgspec.structs.asdict(asked)))
+        call.note(park=data.park, visit=data.visit_date, pax=data.pax_count)
+        permit = await permits.request(call.context, PermitRequest(**msgspec.structs.asdict(data)))
         call.note(status=permit.status)
         return Answer(permit.body)
 
-    async def approve(call: Call) -> Answer:
-        """Approve a pending request; the note joins the request's history."""
-        return await _decided(call, permits.approve)
-
-    async def reject(call: Call) -> Answer:
-        """Reject a pending request; the note says why."""
-        return await _decided(call, permits.reject)
-
-    async def cancel(call: Call) -> Answer:
-        """Give up one's own pending request; ops may do it for anyone."""
-        return await _decided(call, permits.cancel)
-
-    return [
-        Endpoint(
-            "permits-request",
-            "permits.request",
-            request,
-            PermitInput,
-            PermitAnswer,
-            per_minute=5,
-            atomic=True,
-            errors=(409,),
-            functions=("public.create_permit_request",),
-        ),
-        _decision("permits-ops-approve", "permits.approve", approve, "approve_permit_request", Access.OPS, 3),
-        _decision("permits-ops-reject", "permits.reject", reject, "reject_permit_request", Access.OPS, 3),
-        _decision("permits-cancel", "permits.cancel", cancel, "cancel_permit_request", Access.USER, 5),
-    ]
-
-
-def _decision(name: str, audit: str, run: Run, function: str, access: Access, per_minute: int) -> Endpoint:
-    return Endpoint(
-        name,
-        audit,
-        run,
-        DecisionInput,
-        PermitAnswer,
-        access=access,
-        per_minute=per_minute,
+    @endpoint(
+        "permits-ops-approve",
+        audit="permits.approve",
+        access=Access.OPS,
+        per_minute=3,
         atomic=True,
         errors=(404, 409),
-        functions=(f"public.{function}",),
+        functions=("public.approve_permit_request",),
     )
+    async def approve(self, call: Call, data: DecisionInput, permits: NamedDependency[Permits]) -> Answer[PermitAnswer]:
+        """Approve a pending request; the note joins the request's history."""
+        return await _decided(call, data, permits.approve)
+
+    @endpoint(
+        "permits-ops-reject",
+        audit="permits.reject",
+        access=Access.OPS,
+        per_minute=3,
+        atomic=True,
+        errors=(404, 409),
+        functions=("public.reject_permit_request",),
+    )
+    async def reject(self, call: Call, data: DecisionInput, permits: NamedDependency[Permits]) -> Answer[PermitAnswer]:
+        """Reject a pending request; the note says why."""
+        return await _decided(call, data, permits.reject)
+
+    @endpoint(
+        "permits-cancel",
+        audit="permits.cancel",
+        access=Access.USER,
+        per_minute=5,
+        atomic=True,
+        errors=(404, 409),
+        functions=("public.cancel_permit_request",),
+    )
+    async def cancel(self, call: Call, data: DecisionInput, permits: NamedDependency[Permits]) -> Answer[PermitAnswer]:
+        """Give up one's own pending request; ops may do it for anyone."""
+        return await _decided(call, data, permits.cancel)
 
 
-async def _decided(call: Call, decide: Callable[[Context, Decision], Awaitable[Permit]]) -> Answer:
-    asked = from_body(DecisionInput, call.body)
-    call.note(target=asked.request_id)
-    permit = await decide(call.context, Decision(**msgspec.structs.asdict(asked)))
+async def _decided(
+    call: Call, given: DecisionInput, decide: Callable[[Context, Decision], Awaitable[Permit]]
+) -> Answer[PermitAnswer]:
+    call.note(target=given.request_id)
+    permit = await decide(call.context, Decision(**msgspec.structs.asdict(given)))
     call.note(status=permit.status)
     return Answer(permit.body)

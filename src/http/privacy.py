@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.privacy import PrivacyRequest, Review
 from src.domain.privacy_erasure import dry_run, execute
 from src.domain.privacy_export import export
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint, Run
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.ports.privacy import PrivacyRequests
 from src.ports.privacy_erasures import PrivacyErasures
 from src.ports.privacy_exports import PrivacyExports
@@ -125,117 +127,117 @@ class ExecuteAnswer(msgspec.Struct, frozen=True):
     certificate: Certificate
 
 
-def endpoints(
-    requests: PrivacyRequests, exports: PrivacyExports, erasures: PrivacyErasures, storage: Storage, links: Links
-) -> list[Endpoint]:
-    async def request(call: Call) -> Answer:
+class PrivacyController(Controller):
+    @endpoint(
+        "privacy-request",
+        audit="privacy.request",
+        access=Access.USER,
+        atomic=True,
+        functions=("public.create_privacy_request",),
+    )
+    async def request(
+        self, call: Call, data: RequestInput, privacy_requests: NamedDependency[PrivacyRequests]
+    ) -> Answer[RequestAnswer]:
         """Ask for a copy of one's data, or for its erasure.
 
         Users ask for themselves, the service for anyone. While a request of the kind is open, asking again gives it.
         """
-        asked = from_body(RequestInput, call.body)
-        call.note(kind=asked.kind)
-        standing = await requests.create(call.context, PrivacyRequest(**msgspec.structs.asdict(asked)))
+        call.note(kind=data.kind)
+        standing = await privacy_requests.create(call.context, PrivacyRequest(**msgspec.structs.asdict(data)))
         call.note(target=standing.request_id, status=standing.status)
         return Answer(standing.body)
 
-    async def review(call: Call) -> Answer:
+    @endpoint(
+        "privacy-review",
+        audit="privacy.review",
+        access=Access.OPS,
+        errors=(404, 409),
+        functions=("public.review_privacy_request",),
+    )
+    async def review(
+        self, call: Call, data: ReviewInput, privacy_requests: NamedDependency[PrivacyRequests]
+    ) -> Answer[ReviewAnswer]:
         """Approve or reject a request; approve one again whose execution failed."""
-        asked = from_body(ReviewInput, call.body)
-        call.note(target=asked.request_id)
-        standing = await requests.review(call.context, Review(**msgspec.structs.asdict(asked)))
+        call.note(target=data.request_id)
+        standing = await privacy_requests.review(call.context, Review(**msgspec.structs.asdict(data)))
         call.note(status=standing.status)
         return Answer(standing.body)
 
-    async def export_data(call: Call) -> Answer:
+    @endpoint(
+        "privacy-export",
+        audit="privacy.export",
+        access=Access.OPS,
+        errors=(404, 409),
+        functions=("public.begin_privacy_export", "public.read_privacy_export", "public.record_privacy_export"),
+    )
+    async def export(
+        self,
+        call: Call,
+        data: OneRequestInput,
+        privacy_exports: NamedDependency[PrivacyExports],
+        storage: NamedDependency[Storage],
+        links: NamedDependency[Links],
+    ) -> Answer[ExportAnswer]:
         """Make the archive of an approved export: a JSON document for each table, and files.
 
         Again: a fresh archive; the links to the one before die. A link lasts 7 days.
         """
-        asked = from_body(OneRequestInput, call.body)
-        call.note(target=asked.request_id)
-        link = await export(call.context, asked.request_id, exports, storage, links)
+        call.note(target=data.request_id)
+        link = await export(call.context, data.request_id, privacy_exports, storage, links)
         call.note(status="completed", link=link.link_id)
         expires_at = link.expires_at.isoformat().replace("+00:00", "Z")
-        return _encoded(ExportAnswer(True, asked.request_id, link.url(call.base_url), expires_at))
+        answer = ExportAnswer(True, data.request_id, link.url(call.base_url), expires_at)
+        return Answer(msgspec.json.encode(answer))
 
-    async def plan_erasure(call: Call) -> Answer:
+    @endpoint(
+        "privacy-erasure-dryrun",
+        audit="privacy.erasure_dryrun",
+        access=Access.OPS,
+        errors=(404, 409),
+        functions=("public.privacy_erasure_folders", "public.plan_privacy_erasure"),
+    )
+    async def plan_erasure(
+        self,
+        call: Call,
+        data: OneRequestInput,
+        privacy_erasures: NamedDependency[PrivacyErasures],
+        storage: NamedDependency[Storage],
+        links: NamedDependency[Links],
+    ) -> Answer[DryRunAnswer]:
         """Say what an approved erasure would do, without doing it: the plan that execution compares itself with."""
-        asked = from_body(OneRequestInput, call.body)
-        call.note(target=asked.request_id)
-        plan, link = await dry_run(call.context, asked.request_id, erasures, storage, links)
+        call.note(target=data.request_id)
+        plan, link = await dry_run(call.context, data.request_id, privacy_erasures, storage, links)
         call.note(plan=plan.plan_sha256, link=link.link_id)
-        return _encoded(
-            DryRunAnswer(
-                True,
-                asked.request_id,
-                link.url(call.base_url),
-                plan.plan_sha256,
-                msgspec.convert(plan.plan, list[Step]),
-                msgspec.convert(plan.kept, list[Kept]),
-            )
+        answer = DryRunAnswer(
+            True,
+            data.request_id,
+            link.url(call.base_url),
+            plan.plan_sha256,
+            msgspec.convert(plan.plan, list[Step]),
+            msgspec.convert(plan.kept, list[Kept]),
         )
+        return Answer(msgspec.json.encode(answer))
 
-    async def execute_erasure(call: Call) -> Answer:
+    @endpoint(
+        "privacy-erasure-execute",
+        audit="privacy.erasure_execute",
+        access=Access.OPS,
+        errors=(404, 409),
+        functions=("public.execute_privacy_erasure",),
+    )
+    async def execute_erasure(
+        self,
+        call: Call,
+        data: ExecuteInput,
+        privacy_erasures: NamedDependency[PrivacyErasures],
+        storage: NamedDependency[Storage],
+    ) -> Answer[ExecuteAnswer]:
         """Carry out the plan of the last dry-run in one transaction, or nothing of it.
 
         409 plan_stale when the data changed since. Files are deleted after that; the request is `processing` while
         some are left. Again: the same certificate.
         """
-        asked = from_body(ExecuteInput, call.body)
-        call.note(target=asked.request_id)
-        standing = await execute(call.context, asked.request_id, asked.confirm, erasures, storage)
+        call.note(target=data.request_id)
+        standing = await execute(call.context, data.request_id, data.confirm, privacy_erasures, storage)
         call.note(status=standing.status)
         return Answer(standing.body)
-
-    return [
-        Endpoint(
-            "privacy-request",
-            "privacy.request",
-            request,
-            RequestInput,
-            RequestAnswer,
-            access=Access.USER,
-            atomic=True,
-            functions=("public.create_privacy_request",),
-        ),
-        _for_ops("privacy-review", "privacy.review", review, ReviewInput, ReviewAnswer, "review_privacy_request"),
-        _for_ops(
-            "privacy-export",
-            "privacy.export",
-            export_data,
-            OneRequestInput,
-            ExportAnswer,
-            "begin_privacy_export",
-            "read_privacy_export",
-            "record_privacy_export",
-        ),
-        _for_ops(
-            "privacy-erasure-dryrun",
-            "privacy.erasure_dryrun",
-            plan_erasure,
-            OneRequestInput,
-            DryRunAnswer,
-            "privacy_erasure_folders",
-            "plan_privacy_erasure",
-        ),
-        _for_ops(
-            "privacy-erasure-execute",
-            "privacy.erasure_execute",
-            execute_erasure,
-            ExecuteInput,
-            ExecuteAnswer,
-            "execute_privacy_erasure",
-        ),
-    ]
-
-
-def _for_ops(
-    name: str, audit: str, run: Run, asked: type[msgspec.Struct], answer: type[msgspec.Struct], *functions: str
-) -> Endpoint:
-    fronted = tuple(f"public.{function}" for function in functions)
-    return Endpoint(name, audit, run, asked, answer, access=Access.OPS, errors=(404, 409), functions=fronted)
-
-
-def _encoded(answer: msgspec.Struct) -> Answer:
-    return Answer(msgspec.json.encode(answer))

@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import GET, endpoint
 
 # Asks one path of ours with the caller's headers and gives back the status.
 Ask = Callable[[str, dict[bytes, bytes]], Awaitable[int]]
@@ -34,12 +37,22 @@ class ProbeAnswer(msgspec.Struct, frozen=True):
     results: list[ProbeResult]
 
 
-def endpoints(functions: Sequence[str], ask: Ask) -> list[Endpoint]:
-    async def probe(call: Call) -> Answer:
+class ProbesController(Controller):
+    @endpoint(
+        "synthetics-probe",
+        audit="synthetics.probe",
+        method=GET,
+        access=Access.SERVICE,
+        per_minute=None,
+        statuses=(200, 503),
+    )
+    async def probe(
+        self, call: Call, function_names: NamedDependency[Sequence[str]], loopback: NamedDependency[Ask]
+    ) -> Answer[ProbeAnswer]:
         """Ask every function's health and read one page of bookings; 503 when one of them fails."""
-        healths = [(name, f"/functions/v1/{name}/health") for name in functions]
+        healths = [(name, f"/functions/v1/{name}/health") for name in function_names]
         results = await asyncio.gather(
-            *(_asked(name, path, call, ask) for name, path in [*healths, ("ops-bookings:read", READ)])
+            *(_asked(name, path, call, loopback) for name, path in [*healths, ("ops-bookings:read", READ)])
         )
         succeeded = sum(result.ok for result in results)
         failed = len(results) - succeeded
@@ -54,20 +67,6 @@ def endpoints(functions: Sequence[str], ask: Ask) -> list[Endpoint]:
             results=list(results),
         )
         return Answer(msgspec.json.encode(answer), status=503 if failed else 200)
-
-    return [
-        Endpoint(
-            "synthetics-probe",
-            "synthetics.probe",
-            probe,
-            None,
-            ProbeAnswer,
-            access=Access.SERVICE,
-            method="GET",
-            statuses=(200, 503),
-            per_minute=None,
-        )
-    ]
 
 
 async def _asked(name: str, path: str, call: Call, ask: Ask) -> ProbeResult:

@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 
 import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 
 from src.domain import errors
+from src.domain.context import REQUEST_ID
 from src.edge.body import TAKEN
+from src.http.observe import new_request_id
 
 # Ordered: the first class that fits. Message texts are never looked at.
 TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (
@@ -72,7 +77,10 @@ STATUS_OF_INPUT_FAULTS: dict[type[errors.DomainError], int] = {
 
 
 def status_and_code(error: BaseException) -> tuple[int, str]:
-    """Anything that is not a domain error is a bug."""
+    """Anything that is neither a domain error nor a refusal of Litestar's is a bug."""
+    if isinstance(error, HTTPException):
+        _, code = status_and_code(from_status(error.status_code))
+        return error.status_code, code
     for kind, status, code in TABLE:
         if isinstance(error, kind):
             return STATUS_OF_INPUT_FAULTS.get(type(error), status), code
@@ -82,6 +90,8 @@ def status_and_code(error: BaseException) -> tuple[int, str]:
 def body_of(error: BaseException, request_id: str) -> bytes:
     """The envelope; a bug says nothing of itself."""
     _, code = status_and_code(error)
+    if isinstance(error, HTTPException):
+        error = from_status(error.status_code)
     if isinstance(error, errors.InputInvalid):
         messages = list(error.errors)
     else:
@@ -101,14 +111,33 @@ def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
     return []
 
 
-def from_status(status: int) -> errors.DomainError:
-    """What the router's own refusals mean."""
+def answer_of(request: Request[None, None, State], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler for all: the envelope of what went wrong, be it in a handler or in the router."""
+    request_id = REQUEST_ID.get() or new_request_id(request.scope)
+    status, _ = status_and_code(error)
+    headers = {name.decode(): value.decode() for name, value in headers_of(error)}
+    if isinstance(error, HTTPException):
+        headers = error.headers or {}
+    return Response(
+        body_of(error, request_id),
+        status_code=status,
+        media_type="application/json",
+        headers={"x-request-id": request_id, **headers},
+    )
+
+
+def from_status(status: int) -> Exception:
+    """What refusals of Litestar's router and of guards mean."""
     match status:
         case 401:
             return errors.CallerUnknown("A bearer token is required")
+        case 403:
+            return errors.NotAllowed("This is not allowed")
         case 404:
             return errors.NotFound("No such path")
         case 405:
             return errors.InputInvalid("Method not allowed")
-        case _:
+        case _ if status < 500:  # noqa: PLR2004 - a fault of the request's
             return errors.InputInvalid("The request cannot be read")
+        case _:
+            return RuntimeError()

@@ -3,11 +3,12 @@
 from typing import Annotated
 
 import msgspec
+from litestar import Controller
 from msgspec import Meta
 
 from src.domain.quotes import QuoteItem, total
-from src.http.decode import from_body
-from src.http.endpoint import Answer, Call, Endpoint
+from src.http.call import Answer, Call
+from src.http.endpoint import endpoint
 from src.http.fields import Currency
 
 Text = Annotated[str, Meta(max_length=200)]
@@ -46,20 +47,18 @@ class ItemsQuoteAnswer(msgspec.Struct, frozen=True):
     quote: ItemsQuote
 
 
-def endpoints() -> list[Endpoint]:
-    async def quote(call: Call) -> Answer:
+class QuotesController(Controller):
+    @endpoint("bff-quote", audit="quote.create", keyed=False)
+    async def quote(self, call: Call, data: ItemsQuoteInput) -> Answer[ItemsQuoteAnswer]:
         """Add up priced items of one currency."""
-        asked = from_body(ItemsQuoteInput, call.body)
-        priced = [QuoteItem(item.price_cents, item.quantity, item.currency) for item in asked.items]
+        priced = [QuoteItem(item.price_cents, item.quantity, item.currency) for item in data.items]
         sum_cents, currency = total(priced)
         call.note(items=len(priced), amount=sum_cents, currency=currency)
         items = [
             QuotedItem(item.price_cents, item.quantity, item.currency, item.total_cents, given.description)
-            for item, given in zip(priced, asked.items, strict=True)
+            for item, given in zip(priced, data.items, strict=True)
         ]
         answer = ItemsQuoteAnswer(
             ok=True, request_id=call.context.request_id, quote=ItemsQuote(sum_cents, currency, items)
         )
         return Answer(msgspec.json.encode(answer))
-
-    return [Endpoint("bff-quote", "quote.create", quote, ItemsQuoteInput, ItemsQuoteAnswer, keyed=False)]

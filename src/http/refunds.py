@@ -1,16 +1,18 @@
 """`payments-refund` and `ops-refund` (docs/api.md, Payments and refunds)."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.errors import ProviderFailed
 from src.domain.refunds import ItineraryRefundRequest, Refund, RefundRequest, refund_itinerary, refund_payment
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint, ops_unless
+from src.http.call import Access, Answer, Call, ops_unless
+from src.http.endpoint import endpoint
 from src.http.fields import AmountCents, ItineraryId
 from src.ports.refunds import RefundProvider, Refunds
 from src.ports.switches import Switches
@@ -73,69 +75,71 @@ class MockAnswer(msgspec.Struct, frozen=True):
     request_id: str
 
 
-def endpoints(refunds: Refunds, providers: Mapping[str, RefundProvider], switches: Switches) -> list[Endpoint]:
-    async def payments_refund(call: Call) -> Answer:
+class RefundsController(Controller):
+    @endpoint(
+        "payments-refund",
+        audit="payments.refund",
+        access=Access.SERVICE,
+        per_minute=3,
+        statuses=(200, 202),
+        errors=(404, 409, 502),
+        functions=("public.request_refund",),
+    )
+    async def payments_refund(
+        self,
+        call: Call,
+        data: PaymentRefundInput,
+        refunds: NamedDependency[Refunds],
+        stripe: NamedDependency[Mapping[str, RefundProvider]],
+    ) -> Answer[RefundAnswer]:
         """Refund a captured payment, all that is left without an amount.
 
         Several partial refunds are possible up to the captured amount. 202 means that the provider's outcome is not
         known yet and is settled later, once.
         """
-        asked = from_body(PaymentRefundInput, call.body)
-        call.note(payment=asked.payment_id, amount=asked.amount_cents)
-        request = RefundRequest(**msgspec.structs.asdict(asked), idempotency_key=call.context.idempotency_key)
+        call.note(payment=data.payment_id, amount=data.amount_cents)
+        request = RefundRequest(**msgspec.structs.asdict(data), idempotency_key=call.context.idempotency_key)
         try:
-            return _answer(call, await refund_payment(call.context, request, refunds, providers))
+            return _answer(call, await refund_payment(call.context, request, refunds, stripe))
         except ProviderFailed as failure:
             call.note(error=failure.code)
             raise
 
-    async def ops_refund(call: Call) -> Answer:
+    @endpoint(
+        "ops-refund",
+        audit="ops.refund",
+        access=ops_unless("OPS_REFUND_MODE", "mock"),
+        per_minute=3,
+        statuses=(200, 202),
+        errors=(404, 409, 502),
+        functions=("public.request_itinerary_refund",),
+    )
+    async def ops_refund(
+        self,
+        call: Call,
+        data: OpsRefundInput,
+        refunds: NamedDependency[Refunds],
+        stripe: NamedDependency[Mapping[str, RefundProvider]],
+        switches: NamedDependency[Switches],
+    ) -> Answer[OpsRefundAnswer]:
         """Refund an itinerary's newest payment that has something left.
 
         In mock mode (`OPS_REFUND_MODE=mock`) any key may ask and nothing happens but validation and the AUDIT line.
         """
-        asked = from_body(OpsRefundInput, call.body)
-        call.note(itinerary=asked.itinerary_id, amount=asked.amount_cents)
+        call.note(itinerary=data.itinerary_id, amount=data.amount_cents)
         if await switches.value("OPS_REFUND_MODE") == "mock":
             call.context = call.context._replace(request_id=f"mock-{call.context.request_id}")
             call.note(mode="mock")
             return Answer(msgspec.json.encode(MockAnswer(ok=True, request_id=call.context.request_id)))
-        request = ItineraryRefundRequest(**msgspec.structs.asdict(asked), idempotency_key=call.context.idempotency_key)
+        request = ItineraryRefundRequest(**msgspec.structs.asdict(data), idempotency_key=call.context.idempotency_key)
         try:
-            return _answer(call, await refund_itinerary(call.context, request, refunds, providers))
+            return _answer(call, await refund_itinerary(call.context, request, refunds, stripe))
         except ProviderFailed as failure:
             call.note(error=failure.code)
             raise
 
-    return [
-        Endpoint(
-            "payments-refund",
-            "payments.refund",
-            payments_refund,
-            PaymentRefundInput,
-            RefundAnswer,
-            access=Access.SERVICE,
-            per_minute=3,
-            statuses=(200, 202),
-            errors=(404, 409, 502),
-            functions=("public.request_refund",),
-        ),
-        Endpoint(
-            "ops-refund",
-            "ops.refund",
-            ops_refund,
-            OpsRefundInput,
-            OpsRefundAnswer,
-            access=ops_unless(switches, "OPS_REFUND_MODE", "mock"),
-            per_minute=3,
-            statuses=(200, 202),
-            errors=(404, 409, 502),
-            functions=("public.request_itinerary_refund",),
-        ),
-    ]
 
-
-def _answer(call: Call, refund: Refund) -> Answer:
+def _answer(call: Call, refund: Refund) -> Answer[Any]:
     call.facts = {
         "payment": refund.payment_id,
         "refund": refund.refund_id,

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import UNSET, Meta, UnsetType
 
 from src.domain.search import Place, PlacesQuery, search_places
 from src.domain.search_folding import words
 from src.domain.search_highlights import highlights
-from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.call import Access, Answer, Call
+from src.http.endpoint import endpoint
 from src.ports.search import PlaceStore, SearchIndex
 from src.ports.switches import Switches
 
@@ -66,59 +68,54 @@ class PopulateAnswer(msgspec.Struct, frozen=True):
     fallback: bool
 
 
-def endpoints(
-    catalog: SearchIndex, fixtures: SearchIndex, store: PlaceStore, curated: Sequence[Place], switches: Switches
-) -> list[Endpoint]:
-    async def search(call: Call) -> Answer:
+class SearchController(Controller):
+    @endpoint("search-places", audit="search.places", functions=("public.search_places",))
+    async def search_places(
+        self,
+        call: Call,
+        data: PlacesInput,
+        search: NamedDependency[SearchIndex],
+        fixture_search: NamedDependency[SearchIndex],
+        switches: NamedDependency[Switches],
+    ) -> Answer[PlacesAnswer]:
         """Suggest places while a person types.
 
         The last word may be unfinished; accents, case and the order of words do not matter. One typo is forgiven from
         five letters, two from nine. When nothing fits, the most popular places come with empty matches.
         """
-        asked = from_body(PlacesInput, call.body)
         offline = await switches.value("USE_FIXTURES") == "1"
-        query = PlacesQuery(asked.query, asked.limit)
-        answer = await search_places(call.context, query, catalog, fixtures, offline=offline)
+        query = PlacesQuery(data.query, data.limit)
+        answer = await search_places(call.context, query, search, fixture_search, offline=offline)
         call.note(results=len(answer.places), found=answer.found, source=answer.source, fallback=answer.fallback)
-        typed = [word.text for word in words(asked.query)] if answer.found else []
+        typed = [word.text for word in words(data.query)] if answer.found else []
         body = PlacesAnswer(
             request_id=call.context.request_id,
             requestId=call.context.request_id,
-            query=asked.query,
+            query=data.query,
             items=[_item(place, typed) for place in answer.places],
             source=answer.source,
             fallback=answer.fallback,
         )
         return Answer(msgspec.json.encode(body))
 
-    async def populate(call: Call) -> Answer:
+    @endpoint(
+        "search-index-populate",
+        audit="search.populate",
+        access=Access.SERVICE,
+        per_minute=None,
+        functions=("public.populate_search_index",),
+    )
+    async def populate(
+        self,
+        call: Call,
+        data: PopulateInput,  # noqa: ARG002 - it has no fields
+        search: NamedDependency[PlaceStore],
+        curated_places: NamedDependency[Sequence[Place]],
+    ) -> Answer[PopulateAnswer]:
         """Bring the curated places into the catalogue; those of the same slug are brought up to date."""
-        from_body(PopulateInput, call.body)
-        populated = await store.populate(call.context, curated)
+        populated = await search.populate(call.context, curated_places)
         call.note(seeded=populated.seeded, source="fixtures", fallback=False)
         return Answer(populated.body)
-
-    return [
-        Endpoint(
-            "search-places",
-            "search.places",
-            search,
-            PlacesInput,
-            PlacesAnswer,
-            per_minute=60,
-            functions=("public.search_places",),
-        ),
-        Endpoint(
-            "search-index-populate",
-            "search.populate",
-            populate,
-            PopulateInput,
-            PopulateAnswer,
-            access=Access.SERVICE,
-            functions=("public.populate_search_index",),
-            per_minute=None,
-        ),
-    ]
 
 
 def _item(place: Place, typed: Sequence[str]) -> PlaceItem:

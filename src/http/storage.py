@@ -20,10 +20,10 @@ from src.domain.errors import DomainError, NotAllowed, NotFound
 from src.domain.storage import LinkMismatched, ObjectName
 from src.http import storage_problems, wire
 from src.http.auth import Authenticator
+from src.http.call import Call
 from src.http.decode import from_body, from_query
 from src.http.downloads import Sent, download, send_download
 from src.http.edge import seen_by
-from src.http.endpoint import Call
 from src.http.problems import MethodNotAllowed
 from src.ports.audit import AuditTrail
 from src.ports.storage import Links, Storage, StorageTrail

@@ -6,12 +6,15 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from litestar import Controller
+from litestar.di import NamedDependency
 from msgspec import Meta
 
 from src.domain.errors import InputInvalid
 from src.domain.webhooks import PaymentEvent
+from src.http.call import Access, Answer, Call
 from src.http.decode import from_body
-from src.http.endpoint import Access, Answer, Call, Endpoint
+from src.http.endpoint import endpoint
 from src.ports.switches import Switches
 from src.ports.webhooks import Signatures, Webhooks
 
@@ -53,11 +56,26 @@ class WebhookAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     currency: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) -> list[Endpoint]:
-    async def access() -> Access:
-        return Access.OPEN if signatures.required else Access.ANY
+async def _open_if_signed(signatures: Signatures) -> Access:
+    return Access.OPEN if signatures.required else Access.ANY
 
-    async def receive(call: Call) -> Answer:
+
+class WebhooksController(Controller):
+    @endpoint(
+        "stripe-webhook",
+        audit="stripe.webhook",
+        access=_open_if_signed,
+        per_minute=20 * 60,
+        reads=StripeEventInput,
+        functions=("public.apply_payment_event",),
+    )
+    async def take_payment_event(
+        self,
+        call: Call,
+        webhooks: NamedDependency[Webhooks],
+        signatures: NamedDependency[Signatures],
+        switches: NamedDependency[Switches],
+    ) -> Answer[WebhookAnswer]:
         """Take in a payment event; repeated or late ones change nothing.
 
         With a webhook secret the `Stripe-Signature` over the raw body decides and no apikey is needed. Mock mode
@@ -80,19 +98,6 @@ def endpoints(webhooks: Webhooks, signatures: Signatures, switches: Switches) ->
             mode="live" if event.signed else "mock",
         )
         return Answer(applied.body)
-
-    return [
-        Endpoint(
-            "stripe-webhook",
-            "stripe.webhook",
-            receive,
-            StripeEventInput,
-            WebhookAnswer,
-            access=access,
-            per_minute=20 * 60,
-            functions=("public.apply_payment_event",),
-        )
-    ]
 
 
 def _event(given: StripeEventInput, *, signed: bool) -> PaymentEvent:

@@ -1,8 +1,6 @@
-"""The few ASGI moves that every handler needs: reading a bounded body, sending an answer, the request id."""
+"""The few ASGI moves that every handler needs: reading a bounded body, sending an answer."""
 
-import re
 from collections.abc import Iterable
-from random import getrandbits
 
 from litestar.enums import HttpMethod
 from litestar.types import Receive, Scope, Send
@@ -19,25 +17,12 @@ LARGEST_BODY = MEBIBYTE
 # Seconds after which a body that there was no room for may be sent again.
 NO_ROOM_SECONDS = 2
 JSON = b"application/json"
-VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
     """Headers by lower-case name; the first of a repeated one counts."""
     return dict(reversed(list(scope["headers"])))
-
-
-def new_request_id(scope: Scope) -> str:
-    """The caller's x-request-id when it is a valid one, else a new uuid."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and VALID_REQUEST_ID.fullmatch(value):
-            return value.decode()
-    # Whoever guesses it gains nothing, and to ask the system for random bits costs more than all else here: Python lets
-    # go of its lock meanwhile, and has to get it back from the server's own threads.
-    digits = f"{getrandbits(120):030x}"
-    # Version 4, variant 8; the standard library's class takes twice as long for the same text.
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-8{digits[15:18]}-{digits[18:]}"
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = LARGEST_BODY) -> bytes:

@@ -8,6 +8,14 @@ from src.domain.inventory import Question, Reply
 from src.domain.resilience import CircuitState, Kept
 
 
+class CircuitReading(Protocol):
+    """What a supplier's circuit is, as this process last heard."""
+
+    @property
+    def state(self) -> str:
+        """closed, open or half-open."""
+
+
 class Cache(Protocol):
     """A supplier's answers, kept. All raise Unavailable when the database is away."""
 

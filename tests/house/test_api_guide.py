@@ -11,13 +11,13 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from litestar.routes import ASGIRoute
+from litestar.routes import ASGIRoute, HTTPRoute
 from msgspec import NODEFAULT, inspect
 
-from src.app import endpoints_of
-from src.composition import compose
+from src.app import create
 from src.http.application import NO_ROUTE
-from src.http.endpoint import Access, Endpoint
+from src.http.call import Access
+from src.http.endpoint import Endpoint
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
 from tests import postgres
 from tests.conftest import Api
@@ -107,8 +107,9 @@ async def accesses(name: str) -> set[str]:
     live = {"switches": LIVE_SWITCHES}
     found = set()
     for changes in ({"switches": OFFLINE_SWITCHES}, live, {**live, "stripe_webhook_secrets": ("whsec",)}):
-        composed = compose(postgres.settings("postgresql://nobody@127.0.0.1:9/none", **changes))
-        endpoint = next((one for one in endpoints_of(composed) if one.name == name), served()[name])
+        app = create(postgres.settings("postgresql://nobody@127.0.0.1:9/none", **changes))
+        handlers = [handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers]
+        endpoint = next(one for one in handlers if isinstance(one, Endpoint) and one.name == name)
         access = endpoint.access if isinstance(endpoint.access, Access) else await endpoint.access()
         found.add(access.value)
     return found

@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from types import ModuleType
 
 import asyncpg
-import pytest
+from litestar import Controller
 
 import src.http
-from src.app import endpoints_of
-from src.composition import compose
-from src.http.endpoint import Endpoint
+from src.http.endpoint import endpoints_of
 from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS
-from tests.postgres import settings
+from tests.endpoints import declared
 from tests.processes import ROOT
 
 GUIDE = (ROOT / "docs" / "develop.md").read_text()
@@ -27,17 +26,16 @@ WITHOUT_ENDPOINTS = {"storage", "rest"}
 def modules() -> set[str]:
     """The modules of src/http that declare endpoints."""
     names = (module.name for module in pkgutil.iter_modules(src.http.__path__))
-    return {name for name in names if hasattr(importlib.import_module(f"src.http.{name}"), "endpoints")}
+    return {name for name in names if list(endpoints_of(controllers(importlib.import_module(f"src.http.{name}"))))}
+
+
+def controllers(module: ModuleType) -> list[type[Controller]]:
+    return [found for found in vars(module).values() if isinstance(found, type) and issubclass(found, Controller)]
 
 
 def texts(*folders: str) -> str:
     files = (file for folder in folders for file in (ROOT / "tests" / folder).rglob("*"))
     return "\n".join(file.read_text() for file in files if file.suffix in (".py", ".sh"))
-
-
-@pytest.fixture
-def declared(database: str) -> list[Endpoint]:
-    return endpoints_of(compose(settings(database)))
 
 
 def test_every_family_is_listed() -> None:
@@ -46,26 +44,26 @@ def test_every_family_is_listed() -> None:
     assert set(listed[1].split()) == modules() | WITHOUT_ENDPOINTS
 
 
-def test_every_endpoint_is_in_the_operators_guide(declared: list[Endpoint]) -> None:
+def test_every_endpoint_is_in_the_operators_guide() -> None:
     missing = [
         endpoint.name
-        for endpoint in declared
+        for endpoint in declared()
         if f"`{endpoint.name}`" not in OPERATORS and f"/{endpoint.name}" not in OPERATORS
     ]
     assert missing == [], "docs/operate.md says nothing of them"
 
 
-def test_every_endpoint_is_called_by_a_test_of_its_own(declared: list[Endpoint]) -> None:
+def test_every_endpoint_is_called_by_a_test_of_its_own() -> None:
     called = texts("http", "runbook")
-    missing = [endpoint.name for endpoint in declared if not re.search(rf"[\"/]{endpoint.name}[\"?/ ]", called)]
+    missing = [endpoint.name for endpoint in declared() if not re.search(rf"[\"/]{endpoint.name}[\"?/ ]", called)]
     assert missing == [], "tests/http and tests/runbook do not call them"
 
 
-def test_every_function_of_an_endpoint_has_a_test_of_its_rules(declared: list[Endpoint]) -> None:
+def test_every_function_of_an_endpoint_has_a_test_of_its_rules() -> None:
     tried = texts("sql", "http", "runbook", "contracts", "faults")
     missing = [
         f"{endpoint.name}: {function}"
-        for endpoint in declared
+        for endpoint in declared()
         for function in endpoint.functions
         if endpoint.name not in tried and function.partition(".")[2] not in tried
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -11,7 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
-from src.http.endpoint import Access
+from src.http.call import Access
+from src.http.endpoint import Endpoint
 from src.http.limits import by_function
 from tests.conftest import CHECKOUT, OPS_USER, TRAVELLER, Api, serving
 from tests.endpoints import declared
@@ -145,7 +145,7 @@ async def test_when_the_database_is_away_a_limited_function_says_when_to_come_ba
 def test_no_function_belongs_to_two_endpoints() -> None:
     endpoints = declared()
     checkout = by_function(endpoints)["public.start_checkout"]
-    other = replace(checkout, name="other")
+    other = Endpoint("other", audit="other", functions=checkout.functions)
     with pytest.raises(ValueError, match=r"public\.start_checkout is a function of bff-checkout and of other"):
         by_function([*endpoints, other])
 

@@ -10,7 +10,7 @@ from tests.processes import PATIENCE, ROOT
 
 FORKS = """
 import os
-from src.http.wire import new_request_id
+from src.http.observe import new_request_id
 child = os.fork()
 for _ in range(100):
     os.write(1, f"{new_request_id({'headers': []})}\\n".encode())
