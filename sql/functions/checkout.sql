@@ -58,8 +58,8 @@ begin
 end;
 $$;
 comment on function public.record_payment_intent(uuid, text, text, text) is
-'Internal: stores the provider''s intent for a payment and opens its ledger; the same intent again changes nothing. The client '
-'secret is answered, never stored.';
+'Service: tells the books of an intent that the provider made for a payment, and opens its ledger; what the provider said of it '
+'before is applied. The same intent again changes nothing. The client secret is answered, never stored.';
 
 create or replace function public.record_intent_failure(p_payment_id uuid, p_error text, p_definite boolean) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

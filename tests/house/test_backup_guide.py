@@ -13,6 +13,7 @@ from tests.postgres import JWT_SECRET
 from tests.processes import ROOT, environment
 
 FILE = Path("storage/travellers/33333333-3333-4333-8333-333333333333/visa.txt")
+ITINERARY = "11111111-1111-4111-8111-111111111111"
 NUMBER = "select fin.next_number('INV', '2026-11-30')"
 PAGE = (ROOT / "docs" / "scale.md").read_text()
 SECTION = PAGE.partition("## Backup\n")[2].partition("\n## ")[0]
@@ -27,7 +28,7 @@ def test_a_backup_and_its_restore_are_what_the_page_says(tmp_path: Path) -> None
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    saving, restoring, numbering = blocks("docs/scale.md", "sh", "## Backup\n")
+    saving, restoring, telling, numbering = blocks("docs/scale.md", "sh", "## Backup\n")
     kept = tmp_path / "old" / FILE
     (tmp_path / "old").mkdir(0o700)
     kept.parent.mkdir(parents=True)
@@ -40,6 +41,9 @@ def test_a_backup_and_its_restore_are_what_the_page_says(tmp_path: Path) -> None
     assert "restored: ecotrips.dump\nup to date\n" in said
     assert (tmp_path / "new" / FILE).read_text() == "a visa"
     assert "PAYOUTS_PAUSED=1" in shell("new", "ecotrips flags list")
+    shell("new", telling.replace("<itinerary>", ITINERARY).replace("<pi>", "pi_1"))
+    told = "select status, intent_id from payment.payments where idempotency_key = 'restored-pi_1'"
+    assert shell("new", f'ecotrips psql -Atc "{told}"') == "processing|pi_1\n"
     shell("new", numbering)
     assert shell("new", f'ecotrips db psql -qAtc "{NUMBER}"') == "INV-20261130-0043\n"
     [queued] = re.findall(r"`(select id, type, created_at from wa.messages[^`]*)`", SECTION)

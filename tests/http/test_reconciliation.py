@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from src.settings import OFFLINE_SWITCHES
+from tests.conftest import ITINERARY
+from tests.house.guides import blocks
 from tests.http.conftest import Live
-from tests.processes import ROOT, ecotrips
+from tests.postgres import JWT_SECRET
+from tests.processes import ROOT, ecotrips, environment
 
 
 async def ledger(live: Live, command: str) -> tuple[int, list[str]]:
@@ -70,6 +78,29 @@ async def test_reconcile_lists_money_that_the_books_have_and_the_provider_has_no
     status, lines = await ledger(live, "reconcile")
     unknown = f"payment unknown intent {stranger['id']}: books: nothing; provider: taken 900, given back 0"
     assert (status, set(lines)) == (1, {line(payment, 25000, 0, 24000, 0), unknown, "2 differences"})
+
+
+async def test_a_payment_that_was_made_after_the_backup_comes_back_as_the_page_says(live: Live) -> None:
+    lost = live.stripe._create_intent({  # noqa: SLF001 - of an installation whose books are gone
+        "amount": "27700", "currency": "usd", "metadata": {"payment_id": str(uuid4())}
+    })  # fmt: skip
+    live.stripe.confirm(lost["id"])
+    early = live.stripe.events[-1]
+    assert (await live.tell(early)).json()["result"] == "deferred"
+    telling = blocks("docs/scale.md", "sh", "## Backup\n")[2]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["/bin/bash", "-euo", "pipefail", "-c", telling.replace("<itinerary>", ITINERARY).replace("<pi>", lost["id"])],
+        env=environment(DATABASE_URL=live.database, JWT_SECRET=JWT_SECRET)
+        | {"STRIPE_MOCK_MODE": "0", "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (await live.sums()) == (27700, 0, 0)
+    assert (await live.tell(early)).json()["result"] == "duplicate"
+    assert await ledger(live, "reconcile") == (0, ["0 differences"])
 
 
 async def test_reconcile_lists_an_intent_for_which_the_provider_does_not_answer(live: Live) -> None:
