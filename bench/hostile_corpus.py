@@ -153,6 +153,7 @@ def corpus(functions: Mapping[str, object], procedures: Mapping[str, object]) ->
         *paths(),
         *selects(),
         *embeds(),
+        *casts(),
         *names(),
         *orders(),
         *filters(),
@@ -281,6 +282,17 @@ def embeds() -> Iterator[Hostile]:
     yield get(
         "select: embeds that are asked for", f"{ROWS}?select=items(itineraries(items()))&{asked}", prefer="count=exact"
     )
+
+
+def casts() -> Iterator[Hostile]:
+    """A text is stored first, of a few characters for each number of a hundred thousand digits."""
+    note = "[" + ",".join(["1e131071"] * 50) + "]"
+    permit = {"park": "Nyungwe", "visit_date": "2032-01-01", "pax_count": 3, "note": note}
+    yield post("a note of large numbers", "/functions/v1/permits-request", json.dumps(permit))
+    for kind in ("jsonb", "numeric", "jsonpath", "numrange", "nummultirange"):
+        fields = ",".join(f"{name}:note::{kind}" for name in "abcdefgh")
+        for how, accept in (("", {}), (", streamed", NDJSON)):
+            yield get(f"select: casts to {kind}{how}", f"/rest/v1/permits.requests?select={fields}", **accept)
 
 
 def names() -> Iterator[Hostile]:

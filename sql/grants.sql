@@ -35,7 +35,7 @@ grant usage on schema meta to service_role;
 grant execute on function
   sec.from_edge(), auth.claims(), auth.uid(), sec.session_role(), sec.is_service(), sec.is_ops(), sec.actor(),
   sec.request_id(), sec.refuse(text, text, text), sec.require_ops(), sec.ops_only(),
-  sec.bounded_rows(jsonb),
+  sec.count_answer(bigint), sec.bounded_rows(jsonb), sec.bounded_cast(anyelement),
   ops.keep_first_answer(uuid, json), ops.list_exceptions(text, int, int),
   public.start_checkout(uuid, bigint, text, text)
 to anon, authenticated, service_role;

@@ -95,6 +95,8 @@ JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook"
 COUNTED_FROM_THE_START = (200, 400, 401, 500, 502, 503)
 # What bounds the lists in an answer whose rows may be shown more than once (sql/functions/limits.sql).
 BOUND = Name("sec", "bounded_rows")
+# What bounds the digits of numbers that fields are cast to.
+CAST_BOUND = Name("sec", "bounded_cast")
 # What refuses others a table that is for ops alone (sql/policies.sql).
 GUARD = Name("sec", "ops_only")
 
@@ -127,7 +129,13 @@ def create(settings: Settings | None = None) -> Litestar:
         _by_name(composed.pipelines),
         _by_name(LOGIN_ROLES),
         settings.switches_json,
-        Configuration(schemas=settings.schemas, anonymous_role=Role.ANONYMOUS.value, bound=BOUND, guard=GUARD),
+        Configuration(
+            schemas=settings.schemas,
+            anonymous_role=Role.ANONYMOUS.value,
+            bound=BOUND,
+            cast_bound=CAST_BOUND,
+            guard=GUARD,
+        ),
     )
     schema = Refresher("reading the schema", keeper.read)
     composed.notifications.add("pgrst", schema)

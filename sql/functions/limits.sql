@@ -49,28 +49,59 @@ end;
 $$;
 comment on function ops.purge_rate_limits(int) is 'Internal: removes at most p_limit token buckets that are long full again.';
 
-create or replace function sec.bounded_rows(p_rows jsonb) returns jsonb
+create or replace function sec.count_answer(p_bytes bigint) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_most constant bigint := 4 * 1024 * 1024;
-  -- What a value takes in memory beside its bytes: many small ones are as much as few large ones.
-  c_each constant bigint := 128;
-  -- Exports have as many rows as there are: for ops the total counts only in lists as long as this.
-  c_list constant bigint := 1024 * 1024;
-  v_bytes bigint := c_each + coalesce(pg_column_size(p_rows), 0);
-  v_total bigint := v_bytes + coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint;
+  -- Exports have as many rows as there are: for ops the total counts only in values as long as this.
+  c_value constant bigint := 1024 * 1024;
+  v_total bigint := p_bytes + coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint;
 begin
   perform set_config('sec.answer_bytes', v_total::text, true);
-  if v_total > c_most and (v_bytes > c_list or not sec.is_ops()) then
+  if v_total > c_most and (p_bytes > c_value or not sec.is_ops()) then
     raise exception using
       errcode = 'PT400',
       constraint = 'answer_bounded',
-      message = 'Resources inside others may hold 4 MiB in all, of ops 1 MiB in each list, where a row is shown more than once',
+      message = 'Resources inside others may hold 4 MiB in all, of ops 1 MiB in each list, where a row is shown more than once; '
+        'as much may numbers that texts are cast to',
       hint = 'Embed a list on one way only, or give it a limit.';
   end if;
+end;
+$$;
+comment on function sec.count_answer(bigint) is
+'Internal: counts bytes that an answer holds beyond its rows. Raises answer_bounded beyond 4 MiB in all; of ops and the service in values above 1 MiB only.';
+
+create or replace function sec.bounded_rows(p_rows jsonb) returns jsonb
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- What a value takes in memory beside its bytes: many small ones are as much as few large ones.
+  c_each constant bigint := 128;
+begin
+  -- As text, which is what is sent: a number of a few bytes may have a hundred thousand digits.
+  perform sec.count_answer(c_each + coalesce(octet_length(p_rows::text), 0));
   return p_rows;
 end;
 $$;
 comment on function sec.bounded_rows(jsonb) is
-'Internal: counts the bytes of lists, and rows, that an answer may show more than once. Raises answer_bounded beyond 4 MiB in all; of ops and the service in lists above 1 MiB only.';
+'Internal: counts the bytes of lists, and rows, that an answer may show more than once. Raises answer_bounded as sec.count_answer.';
+
+create or replace function sec.bounded_cast(p_value anyelement) returns anyelement
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Arrays and ranges take a backslash or quote before any character, numbers take underscores and blanks.
+  v_text text := translate(p_value::text, E'\\"_ \t\n\r\v\f', '');
+  -- More digits than that no number has.
+  c_digits constant int := 131072;
+begin
+  if v_text ~* '[0-9.]e[-+]?[0-9]{3}' then
+    perform sec.count_answer(sum(least(left(number.exponent[1], 6)::int, c_digits)))
+    from regexp_matches(v_text, '[0-9.]e[-+]?0*([0-9]+)', 'gi') as number (exponent);
+  end if;
+  return p_value;
+end;
+$$;
+comment on function sec.bounded_cast(anyelement) is
+'Internal: counts the digits that exponents in a text stand for, before it is cast to numbers. Raises answer_bounded as sec.count_answer.';

@@ -58,7 +58,9 @@ CALLS = {
     "public.find_erased_subject": "find_erased_subject('{erasure}', '{secret}')",
     "public.find_erased_subject_in_text": "find_erased_subject_in_text('{erasure}', '{secret}', 'x')",
     "public.search_places": "search_places('kigali')",
+    "sec.count_answer": "sec.count_answer(1)",
     "sec.bounded_rows": "sec.bounded_rows('[]')",
+    "sec.bounded_cast": "sec.bounded_cast('1e100'::text)",
     "sec.request_id": "sec.request_id()",
     "public.force_circuit": "force_circuit('hbx', 'open')",
 }

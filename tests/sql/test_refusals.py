@@ -18,7 +18,7 @@ THEIR_FUNCTIONS = {
     *("group_contribution_summary", '"group".my_groups', "create_privacy_request", "ops.keep_first_answer"),
     *("auth.claims", "auth.uid", "sec.session_role", "sec.is_service", "sec.is_ops", "sec.actor", "sec.request_id"),
     *("sec.require_ops", "sec.ops_only", "sec.from_edge", "sec.refuse", "fin.amount"),
-    "sec.bounded_rows",
+    *("sec.count_answer", "sec.bounded_rows", "sec.bounded_cast"),
 }
 THEIR_RELATIONS = {
     *("catalog.search_index", "core.profiles", "booking.itineraries", "booking.items", "permits.requests"),

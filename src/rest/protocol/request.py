@@ -63,8 +63,9 @@ class Configuration:
     `dotted_names` lets `schema.relation` in the path name an exposed schema. `max_rows` caps pages of reads and calls.
     `transaction_end` is commit or rollback, `may_end_transaction` lets `Prefer: tx=` choose. `openapi` is
     follow-privileges, ignore-privileges or disabled. `bound` is the function that every list of embedded rows passes
-    through whose rows may stand in an answer more than once: from jsonb to the same jsonb, or it raises. `guard` is a
-    function that raises for who may not read a table with a policy of its name.
+    through whose rows may stand in an answer more than once: from jsonb to the same jsonb, or it raises. `cast_bound`
+    does the same for fields before a cast that may make them longer. `guard` is a function that raises for who may not
+    read a table with a policy of its name.
     """
 
     schemas: tuple[str, ...] = ("public",)
@@ -85,6 +86,7 @@ class Configuration:
     app_settings: tuple[tuple[str, str], ...] = ()
     anonymous_role: str | None = None
     bound: Name | None = None
+    cast_bound: Name | None = None
     guard: Name | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from src.rest.catalog.catalog import JSON, TEXT, Cardinality, Catalog, Name
+from src.rest.catalog.catalog import JSON, TEXT, Cardinality, Catalog, Name, TypeName
 from src.rest.catalog.lookups import find_cast, find_relationship, unknown_column
 from src.rest.errors import RestError, no_aggregates, not_embedded
 from src.rest.query.plan import Condition as Asked
@@ -27,19 +27,32 @@ from src.rest.sql.sql import made_name
 SOURCE = "pgrst_source"
 # A row that is embedded so belongs to one row of the parent.
 SHOWN_ONCE = (Cardinality.ONE_TO_MANY, Cardinality.ONE_TO_ONE)
+# Types whose values have few characters, whatever they are cast to or from.
+SHORT = frozenset(
+    TypeName("pg_catalog", name)
+    for name in (
+        *("bool", "int2", "int4", "int8", "oid", "float4", "float8", "uuid", "interval"),
+        *("date", "time", "timetz", "timestamp", "timestamptz"),
+    )
+)
+# Types whose values are as long as the text that they are made of.
+AS_LONG = SHORT | {
+    TypeName("pg_catalog", name) for name in ("text", "varchar", "bpchar", "name", "json", "xml", "bytea")
+}
 
 
 @dataclass(slots=True)
 class ReadPlanner:
     """Resolves one request. `legacy_names` lets filters name an aliased embed by its relation, with a warning.
 
-    `bound`: see Configuration.
+    `bound`, `cast_bound`: see Configuration.
     """
 
     catalog: Catalog
     aggregates: bool = False
     legacy_names: bool = True
     bound: Name | None = None
+    cast_bound: Name | None = None
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
     def resolve(self, root: Level, plan: Plan, *, only_embeds: bool = False) -> Level:
@@ -81,13 +94,16 @@ class ReadPlanner:
             item = item._replace(field=Field("*"), aggregate="count")
         reference = self.reference(level, item.field)
         column = reference.column
+        cast = find_cast(self.catalog, item.cast) if item.cast else None
+        short = column is not None and not reference.path and column.base in SHORT
         return Output(
             reference,
             item.alias or _label(item),
-            find_cast(self.catalog, item.cast) if item.cast else None,
+            cast,
             item.aggregate,
             find_cast(self.catalog, item.aggregate_cast) if item.aggregate_cast else None,
             self.catalog.representations.get((column.type, JSON)) if column and not reference.path else None,
+            None if cast is None or cast in AS_LONG or short else self.cast_bound,
         )
 
     def _has(self, level: Level, name: str) -> bool:

@@ -62,6 +62,7 @@ class Preparation:
             aggregates=self._configuration.aggregates,
             legacy_names=self._configuration.legacy_names,
             bound=self._configuration.bound,
+            cast_bound=self._configuration.cast_bound,
         )
 
     def _guard(self, root: Level) -> Name | None:

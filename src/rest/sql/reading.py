@@ -190,7 +190,7 @@ class ReadWriter:
         value = self.reference(level.qualifier, output.reference)
         if output.formatter is not None:
             value = sql.call(output.formatter, value)
-        return value if output.cast is None else sql.cast(value, output.cast)
+        return value if output.cast is None else sql.cast(_bounded(output.bound, value), output.cast)
 
     def _aggregated(self, value: Node, aggregate: str | None, cast: TypeName | None) -> Node:
         if aggregate is None:

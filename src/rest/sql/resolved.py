@@ -25,7 +25,10 @@ class Reference:
 
 @dataclass(slots=True)
 class Output:
-    """One selected field. `label` is its key in the result, None for `*`; `formatter` makes its JSON."""
+    """One selected field. `label` is its key in the result, None for `*`.
+
+    `formatter` makes its JSON; `bound` is the function that it passes through before its cast.
+    """
 
     reference: Reference
     label: str | None
@@ -33,6 +36,7 @@ class Output:
     aggregate: str | None = None
     aggregate_cast: TypeName | None = None
     formatter: Name | None = None
+    bound: Name | None = None
 
 
 @dataclass(slots=True)
