@@ -6,11 +6,33 @@ declare
   v_callers constant text := 'public, anon, authenticated, service_role, ops_staff, web_anon, web_authenticated,'
     ' web_service, psql_staff, psql_service';
   v_owner constant text := (select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'public');
+  -- What PostgreSQL lets anybody write to the disk, without a right on any table: large objects, records of the log, files.
+  v_writers constant text[] := array[
+    'lo_creat', 'lo_create', 'lo_export', 'lo_from_bytea', 'lo_import', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lo_unlink',
+    'lowrite', 'pg_export_snapshot', 'pg_logical_emit_message'
+  ];
+  v_function regprocedure;
 begin
   execute format('grant create on database %I to ecotrips_owner', current_database());
   -- Who may make a temporary type, table or function can name it like one of ours and wait for a function with more
   -- rights to take it (PostgreSQL's manual, "Writing SECURITY DEFINER Functions Safely").
   execute format('revoke create, temporary on database %I from %s', current_database(), v_callers);
+  -- Only a superuser can take it back.
+  for v_function in
+    select oid from pg_proc
+    where pronamespace = 'pg_catalog'::regnamespace and proname = any (v_writers)
+      and has_function_privilege('public', oid, 'execute') and pg_has_role(proowner, 'usage')
+  loop
+    -- A backup is made by an administrator who need not be a superuser.
+    execute format('grant execute on function %s to ecotrips_owner', v_function);
+    execute format('revoke execute on function %s from public', v_function);
+  end loop;
+  -- Of each process, for what it sorts and for cursors that outlive their transaction, which no timeout ends.
+  if has_parameter_privilege('temp_file_limit', 'set')
+    and (select reset_val from pg_settings where name = 'temp_file_limit') = '-1'
+  then
+    execute format('alter database %I set temp_file_limit = %L', current_database(), '1GB');
+  end if;
   -- The schema public is the database owner's. Rights that another role granted on it only a superuser could restore.
   execute format('set local role %I', v_owner);
   revoke grant option for create, usage on schema public from ecotrips_owner cascade;

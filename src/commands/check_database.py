@@ -41,6 +41,19 @@ PREPARED = """
 select gid, owner, prepared at time zone 'UTC' as prepared from pg_prepared_xacts
 where database = current_database() order by prepared limit 10
 """
+# Where logins of ours may write something, whatever database.sql says of ours.
+OTHER_DATABASES = """
+select datname from pg_database
+where datallowconn and datname <> current_database() and has_database_privilege('psql_staff', oid, 'connect')
+order by datname
+"""
+# By name: of some there are several.
+WRITERS = """
+select distinct proname from pg_proc
+where pronamespace = 'pg_catalog'::regnamespace and proname = any ($1)
+  and has_function_privilege('public', oid, 'execute')
+order by proname
+"""
 STANDINGS = {"same": (True, "as shipped"), "before": (None, "of the next release, which this one works on")}
 WORKERS = """
 select extract(epoch from now() - max(finished_at))::float8 as silence,
@@ -71,6 +84,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
         return
     yield await _logins(connection)
     yield await _prepared(connection)
+    yield await _disk(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
     yield _levels(levels)
     ((silence, failing),) = await connection.fetch(WORKERS)
@@ -140,6 +154,19 @@ async def _prepared(connection: Opened) -> Verdict:
     else:
         detail = "none can be"
     return Verdict("prepared transactions", well=False if kept else None if most else True, detail=detail)
+
+
+async def _disk(connection: Opened) -> Verdict:
+    """What lets a login without a right on any table fill the disk; only a superuser can take most of it back."""
+    found = []
+    if await connection.fetchval("select current_setting('temp_file_limit')") == "-1":
+        found.append("temp_file_limit is -1")
+    if functions := [row[0] for row in await connection.fetch(WRITERS, apply.WRITERS)]:
+        found.append(f"public may call {', '.join(functions)}")
+    if others := [row[0] for row in await connection.fetch(OTHER_DATABASES)]:
+        found.append(f"logins may enter the databases {', '.join(others)}")
+    detail = f"any login may fill it (docs/security.md): {'; '.join(found)}" if found else "no login may fill it"
+    return Verdict("disk", well=None if found else True, detail=detail)
 
 
 def _way(connection: Opened) -> str:

@@ -138,9 +138,20 @@ async def _is_applied(dsn: str) -> bool:
         await connection.close()
 
 
-async def create_database(dsn: str) -> None:
-    """Make the database of a DSN unless it is there; any number of processes may do so at once."""
-    server, _, rest = dsn.partition(f"/{DATABASE}?")
+# A superuser's alone: in them PostgreSQL lets every login make tables and large objects.
+NOBODYS = ("postgres", "template1")
+CLOSE = """
+select format('revoke connect on database %I from public', datname) from pg_database
+where datname = any ($1) and has_database_privilege('public', oid, 'connect')
+"""
+
+
+async def create_database(settings: Settings) -> None:
+    """Make the database of the settings unless it is there; any number of processes may do so at once.
+
+    Of the embedded server's others, none is for its logins.
+    """
+    server, _, rest = settings.direct_url.partition(f"/{DATABASE}?")
     if not rest:
         return
     connection = await connect(f"{server}/postgres?{rest}")
@@ -148,6 +159,9 @@ async def create_database(dsn: str) -> None:
         await apply.take_lock(connection)
         if not await connection.fetchval("select exists (select from pg_database where datname = $1)", DATABASE):
             await connection.execute(f'create database "{DATABASE}"')
+        if settings.embedded:
+            for row in await connection.fetch(CLOSE, NOBODYS):
+                await connection.execute(row[0])
     finally:
         await connection.close()
 
@@ -182,7 +196,7 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
     """
 
     async def run() -> list[str]:
-        await create_database(settings.direct_url)
+        await create_database(settings)
         return await apply.apply(
             settings.direct_url,
             apply.shipped(),

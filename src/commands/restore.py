@@ -101,7 +101,7 @@ def restore(arguments: argparse.Namespace) -> int:
 async def _restore(settings: Settings, file: BinaryIO) -> None:
     dsn = settings.direct_url
     store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
-    await local.create_database(dsn)
+    await local.create_database(settings)
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-restore"})
     try:
         await apply.take_lock(connection, tell)
@@ -109,6 +109,7 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
             message = "the database is not empty: restore into a new one"
             raise BackupError(message)
         await apply.make_roles(dsn, lambda role: role_password(settings, role), tell)
+        await connection.execute(apply.WITHOUT_LIMIT)
         # Undone by the connection's end: an end that fails would hide what went wrong before.
         transaction = connection.transaction()
         await transaction.start()
@@ -241,6 +242,8 @@ def _is_the_servers(part: Statements) -> bool:
         part.kind == "EVENT TRIGGER"
         # Nothing of ours is one, and pg_restore would end the transaction around them.
         or any(LARGE_OBJECTS.match(word) for word in (part.kind, part.name))
+        # Rights on its own functions.
+        or part.schema == "pg_catalog"
         # Its rights were given by make_roles.
         or (part.kind, part.name) == ("SCHEMA", "public")
         or part.name == "SCHEMA public"

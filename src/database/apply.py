@@ -47,6 +47,12 @@ MEANWHILE = "tuple concurrently"
 ATTEMPTS = 200
 # Who logs in with a password derived from DATABASE_ROLE_SECRET.
 LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
+# What may be written to the disk by anybody until database.sql takes it back.
+WRITERS = tuple(re.findall(r"'(\w+)'", DATABASE_FILE.read_text().partition("array[")[2].partition("]")[0]))
+# Who administers builds indexes, and is trusted with the disk.
+WITHOUT_LIMIT = (
+    "select set_config('temp_file_limit', '-1', false) where has_parameter_privilege('temp_file_limit', 'set')"
+)
 # What roles.sql sets for them: role, name, value.
 SETTINGS_OF_LOGINS = frozenset(
     re.findall(r"^alter role (\w+) set (\w+) = '(.*)';$", ROLES_FILE.read_text(), re.MULTILINE)
@@ -240,6 +246,7 @@ async def apply(
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
         await take_lock(connection, report)
+        await connection.execute(WITHOUT_LIMIT)
         beside = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
         try:
             patient = _Patient(connection, beside, report)

@@ -46,6 +46,9 @@ ROOT = Path(__file__).parents[2]
 # Bytes, terminator left out, on the system that allows the fewest.
 LONGEST_SOCKET_PATH = 103 - len("/.s.PGSQL.65535.lock")
 BUILTIN_LOCALE_SINCE = 17
+QUEUE_LIMIT_SINCE = 17
+# Bytes of temporary files of each session: a share of the disk, and these at least and most.
+SHARE, LEAST_TEMPORARY, MOST_TEMPORARY = 64, 64 << 20, 1 << 30
 # Seconds for a server that others start or stop. One that this process starts may recover for as long as it takes.
 PATIENCE = 60.0
 # Seconds after which a server that says it is ready, and has no socket, has lost it.
@@ -395,6 +398,12 @@ class EmbeddedPostgres:
         yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
         for name, value in LOG_SETTINGS.items():
             yield from ("-c", f"{name}={value}")
+        free = shutil.disk_usage(self.folder).free
+        temporary = min(max(free // SHARE, LEAST_TEMPORARY), MOST_TEMPORARY)
+        yield from ("-c", f"temp_file_limit={temporary >> 10}kB")
+        if int(_major(self.bin)) >= QUEUE_LIMIT_SINCE:
+            # Of notifications that somebody does not take: half a GiB, where PostgreSQL has eight.
+            yield from ("-c", "max_notify_queue_pages=65536")
         # Under load the write-ahead log alone would call for a checkpoint every two minutes, and after each one every
         # page is logged whole when it first changes.
         yield from ("-c", "max_wal_size=4GB")

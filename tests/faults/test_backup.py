@@ -371,6 +371,7 @@ async def test_what_a_persons_own_login_left_behind_keeps_nobody_from_restoring(
 ) -> None:
     await admin.execute("create role beatha login in role ops_staff password 'of-a-person'")
     await admin.execute("grant select on ops.v_bookings, ops.flags to beatha")
+    await admin.execute("grant execute on function lo_from_bytea(oid, bytea) to beatha")
     hers = await asyncpg.connect(with_login(database, "beatha", "of-a-person"))
     try:
         await hers.execute("select lo_from_bytea(0, 'a picture')")

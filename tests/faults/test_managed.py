@@ -165,6 +165,8 @@ def _(at: Managed) -> None:
         "check",
         said=rf"PostgreSQL {at.release}\.\d+, {way}\n(.|\n)*psql_service log in\n(.|\n)*all well",
     )
+    # Only a superuser can take that back.
+    at.works(ADMINISTRATOR, "check", said="any login may fill it .*public may call lo_creat, lo_create, .* postgres")
     at.execute(ADMINISTRATOR, "alter role psql_staff password 'another'")
     at.refuses(ADMINISTRATOR, "check", said=r"roles .*\(psql_staff\): run ecotrips db apply")
     at.works(ADMINISTRATOR, "db apply", said="up to date")

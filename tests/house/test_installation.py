@@ -40,6 +40,9 @@ def test_commands_of_a_shell_that_sourced_nothing_mock_what_the_server_mocks(tmp
     with demo(tmp_path) as first:
         assert MOCKED in told(tmp_path, "check")
         assert "all well" in told(tmp_path, "check")
+        assert "no login may fill it" in told(tmp_path, "check")
+        for other in ("postgres", "template1"):
+            assert f'permission denied for database "{other}"' in told(tmp_path, "psql", "-c", f"\\c {other}")
         assert mode_of_a_checkout_in_psql(tmp_path) == "mock\n"
         assert "failed=0" in told(tmp_path, "worker", "--once")
         assert told(tmp_path, "ledger", "verify").startswith("0 faults")
