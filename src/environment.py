@@ -61,6 +61,8 @@ class Setting:
 ANY_WORDS = Words()
 SHOWN_PARAMETERS = ("application_name", "port", "sslmode", "sslrootcert", "target_session_attrs")
 PLAIN = re.compile(r"[\w.,:/ -]*", re.ASCII)
+# Time zones that Python finds in the system's files, and PostgreSQL has not.
+OF_THE_SYSTEM_ALONE = re.compile("(?:posix|right)/.*|localtime|posixrules|Factory")
 # How keys and tokens begin, credentials in an address, and runs of letters and digits that nobody gives as a name.
 KEYS = re.compile(r"-----BEGIN|(?<![A-Za-z])(?:sk|rk|pk|whsec|gh[a-z]|xox[a-z])[_-]|eyJ|EAA|://[^/]*@")
 RUN = re.compile(
@@ -169,6 +171,8 @@ def _may_be_folder(path: Path, holds: str | None = None) -> bool:
 
 
 def _is_timezone(name: str) -> bool:
+    if OF_THE_SYSTEM_ALONE.fullmatch(name):
+        return False
     with suppress(ZoneInfoNotFoundError, ValueError, OSError):
         return bool(ZoneInfo(name))
     return False
@@ -196,10 +200,14 @@ def is_production(environ: Mapping[str, str]) -> bool:
 def reach_this_machine_directly(environ: MutableMapping[str, str]) -> None:
     """Let calls to this machine go past a proxy that the environment names; all others go by it.
 
+    So do those that go in plain text because nobody is in between: to the addresses at which platforms give
+    credentials, and to collectors that are near.
+
     Every HTTP library of ours reads NO_PROXY, some the one spelling first, some the other.
     """
     given = ",".join(environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
-    spared = dict.fromkeys(host.strip() for host in (*given, *THIS_MACHINE) if host.strip())
+    near = (*THIS_MACHINE, *production.PLATFORMS, *production.near_collectors(environ))
+    spared = dict.fromkeys(host.strip() for host in (*given, *near) if host.strip())
     environ["no_proxy"] = environ["NO_PROXY"] = "*" if "*" in spared else ",".join(spared)
 
 

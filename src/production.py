@@ -49,6 +49,12 @@ STORE_ADDRESSES = (
     "AWS_STS_ENDPOINT",
 )
 CREDENTIALS_ADDRESSES = ("AWS_METADATA_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+# Made part of an address, where anything else would lead to another host.
+STORE_PARTS = {
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": (re.compile(r"/[^?#@\s]*"), "must be a path: /…"),
+    "AWS_REGION": (re.compile("[a-z0-9-]+"), "must be a region's name"),
+    "AWS_DEFAULT_REGION": (re.compile("[a-z0-9-]+"), "must be a region's name"),
+}
 PLATFORMS = ("169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23", "fd00:ec2::254")
 STORE_WEAKENED = (
     *("AWS_ALLOW_HTTP", "AWS_ALLOW_INVALID_CERTIFICATES", "AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD"),
@@ -78,6 +84,7 @@ WEAKENED: Mapping[str, tuple[str, str]] = {
     "LITESTAR_PDB": ("1", "a request that fails would stop the process"),
     "STRIPE_LOG": (".+", "what Stripe is told of people would be logged"),
 }
+COLLECTORS = tuple(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT" for kind in ("", "TRACES_", "METRICS_"))
 PASSWORD_LINE = re.compile(r"(?:(?:[^:\\]|\\.)*:){4}((?:[^\\]|\\.)*)")
 OFF = ("0", "false", "off", "no", "n")
 # Fewer public addresses than this: every CDN's own published ranges are, and no network of a whole continent is.
@@ -343,6 +350,8 @@ def store_faults(environ: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} must be written in capital letters"
         elif name in STORE_WEAKENED and value.lower() not in OFF:
             yield f"{name} is not allowed in production: files go by https, signed"
+        elif name in STORE_PARTS and value and not STORE_PARTS[name][0].fullmatch(value):
+            yield f"{name} {STORE_PARTS[name][1]}"
         elif name in CREDENTIALS_ADDRESSES and _is_platforms(value):
             continue
         elif name in (*STORE_ADDRESSES, *CREDENTIALS_ADDRESSES) and (fault := address_fault(value)):
@@ -408,6 +417,14 @@ def collector_fault(address: str) -> str | None:
     if parts is not None and parts.scheme == "http" and parts.hostname and not is_near(parts.hostname):
         return "must be an https address: others may listen on the way to its host"
     return None if is_web_address(address) else "must be an http or https address"
+
+
+def near_collectors(environ: Mapping[str, str]) -> Iterator[str]:
+    """The hosts of collectors that are called past every proxy."""
+    for name in COLLECTORS:
+        parts = _split(environ.get(name, ""))
+        if parts is not None and parts.hostname and is_near(parts.hostname):
+            yield parts.hostname
 
 
 def library_faults(environ: Mapping[str, str]) -> Iterator[str]:

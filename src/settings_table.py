@@ -87,7 +87,9 @@ TABLE: Mapping[str, Mapping[str, Entry]] = {
             "PostgreSQL's programs for the embedded server, psql and dumps, in place of those that come along.",
             "/usr/lib/postgresql/18/bin",
         ),
-        "POSTGRES_PORT": Entry("Where the embedded server listens beside its socket; 0 is nowhere.", "5433"),
+        "POSTGRES_PORT": Entry(
+            "Where the embedded server listens beside its socket, on a machine without strangers; 0 is nowhere.", "5433"
+        ),
         "PGHOST": Entry("The host, where DATABASE_URL names none.", "db.internal"),
         "PGPORT": Entry("The port, where DATABASE_URL names none.", "5433"),
         "PGUSER": Entry("The administrator's login, where DATABASE_URL names none.", "admin"),
@@ -184,7 +186,7 @@ ELSEWHERE: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "The system": {
         "PATH": ("Where psql, pg_dump and pg_restore are looked for, too.", ""),
         "HTTPS_PROXY": (
-            "The proxy by which providers, S3 and a collector elsewhere are called; this machine never is.",
+            "The proxy by which providers, S3 and a collector elsewhere are called; what is near never is.",
             "",
         ),
         "HTTP_PROXY": ("Likewise for addresses without TLS.", ""),

@@ -395,6 +395,8 @@ class EmbeddedPostgres:
         yield from ("-c", "unix_socket_permissions=0700")
         if self.port:
             yield from ("-p", str(self.port))
+            # Who has not logged in yet takes the place of who has.
+            yield from ("-c", "authentication_timeout=5s")
         yield from ("-c", "max_connections=200", "-c", "timezone=UTC", "-c", "jit=off")
         for name, value in LOG_SETTINGS.items():
             yield from ("-c", f"{name}={value}")

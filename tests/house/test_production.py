@@ -30,6 +30,7 @@ from src.production import (
     CREDENTIALS_ADDRESSES,
     OURS,
     STORE_ADDRESSES,
+    STORE_PARTS,
     STORE_WEAKENED,
     WEAKENED,
     Form,
@@ -361,6 +362,14 @@ def test_each_secret_serves_one_purpose(name: str) -> None:
         assert body not in said
 
 
+@pytest.mark.parametrize(
+    "zone",
+    ["localtime", "posixrules", "posix/Africa/Kigali", "right/UTC", "Factory", "../etc/localtime", "Mars/Phobos"],
+)
+def test_a_time_zone_of_this_system_alone_is_none(zone: str) -> None:
+    assert "BUSINESS_TIMEZONE must be a time zone" in refused(BUSINESS_TIMEZONE=zone)
+
+
 def test_a_list_holds_no_secret_twice() -> None:
     again = in_hex(32)
     assert "JWT_PREVIOUS_SECRETS holds a secret twice" in refused(JWT_PREVIOUS_SECRETS=f"{again},{again}")
@@ -594,6 +603,11 @@ def test_proxies_may_be_private_networks_and_those_of_a_cdn() -> None:
         ("AWS_Skip_Signature", "true"),
         ("AWS_Endpoint_Url", "http://minio:9000"),
         ("AWS_PROXY_URL", "http://proxy:3128"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@evil.com/x"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", ".evil.com/x"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", ":80@evil.com"),
+        ("AWS_REGION", "evil.com/x"),
+        ("AWS_DEFAULT_REGION", "@evil.com:443#"),
     ],
 )
 def test_files_go_to_s3_by_https_and_signed(name: str, value: str) -> None:
@@ -610,6 +624,8 @@ def test_files_go_to_s3_by_https_and_signed(name: str, value: str) -> None:
         ("AWS_SKIP_SIGNATURE", "false"),
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
         ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/8f5c-1a"),
+        ("AWS_REGION", "eu-west-1"),
     ],
 )
 def test_what_platforms_set_is_fit(name: str, value: str) -> None:
@@ -618,9 +634,9 @@ def test_what_platforms_set_is_fit(name: str, value: str) -> None:
 
 # What the library of S3 reads and weakens nothing; a new release's names have to be looked at.
 HARMLESS_OF_STORES = {
-    *("access_key_id", "secret_access_key", "token", "session_token", "region", "default_region", "bucket"),
+    *("access_key_id", "secret_access_key", "token", "session_token", "bucket"),
     *("checksum_algorithm", "conditional_put", "copy_if_not_exists", "disable_tagging", "disable_bulk_delete"),
-    *("container_credentials_relative_uri", "container_authorization_token_file", "web_identity_token_file"),
+    *("container_authorization_token_file", "web_identity_token_file"),
     *("role_arn", "role_session_name", "request_payer", "s3_express", "server_side_encryption", "sse_kms_key_id"),
     *("sse_bucket_key_enabled", "sse_customer_key_base64", "virtual_hosted_style_request"),
     *("connect_timeout", "timeout", "read_timeout", "default_content_type", "default_headers", "user_agent"),
@@ -636,7 +652,7 @@ def test_every_name_that_the_library_of_s3_knows_was_looked_at() -> None:
     declared += (stubs / "_client.pyi").read_text()
     names = set(re.findall(r"^    ([a-z0-9_]+): ", declared, re.MULTILINE))
     assert len(names) > 40
-    judged = {*STORE_ADDRESSES, *CREDENTIALS_ADDRESSES, *STORE_WEAKENED}
+    judged = {*STORE_ADDRESSES, *CREDENTIALS_ADDRESSES, *STORE_PARTS, *STORE_WEAKENED}
     assert {f"AWS_{name.removeprefix('aws_')}".upper() for name in names - HARMLESS_OF_STORES} <= judged
 
 

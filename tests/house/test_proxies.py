@@ -24,7 +24,8 @@ from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.domain.errors import DomainError
 from src.domain.messaging import Message
 from src.domain.storage import ObjectName
-from src.environment import reach_this_machine_directly
+from src.environment import THIS_MACHINE, reach_this_machine_directly
+from src.production import PLATFORMS
 from tests.fakes.wire import Reply, Request, listening
 from tests.processes import PATIENCE, ROOT, ecotrips, environment, free_port, server
 
@@ -55,19 +56,70 @@ async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
         yield found
 
 
+NEAR = ",".join((*THIS_MACHINE, *PLATFORMS))
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, "localhost,127.0.0.1,::1"),
-        ({"NO_PROXY": "a.example, localhost"}, "a.example,localhost,127.0.0.1,::1"),
-        ({"no_proxy": "a.example", "NO_PROXY": "b.example"}, "a.example,b.example,localhost,127.0.0.1,::1"),
+        ({}, NEAR),
+        ({"NO_PROXY": "a.example, localhost"}, f"a.example,{NEAR}"),
+        ({"no_proxy": "a.example", "NO_PROXY": "b.example"}, f"a.example,b.example,{NEAR}"),
         ({"NO_PROXY": "*"}, "*"),
+        ({COLLECTOR: "http://collector:4318"}, f"{NEAR},collector"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://10.1.2.3:4318/v1/traces"}, f"{NEAR},10.1.2.3"),
+        ({COLLECTOR: "https://collector.example.org"}, NEAR),
     ],
 )
 def test_what_the_environment_says_already_stays(given: dict[str, str], expected: str) -> None:
     environ = dict(given)
     reach_this_machine_directly(environ)
-    assert environ == {"no_proxy": expected, "NO_PROXY": expected}
+    assert {name: environ[name] for name in ("no_proxy", "NO_PROXY")} == {"no_proxy": expected, "NO_PROXY": expected}
+
+
+CREDENTIALS = """
+import os, obstore
+from src.environment import reach_this_machine_directly
+from obstore.store import S3Store
+reach_this_machine_directly(os.environ)
+try:
+    config = {"region": "eu-west-1"}
+    options = {"timeout": "1s", "connect_timeout": "1s"}
+    obstore.head(S3Store("bucket", config=config, client_options=options, retry_config={"max_retries": 0}), "a")
+except Exception as error:
+    print(type(error))
+"""
+SPANS = """
+import os
+from src.environment import reach_this_machine_directly
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+reach_this_machine_directly(os.environ)
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(timeout=1)))
+provider.get_tracer("a").start_span("a").end()
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "given"),
+    [
+        (CREDENTIALS, {}),
+        (CREDENTIALS, {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials"}),
+        (SPANS, {COLLECTOR: "http://collector:4318", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20word"}),
+    ],
+)
+async def test_what_goes_in_plain_text_to_who_is_near_goes_by_no_proxy(
+    proxy: Proxy, script: str, given: dict[str, str]
+) -> None:
+    env = environment(**dict.fromkeys(("no_proxy", "NO_PROXY"), ""), **given)
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    await ran.wait()
+    assert proxy.asked == set()
 
 
 async def test_a_server_gets_ready_and_reaches_the_collector_of_this_machine(database: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import jwt
 import pytest
 
 from src import cli
-from src.commands import check_providers
+from src.commands import check_providers, local, serve
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import serving
 from tests.fakes.wire import Reply, Request, listening
@@ -40,6 +40,16 @@ def test_a_command_ends_without_taking_the_interpreter_down(tmp_path: Path) -> N
     ran = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path, capture_output=True, check=True)
     assert ran.stdout.startswith(b"ey")
     assert b"taken down" not in ran.stdout
+
+
+async def test_a_time_zone_that_the_database_does_not_know_is_said_at_the_start(
+    database: str, admin: asyncpg.Connection
+) -> None:
+    """Which it knows depends on its own files, or on its system's."""
+    assert await local.environment_fault(admin, settings(database)) is None
+    unknown = settings(database, business_timezone="posix/Africa/Kigali")
+    with pytest.raises(serve.NotReadyError, match=r"^BUSINESS_TIMEZONE: .* posix/Africa/Kigali "):
+        await serve.require_ready(unknown)
 
 
 def test_what_processes_write_is_their_users_alone(database: str, tmp_path: Path) -> None:
