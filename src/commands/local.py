@@ -167,10 +167,10 @@ async def create_database(settings: Settings) -> None:
 
 
 async def environment_fault(connection: asyncpg.Connection[asyncpg.Record], settings: Settings) -> str | None:
-    """What keeps this process from the database: of the two only one is production's, or knows the time zone."""
+    """What keeps this process from the database: only one of the two is production's, or knows the time zone."""
     zone = settings.business_timezone
     if not await connection.fetchval("select exists (select from pg_timezone_names where name = $1)", zone):
-        return f"BUSINESS_TIMEZONE: the database does not know {zone} (select name from pg_timezone_names)"
+        return f"BUSINESS_TIMEZONE: the database does not know {zone}; pg_timezone_names holds what it does"
     if await connection.fetchval("select meta.is_production()") == settings.production:
         return None
     if settings.production:
