@@ -355,12 +355,30 @@ def filters() -> Iterator[Hostile]:
         "repeats of choices": "(a|b|ab){1,250}" * 60,
         "repeats of sets": "[^\u0430-\u044f]{100}" * 60,
         "repeats with options": "(?x)(a{1, 30}){1, 30}",
+        "counts in pieces": "(?x)((a{9 9}){9 9}){9 9}",
+        "counts with blanks": "(?x)(a{1,2 00}){1,1 50}",
         "references back": "(a*)" * 200 + "\\1" * 90,
+        "a few references back": "^(.*)(.*)(.*)(.*)(.*)\\1\\2\\3\\4\\5x$",
     }.items():
-        for operator in ("match", "imatch", "match(any)"):
-            text = quote("{" + pattern + "}" if "any" in operator else pattern)
+        for operator in ("match", "imatch", "match(any)", "imatch(all)"):
+            text = quote(_array(pattern) if "(" in operator else pattern)
             yield where(f"{operator} of {name}", f"traveler={operator}.{text}")
-    for operator in ("eq(any)", "like(any)", "gt(all)", "not.eq(all)", "cs", "cd", "ov"):
+        yield where(
+            f"match(any) of {name}, in a tree", f"or=(traveler.match(any).{quote(json.dumps(_array(pattern)))})"
+        )
+    for operator in (
+        "eq(any)",
+        "like(any)",
+        "gt(all)",
+        "not.eq(all)",
+        "cs",
+        "cd",
+        "ov",
+        "eq",
+        "neq",
+        "isdistinct",
+        "lte",
+    ):
         yield where(f"a list of {operator}", f"traveler={operator}.{{{','.join(['a'] * 29_000)}}}")
         yield where(f"a list of ids of {operator}", f"id={operator}.{{{','.join([ITINERARY] * 1_600)}}}")
     yield where("lists in an array", "traveler=cs." + "{" * 9_000 + "a" + "}" * 9_000)
@@ -387,6 +405,11 @@ def filters() -> Iterator[Hostile]:
     for level in (5, 50, 500):
         tree = "or(id.not.is.null," * level + "id.not.is.null" + ")" * level
         yield where(f"a tree of {level}", f"and=({tree})")
+
+
+def _array(pattern: str) -> str:
+    """Of one element, as PostgreSQL writes it."""
+    return "{" + json.dumps(pattern, ensure_ascii=False) + "}"
 
 
 def headers() -> Iterator[Hostile]:
@@ -565,6 +588,7 @@ def conditions() -> Iterator[Hostile]:
         "embeds in embeds": {"select": "items(itineraries(" * 25_000 + "id" + "))" * 25_000},
         "many values of one name": {"id": ["not.is.null"] * 60_000},
         "a list of any": {"traveler": "eq(any).{" + ",".join(["a"] * 19_000) + "}"},
+        "as many as any may have": {"traveler": "gt(any).{" + ",".join(["zz"] * 1_000) + "}"},
         "a longer list of any": {"traveler": "eq(any).{" + ",".join(["a"] * 400_000) + "}"},
         "an array": {"traveler": "ov.{" + ",".join(["a"] * 400_000) + "}"},
         "backslashes in quotes": {"or": '(traveler.eq."' + "\\\\" * 170_000 + '")'},
@@ -579,6 +603,8 @@ def conditions() -> Iterator[Hostile]:
         for how, headers_, method in (("Prefer: read", {"prefer": "read"}, "POST"), ("QUERY", {}, "QUERY")):
             yield post(f"conditions by {how}, form: {name}", ROWS, as_form, {**FORM, **headers_}, method)
             yield post(f"conditions by {how}, JSON: {name}", ROWS, json.dumps(tree), {**JSON, **headers_}, method)
+    array = "keywords=eq.{" + "a," * (MEBIBYTE // 2 - 100) + "a}"
+    yield post("conditions by QUERY: an array that is compared", "/rest/v1/catalog.search_index", array, FORM, "QUERY")
     # Backslashes as they are: percent-encoded a body holds a third.
     raw = 'or=(traveler.eq."' + "\\" * (MEBIBYTE - 100) + '")'
     for kind in (FORM, {"content-type": "text/plain"}, {}):

@@ -41,7 +41,8 @@ class Limits:
     embedded resources, conditions and groups of them, order terms, names in `columns` and `on_conflict` and steps into
     JSON, all together; `embeds`, how many embedded resources are joined, again with all that is inside of them for each
     filter that asks whether there is one; `repeats`, how often one field of one resource may be selected under
-    different names; `elements` of all lists; `pattern`, the characters of a text to search for or of a pattern;
+    different names; `elements` of all lists, `choices` of those of `any` and `all`, each of which is compared with each
+    row; `pattern`, the characters of a text to search for or of a pattern;
     `states` of a regular expression, its characters with all repetitions written out; `nesting` of embedded resources
     and of logic; `fields` of a CSV body.
     """
@@ -53,6 +54,7 @@ class Limits:
     embeds: int = 40
     repeats: int = 8
     elements: int = 20_000
+    choices: int = 1_000
     pattern: int = 1_000
     states: int = 3_000
     nesting: int = 32
@@ -68,6 +70,7 @@ SERVICE = replace(
     embeds=100,
     repeats=2_000,
     elements=200_000,
+    choices=20_000,
     pattern=10_000,
     states=100_000,
     fields=1_000_000,

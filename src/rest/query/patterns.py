@@ -13,13 +13,19 @@ OPTIONS = ("(?", "***")
 REFERENCE = re.compile(r"\\[1-9]")
 AS_MANY = 1000
 NUMBER = re.compile(r"0*(\d{1,4})")
+# Between the digits of a count, too, where options say that blanks and comments are none of the expression.
+COMMENT = re.compile(r"#[^\n]*|\(\?#[^)]*\)")
+BLANKS = re.compile(r"\s+")
+# An element of an array as PostgreSQL reads it, and what in it is no part of its text.
+ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\\.|[^",{}\\])+', re.DOTALL)
+QUOTING = re.compile(r'\\(.)|"', re.DOTALL)
 
 
 def states(pattern: str) -> int:
     """At most so many, for any pattern; linear in its length."""
     if pattern.startswith(OPTIONS):
-        factor = AS_MANY if REFERENCE.search(pattern) else 1
-        return len(pattern) * math.prod(max(int(number), 1) for number in NUMBER.findall(pattern)) * factor
+        readings = (BLANKS.sub("", text) for text in (pattern, COMMENT.sub("", pattern)))
+        return max(len(text) * _all_counts(text) for text in readings) * (AS_MANY if REFERENCE.search(pattern) else 1)
     opened: list[int] = []
     size = last = 0
     factor = 1
@@ -40,3 +46,12 @@ def states(pattern: str) -> int:
             if REFERENCE.match(token[0]):
                 factor = AS_MANY
     return (size + sum(opened)) * factor
+
+
+def states_of_array(literal: str) -> int:
+    """The same of all elements of an array of them, in PostgreSQL's text form."""
+    return sum([states(QUOTING.sub(r"\1", element).strip()) for element in ELEMENT.findall(literal)])
+
+
+def _all_counts(text: str) -> int:
+    return math.prod([max(int(number), 1) for number in NUMBER.findall(text)])

@@ -16,7 +16,7 @@ from src.rest.query.filters import FULL_TEXT, Operation, numbered, operation_in,
 from src.rest.query.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.rest.query.logic import groups_in, numbered_tree, parse_logic
 from src.rest.query.parsing import LONGEST_CACHED, TooLong, TooMany
-from src.rest.query.patterns import states
+from src.rest.query.patterns import states, states_of_array
 from src.rest.query.plan import (
     Condition,
     Field,
@@ -33,8 +33,8 @@ from src.rest.query.ranges import Range, number, top_level
 from src.rest.query.syntax import Syntax
 
 Pair = tuple[str, str | None]
-# What has a list for its operand: that of `in`, of a quantifier, or one of PostgreSQL's arrays.
-LIST = re.compile(r"(?:not\.)?(?:in|cs|cd|ov|\w+\((?:any|all)\))\.")
+# What has a list for its operand: that of `in`, of a quantifier, or one of PostgreSQL's arrays, whatever the operator.
+LIST = re.compile(r"(?:not\.)?(?:(?:in|cs|cd|ov|\w+\((?:any|all)\))\.|\w+\.\s*[{\[])")
 REGULAR_EXPRESSIONS = frozenset({"match", "imatch"})
 # Operators whose cost grows with the length of their operand in more than its reading.
 SEARCHES = frozenset({"like", "ilike", "match", "imatch", *FULL_TEXT})
@@ -137,6 +137,7 @@ class _Reader:
         self._call = call
         self._terms = limits.terms
         self._elements = limits.elements
+        self._choices = limits.choices
         self._values: list[str | int] = []
         self._arguments: list[tuple[str, str]] = []
         self._conditions: list[tuple[Path, Condition]] = []
@@ -226,7 +227,11 @@ class _Reader:
         if operation.operator.name in SEARCHES and len(operation.value or "") > self._limits.pattern:
             message = f"A pattern or a text to search for may have at most {self._limits.pattern:,} characters"
             raise too_much(message)
-        if operation.operator.name in REGULAR_EXPRESSIONS and states(operation.value or "") > self._limits.states:
+        quantified = operation.operator.quantifier is not None
+        if quantified:
+            self._require_few_choices(operation.value or "")
+        size = states_of_array if quantified else states
+        if operation.operator.name in REGULAR_EXPRESSIONS and size(operation.value or "") > self._limits.states:
             message = (
                 f"A regular expression may have at most {self._limits.states:,} characters and repetitions of them, "
                 "a thousandth with references back"
@@ -278,6 +283,12 @@ class _Reader:
         self._elements -= text.count(",") + 1
         if self._elements < 0:
             message = f"Lists may have at most {self._limits.elements:,} elements"
+            raise too_much(message)
+
+    def _require_few_choices(self, text: str) -> None:
+        self._choices -= text.count(",") + 1
+        if self._choices < 0:
+            message = f"Lists of any and all may have at most {self._limits.choices:,} elements"
             raise too_much(message)
 
     def _root_window(self, window: Range) -> list[Window]:

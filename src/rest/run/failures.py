@@ -66,6 +66,8 @@ BY_MESSAGE = {"42883": ("function xmlagg(", 406)}
 # utils/mmgr (types, operators, patterns, texts and the memory that they want) the value is what it did not foresee, and
 # values are the caller's; elsewhere (catalogs, plans, pages) it is its own. The files are the same in all releases.
 UNFORESEEN = "XX000"
+# What is said of it instead: XX is an internal error.
+BEYOND = "54000"
 OF_VALUES = re.compile(
     r"(arrays?|array_\w+|arrayfuncs|arrayutils|bool|cash|char|date\w*|domains|encode|enum|expanded\w+|float|formatting|geo_\w+"
     r"|inet\w*|network\w*|int8?|json\w*|like\w*|mac8?|multirangetypes|name|numeric|numutils|oid|oracle_compat"
@@ -107,9 +109,11 @@ def rest_error(error: Exception, *, anonymous: bool) -> Exception:
 def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
     code = error.sqlstate or "XX000"
     message, details = str(error.message or error), error.detail
+    if code == UNFORESEEN and OF_VALUES.fullmatch(error.server_source_filename or ""):
+        code = BEYOND
     if code == "PGRST":
         return _raised(message, details)
-    status, reason = _status(code, message, error.server_source_filename, anonymous=anonymous)
+    status, reason = _status(code, message, anonymous=anonymous)
     headers = [("WWW-Authenticate", "Bearer")] if status == UNAUTHORIZED else []
     if status == SERVICE_UNAVAILABLE:
         headers = list(RETRY)
@@ -121,15 +125,13 @@ def denied(what: str, *, anonymous: bool) -> RestError:
     return refusal(asyncpg.InsufficientPrivilegeError(f"permission denied for {what}"), anonymous=anonymous)
 
 
-def _status(code: str, message: str, file: str | None, *, anonymous: bool) -> tuple[int, str | None]:
+def _status(code: str, message: str, *, anonymous: bool) -> tuple[int, str | None]:
     if code.startswith("PT") and code[2:].isdecimal():
         return int(code[2:]), message
     if code == "42501":
         return (UNAUTHORIZED if anonymous else 403), None
     if code == "22023" and message.startswith("role") and message.endswith("does not exist"):
         return UNAUTHORIZED, None
-    if code == UNFORESEEN and file and OF_VALUES.fullmatch(file):
-        return 400, None
     beginning, of_message = BY_MESSAGE.get(code, ("", 0))
     if of_message and message.startswith(beginning):
         return of_message, None

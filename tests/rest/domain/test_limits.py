@@ -18,7 +18,7 @@ from src.edge.limits import MEBIBYTE, SERVICE, USER, Limits
 from src.rest.errors import RestError
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Request
-from src.rest.query.patterns import states
+from src.rest.query.patterns import states, states_of_array
 from src.rest.query.query import decoded, parse_query
 
 MANY_TERMS = "There may be at most 400 selected fields, embedded resources, conditions and order terms"
@@ -293,12 +293,16 @@ def test_the_guide_says_what_the_limits_are() -> None:
         ("((a{1,30}){1,30}){1,30}", 27_000),
         ("(a{30}b|){2,0000030}", 960),
         (r"\{30\}[]{9}]{2}\d{3}", 9),
-        ("(?x)a{1, 30}", 360),
+        ("(?x)a{1, 30}", 330),
         (r"(?b)a\{1,30\}", 390),
         ("a{30})b(", 32),
         ("*{5}" * 2, 10),
         (r"(ab)\1", 3_000),
         (r"(?x)(a)\1", 9_000),
+        ("(?x)(a{20 0}){5 0}", 160_000),
+        ("(?x)a{20#b\n0}", 2_000),
+        ("(?i)#a{20}", 200),
+        ("***:(?x)a{2(?#b)0}", 260),
         (r"\\1", 2),
         (r"[\1]\0", 2),
     ],
@@ -307,11 +311,40 @@ def test_a_regular_expressions_repetitions_are_written_out(pattern: str, size: i
     assert states(pattern) == size
 
 
+@pytest.mark.parametrize(
+    ("literal", "size"),
+    [
+        ("{abc,d}", 4),
+        ('{"a{3}",b}', 4),
+        (r'{ "(?x)(a{20 0}){5 0}" , "\\(a" }', 160_002),
+        (r"{(a)\\1}", 2_000),
+        (r'{"(?x)(a)\\1"}', 9_000),
+        (r'{"a{9\9}"}', 99),
+        ("{{a,b},{c,d}}", 4),
+        ('[2:3]={"a{30}","b{30}"}', 62),
+        ('{"a{30}', 3),
+    ],
+)
+def test_each_element_of_an_array_is_an_expression(literal: str, size: int) -> None:
+    assert states_of_array(literal) == size
+
+
 def test_a_regular_expression_has_a_bound_that_its_repetitions_count_for() -> None:
     said = (
         f"A regular expression may have at most {USER.states:,} characters and repetitions of them, "
         "a thousandth with references back"
     )
+    assert query(r'or=(b.eq.1,and(a.match(any).{"(a*)(a*)\\1"}))') == said
+    assert query(r'or=(a.match(all)."{\"(?x)(a{20 0}){5 0}\"}")') == said
+    for parameter in ("a=match(any).{}", "a=not.imatch(all).{}"):
+        assert query(parameter.format('{"a{1,30}",b}')) == ""
+        for literal in (
+            '{"((a{1,30}){1,30}){1,30}"}',
+            r'{"(a*)(a*)\\1"}',
+            '{"(?x)(a{20 0}){5 0}"}',
+            "{" + '"(ab){250}",' * 10 + "}",
+        ):
+            assert query(parameter.format(literal)) == said
     for parameter in ("a=match.{}", "a=not.imatch.{}", 'or=(a.match."{}")'):
         assert query(parameter.format("((a{1,30}){1,10}){1,10}")) == ""
         for pattern in ("((a{1,30}){1,30}){1,30}", r"(a*)(a*)\\1"):
@@ -356,9 +389,29 @@ def test_a_field_may_be_selected_so_often_under_whatever_name(selected: str) -> 
 
 
 @pytest.mark.parametrize(
-    "operator", ["in.({})", "eq(any).{{{}}}", "not.gt(all).{{{}}}", "cs.{{{}}}", "cd.{{{}}}", "ov.{{{}}}"]
+    "operator",
+    [
+        "in.({})",
+        *(
+            f"{name}.{{{{{{}}}}}}"
+            for name in ("cs", "cd", "ov", "eq", "not.neq", "gt", "lte", "isdistinct", "not.isdistinct")
+        ),
+        "eq. {{{}}}",
+        "eq.[1:9]={{{}}}",
+        "eq(any).{{{}}}",
+    ],
 )
 def test_every_list_counts(operator: str) -> None:
     many = ",".join("a" * (USER.elements + 1))
-    assert query(f"a={operator.format(many)}") == f"Lists may have at most {USER.elements:,} elements"
-    assert query(f"a={operator.format(many[2:])}") == ""
+    of_all = replace(USER, choices=10**9)
+    assert query(f"a={operator.format(many)}", of_all) == f"Lists may have at most {USER.elements:,} elements"
+    assert query(f"a={operator.format(many[2:])}", of_all) == ""
+
+
+@pytest.mark.parametrize("operator", ["eq(any)", "not.gt(all)", "lte(any)"])
+def test_what_each_row_is_compared_with_counts(operator: str) -> None:
+    many = ",".join("a" * (USER.choices + 1))
+    said = f"Lists of any and all may have at most {USER.choices:,} elements"
+    assert query(f"a={operator}.{{{many}}}") == query(f"or=(b.eq.1,a.{operator}.{{{many}}})") == said
+    assert query(f"a={operator}.{{{many[2:]}}}") == ""
+    assert query(f"a={operator}.{{{many[2:]}}}&b=eq(any).{{1}}") == said

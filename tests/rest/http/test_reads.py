@@ -324,4 +324,4 @@ async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:
 )
 async def test_what_postgresql_has_no_word_for_is_the_callers_fault(zoo: World, query: str) -> None:
     answer = await zoo.request("GET", f"/animals?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (400, "XX000")
+    assert (answer.status_code, answer.json()["code"]) == (400, "54000")

@@ -67,11 +67,21 @@ def test_a_fault_of_the_server_is_one(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "status"), [("tsquery.c", 400), ("mcxt.c", 400), ("relcache.c", 500), ("regc.cc", 500)]
+    ("file", "status", "code"),
+    [
+        ("tsquery.c", 400, "54000"),
+        ("mcxt.c", 400, "54000"),
+        ("relcache.c", 500, "XX000"),
+        ("regc.cc", 500, "XX000"),
+        (None, 500, "XX000"),
+    ],
 )
-def test_what_postgresql_did_not_foresee_is_the_callers_where_it_deals_with_values(file: str, status: int) -> None:
-    error = asyncpg.PostgresError.new({"C": "XX000", "M": "as it is", "F": file})
-    assert refusal(error, anonymous=False).status == status
+def test_what_postgresql_did_not_foresee_is_the_callers_where_it_deals_with_values(
+    file: str | None, status: int, code: str
+) -> None:
+    error = asyncpg.PostgresError.new({"C": "XX000", "M": "as it is", **({"F": file} if file else {})})
+    answer = refusal(error, anonymous=False)
+    assert (answer.status, answer.code) == (status, code)
 
 
 async def test_a_row_that_stands_twice_in_an_upsert_is_the_callers(api: Api) -> None:
