@@ -196,7 +196,7 @@ begin
   update privacy.requests set status = 'processing' where id = p_request_id;
   update privacy.requests set export_path = null, export_expires_at = null
   where subject_user_id = v_request.subject_user_id and export_path is not null;
-  perform public.privacy_log_audit(auth.uid(), 'privacy.erased', jsonb_build_object(
+  perform audit.record('privacy.erased', jsonb_build_object(
     'privacy_request_id', p_request_id, 'plan_sha256', v_request.plan_sha256
   ));
   -- The paths of files may name the person; the plan itself holds only their number and digest.

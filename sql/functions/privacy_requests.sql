@@ -135,7 +135,9 @@ language plpgsql volatile
 as $$
 begin
   update privacy.requests set status = p_status, decision_note = coalesce(p_note, decision_note) where id = p_request_id;
-  perform audit.record('privacy.' || p_status, jsonb_build_object('privacy_request_id', p_request_id));
+  perform audit.record(case p_status
+    when 'in_review' then 'privacy.in_review' when 'approved' then 'privacy.approved' when 'rejected' then 'privacy.rejected'
+  end, jsonb_build_object('privacy_request_id', p_request_id));
   return json_build_object('ok', true, 'request_id', p_request_id, 'status', p_status);
 end;
 $$;
@@ -215,7 +217,20 @@ begin
     raise exception using errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
   end if;
   p_what := sec.valid_pattern(p_what, '^privacy[.][a-z_]{1,60}$', 'what must be privacy.<what>');
+  -- Written whole, so that it is found here, by whatever does what it says; nobody says that it was done.
+  if exists (
+    select from pg_proc where proowner = 'ecotrips_owner'::regrole and strpos(prosrc, quote_literal(p_what)) > 0
+  ) then
+    perform sec.refuse_input(format('what: %s is said by what does it', p_what));
+  end if;
   p_payload := sec.valid_json('payload', p_payload, 'object', 8000);
+  -- As in src/domain/audit.py.
+  if exists (
+    select from jsonb_each(p_payload) as told (name, value)
+    where name !~ '^[a-z0-9_]{1,60}$' or jsonb_typeof(value) in ('object', 'array') or value #>> '{}' !~ '^[A-Za-z0-9_.:/+-]{0,128}$'
+  ) then
+    perform sec.refuse_input('payload must hold ids, numbers and short codes');
+  end if;
   insert into audit.events (who, what, request_id, payload)
   values (coalesce(p_who::text, sec.actor()), p_what, sec.request_id(), p_payload)
   returning id into v_id;
@@ -223,7 +238,7 @@ begin
 end;
 $$;
 comment on function public.privacy_log_audit(uuid, text, jsonb) is
-'Ops: adds an event about privacy to the audit trail and returns its id; the payload holds ids, never personal data.';
+'Ops: adds an event about privacy, none that a function of ours writes, to the audit trail and returns its id; the payload holds ids, numbers and short codes, never personal data.';
 
 create or replace function privacy.refuse_erased() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

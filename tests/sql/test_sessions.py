@@ -125,3 +125,29 @@ async def test_psql_works_under_the_switches_of_its_installation(database: str, 
     await admin.execute("insert into ops.flags values ('STRIPE_MOCK_MODE', '1', 'x')")
     assert await staff.fetchval(mock) == "1"
     await staff.close()
+
+
+# How an event is named where a function writes it.
+EVENT = re.compile(r"audit\.record\((?:case.*?end|[^,]*),", re.DOTALL)
+
+
+async def test_staff_say_of_nothing_that_it_was_done(database: str, admin: asyncpg.Connection) -> None:
+    sources = "\n".join(path.read_text() for path in sorted((apply.SQL_FOLDER / "functions").glob("*.sql")))
+    written = "".join(EVENT.findall(sources))
+    events = set(re.findall(r"'(privacy\.\w+)'", written))
+    assert {"privacy.erased", "privacy.approved", "privacy.purged"} <= events
+    # A name that is put together is not found where it is asked for.
+    assert re.findall(r"'privacy\.'", written) == []
+    staff = await connected(database, STAFF)
+    for what in sorted(events):
+        with pytest.raises(asyncpg.PostgresError, match="is said by what does it"):
+            await staff.execute("select privacy_log_audit(null, $1)", what)
+    for payload in ('{"name": "Amina Uwase"}', '{"Amina Uwase": 1}', '{"to": {"name": "amina"}}', '{"to": ["amina"]}'):
+        with pytest.raises(asyncpg.PostgresError, match="ids, numbers and short codes"):
+            await staff.execute("select privacy_log_audit(null, 'privacy.shown', $1)", payload)
+    told = (
+        f'{{"privacy_request_id": "{TRAVELLER}", "rows": 3, "kept": true, "at": "2026-01-02T03:04:05Z", "why": null}}'
+    )
+    assert await staff.fetchval("select privacy_log_audit(null, 'privacy.shown', $1)", told)
+    await staff.close()
+    assert await admin.fetchval("select count(*) from audit.events where what = any ($1)", sorted(events)) == 0
