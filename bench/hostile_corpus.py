@@ -630,6 +630,11 @@ def function_bodies() -> Iterator[Hostile]:
     compressed = gzip.compress(b" " * 2**27)
     for target in (FUNCTION, SEARCH, ROWS, PROCEDURE, "/functions/v1/wa-webhook"):
         yield post(f"compressed at {target}", target, compressed, {**JSON, "content-encoding": "gzip"})
+    for target in (FUNCTION, ROWS, PROCEDURE):
+        second = post(
+            f"compressed by the second header at {target}", target, compressed, {**JSON, "content-encoding": "identity"}
+        )
+        yield replace(second, repeated=(("content-encoding", "gzip"),))
     yield get("bookings: a long query", "/functions/v1/ops-bookings?supplier=" + "s" * LINE)
     yield get("bookings: many names", "/functions/v1/ops-bookings?" + "&".join(f"c{n}=1" for n in range(7_000)))
     yield get("bookings: a page of many digits", "/functions/v1/ops-bookings?page=" + "9" * LINE)

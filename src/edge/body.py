@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 # Encodings of bytes that are what they are: nothing here expands any others.
@@ -21,6 +21,17 @@ SMALL = 16 * 1024
 # Pieces that a body may come in: so many, and one for each of so many bytes, which is less than any network's packet.
 MOST_PIECES = 2_000
 PIECE = 256
+
+
+def first_of_each(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by lower-case name: the first of a repeated one counts, of a body's encodings all of them."""
+    listed = list(headers)
+    first = dict(reversed(listed))
+    if len(first) < len(listed):
+        for name, _ in AS_IT_IS:
+            if name in first:
+                first[name] = b", ".join([value for key, value in listed if key == name])
+    return first
 
 
 class BodyError(Exception):

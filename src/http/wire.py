@@ -7,7 +7,7 @@ from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
 from src.domain.errors import InputInvalid, Unavailable
-from src.edge.body import BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.body import BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, first_of_each, patience, whole_body
 from src.edge.limits import MEBIBYTE
 from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
@@ -21,8 +21,8 @@ NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    """Headers by lower-case name; the first of a repeated one counts."""
-    return dict(reversed(list(scope["headers"])))
+    """Headers by lower-case name, as `first_of_each` takes them."""
+    return first_of_each(scope["headers"])
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = LARGEST_BODY) -> bytes:

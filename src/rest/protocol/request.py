@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from src.edge.body import first_of_each
 from src.edge.limits import too_long
 from src.rest.catalog.catalog import Name
 from src.rest.errors import RestError, bad_path, no_root, too_long_name
@@ -91,7 +92,7 @@ class Configuration:
 
 
 class Request:
-    """`path` is decoded and below the mount; names of `headers` are in lower case; `first` has the first of each."""
+    """`path` is decoded and below the mount; names of `headers` are in lower case; `first` is `first_of_each`."""
 
     __slots__ = ("body", "first", "headers", "method", "path", "raw_query")
 
@@ -108,7 +109,7 @@ class Request:
         self.raw_query = raw_query
         self.headers = headers
         self.body = body
-        self.first = dict(reversed(headers))
+        self.first = first_of_each(headers)
 
     def header(self, name: bytes) -> str | None:
         """The first of this name."""

@@ -121,13 +121,17 @@ class ReadPlanner:
             repeats=parent.repeats or relationship.cardinality not in SHOWN_ONCE,
         )
         self._select(level, item.items)
+        alias = made_name(relationship.table.name, item.label, depth)
+        if any(embed.alias == alias and (embed.spread or item.spread) for embed in parent.embeds):
+            # What is spread has no key in the answer, so there may be several of a relation.
+            alias = made_name(alias, len(parent.embeds))
         repeated = not relationship.to_one and (parent.repeats or relationship.function is not None)
         return Embed(
             level,
             relationship,
             item.name,
             item.label,
-            made_name(relationship.table.name, item.label, depth),
+            alias,
             parent.qualifier,
             parent.relation,
             inner=item.join == "inner",

@@ -136,6 +136,20 @@ EMBEDS: dict[str, Any] = {
     "/countries?select=id,...houses(...animals()))&id=eq.1": [{"id": 1}],
     "/keepers?select=name,...animals!keeping(names:name)&id=eq.1": [{"name": "Ann", "names": ["Koko", "Kiki"]}],
     "/houses?select=...countries(*)&id=eq.1": [{"id": 1, "name": "Rwanda", "Größe km²": 26338, "select": "x,y"}],
+    # a relation spread more than once, and beside itself
+    "/animals?select=name,...houses(house:name),...houses(built)&id=eq.5": [
+        {"name": "Pingu", "house": "Cold House", "built": None}
+    ],
+    "/animals?select=...houses(house:name),houses(id),...houses(built)&id=eq.1": [
+        {"house": "Ape House", "houses": {"id": 1}, "built": "1999-01-01"}
+    ],
+    "/countries?select=id,...houses(name),...houses(built)&id=in.(2,3)&order=id": [
+        {"id": 2, "name": ["Cold House"], "built": [None]},
+        {"id": 3, "name": [], "built": []},
+    ],
+    "/houses?select=...countries(country:name,...houses(a:id),...houses(b:name))&id=eq.3": [
+        {"country": "Kenya", "a": [3], "b": ["Cold House"]}
+    ],
     # aggregates inside an embed
     "/houses?select=name,animals(count())&order=id&limit=1": [{"name": "Ape House", "animals": [{"count": 3}]}],
     # a function's rows embed like their table
@@ -188,6 +202,7 @@ async def test_two_ways_are_ambiguous(zoo: World) -> None:
         ("/houses?select=id,animals(id)&order=animals(id)", "PGRST118", None),
         ("/houses?select=id,animals(id)&animals=eq.1", "PGRST120", None),
         ("/countries?select=name,...houses(id.sum())", "PGRST127", None),
+        ("/animals?select=name,houses(id),houses(name)", "42712", None),
     ],
 )
 async def test_embeds_that_cannot_be_are_explained(zoo: World, path: str, code: str, hint: str | None) -> None:
