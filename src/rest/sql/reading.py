@@ -261,20 +261,23 @@ class ReadWriter:
             return self._in(field, test, array)
         if name in PATTERNS:
             type_name, array = TEXT, TEXT.array
-        if test.operator.quantifier is not None:
-            value = self._parameters.typed(slot, array)
+        if test.operator.quantifier is not None or _is_array(test):
+            value = self._list(slot, array)
         elif test.parser is not None and name not in PATTERNS:
             value = sql.call(test.parser, self._parameters.text(slot))
         else:
             value = self._parameters.typed(slot, type_name)
         return sql.compare(name, field, value, test.operator.quantifier)
 
-    def _in(self, field: Node, test: Test, array: TypeName | None) -> Node:
+    def _in(self, field: Node, test: Test, array: TypeName) -> Node:
         slot = Slot("value", test.value)
         if test.parser is not None:
             items = sql.call("unnest", self._parameters.typed(slot, TEXT.array))
             return sql.any_of_query(field, sql_query.select([sql.call(test.parser, items)]))
-        return sql.compare("eq", field, self._parameters.typed(slot, array), "any")
+        return sql.compare("eq", field, self._list(slot, array), "any")
+
+    def _list(self, slot: Slot, array: TypeName) -> Node:
+        return sql.once(self._parameters.typed(slot, array), array)
 
     def _full_text(self, field: Node, test: Test) -> Node:
         language = []
@@ -296,7 +299,12 @@ def _bounded(bound: Name | None, value: Node) -> Node:
     return value if bound is None else sql.call(bound, value)
 
 
-def _types(reference: Reference) -> tuple[TypeName | None, TypeName | None]:
+def _is_array(test: Test) -> bool:
+    column = test.reference.column
+    return column is not None and column.array is None and not test.reference.path and test.parser is None
+
+
+def _types(reference: Reference) -> tuple[TypeName | None, TypeName]:
     """The type a value is compared as, and that of a list of them."""
     if reference.path:
         if reference.path[-1].as_text:

@@ -282,6 +282,15 @@ def add(node: Node, amount: int) -> Node:
     return (exp.Add if amount >= 0 else exp.Sub)(this=node, expression=exp.Literal.number(abs(amount)))
 
 
+def once(node: Node, to: TypeName) -> Node:
+    """A value of type `to` that is made once for a statement, not again for each row.
+
+    What PostgreSQL reads an array with depends on the settings, so that it takes no parameter for a constant. The cast
+    keeps ANY from taking the query for one of elements.
+    """
+    return cast(scalar(exp.Select(expressions=[node])), to)
+
+
 def catalog_expression(text: str) -> Node:
     """An expression that Postgres itself wrote down, a column's default: the one text that is taken as it is."""
     return exp.Paren(this=exp.Var(this=text))

@@ -325,3 +325,24 @@ async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:
 async def test_what_postgresql_has_no_word_for_is_the_callers_fault(zoo: World, query: str) -> None:
     answer = await zoo.request("GET", f"/animals?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "54000")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/animals?id=in.(1,2)",
+        "/animals?name=not.in.(a,b)",
+        "/animals?name=eq(any).{a,b}",
+        "/animals?or=(id.gt(all).{1,2},name.eq.b)",
+        "/houses?tags=cs.{big}",
+        "/houses?tags=eq.{big}",
+        "/houses?tags=not.isdistinct.{big}",
+        "/houses?select=id,animals(id)&animals.id=in.(1,2)",
+    ],
+)
+async def test_a_list_is_read_once_and_not_for_each_row(zoo: World, path: str) -> None:
+    plan = await zoo.get(path, accept="application/vnd.pgrst.plan+text; options=verbose")
+    assert plan.status_code == 200, plan.text
+    filters = [line for line in plan.text.splitlines() if "Filter:" in line or "Cond:" in line]
+    assert "cstring" not in str(filters)
+    assert "InitPlan" in plan.text
