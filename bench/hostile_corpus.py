@@ -25,6 +25,8 @@ LARGEST = 60 * MEBIBYTE
 MANY = 100_000
 
 ROWS = "/rest/v1/booking.itineraries"
+# Everybody may read the one, and nobody else than its functions the other.
+INDEX = "/rest/v1/catalog.search_index"
 CATALOG = "/rest/v1/catalog.postings"
 PROCEDURE = "/rest/v1/rpc/search_places"
 FUNCTION = "/functions/v1/bff-checkout"
@@ -300,7 +302,7 @@ def names() -> Iterator[Hostile]:
     for (kind, part), (place, query) in product(PARTS.items(), NAMED.items()):
         # As it is: percent-encoded a body holds a third.
         whole = query.format(part * (MEBIBYTE // len(part.encode()) - 10))
-        yield post(f"a name of {kind} in {place}", ROWS, whole, FORM, "QUERY")
+        yield post(f"a name of {kind} in {place}", INDEX, whole, FORM, "QUERY")
         encoded = quote(part, safe="+")
         line = query.format(encoded * (LINE // len(encoded)))
         yield get(f"a name of {kind} in {place} of a procedure", f"{PROCEDURE}?p_query=a&{line}")
@@ -604,7 +606,7 @@ def conditions() -> Iterator[Hostile]:
             yield post(f"conditions by {how}, form: {name}", ROWS, as_form, {**FORM, **headers_}, method)
             yield post(f"conditions by {how}, JSON: {name}", ROWS, json.dumps(tree), {**JSON, **headers_}, method)
     array = "keywords=eq.{" + "a," * (MEBIBYTE // 2 - 100) + "a}"
-    yield post("conditions by QUERY: an array that is compared", "/rest/v1/catalog.search_index", array, FORM, "QUERY")
+    yield post("conditions by QUERY: an array that is compared", INDEX, array, FORM, "QUERY")
     # Backslashes as they are: percent-encoded a body holds a third.
     raw = 'or=(traveler.eq."' + "\\" * (MEBIBYTE - 100) + '")'
     for kind in (FORM, {"content-type": "text/plain"}, {}):
