@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from src.database.errors import says_that_it_is_away
+from src.database.errors import DatabaseUnavailable, refusal_of, says_that_it_is_away
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 class Outage:
     """The failures of one thing in a row: each kind of them is logged once, and the pauses after them grow.
 
-    That the database is away is no fault of ours, so no place in the code is named.
+    That the database is away is no fault of ours, so no place in the code is named, but why it lets us not in.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,9 +28,14 @@ class Outage:
 
     def failed(self, error: BaseException) -> float:
         """How many seconds to wait before the next attempt."""
-        if type(error) not in self._kinds:
-            self._kinds.add(type(error))
-            if says_that_it_is_away(error):
+        refusal = refusal_of(error)
+        away = says_that_it_is_away(error)
+        kind = type(refusal.reason) if refusal is not None else DatabaseUnavailable if away else type(error)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            if refusal is not None:
+                log.error("%s is refused by the database: %s: %s", self._name, kind.__name__, refusal.reason)
+            elif away:
                 log.warning("%s waits for the database", self._name)
             else:
                 log.error("%s failed and is tried again", self._name, exc_info=error)

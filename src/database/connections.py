@@ -16,8 +16,10 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
-from src.database.errors import BROKEN, FAILED, PoolTimeout
-from src.database.opened import connect
+from src.database.background import Outage
+from src.database.dsn import Dsn
+from src.database.errors import BROKEN, FAILED, DatabaseUnavailable, PoolTimeout, refusal_of
+from src.database.opened import attach
 
 if TYPE_CHECKING:
     from src.database.share import Share
@@ -64,6 +66,7 @@ class Connections:
         self._too_old: set[asyncpg.Connection] = set()
         # Free connections are a stack, so this many at its bottom were not used since `retire` ran last.
         self._unused = 0
+        self._refused = Outage(f"connecting as {Dsn.of(dsn).user}")
 
     def acquire(self) -> Lease:
         """One connection for the length of the block; a cancelled or broken one is closed, not reused."""
@@ -172,14 +175,21 @@ class Connections:
         return connection
 
     async def connect(self, dsn: str) -> asyncpg.Connection:
-        """A connection like the pool's own, but none of them."""
-        return await connect(
-            dsn,
-            timeout=self._patience,
-            statement_cache_size=0 if self._pooler else STATEMENTS,
-            max_cacheable_statement_size=LARGEST_STATEMENT,
-            max_cached_statement_lifetime=0,
-        )
+        """A connection like the pool's own, but none of them. Raises RefusedConnection."""
+        try:
+            connection = await attach(
+                dsn,
+                timeout=self._patience,
+                statement_cache_size=0 if self._pooler else STATEMENTS,
+                max_cacheable_statement_size=LARGEST_STATEMENT,
+                max_cached_statement_lifetime=0,
+            )
+        except DatabaseUnavailable as error:
+            if refusal_of(error):
+                self._refused.failed(error)
+            raise
+        self._refused.over()
+        return connection
 
 
 class Reserve:
@@ -198,7 +208,7 @@ class Reserve:
         """Raises what the pool raises."""
         try:
             connection = await self._pool.connect(self._dsn)
-        except FAILED:
+        except (*FAILED, DatabaseUnavailable):
             connection = None
         if connection is None:
             async with self._pool.acquire() as connection:

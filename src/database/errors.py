@@ -27,6 +27,19 @@ class PoolTimeout(DatabaseUnavailable):
     """No connection became free in time."""
 
 
+class RefusedConnection(DatabaseUnavailable):
+    """The server let this process not in, whatever for: it was asked for nothing yet, so no caller is at fault."""
+
+    def __init__(self, reason: asyncpg.PostgresError) -> None:
+        super().__init__(AWAY)
+        self.reason = reason
+
+    @property
+    def lasts(self) -> bool:
+        """Whether somebody has to mend it: a login, a right or a name, not a server that starts, stops or is full."""
+        return not is_transient(self.reason)
+
+
 def unavailable(error: BaseException) -> DatabaseUnavailable | None:
     """The failure as this floor's own, with what it was as its cause; None when it is of another kind."""
     if isinstance(error, DatabaseUnavailable):
@@ -42,6 +55,14 @@ def is_transient(error: asyncpg.PostgresError) -> bool:
     """Whether the same statement may succeed later."""
     code = error.sqlstate or ""
     return code[:2] in TRANSIENT_CLASSES or code in TRANSIENT_CODES
+
+
+def refusal_of(error: BaseException) -> RefusedConnection | None:
+    """The refusal that lasts in an error, or in what another layer raised from one."""
+    for found in (error, error.__cause__):
+        if isinstance(found, RefusedConnection) and found.lasts:
+            return found
+    return None
 
 
 def says_that_it_is_away(error: BaseException) -> bool:

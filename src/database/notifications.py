@@ -10,7 +10,7 @@ import asyncpg
 
 from src.database.background import Outage, stopped, supervised
 from src.database.errors import AWAY, DatabaseUnavailable, Translated
-from src.database.opened import connect
+from src.database.opened import attach
 from src.database.refresher import Refresher
 
 # Seconds for a connection that listens, and for each look whether it still does.
@@ -60,7 +60,7 @@ class Notifications:
         lost = asyncio.Event()
         try:
             async with asyncio.timeout(PATIENCE):
-                connection = await connect(self._dsn)
+                connection = await attach(self._dsn)
                 connection.add_termination_listener(lambda _connection: lost.set())
                 for channel in self._channels:
                     await connection.add_listener(channel, self._notified)

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from src.database.dsn import for_asyncpg
+from src.database.errors import RefusedConnection
 
 # Seconds after which an end that acknowledges nothing is taken to be gone. Without a limit Linux tries for a quarter of
 # an hour to send, and waits for ever for an answer, so that a host that lost its power would hold every connection.
@@ -27,8 +28,19 @@ class Opened(asyncpg.Connection):
 
 
 async def connect(dsn: str, **options: Any) -> Opened:  # noqa: ANN401 - asyncpg's own
-    """The one way to the database, so that every DSN is read alike. Raises ValueError for one that makes no sense."""
+    """The one way to the database, so that every DSN is read alike. Raises ValueError for one that makes no sense.
+
+    What the server says is for who runs a command; who connects on behalf of others does it by `attach`.
+    """
     return await asyncpg.connect(for_asyncpg(dsn), connection_class=Opened, **options)
+
+
+async def attach(dsn: str, **options: Any) -> Opened:  # noqa: ANN401 - asyncpg's own
+    """Connect for callers, who are not told what the server says. Raises RefusedConnection for all that it does."""
+    try:
+        return await connect(dsn, **options)
+    except asyncpg.PostgresError as error:
+        raise RefusedConnection(error) from error
 
 
 def limit_silence(connected: socket.socket) -> None:

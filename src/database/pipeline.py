@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from src.database.background import Outage
 from src.database.errors import Translated
-from src.database.opened import connect
+from src.database.opened import attach
 from src.database.pipelined import Answer, Pipelined
 
 # Seconds that a quick statement takes on average. What takes longer gains little and is better shared among the
@@ -101,7 +101,7 @@ class Pipeline:
     async def _connect(self) -> None:
         try:
             with Translated():
-                opened = await connect(self._dsn, timeout=5, statement_cache_size=0)
+                opened = await attach(self._dsn, timeout=5, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end in a task that nobody asks

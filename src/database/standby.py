@@ -15,7 +15,7 @@ from collections.abc import Callable
 import asyncpg
 
 from src.database.connections import Connections
-from src.database.errors import FAILED, PoolTimeout, is_transient
+from src.database.errors import FAILED, DatabaseUnavailable, is_transient, refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,11 @@ class Standby:
                 if await _has_replayed(connection, position):
                     return await connection.fetchrow(statement, *arguments)
             reason = "is behind"
-        except (*FAILED, PoolTimeout) as error:
+        except (*FAILED, DatabaseUnavailable) as error:
             if isinstance(error, asyncpg.PostgresError) and not _is_of_the_standby(error):
                 raise
-            reason = f"fails ({type(error).__name__})"
+            refusal = refusal_of(error)
+            reason = f"fails ({type(error if refusal is None else refusal.reason).__name__})"
         self._rests_until = self._clock() + REST
         log.warning("the standby %s: the primary is read for %.0f s", reason, REST)
         return None
@@ -81,7 +82,5 @@ async def _has_replayed(connection: asyncpg.Connection[asyncpg.Record], position
 
 
 def _is_of_the_standby(error: asyncpg.PostgresError) -> bool:
-    """Whether the primary may do better: not reachable, no such login yet, or in the way of the replay."""
-    unreachable = (error.sqlstate or "")[:2] in {"28", "3D"}
-    too_slow = isinstance(error, asyncpg.QueryCanceledError)
-    return not too_slow and (unreachable or is_transient(error))
+    """Whether the primary may do better with a statement: the standby ended, or it was in the way of the replay."""
+    return not isinstance(error, asyncpg.QueryCanceledError) and is_transient(error)

@@ -59,7 +59,7 @@ async def test_a_database_that_is_away_is_one_line_without_a_place(caplog: pytes
             outage.failed(unavailable)
     assert [(record.levelname, record.getMessage(), record.exc_info) for record in caplog.records] == [
         ("WARNING", "the work waits for the database", None)
-    ] * 2
+    ]
 
 
 async def test_work_that_is_done_is_done() -> None:

@@ -356,3 +356,16 @@ def test_there_is_one_way_to_the_database() -> None:
     assert {name for name in found if not re.search(r"commands/(db|backup|clients|archive)\.py", name)} == {
         "database/opened.py"
     }
+
+
+# Who runs commands, and is told what the server says.
+OPERATORS = {"src/commands", "src/database/apply.py", "src/logins.py", "src/adapters/postgres/seed.py"}
+
+
+def test_who_connects_for_callers_keeps_what_the_server_says() -> None:
+    raw = {
+        path.relative_to(SRC.parent)
+        for path in SRC.rglob("*.py")
+        if re.search(r"^from src\.database\.opened import .*\bconnect\b", path.read_text(), re.MULTILINE)
+    }
+    assert {path for path in raw if not {str(path), str(path.parent)} & OPERATORS} == set()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from src.database.errors import BROKEN, PoolTimeout
+from src.database.errors import BROKEN, DatabaseUnavailable, PoolTimeout
 from src.edge.json_size import require_modest
 from src.edge.limits import OF_BODIES
 from src.rest.errors import RestError
@@ -100,6 +100,9 @@ def rest_error(error: Exception, *, anonymous: bool) -> Exception:
         return refusal(error, anonymous=anonymous)
     if isinstance(error, PoolTimeout):
         return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+    if isinstance(error, DatabaseUnavailable):
+        message = "Database connection error. Retrying the connection."
+        return RestError(SERVICE_UNAVAILABLE, "PGRST000", message, headers=list(RETRY))
     if isinstance(error, BROKEN):
         message = "Database client error. Retrying the connection."
         return RestError(SERVICE_UNAVAILABLE, "PGRST001", message, headers=list(RETRY))

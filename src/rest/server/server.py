@@ -19,7 +19,7 @@ from granian.server.embed import Server
 
 from src.database.background import Outage, stopped, supervised
 from src.database.connections import Connections, Reserve
-from src.database.errors import FAILED
+from src.database.errors import FAILED, DatabaseUnavailable, RefusedConnection
 from src.database.notifications import Notifications
 from src.database.refresher import Refresher
 from src.edge import bounded
@@ -114,9 +114,12 @@ class Standalone:
         try:
             async with self._pool.acquire():
                 pass
-        except (asyncpg.InvalidAuthorizationSpecificationError, ssl.SSLCertVerificationError) as error:
+        except ssl.SSLCertVerificationError as error:
             raise SettingsError(str(error)) from None
-        except FAILED:
+        except RefusedConnection as refused:
+            if isinstance(refused.reason, asyncpg.InvalidAuthorizationSpecificationError):
+                raise SettingsError(str(refused.reason)) from None
+        except (*FAILED, DatabaseUnavailable):
             pass
         await (self.notifications if self.settings.db_channel_enabled else self.schema).start()
         self._retiring = supervised("closing old connections", self._retire)
