@@ -18,8 +18,9 @@ from asyncpg import (
 )
 
 from src.commands import check, circuit, db, flags, ledger, privacy, processes, settings, tokens
-from src.database.apply import LOGINS, ApplyError
+from src.database.apply import ApplyError
 from src.database.errors import BROKEN, FAILED, DatabaseUnavailable
+from src.database.roles import LOGINS
 from src.database.unprivileged import EmbeddedPostgresError
 from src.domain.errors import DomainError, Unavailable
 from src.edge import bounded

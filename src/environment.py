@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -61,6 +61,8 @@ class Setting:
 ANY_WORDS = Words()
 SHOWN_PARAMETERS = ("application_name", "port", "sslmode", "sslrootcert", "target_session_attrs")
 PLAIN = re.compile(r"[\w.,:/ -]*", re.ASCII)
+# Stands in every link of its key.
+KEY_ID = re.compile("[A-Za-z0-9._-]{1,16}")
 # Time zones that Python finds in the system's files, and PostgreSQL has not.
 OF_THE_SYSTEM_ALONE = re.compile("(?:posix|right)/.*|localtime|posixrules|Factory")
 # How keys and tokens begin, credentials in an address, and runs of letters and digits that nobody gives as a name.
@@ -225,6 +227,7 @@ class Environment:
         self._given = given
         self._secrets: list[tuple[str, str]] = []
         self._passwords: set[str] = set()
+        self._own: dict[str, set[str]] = {}
 
     def text(
         self, name: str, default: str = "", words: Words = ANY_WORDS, *, wanted: bool = False, public: bool = False
@@ -364,11 +367,11 @@ class Environment:
 
     def keys(self, name: str, *, wanted: bool = False) -> Mapping[str, str]:
         """`id:secret,id:secret`, the first one first. A secret has 32 characters or more."""
-        kind = f"id:secret,id:secret with different ids and {SHORTEST_SECRET} characters or more"
+        kind = f"id:secret,id:secret with different short ids and {SHORTEST_SECRET} characters or more"
         keys: dict[str, str] = {}
         for entry in self._elements(name, kind, wanted=wanted, show=_hidden):
             key_id, _, secret = entry.partition(":")
-            if not key_id or key_id in keys or len(secret) < SHORTEST_SECRET:
+            if not KEY_ID.fullmatch(key_id) or key_id in keys or len(secret) < SHORTEST_SECRET:
                 self.faults.append(f"{name} must be {kind}")
             self._hold(name, secret, OURS)
             keys[key_id] = secret
@@ -376,7 +379,8 @@ class Environment:
 
     def foreign(self, what: str, secret: str) -> None:
         """A secret that is in use elsewhere: none of ours may be the same."""
-        self._secrets.append((what, secret))
+        if self.production:
+            self._secrets.append((what, secret))
 
     def database(self, name: str, *, needed: bool = False) -> str:
         """A database's address. Its password is a secret that the addresses of one database share."""
@@ -391,6 +395,7 @@ class Environment:
         elif self.production:
             address = dsn.Dsn.of(value)
             self.faults += [f"{name} {fault}" for fault in production.database_faults(address, self._given)]
+            self._own[name] = {address.password, unquote(address.password)}
             self._hold_password(DATABASE_PASSWORD, unquote(address.password))
             self._hold_passwords_of(f"the passfile of {name}", address.value("passfile"))
         return value
@@ -398,6 +403,7 @@ class Environment:
     def password(self, name: str) -> str:
         """A database's password, which may be that of the database's address, too."""
         value = self._given_text(name, "a password", show=_hidden)
+        self._own[name] = {value}
         self._hold_password(name, value)
         return value
 
@@ -508,7 +514,20 @@ class Environment:
         stored = self.production and self._given.get("STORAGE_URL", "").startswith("s3://")
         by_libraries = production.library_faults(self._given) if self.production else ()
         by_store = production.store_faults(self._given) if stored else ()
-        return [*self.faults, *by_libraries, *by_store, *production.repetitions(self._secrets)]
+        return [
+            *(*self.faults, *by_libraries, *by_store),
+            *(*production.repetitions(self._secrets), *dict.fromkeys(self._secrets_elsewhere())),
+        ]
+
+    def _secrets_elsewhere(self) -> Iterator[str]:
+        """Settings in which a secret stands that is not theirs: what is no secret is shown, logged and sent."""
+        for name in self.declared:
+            text = self._given.get(name, "")
+            for own in filter(None, self._own.get(name, ())):
+                text = text.replace(own, "")
+            for what, secret in self._secrets:
+                if text and production.holds(text, secret):
+                    yield f"{name} holds {what}"
 
     def require_sound(self) -> None:
         """Raises SettingsError with every fault, and never with a secret."""
@@ -579,6 +598,7 @@ class Environment:
 
     def _hold(self, name: str, value: str, form: Form) -> None:
         """Nothing is shown of a secret, not even of a weak one."""
+        self._own.setdefault(name, set()).add(value)
         if not value or not self.production:
             return
         if weak := production.weakness(value, form):

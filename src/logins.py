@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from urllib.parse import quote
 
 import asyncpg
 
 from src.database.dsn import Dsn
 from src.database.opened import connect
-from src.settings import Settings
+from src.settings import Settings, derived
 
 # Who acts in psql and by commands, unless they have a login of their own: by the role that says what they may.
 STAFF, SERVICE = "ops_staff", "service_role"
@@ -35,7 +33,7 @@ def service_dsn(settings: Settings) -> str:
 
 def role_password(settings: Settings, role: str) -> str:
     """A login role's password: derived from DATABASE_ROLE_SECRET, so there is nothing more to keep."""
-    return hmac.new(settings.database_role_secret.encode(), role.encode(), hashlib.sha256).hexdigest()
+    return derived(settings.database_role_secret, role)
 
 
 async def is_a_persons(dsn: str, role: str) -> bool:

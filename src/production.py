@@ -8,7 +8,7 @@ import math
 import re
 import stat
 from array import array
-from base64 import b64decode
+from base64 import b32decode, b64decode
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, 
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import UUID
 
 from src.database.dsn import NEAR_NETWORKS, Dsn, is_near
@@ -91,12 +91,20 @@ OFF = ("0", "false", "off", "no", "n")
 MOST_PUBLIC = {4: 2 ** (32 - 8), 6: 2 ** (128 - 16)}
 IPV4_IN_IPV6 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
 PRIVATE_NETWORKS = (*NEAR_NETWORKS, ip_network("100.64.0.0/10"))
-DIGESTS = (hashlib.md5, hashlib.sha1, hashlib.sha256, hashlib.sha512, hashlib.blake2b, hashlib.blake2s)
+DIGESTS = (
+    *(hashlib.md5, hashlib.sha1, hashlib.sha224, hashlib.sha256, hashlib.sha384, hashlib.sha512),
+    *(hashlib.sha3_256, hashlib.blake2b, hashlib.blake2s),
+)
+# Of the longest ones people take a half.
+HALF = 32
 DIGEST_BYTES = 8
 COMMON_WORDS = 10_000
 UUID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 RANDOM_UUID = 4
 SEPARATORS = re.compile(r"[\W_]+")
+SHORT_PREFIX = re.compile(r"[A-Za-z]{1,12}[\W_]+")
+# What may be a secret in a longer text.
+LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
 ALPHABETS = ((re.compile("[a-z]"), 26), (re.compile("[A-Z]"), 26), (re.compile("[0-9]"), 10))
 # How much of its letters' own chance a random secret has at least, by zxcvbn's reading; what people make up has less.
 LEAST_CHANCE, LEAST_CHANCE_OF_SHORT = 0.6, 0.5
@@ -175,8 +183,8 @@ def _chance(secret: str) -> float:
 
 
 def _is_digest(secret: str) -> bool:
-    """Whether it begins as a usual digest of a common word does, in hex or in base64."""
-    for decoded in {_from_hex(secret), _from_base64(secret)}:
+    """Whether it begins as a usual digest of a common word does, or its second half, in hex, base64 or base32."""
+    for decoded in {decoded for body in _bodies(secret) for decoded in _decoded(body)}:
         if len(decoded) >= DIGEST_BYTES:
             begin = int.from_bytes(decoded[:DIGEST_BYTES], "big")
             at = bisect_left(_digests(), begin)
@@ -192,9 +200,35 @@ def _steps(letters: str, by: int) -> set[int]:
 
 def _encoded_in(secret: str) -> Iterator[str]:
     """The text that the secret is in base64 or in hex, if it is one that people write."""
-    for decoded in (_from_hex(secret), _from_base64(secret)):
+    for decoded in _decoded(secret):
         if decoded.isascii() and (text := decoded.decode("ascii")).isprintable():
             yield text
+
+
+def _bodies(secret: str) -> set[str]:
+    """A secret, and what is left of it without a short prefix and what separates its letters."""
+    whole = {secret, SHORT_PREFIX.sub("", secret, count=1)}
+    return whole | {SEPARATORS.sub("", text) for text in whole}
+
+
+def _decoded(text: str) -> tuple[bytes, ...]:
+    return _from_hex(text), _from_base64(text), _from_base32(text)
+
+
+@lru_cache(maxsize=256)
+def _forms(secret: str) -> frozenset[bytes]:
+    """All that a secret says: itself, what it is an encoding of, once or twice, and each of them backwards."""
+    texts = _bodies(secret)
+    found = {decoded for text in texts for decoded in _decoded(text)}
+    again = {decoded for once in found if once.isascii() for decoded in _decoded(once.decode())}
+    forms = {form for form in {*(text.encode() for text in texts), *found, *again} if len(form) >= DIGEST_BYTES}
+    return frozenset(forms | {form[::-1] for form in forms})
+
+
+def holds(text: str, secret: str) -> bool:
+    """Whether a secret, or an encoding of it, stands in a text."""
+    plain = unquote(text)
+    return secret.lower() in plain.lower() or any(_forms(word) & _forms(secret) for word in LONG_WORD.findall(plain))
 
 
 def _from_hex(text: str) -> bytes:
@@ -204,6 +238,13 @@ def _from_hex(text: str) -> bytes:
 def _from_base64(text: str) -> bytes:
     try:
         return b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return b"\xff"
+
+
+def _from_base32(text: str) -> bytes:
+    try:
+        return b32decode(text + "=" * (-len(text) % 8), casefold=True)
     except ValueError:
         return b"\xff"
 
@@ -231,7 +272,9 @@ def _digests() -> array[int]:
     listed = (word for name in ("passwords", "english_wikipedia") for word in FREQUENCY_LISTS[name][:COMMON_WORDS])
     words = {"", *listed, *_words(), *_known()}
     texts = [text for word in words for text in (word.encode(), f"{word}\n".encode())]
-    found = (digest(text).digest()[:DIGEST_BYTES] for digest in DIGESTS for text in texts)
+    texts += [word.capitalize().encode() for word in FREQUENCY_LISTS["passwords"][:COMMON_WORDS]]
+    whole = (digest(text).digest() for digest in DIGESTS for text in texts)
+    found = (part[:DIGEST_BYTES] for made in whole for part in ((made, made[HALF:]) if len(made) > HALF else (made,)))
     return array("Q", sorted(int.from_bytes(begin, "big") for begin in found))
 
 
@@ -253,7 +296,10 @@ def repetitions(secrets: Sequence[tuple[str, str]]) -> Iterator[str]:
     for (first, one), (second, other) in combinations(secrets, 2):
         if one == other:
             yield f"{second} is the same as {first}" if first != second else f"{first} holds a secret twice"
-        elif min(len(_runs(one) - _runs(other)), len(_runs(other) - _runs(one))) < min(len(one), len(other)) // 2 - 1:
+        elif (
+            _forms(one) & _forms(other)
+            or min(len(_runs(one) - _runs(other)), len(_runs(other) - _runs(one))) < min(len(one), len(other)) // 2 - 1
+        ):
             yield f"{second} is nearly the same as {first}" if first != second else f"{first} holds a secret twice"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from src import production
 from src.database import dsn
 from src.database.dsn import HIGHEST_PORT
+from src.database.roles import LOGINS
 from src.database.schemas import OF_THE_SYSTEM
 from src.environment import DEVELOPMENT, PRODUCTION, Environment, Words, is_production
 from src.production import Form
@@ -30,6 +31,8 @@ INTERNAL_SCHEMAS = ("auth", "ext", "meta", "sec", "storage")
 MOCKS = ("USE_FIXTURES", "INVENTORY_OFFLINE", "WA_OFFLINE", "STRIPE_MOCK_MODE")
 PAUSES = ("PAYOUTS_PAUSED", "ESCROW_REFUNDS_PAUSED")
 SWITCHES = (*MOCKS, "OPS_REFUND_MODE", *PAUSES)
+# What is derived from a secret, by its purpose.
+PRIVACY, LINKS, ADDRESSES = "privacy", "storage links", "client addresses"
 LIVE_SWITCHES: Mapping[str, str] = {**dict.fromkeys(SWITCHES, "0"), "OPS_REFUND_MODE": "live"}
 OFFLINE_SWITCHES: Mapping[str, str] = {**LIVE_SWITCHES, **dict.fromkeys(MOCKS, "1"), "OPS_REFUND_MODE": "mock"}
 
@@ -121,8 +124,7 @@ class Settings:
     @property
     def privacy_secret(self) -> str:
         """The key of the tokens that stay in place of erased ids; unless set, one derived from the JWT secret."""
-        derived = hmac.new(self.jwt_secret.encode(), b"privacy", hashlib.sha256).hexdigest()
-        return self.privacy_hmac_secret or derived
+        return self.privacy_hmac_secret or derived(self.jwt_secret, PRIVACY)
 
     @property
     def pool_spare(self) -> int:
@@ -132,12 +134,17 @@ class Settings:
     @property
     def address_key(self) -> bytes:
         """The key of the digests that stand for callers' addresses."""
-        return hmac.digest(self.jwt_secret.encode(), b"client addresses", "sha256")
+        return bytes.fromhex(derived(self.jwt_secret, ADDRESSES))
 
     @property
     def switches_json(self) -> str:
         """The environment's switches as SQL functions read them (request.switches)."""
         return json.dumps(self.switches)
+
+
+def derived(secret: str, purpose: str) -> str:
+    """What stands for a secret of its own where none is set: 64 hex digits of HMAC-SHA-256."""
+    return hmac.new(secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -214,13 +221,20 @@ def _read(given: Environment) -> Settings:
         given.address(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT", fault=production.collector_fault)
         for kind in ("", "TRACES_")
     ]
+    previous = given.secrets("JWT_PREVIOUS_SECRETS")
+    role_secret = given.secret("DATABASE_ROLE_SECRET", wanted=True) or jwt_secret
+    for secret in filter(None, (jwt_secret, *previous)):
+        for purpose in (PRIVACY, LINKS, ADDRESSES):
+            given.foreign("a value derived from JWT_SECRET", derived(secret, purpose))
+    for login in LOGINS:
+        given.foreign("a password derived from DATABASE_ROLE_SECRET", derived(role_secret, login))
     return Settings(
         jwt_secret=jwt_secret,
-        jwt_previous_secrets=given.secrets("JWT_PREVIOUS_SECRETS"),
+        jwt_previous_secrets=previous,
         jwt_jwks=jwt_jwks,
         jwt_issuers=given.listed("JWT_ISSUER", wanted=bool(jwt_jwks)),
         jwt_audiences=given.listed("JWT_AUDIENCE", wanted=bool(jwt_jwks)),
-        database_role_secret=given.secret("DATABASE_ROLE_SECRET", wanted=True) or jwt_secret,
+        database_role_secret=role_secret,
         database_url=given.database("DATABASE_URL", needed=True),
         database_replica_url=given.database("DATABASE_REPLICA_URL"),
         database_direct_url=given.database("DATABASE_DIRECT_URL"),
@@ -309,5 +323,5 @@ def _read_by_libraries(given: Environment) -> None:
 
 def _derived_link_key(jwt_secret: str) -> tuple[str, str]:
     """A key's id and secret; the id tells the keys of rotated secrets apart and gives nothing of them away."""
-    secret = hmac.new(jwt_secret.encode(), b"storage links", hashlib.sha256).hexdigest()
+    secret = derived(jwt_secret, LINKS)
     return f"jwt-{hashlib.sha256(secret.encode()).hexdigest()[:8]}", secret

@@ -15,6 +15,7 @@ from src.commands.verdict import Verdict
 from src.database import apply
 from src.database.errors import FAILED
 from src.database.opened import Opened, connect
+from src.database.roles import LOGINS
 from src.logins import login_dsn
 from src.settings import Settings
 
@@ -112,7 +113,7 @@ async def hosts(connection: Opened) -> int:
 async def roles(settings: Settings) -> Verdict:
     """Whether each kind of caller's login role can connect by the password that it was made with."""
     refused, failed = [], []
-    for role in apply.LOGINS:
+    for role in LOGINS:
         try:
             # Those of psql go past a pooler.
             address = settings.direct_url if role.startswith("psql_") else None
@@ -126,14 +127,14 @@ async def roles(settings: Settings) -> Verdict:
     if refused:
         changed = f"the password is another one, or the login is gone ({', '.join(refused)}): run ecotrips db apply"
         failed.insert(0, changed)
-    return Verdict("roles", well=not failed, detail="; ".join(failed) or f"{', '.join(apply.LOGINS)} log in")
+    return Verdict("roles", well=not failed, detail="; ".join(failed) or f"{', '.join(LOGINS)} log in")
 
 
 async def _logins(connection: Opened) -> Verdict:
     """Whether the logins that people share have the settings that they were made with: each can change its own."""
     found = {
         (row["rolname"], row["name"], row["value"] if row["datname"] is None else None)
-        for row in await connection.fetch(SETTINGS_OF_LOGINS, apply.LOGINS)
+        for row in await connection.fetch(SETTINGS_OF_LOGINS, LOGINS)
     }
     changed = sorted({f"{role}: {name}" for role, name, _ in found ^ apply.SETTINGS_OF_LOGINS})
     detail = (

@@ -18,6 +18,7 @@ from typing import TypeVar
 import asyncpg
 
 from src.database.opened import connect
+from src.database.roles import LOGINS
 
 Result = TypeVar("Result")
 SQL_FOLDER = Path(__file__).parents[2] / "sql"
@@ -45,8 +46,6 @@ CHANGED_MEANWHILE = (
 )
 MEANWHILE = "tuple concurrently"
 ATTEMPTS = 200
-# Who logs in with a password derived from DATABASE_ROLE_SECRET.
-LOGINS = ("web_anon", "web_authenticated", "web_service", "psql_staff", "psql_service")
 # What may be written to the disk by anybody until database.sql takes it back.
 WRITERS = tuple(re.findall(r"'(\w+)'", DATABASE_FILE.read_text().partition("array[")[2].partition("]")[0]))
 # Who administers builds indexes, and is trusted with the disk.

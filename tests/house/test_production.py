@@ -10,7 +10,7 @@ import re
 import string
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from statistics import mean, stdev
@@ -22,6 +22,7 @@ import pytest
 
 from src import production
 from src.adapters.files.store import store_at
+from src.database.roles import LOGINS
 from src.domain.errors import NotFound, Unavailable
 from src.domain.storage import ObjectName
 from src.edge.errors import SettingsError
@@ -44,6 +45,7 @@ from src.settings import (
     LIVE_SWITCHES,
     STRIPE_KEY,
     STRIPE_SIGNING,
+    derived,
     from_environment,
 )
 from src.settings_table import rows
@@ -360,6 +362,84 @@ def test_each_secret_serves_one_purpose(name: str) -> None:
             rf"JWT_SECRET is (nearly )?the same as {name}", said
         )
         assert body not in said
+
+
+SPELLINGS: dict[str, Callable[[bytes], str]] = {
+    "base64": lambda raw: base64.b64encode(raw).decode(),
+    "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
+    "base32": lambda raw: base64.b32encode(raw).decode().rstrip("="),
+    "base64 of the text": lambda raw: base64.b64encode(raw.hex().encode()).decode(),
+    "capitals": lambda raw: raw.hex().upper(),
+    "backwards": lambda raw: raw.hex()[::-1],
+    "bytes backwards": lambda raw: base64.b64encode(raw[::-1]).decode(),
+    "colons": lambda raw: raw.hex(":"),
+    "a prefix": lambda raw: "metrics-" + base64.b64encode(raw).decode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_secret_spelt_in_another_way_is_the_same(spelling: str) -> None:
+    raw = CHANCE.randbytes(32)
+    said = refused(JWT_SECRET=raw.hex(), METRICS_TOKEN=SPELLINGS[spelling](raw))
+    assert re.search("METRICS_TOKEN is (nearly )?the same as JWT_SECRET", said)
+
+
+def test_what_is_derived_from_a_secret_is_none_of_its_own() -> None:
+    for name, purpose in (
+        ("JWT_SECRET", "privacy"),
+        ("JWT_SECRET", "storage links"),
+        ("JWT_SECRET", "client addresses"),
+    ):
+        said = refused(PRIVACY_HMAC_SECRET=derived(FIT[name], purpose))
+        assert "PRIVACY_HMAC_SECRET is the same as a value derived from JWT_SECRET" in said
+    for login in LOGINS:
+        said = refused(METRICS_TOKEN=derived(FIT["DATABASE_ROLE_SECRET"], login))
+        assert "METRICS_TOKEN is the same as a password derived from DATABASE_ROLE_SECRET" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LINK_SECRETS", f"{{secret}}:{in_hex(32)}"),
+        ("PUBLIC_URL", "https://ops.ecotrips.africa/{secret}"),
+        ("JWT_ISSUER", "us,{secret}"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c={secret}"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20{secret}"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20{base64}"),
+        ("DATABASE_URL", f"postgresql://ecotrips:{in_hex(16)}@postgres/ecotrips?application_name={{secret}}"),
+        ("DATABASE_REPLICA_URL", f"postgresql://{{secret}}:{in_hex(16)}@postgres/ecotrips"),
+        ("STRIPE_API_BASE", "https://api.stripe.com/{secret}"),
+    ],
+)
+def test_no_secret_stands_in_another_setting(name: str, value: str) -> None:
+    for other in ("JWT_SECRET", "PRIVACY_HMAC_SECRET"):
+        as_base64 = base64.b64encode(FIT[other].encode()).decode()
+        said = refused(**{name: value.format(secret=FIT[other], base64=as_base64)})
+        assert f"{name} holds {other}" in said
+        assert FIT[other] not in said
+    assert "holds" not in str(Environment(FIT, production=True).all_faults())
+
+
+@pytest.mark.parametrize("key_id", ["", " ", "a b", "a" * 17, "ключ"])
+def test_a_links_key_has_a_short_id(key_id: str) -> None:
+    assert "LINK_SECRETS must be id:secret" in refused(LINK_SECRETS=f"{key_id}:{in_hex(32)}")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        hashlib.sha224(b"secret").hexdigest(),
+        hashlib.sha384(b"secret").hexdigest(),
+        hashlib.sha3_256(b"secret").hexdigest(),
+        hashlib.sha512(b"secret").hexdigest()[64:],
+        hashlib.sha256(b"secret").digest().hex(":"),
+        f"jwt_{hashlib.sha256(b'secret').hexdigest()}",
+        base64.b32encode(hashlib.sha256(b"password").digest()).decode(),
+        hashlib.sha256(b"Password1").hexdigest().upper(),
+    ],
+)
+def test_a_common_words_digest_is_found_in_other_forms(secret: str) -> None:
+    assert f"JWT_SECRET {GUESSABLE}" in refused(JWT_SECRET=secret)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from src.commands import check_database
 from src.commands.verdict import Verdict
 from src.database import apply
 from src.database.opened import connect
+from src.database.roles import LOGINS
 from src.logins import OPERATORS, login_dsn, role_password
 from src.settings import Settings
 from tests.postgres import settings
@@ -76,7 +77,7 @@ async def disk(dsn: str) -> Verdict:
         await connection.close()
 
 
-@pytest.mark.parametrize("login", apply.LOGINS)
+@pytest.mark.parametrize("login", LOGINS)
 async def test_no_function_of_postgresql_that_writes_is_anybodys(admin: asyncpg.Connection, login: str) -> None:
     """One of a release to come is looked at, and becomes one of HARMLESS or of v_writers in sql/database.sql."""
     names = {row[0] for row in await admin.fetch(MAY_CALL, login)}
