@@ -115,6 +115,10 @@ begin
         errcode = 'PT409', constraint = 'plan_stale', message = 'plan_stale: the data changed while it was erased; nothing was',
         detail = format('%s.%s', v_map.table_schema, v_map.table_name);
     end if;
+    -- The planner keeps values of columns: those of rows as they are from here on.
+    if v_planned > 0 then
+      execute format('analyze %I.%I', v_map.table_schema, v_map.table_name);
+    end if;
   end loop;
 end;
 $$;

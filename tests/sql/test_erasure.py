@@ -298,3 +298,18 @@ async def test_travellers_neither_review_nor_export_nor_erase_in_sql_either(
             await anonymous.fetch("select create_privacy_request('export', $1)", TRAVELLER)
         assert not await traveller.fetch("select * from privacy.requests")
         assert not await traveller.fetch("select * from privacy.data_map")
+
+
+async def test_the_planners_statistics_forget_the_person(admin: asyncpg.Connection) -> None:
+    """As soon as the erasure is committed: the next analyze may be weeks away."""
+    person = await make_person(admin)
+    await admin.execute("analyze")
+    held = (
+        "select count(*) from pg_stats"
+        " where strpos(concat(most_common_vals::text, histogram_bounds::text), $1) > 0 and tablename = 'profiles'"
+    )
+    assert await admin.fetchval(held, person.word) > 0
+    target = await approved(admin, person)
+    await admin.execute("select public.plan_privacy_erasure($1)", target)
+    await admin.execute("select public.execute_privacy_erasure($1, 'ERASE', $2)", target, SECRET)
+    assert await admin.fetchval(held, person.word) == 0
