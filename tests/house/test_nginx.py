@@ -206,7 +206,7 @@ def test_large_bodies_go_in_whole(proxied: Proxied) -> None:
 def test_metrics_are_not_for_everybody_and_nothing_is_in_the_clear(proxied: Proxied) -> None:
     with proxied.client() as http:
         for path in ("/metrics", "/metrics/", "/metrics//", "/metrics%2f", "/./metrics"):
-            assert http.get(path).status_code == 404, path
+            assert problem(http.get(path)) == (404, "NOT_FOUND", None), path
         plain = httpx.get(f"{proxied.plain}/docs")
         assert (plain.status_code, plain.headers["location"]) == (308, "https://127.0.0.1/docs")
         led = httpx.get(f"{proxied.plain}/docs?a=b", headers={"Host": "evil.example"}).headers["location"]
@@ -230,22 +230,46 @@ async def test_one_address_has_its_share(proxied: Proxied) -> None:
     writers = await asyncio.gather(*(held() for _ in range(int(asked[0]))))
     with proxied.client() as http, proxied.client(OTHER) as other:
         async with asyncio.timeout(PATIENCE):
-            while (await asyncio.to_thread(http.get, "/healthz")).status_code != 429:
+            while (answer := await asyncio.to_thread(http.get, "/healthz")).status_code != 429:
                 await asyncio.sleep(0.05)
+        assert problem(answer) == (429, "RATE_LIMITED", "1")
         assert other.get("/healthz").status_code == 200
     for writer in writers:
         writer.close()
 
 
-def test_a_process_that_goes_away_is_not_noticed(database: str, tmp_path: Path) -> None:
-    """As in an upgrade: one process after the other is stopped."""
+def test_a_rolling_restart_is_not_noticed(database: str, tmp_path: Path) -> None:
+    """As in an upgrade: one process after the other is restarted, the next one as soon as the one before is ready."""
     with ExitStack() as running:
-        one, two = (running.enter_context(server(database, tmp_path)) for _ in range(2))
-        proxied = running.enter_context(nginx([urlsplit(found.address).netloc for found in (one, two)]))
+        processes = [running.enter_context(server(database, tmp_path)) for _ in range(2)]
+        proxied = running.enter_context(nginx([urlsplit(found.address).netloc for found in processes]))
         http = running.enter_context(proxied.client())
-        assert {http.get("/functions/v1/ops-bookings", headers=KEY).status_code for _ in range(10)} == {200}
-        assert one.stop() == 0
-        assert {http.get("/functions/v1/ops-bookings", headers=KEY).status_code for _ in range(50)} == {200}
+
+        def statuses(calls: int) -> set[int]:
+            return {http.get("/functions/v1/ops-bookings", headers=KEY).status_code for _ in range(calls)}
+
+        assert statuses(10) == {200}
+        for process in processes:
+            assert process.stop() == 0
+            assert statuses(20) == {200}
+            running.enter_context(server(database, tmp_path, PORT=str(urlsplit(process.address).port)))
+        assert statuses(20) == {200}
+
+
+def test_what_nginx_answers_by_itself_has_the_services_form() -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    with nginx([nobody, nobody]) as proxied, proxied.client() as http:
+        assert problem(http.get("/healthz")) == (503, "TRANSIENT_RETRY", "1")
+        large = http.post("/healthz", headers={"Content-Length": str(65 * MEBIBYTE)}, content=iter([b"x"]))
+        assert problem(large) == (413, "INPUT_INVALID", None)
+        assert "nginx/" not in httpx.get(f"{proxied.plain}/docs").headers["server"]
+
+
+def problem(answer: httpx.Response) -> tuple[int, str, str | None]:
+    body = answer.json()
+    assert body.keys() == {"ok", "code", "error", "errors", "request_id"}
+    assert answer.headers["content-type"] == "application/json"
+    return answer.status_code, body["code"], answer.headers.get("retry-after")
 
 
 def test_connections_to_the_service_are_kept_for_less_than_it_keeps_them() -> None:
