@@ -4,6 +4,7 @@ A command sets `run`, and `passes_on=True` when `others`, the arguments that it 
 """
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -12,7 +13,22 @@ if TYPE_CHECKING:
 else:
     Commands = object
 
+# More of them are no number that an option takes, and reading thousands of them takes long.
+MOST_DIGITS = 12
+
 
 def group(commands: Commands, name: str, text: str) -> Commands:
     """A command that only holds others, such as `db`."""
     return commands.add_parser(name, help=text).add_subparsers(dest="action", required=True)
+
+
+def number(least: int, most: int) -> Callable[[str], int]:
+    """The type of every option that takes a whole number: from `least` to `most`, or the command line is refused."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS and least <= int(text) <= most):
+            message = f"{text!r:.40} is no whole number from {least} to {most}"
+            raise argparse.ArgumentTypeError(message)
+        return int(text)
+
+    return read

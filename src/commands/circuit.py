@@ -10,6 +10,7 @@ import msgspec
 
 from src.commands import operators
 from src.commands.arguments import Commands, group
+from src.commands.wording import counted
 from src.database.opened import connect
 from src.logins import STAFF
 
@@ -28,7 +29,7 @@ class Circuit(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         held = " (forced)" if self.forced else ""
         rest = f", {self.retry_after} s to rest" if self.state == "open" and not held else ""
-        return f"hbx: {self.state}{held}, {self.failures} failures in a row{rest}"
+        return f"hbx: {self.state}{held}, {counted(self.failures, 'failure')} in a row{rest}"
 
 
 def add(commands: Commands) -> None:

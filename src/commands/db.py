@@ -11,7 +11,7 @@ from pathlib import Path
 
 from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.commands import backup, clients, local, operators, restore
-from src.commands.arguments import Commands, group
+from src.commands.arguments import Commands, group, number
 from src.database.opened import connect
 from src.logins import SERVICE, STAFF
 
@@ -19,6 +19,8 @@ PASSED_ON = (
     "All other options go to psql as they stand, for example `{0} -Atc 'select 1'` or `{0} -f FILE`;"
     " `{0} -- --help` shows psql's own. Where the database is, and who logs in, the settings say."
 )
+# What a demo fills a disk with, at most.
+MOST_ROWS = 100_000_000
 GREETING = "What to do, and who may: select * from ops.help where task like '%refund%';"
 # What is wider than the terminal stands below each other; the prompt names the login. ~/.psqlrc is read later.
 LOOK = (
@@ -42,7 +44,9 @@ def add(commands: Commands) -> None:
         database.add_parser(name, help=text).set_defaults(run=run)
     seed = database.add_parser("seed", help="add data")
     seed.add_argument("--demo", action="store_true", help="the curated fixtures")
-    seed.add_argument("--volume", type=int, default=0, metavar="N", help="N made-up itineraries with payments")
+    seed.add_argument(
+        "--volume", type=number(0, MOST_ROWS), default=0, metavar="N", help="N made-up itineraries with payments"
+    )
     seed.set_defaults(run=_seed)
     reset = database.add_parser("reset", help="drop the embedded database and make it anew")
     reset.add_argument("--yes", action="store_true", help="really")

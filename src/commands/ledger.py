@@ -7,7 +7,8 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from src.commands import local, operators, progress
-from src.commands.arguments import Commands, group
+from src.commands.arguments import Commands, group, number
+from src.commands.wording import counted
 from src.database.opened import connect
 from src.domain.context import SERVICE, Context
 from src.domain.ledger import Difference, reconcile
@@ -15,6 +16,8 @@ from src.edge.errors import SettingsError
 from src.logins import STAFF
 from src.settings import Settings
 
+# Ten years: no book is older, and no payment provider remembers as much.
+MOST_DAYS = 3660
 # A root of no facts is one too.
 NEWEST_ROOT = """
 select format('%s (%s facts before %s)', encode(root, 'hex'), (select sum(entries) from fin.checkpoints),
@@ -28,7 +31,7 @@ def add(commands: Commands) -> None:
     proof = books.add_parser("verify", help="prove every chain, balance and sum")
     proof.set_defaults(run=lambda _arguments: verify())
     compared = books.add_parser("reconcile", help="list what the payment provider and the books disagree on")
-    compared.add_argument("--days", type=int, default=7, help="what changed in so many days")
+    compared.add_argument("--days", type=number(1, MOST_DAYS), default=7, help="what changed in so many days")
     compared.set_defaults(run=lambda arguments: compare(arguments.days))
 
 
@@ -44,10 +47,11 @@ def compare(days: int) -> int:
         if not settings.stripe_secret_key:
             message = "STRIPE_SECRET_KEY is not set: without it only mocks took money, which no provider knows of"
             raise SettingsError(message)
-        differences = asyncio.run(_differences(settings, datetime.now(UTC) - timedelta(days=days)))
+        since = datetime.now(UTC) - timedelta(days=days)
+        compared, differences = asyncio.run(_differences(settings, since))
     for difference in differences:
         print(_line(difference))
-    print(f"{len(differences)} differences")
+    print(f"{counted(len(differences), 'difference')} in {counted(compared, 'payment')} since {since:%Y-%m-%d}")
     return 1 if differences else 0
 
 
@@ -60,13 +64,13 @@ async def _verify(dsn: str) -> int:
         for fault in faults:
             print(" ".join(str(value) for value in fault.values() if value is not None))
         root = await connection.fetchval(NEWEST_ROOT) or "none yet: the worker seals each day once it is over, by UTC"
-        print(f"{len(faults)} faults in {count} facts; newest root {root}")
+        print(f"{counted(len(faults), 'fault')} in {counted(count, 'fact')}; newest root {root}")
         return 1 if faults else 0
     finally:
         await connection.close()
 
 
-async def _differences(settings: Settings, since: datetime) -> list[Difference]:
+async def _differences(settings: Settings, since: datetime) -> tuple[int, list[Difference]]:
     from src.composition import compose  # noqa: PLC0415 - the service's imports would slow every other command
 
     composed = compose(settings)

@@ -20,6 +20,7 @@ from src.adapters.files.store import FileStore, store_at
 from src.commands import archive, backup, local, operators, progress, stopping
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError, tell
+from src.commands.wording import counted
 from src.database import apply
 from src.database.errors import BROKEN
 from src.database.opened import Opened, connect
@@ -279,7 +280,7 @@ async def _faults_of_books(connection: Opened) -> list[str]:
     if not faults:
         tell(f"the ledger's {entries:,} facts are proved")
         return []
-    return [f"{len(faults)} faults in the books, the first: {faults[0]['problem']} (ecotrips ledger verify)"]
+    return [f"{counted(len(faults), 'fault')} in the books, the first: {faults[0]['problem']} (ecotrips ledger verify)"]
 
 
 async def _faults_of_documents(connection: Opened, store: FileStore) -> list[str]:

@@ -60,15 +60,16 @@ class Difference:
 
 async def reconcile(
     context: Context, since: datetime, ledger: "Ledger", provider: "ProviderTotals"
-) -> list[Difference]:
-    """Compare every live payment that changed since then, in the books or at the provider, with the provider.
+) -> tuple[int, list[Difference]]:
+    """How many live payments changed since then, in the books or at the provider, and where the two disagree.
 
     Raises ProviderFailed, ProviderUnknown when the provider cannot tell what changed there.
     """
     changed = await provider.changed(since)
     known = {books.intent_id: books for books in await ledger.live_books(context, since, changed)}
     differences = []
-    for intent_id in sorted({*known, *changed}):
+    compared = sorted({*known, *changed})
+    for intent_id in compared:
         books = known.get(intent_id)
         try:
             taken, given_back = await provider.totals(intent_id)
@@ -77,4 +78,4 @@ async def reconcile(
             continue
         if (taken, given_back) != ((books.captured_cents, books.given_back_cents) if books else (0, 0)):
             differences.append(Difference(intent_id, books, taken, given_back))
-    return differences
+    return len(compared), differences

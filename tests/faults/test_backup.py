@@ -576,7 +576,7 @@ async def test_books_that_are_wrong_are_restored_and_said_to_be(
     done = await asyncio.to_thread(db, tmp_path, empty, "restore", "dump")
     assert done.returncode == 1
     assert (
-        "all was restored, but it is not right: 1 faults in the books, the first: the checkpoint through" in done.stderr
+        "all was restored, but it is not right: 1 fault in the books, the first: the checkpoint through" in done.stderr
     )
     assert "restored:" not in done.stdout
     assert await counts(empty) == await counts(database)

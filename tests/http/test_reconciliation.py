@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -51,6 +52,13 @@ async def test_verify_names_what_was_tampered_with(live: Live) -> None:
     ]
 
 
+def test_it_looks_back_for_days_that_there_are(tmp_path: Path) -> None:
+    for days in ("0", "-5", "4000000", "1e3", "9" * 5000, "\u0665"):
+        done = ecotrips(tmp_path, "ledger", "reconcile", "--days", days)
+        assert (done.returncode, done.stdout) == (2, ""), days
+        assert "is no whole number from 1 to " in done.stderr
+
+
 async def test_reconcile_without_a_provider_names_the_setting(live: Live) -> None:
     given = {"DATABASE_URL": live.database, **OFFLINE_SWITCHES}
     done = await asyncio.to_thread(ecotrips, ROOT, "ledger", "reconcile", **given)
@@ -59,15 +67,15 @@ async def test_reconcile_without_a_provider_names_the_setting(live: Live) -> Non
 
 async def test_reconcile_lists_a_refund_that_we_do_not_know_until_its_event_comes(live: Live) -> None:
     payment = await live.paid()
-    assert await ledger(live, "reconcile") == (0, ["0 differences"])
+    assert await ledger(live, "reconcile") == (0, [said(0)])
     live.stripe.refund_in_dashboard(payment["payment_intent"], 7000)
     # Found also when the payment itself is old.
     await live.admin.execute("set session_replication_role = replica")
     await live.admin.execute("update payment.payments set updated_at = now() - interval '1 year'")
     live.stripe.intents[payment["payment_intent"]]["created"] -= 365 * 86400
-    assert await ledger(live, "reconcile") == (1, [line(payment, 25000, 0, 25000, 7000), "1 differences"])
+    assert await ledger(live, "reconcile") == (1, [line(payment, 25000, 0, 25000, 7000), said(1)])
     await live.tell(live.stripe.events[-1])
-    assert await ledger(live, "reconcile") == (0, ["0 differences"])
+    assert await ledger(live, "reconcile") == (0, [said(0)])
 
 
 async def test_reconcile_lists_money_that_the_books_have_and_the_provider_has_not_and_the_reverse(live: Live) -> None:
@@ -77,7 +85,7 @@ async def test_reconcile_lists_money_that_the_books_have_and_the_provider_has_no
     live.stripe.confirm(stranger["id"])
     status, lines = await ledger(live, "reconcile")
     unknown = f"payment unknown intent {stranger['id']}: books: nothing; provider: taken 900, given back 0"
-    assert (status, set(lines)) == (1, {line(payment, 25000, 0, 24000, 0), unknown, "2 differences"})
+    assert (status, set(lines)) == (1, {line(payment, 25000, 0, 24000, 0), unknown, said(2, 2)})
 
 
 async def test_a_payment_that_was_made_after_the_backup_comes_back_as_the_page_says(live: Live) -> None:
@@ -100,7 +108,7 @@ async def test_a_payment_that_was_made_after_the_backup_comes_back_as_the_page_s
     assert done.returncode == 0, done.stderr
     assert (await live.sums()) == (27700, 0, 0)
     assert (await live.tell(early)).json()["result"] == "duplicate"
-    assert await ledger(live, "reconcile") == (0, ["0 differences"])
+    assert await ledger(live, "reconcile") == (0, [said(0)])
 
 
 async def test_reconcile_lists_an_intent_for_which_the_provider_does_not_answer(live: Live) -> None:
@@ -109,6 +117,14 @@ async def test_reconcile_lists_an_intent_for_which_the_provider_does_not_answer(
     status, lines = await ledger(live, "reconcile")
     assert status == 1
     assert lines[0].endswith("books: taken 25000, given back 0; provider: no answer (resource_missing)")
+
+
+def said(differences: int, payments: int = 1) -> str:
+    since = datetime.now(UTC) - timedelta(days=7)
+    return (
+        f"{differences} difference{'s' * (differences != 1)} in {payments} payment{'s' * (payments != 1)}"
+        f" since {since:%Y-%m-%d}"
+    )
 
 
 def line(payment: dict[str, Any], taken: int, given_back: int, there: int, back_there: int) -> str:
@@ -125,7 +141,7 @@ async def test_what_the_provider_took_in_part_is_booked_and_refunded_as_that_par
     assert await live.sums() == (20000, 0, 0)
     assert (await live.refund(payment, 20001)).status_code == 400
     assert (await live.refund(payment, 20000)).json()["status"] == "refunded"
-    assert await ledger(live, "reconcile") == (0, ["0 differences"])
+    assert await ledger(live, "reconcile") == (0, [said(0)])
 
 
 async def test_more_than_the_amount_is_not_booked(live: Live) -> None:
