@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,7 @@ from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.cluster import execute, server
 from tests.conftest import Api
-from tests.house.guides import leaving
+from tests.house.guides import blocks, leaving
 from tests.house.test_fakes import first_line
 from tests.postgres import JWT_SECRET, settings, with_login
 from tests.processes import command, ecotrips, environment, free_port
@@ -201,6 +203,15 @@ def _(at: Managed) -> None:
     )
     for person in (STAFF, SERVICE):
         at.refuses(person, "db psql", "-c", "select 1")
+    # docs/secrets.md: the administrator ends the sessions of everybody who has a leaked password.
+    [ending] = [block for block in blocks("docs/secrets.md", "sql") if "pg_terminate_backend" in block]
+    with ThreadPoolExecutor(1) as thieves:
+        thief = thieves.submit(at.ran, ADMINISTRATOR, "psql", "-c", "select pg_sleep(600)")
+        while not at.execute("postgres", "select count(*) from pg_stat_activity where query = 'select pg_sleep(600)'"):
+            time.sleep(0.1)
+        at.works(ADMINISTRATOR, "db psql", "-v", "ON_ERROR_STOP=1", "-c", ending.replace("\n", " "), said=r" ended \n")
+        assert "terminating connection" in thief.result()[1]
+    at.works(ADMINISTRATOR, "db psql", "-Atc", "select pg_has_role('psql_staff', 'usage')", said="^f$")
 
 
 @tried("flags set")
