@@ -149,7 +149,7 @@ grant execute on function
 to authenticated, service_role;
 grant execute on function
   public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text), public.sweep_privacy_retention(int),
-  public.remind_privacy_deadlines(int)
+  public.remind_privacy_deadlines(int), privacy.service_key_id()
 to service_role;
 
 -- Messages: ops read them, the service sends and receives them.
@@ -183,5 +183,6 @@ grant execute on function
   public.generate_invoice(text, uuid, uuid, text, boolean), public.increment_counter(text, bigint),
   public.place_hold(uuid, text, text, date, date, jsonb, text, text, bigint, text, jsonb),
   public.populate_search_index(jsonb), public.receive_message_events(jsonb, jsonb),
-  public.request_refund(uuid, bigint, text, text), public.send_message(text, text, text, text, jsonb, text, boolean)
+  public.record_payment_intent(uuid, text, text, text), public.request_refund(uuid, bigint, text, text),
+  public.send_message(text, text, text, text, jsonb, text, boolean)
 to ops_staff;

@@ -52,6 +52,7 @@ as $$
 declare
   v_payment payment.payments;
 begin
+  perform sec.require_service();
   v_payment := payment.set_intent(payment.locked(p_payment_id), p_intent_id);
   perform payment.apply_deferred(v_payment.id);
   return payment.checkout_answer(v_payment, p_client_secret, p_provider_status);

@@ -71,6 +71,12 @@ $$;
 comment on function privacy.require_service_secret(text) is
 'Raises privacy_secret_long, and privacy_secret_ours for another key than that of the last ecotrips db apply.';
 
+create or replace function privacy.service_key_id() returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$ select id from privacy.service_key $$;
+comment on function privacy.service_key_id() is
+'Internal: the privacy.key_id of the secret that erasures are made under; null before the first ecotrips db apply.';
+
 create or replace function privacy.phone_of(p_text text) returns text
 language sql immutable
 as $$ select nullif(right(regexp_replace(p_text, '[^[:digit:]]', '', 'g'), 9), '') $$;

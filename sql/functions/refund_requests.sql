@@ -70,6 +70,9 @@ begin
   p_amount_cents := sec.valid_amount('amount_cents', p_amount_cents);
   p_reason := sec.valid_text('reason', p_reason, 1, 200);
   p_idempotency_key := payment.refund_key('ops-refund', p_idempotency_key);
+  if ops.flag('OPS_REFUND_MODE') = 'mock' then
+    return json_build_object('ok', true, 'request_id', 'mock-' || sec.request_id());
+  end if;
   select coalesce(
     (select payment_id from payment.refunds where idempotency_key = p_idempotency_key and status <> 'failed'),
     (
@@ -87,7 +90,8 @@ begin
 end;
 $$;
 comment on function public.request_itinerary_refund(uuid, bigint, text, text) is
-'Ops: asks for a refund of the itinerary''s newest payment that has something left to refund.';
+'Ops: asks for a refund of the itinerary''s newest payment that has something left to refund. While OPS_REFUND_MODE is mock '
+'it only checks what it is given.';
 
 create or replace function public.record_refund(
   p_refund_id uuid, p_status text, p_provider_refund_id text default null, p_error text default null

@@ -54,8 +54,9 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
     newest, hosts = None, 0
     try:
         connection = await connect(service_dsn(settings), timeout=5)
-    except asyncpg.InvalidAuthorizationSpecificationError:
-        found.append(Verdict("database", well=False, detail="refuses the service's login: run ecotrips db apply"))
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        detail = f"refuses the service's login: run ecotrips db apply, unless what it says has another cause: {error}"
+        found.append(Verdict("database", well=False, detail=detail))
     except FAILED as error:
         found.append(Verdict("database", well=False, detail=f"does not answer: {type(error).__name__}: {error}"))
     else:
@@ -64,6 +65,9 @@ async def _verdicts(settings: Settings) -> list[Verdict]:
             if await connection.fetchval("select to_regclass('meta.environment') is not null"):
                 if fault := await local.environment_fault(connection, settings):
                     found.append(Verdict("environment", well=False, detail=fault))
+                if await connection.fetchval("select to_regprocedure('privacy.service_key_id()') is not null"):
+                    kept = await connection.fetchval("select privacy.service_key_id()")
+                    found.append(check_database.privacy_key(kept, settings.privacy_secret))
                 rows = await connection.fetch("select name, ops.flag(name) as value from ops.flags")
                 switches |= {row["name"]: row["value"] for row in rows}
                 newest, hosts = await check_database.newest_document(connection), await check_database.hosts(connection)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import socket
 import ssl
 import time
@@ -110,6 +112,18 @@ async def hosts(connection: Opened) -> int:
     )
 
 
+def privacy_key(kept: str | None, secret: str) -> Verdict:
+    """Whether erasures are made under the secret of this environment; `kept` is privacy.service_key_id()."""
+    ours = hmac.new(secret.encode(), b"subject:key", hashlib.sha256).hexdigest()[:16]
+    if kept == ours:
+        return Verdict("erasures", well=True, detail=f"under key {ours}, of PRIVACY_HMAC_SECRET")
+    detail = (
+        f"refused: the database has key {kept}, PRIVACY_HMAC_SECRET here is key {ours}: set the one that is meant, and"
+        " run ecotrips db apply if that is the new one"
+    )
+    return Verdict("erasures", well=False, detail=detail)
+
+
 async def roles(settings: Settings) -> Verdict:
     """Whether each kind of caller's login role can connect by the password that it was made with."""
     refused, failed = [], []
@@ -153,8 +167,8 @@ async def _prepared(connection: Opened) -> Verdict:
     elif most:
         detail = f"max_prepared_transactions is {most}: any login may keep locks beyond its session; set it to 0"
     else:
-        detail = "none can be"
-    return Verdict("prepared transactions", well=False if kept else None if most else True, detail=detail)
+        detail = "no transaction can be"
+    return Verdict("prepared", well=False if kept else None if most else True, detail=detail)
 
 
 async def _disk(connection: Opened) -> Verdict:

@@ -217,9 +217,12 @@ on conflict (name) do update set value = excluded.value where d.value <> exclude
 """
 
 
+# Gives a row when the key is another one than before, and null for that where there was none.
 KEEP_PRIVACY_KEY = """
+with before as (select id from privacy.service_key)
 insert into privacy.service_key as k (id) values (privacy.key_id($1))
 on conflict (only_row) do update set id = excluded.id where k.id <> excluded.id
+returning id, (select id from before) as before
 """
 
 
@@ -256,12 +259,20 @@ async def apply(
             if switches is not None:
                 await patient.execute("ops.switch_defaults", KEEP_SWITCHES, json.dumps(switches))
             if privacy_secret is not None:
-                await patient.execute("privacy.service_key", KEEP_PRIVACY_KEY, privacy_secret)
+                await patient.run("privacy.service_key", lambda used: _keep_privacy_key(used, privacy_secret, report))
         finally:
             await beside.close()
         return ran
     finally:
         await connection.close()
+
+
+async def _keep_privacy_key(
+    connection: asyncpg.Connection[asyncpg.Record], secret: str, report: Callable[[str], None]
+) -> None:
+    changed = await connection.fetchrow(KEEP_PRIVACY_KEY, secret)
+    if changed is not None and changed["before"] is not None:
+        report(f"erasures are made under key {changed['id']} from now on (before: {changed['before']})")
 
 
 async def _set_production(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:

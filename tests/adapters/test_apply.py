@@ -375,3 +375,27 @@ async def test_the_login_roles_cannot_become_another_role(database: str) -> None
     async with as_role(database, Role.ANONYMOUS) as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("set role service_role")
+
+
+async def test_another_privacy_secret_is_told_and_found(database: str) -> None:
+    old, new = "a" * 32, "b" * 32
+
+    async def given(secret: str) -> list[str]:
+        told: list[str] = []
+        made = settings(database)
+        await apply.apply(
+            database, apply.shipped(), lambda role: role_password(made, role), told.append, privacy_secret=secret
+        )
+        return told
+
+    async with as_role(database, Role.SERVICE) as service:
+
+        async def found(secret: str) -> bool | None:
+            kept = await service.fetchval("select privacy.service_key_id()")
+            return check_database.privacy_key(kept, secret).well
+
+        await given(old)
+        assert (await given(old), await found(old), await found(new)) == ([], True, False)
+        [line] = await given(new)
+        assert re.fullmatch(r"erasures are made under key [0-9a-f]{16} from now on \(before: [0-9a-f]{16}\)", line)
+        assert (await given(new), await found(old), await found(new)) == ([], False, True)
