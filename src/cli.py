@@ -6,6 +6,8 @@ import argparse
 import errno
 import logging
 import os
+import select
+import signal
 import sys
 from contextlib import suppress
 
@@ -76,10 +78,19 @@ def _run(arguments: argparse.Namespace) -> int:
             is_production(os.environ)  # a command that reads no settings would not notice a word that says nothing
         return int(arguments.run(arguments) or 0)
     except MENDABLE as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 128 + signal.SIGPIPE
         print(f"ecotrips: {_told(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _nobody_reads() -> bool:
+    """Whether who read our output has gone, as `head` does: no fault, and the database's pipes break otherwise too."""
+    look = select.poll()
+    look.register(1, 0)
+    return any(event & select.POLLERR for _, event in look.poll(0))
 
 
 def _told(error: BaseException) -> str:

@@ -27,7 +27,7 @@ def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
         try:
             settings = stack.enter_context(local.database(environ))
         except SettingsError as error:
-            message = f"{error}; a login of one's own in {role} needs no setting but DATABASE_URL"
+            message = f"{error}; a login of one's own in {role} needs no setting but DATABASE_URL, with its password"
             raise SettingsError(message) from None
         # For psql, whose statements are read by others.
         environ["PRIVACY_HMAC_SECRET"] = settings.privacy_secret

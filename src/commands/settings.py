@@ -49,8 +49,13 @@ def show(arguments: argparse.Namespace) -> int:
     text = json.dumps({"settings": shown, "faults": faults}, indent=2) if arguments.json else "\n".join(_lines(wanted))
     with suppress(BrokenPipeError):  # who reads has seen enough
         print(text, flush=True)
+    faults += [f"no setting's name begins with {name}" for name in arguments.names if not _begun(name, found)]
     print("".join(f"ecotrips: {fault}\n" for fault in faults), end="", file=sys.stderr)
     return 1 if faults else 0
+
+
+def _begun(name: str, found: list[InForce]) -> bool:
+    return any(line.row.name.startswith(name) for line in found)
 
 
 def in_force(environ: Mapping[str, str]) -> tuple[list[InForce], list[str]]:
@@ -99,8 +104,8 @@ def _lines(found: list[InForce]) -> Iterator[str]:
         yield f"  {row.name} {f'= {value} ({line.source})' if value else f'({line.source})'}"
         yield f"      {row.meaning}"
         wanted = "; needed in production" if row.needed else ""
-        usual = f"; {row.default} unless it is set" if row.default else ""
-        yield f"      It must be {row.kind}{usual}{wanted}. Example: {row.example}"
+        usual = f". Unless it is set it is {row.default}" if row.default else ""
+        yield f"      It must be {row.kind}{wanted}{usual}. Example: {row.example}"
         yield from (f"      BAD: {fault}" for fault in line.faults)
     yield ""
     yield "`ecotrips flags list` shows which switches are overridden."

@@ -214,8 +214,19 @@ def fault(dsn: str, environ: Mapping[str, str]) -> str | None:
     if given.value("target_session_attrs") not in ("", *SESSIONS):
         return f"target_session_attrs must be one of {', '.join(SESSIONS)}"
     files = FILES if given.value("sslmode") in ("require", *VERIFIED) else ()
-    missing = next((name for name in files if given.value(name) and not Path(given.value(name)).is_file()), None)
-    return f"{missing} names no file" if missing else None
+    found = ((name, fault_of_file(given.value(name))) for name in files if given.value(name))
+    return next((f"{name} {why}" for name, why in found if why), None)
+
+
+def fault_of_file(name: str) -> str | None:
+    """Why this user cannot read a file that a setting names, to be said behind the setting's name."""
+    try:
+        with Path(name).open("rb"):
+            return None
+    except PermissionError:
+        return f"names a file that this user may not read ({name})"
+    except (OSError, ValueError):
+        return "names no file"
 
 
 def is_near(host: str) -> bool:

@@ -187,6 +187,12 @@ def _(at: Managed) -> None:
     at.refuses(STAFF, "psql --service", "-c", asked)
     at.refuses(SERVICE, "psql", "-c", asked)
     at.refuses(STAFF, "psql", "-c", "delete from fin.entries", said="permission denied")
+    # As servers have it: the administrator's name and no password.
+    bare = {"DATABASE_URL": with_login(at.url("ecotrips"), ADMINISTRATOR, ""), **OFFLINE_SWITCHES, **at.service}
+    done = ecotrips(at.folder, "psql", "-Atc", "select session_user", **bare, JWT_SECRET=JWT_SECRET)
+    assert (done.stdout, done.returncode) == ("psql_staff\n", 0), done.stderr
+    done = ecotrips(at.folder, "flags", "list", **bare, JWT_SECRET="")
+    assert (done.returncode, "needs no setting but DATABASE_URL, with its password" in done.stderr) == (1, True)
 
 
 @tried("db psql")

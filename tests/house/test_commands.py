@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from src.cli import parser
 from src.commands.tokens import MOST_HOURS
-from tests.processes import ROOT, ecotrips
+from src.database.dsn import fault
+from tests.processes import ROOT, ecotrips, environment
 
 USER = "33333333-3333-4333-8333-333333333333"
 
@@ -49,3 +55,34 @@ def test_what_nobody_could_use_is_not_signed(arguments: list[str], said: str) ->
     done = ecotrips(ROOT, "token", *arguments, DATABASE_URL="postgresql://admin@localhost/nothing")
     assert (done.returncode in {1, 2}, done.stdout) == (True, "")
     assert said in done.stderr
+
+
+def test_a_name_that_no_setting_has_is_said() -> None:
+    done = ecotrips(ROOT, "settings", "STRIPE", "NOPE")
+    assert (done.returncode, done.stderr) == (1, "ecotrips: no setting's name begins with NOPE\n")
+    assert "Unless it is set it is 0; in production 1." in ecotrips(ROOT, "settings", "RATE_LIMITS").stdout
+
+
+def test_output_that_nobody_reads_ends_as_by_its_signal() -> None:
+    script = (
+        "import os, sys, src.cli\n"
+        "def told(*_): os.write(1, b'x')\n"
+        "sys.exit(src.cli._run(type('Arguments', (), {'run': told, 'names_faults': True})))"
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(
+        run, cwd=ROOT, env=environment(), stdout=writes, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_file_that_this_user_may_not_read_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    url = "postgresql://admin@db.internal/ecotrips?sslmode=verify-full&sslrootcert=/root/ca.pem"
+    assert fault(url, {}) == "sslrootcert names a file that this user may not read (/root/ca.pem)"

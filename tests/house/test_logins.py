@@ -89,10 +89,8 @@ async def test_a_persons_own_login_is_used_as_it_is_and_needs_no_other_setting(
         assert ecotrips(tmp_path, "ledger", "verify", DATABASE_URL=dsn, **given).returncode == 0
     assert await admin.fetchval("select updated_by from ops.flags") == "amina"
     refused = psql(tmp_path, person, "--service", "-c", "select 1", JWT_SECRET="")
-    assert (refused.returncode, refused.stderr) == (
-        1,
-        "ecotrips: JWT_SECRET is not set; a login of one's own in service_role needs no setting but DATABASE_URL\n",
-    )
+    alone = "a login of one's own in service_role needs no setting but DATABASE_URL, with its password"
+    assert (refused.returncode, refused.stderr) == (1, f"ecotrips: JWT_SECRET is not set; {alone}\n")
 
 
 async def test_who_leaves_cannot_keep_their_login_from_being_dropped(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from src.settings_table import rows
 from tests.processes import ROOT
 from tests.programs import program
 
@@ -54,3 +55,34 @@ def test_every_service_starts_a_command_that_exists(unit: Path) -> None:
     assert section["User"] == "ecotrips"
     # Who serves and works has no business with the owner's password.
     assert ("owner.env" in unit.read_text()) == (unit.stem in ("ecotrips-apply", "ecotrips-backup"))
+
+
+def test_commands_run_as_the_service_does(tmp_path: Path) -> None:
+    """`deploy/ecotrips`, with a systemd-run that tells what it is given, and options that the real one knows."""
+    (tmp_path / "systemd-run").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "systemd-run").chmod(0o755)
+
+    def given(*arguments: str) -> list[str]:
+        run = [ROOT / "deploy" / "ecotrips", *arguments]
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    [apply] = [unit for unit in SERVICES if unit.stem == "ecotrips-apply"]
+    lines = set(apply.read_text().splitlines())
+    owner = "EnvironmentFile=/etc/ecotrips/owner.env"
+    for arguments, owns in (("ledger", "verify"), False), (("db", "psql", "-c", "select 'a b'"), True):
+        words = given(*arguments)
+        command = words.index("/opt/ecotrips/.venv/bin/ecotrips")
+        assert words[command + 1 :] == list(arguments)
+        properties = [word.removeprefix("--property=") for word in words[:command] if word.startswith("--property=")]
+        assert set(properties) <= lines
+        assert (owner in properties) is owns
+        assert "--pipe" in words
+    known = subprocess.run(["/usr/bin/systemd-run", "--help"], capture_output=True, text=True, check=False).stdout
+    for option in re.findall(r"--[a-z-]+", (ROOT / "deploy" / "ecotrips").read_text()) if known else []:
+        assert option in known, option
+
+
+def test_the_settings_that_production_needs_stand_in_the_template() -> None:
+    named = set(re.findall(r"^(\w+)=", (ROOT / "deploy" / "settings.template").read_text(), re.MULTILINE))
+    assert {row.name for row in rows() if row.needed} <= named <= {row.name for row in rows()}
