@@ -63,7 +63,7 @@ def test_commands_run_as_the_service_does(tmp_path: Path) -> None:
     (tmp_path / "systemd-run").chmod(0o755)
 
     def given(*arguments: str) -> list[str]:
-        run = [ROOT / "deploy" / "ecotrips", *arguments]
+        run = [str(ROOT / "deploy" / "ecotrips"), *arguments]
         env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
         return subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
 
