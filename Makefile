@@ -68,10 +68,10 @@ $(BIN)/python:
 	@$(call told,making a Python environment in $(VENV),$(PYTHON) -m venv $(VENV)) || { echo "python3 -m venv failed: install the venv module (on Debian: python3-venv)" >&2; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
-	@$(call told,installing the requirements (once),$(PIP_INSTALL) --require-hashes -r requirements.lock) || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
+	@$(call told,installing the requirements (once),$(PIP_INSTALL) --require-hashes -r requirements.lock) || { echo "the requirements could not be installed, as the line above says, or were stopped where there is none: run make again" >&2; exit 1; }
 	@$(call told,installing the service,$(PIP_INSTALL) --no-build-isolation --no-deps -e .)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	@$(call told,installing the development requirements (once),$(PIP_INSTALL) --require-hashes -r requirements-dev.lock) || { echo "the requirements could not be installed: see the line above, then run make again" >&2; exit 1; }
+	@$(call told,installing the development requirements (once),$(PIP_INSTALL) --require-hashes -r requirements-dev.lock) || { echo "the requirements could not be installed, as the line above says, or were stopped where there is none: run make again" >&2; exit 1; }
 	@touch $@

@@ -144,9 +144,10 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
 
     Raises OSError that names the file, and KeyboardInterrupt.
     """
-    for path in file.parent.iterdir():
-        if path.suffix == PARTIAL:
-            _remove_abandoned(path)
+    with _naming(file):
+        left = [path for path in file.parent.iterdir() if path.suffix == PARTIAL]
+    for path in left:
+        _remove_abandoned(path)
     with _naming(file):
         # Not by the file's name, which may be as long as names can be.
         descriptor, name = tempfile.mkstemp(PARTIAL, f"{os.getpid()}-", file.parent)

@@ -87,6 +87,10 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
         return
     yield await _logins(connection)
     yield await _prepared(connection)
+    seller = await connection.fetchval("select name from fin.seller")
+    yield Verdict(
+        "seller", well=None if seller is None else True, detail=seller or "not set: fin.set_seller, before invoices"
+    )
     yield await _disk(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
     yield _levels(levels)
@@ -115,6 +119,8 @@ async def hosts(connection: Opened) -> int:
 def privacy_key(kept: str | None, secret: str) -> Verdict:
     """Whether erasures are made under the secret of this environment; `kept` is privacy.service_key_id()."""
     ours = hmac.new(secret.encode(), b"subject:key", hashlib.sha256).hexdigest()[:16]
+    if kept is None:
+        return Verdict("erasures", well=None, detail="under no key yet: ecotrips db apply keeps which one it is")
     if kept == ours:
         return Verdict("erasures", well=True, detail=f"under key {ours}, of PRIVACY_HMAC_SECRET")
     detail = (

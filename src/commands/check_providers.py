@@ -17,6 +17,7 @@ from src.domain.storage import BUCKETS, ObjectName
 from src.settings import LIVE_SWITCHES, Settings
 
 PATIENCE_SECONDS = 5
+MTLS = "://api-mtls."
 STRIPE = "https://api.stripe.com"
 REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
@@ -30,11 +31,11 @@ async def verdicts(settings: Settings, switches: Mapping[str, str]) -> list[Verd
 
 @dataclass(frozen=True, slots=True)
 class _Provider:
-    """`call` is free and changes nothing. `key` is the name of the setting that it proves."""
+    """`call` is free and changes nothing. `keys` are the names of the settings that it proves."""
 
     name: str
     switch: str
-    key: str
+    keys: tuple[str, ...]
     call: Callable[[Settings], httpx.Request]
 
 
@@ -59,17 +60,22 @@ def _get(address: str, **headers: str) -> httpx.Request:
 
 
 PROVIDERS = (
-    _Provider("stripe", "STRIPE_MOCK_MODE", "STRIPE_SECRET_KEY", _stripe),
-    _Provider("hotelbeds", "INVENTORY_OFFLINE", "HBX_API_KEY", _hotelbeds),
-    _Provider("whatsapp", "WA_OFFLINE", "WA_ACCESS_TOKEN", _whatsapp),
+    _Provider("stripe", "STRIPE_MOCK_MODE", ("STRIPE_SECRET_KEY",), _stripe),
+    _Provider("hotelbeds", "INVENTORY_OFFLINE", ("HBX_API_KEY", "HBX_API_SECRET"), _hotelbeds),
+    _Provider("whatsapp", "WA_OFFLINE", ("WA_ACCESS_TOKEN",), _whatsapp),
 )
 
 
 async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Provider, switch: str) -> Verdict:
     if switch != LIVE_SWITCHES[provider.switch]:
         return Verdict(provider.name, well=None, detail=f"not called: {provider.switch}={switch}")
-    if not getattr(settings, provider.key.lower()):
-        return Verdict(provider.name, well=False, detail=f"{provider.key} is not set")
+    # Its live host lets nobody in without one.
+    certified = ("HBX_CLIENT_CERT",) if provider.name == "hotelbeds" and MTLS in settings.hbx_base_url else ()
+    missing = [key for key in (*provider.keys, *certified) if not getattr(settings, key.lower())]
+    if missing:
+        return Verdict(
+            provider.name, well=False, detail=f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+        )
     began = time.monotonic()
     try:
         answer = await client.send(provider.call(settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
@@ -12,6 +13,9 @@ LONGEST_MESSAGE = 2_000
 """Characters."""
 DEEPEST_TRACE = 20
 """The innermost frames are kept."""
+
+ROOT = f"{Path(__file__).parents[2]}/"
+OURS = f"{ROOT}src/"
 
 Exception_: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]"
 
@@ -22,8 +26,13 @@ def shortened(text: str) -> str:
 
 
 def place(frames: TracebackType | None) -> str:
-    """Where an error was raised."""
-    return "".join(traceback.format_tb(frames, -DEEPEST_TRACE))
+    """Where an error was raised: our own frames, and the innermost."""
+    found = traceback.extract_tb(frames)
+    told = [frame for frame in found if frame.filename.startswith(OURS) or frame is found[-1]]
+    lines = (
+        f"  {frame.filename.removeprefix(ROOT)}:{frame.lineno} in {frame.name}\n" for frame in told[-DEEPEST_TRACE:]
+    )
+    return "".join(lines)
 
 
 class BoundedLines(logging.Formatter):

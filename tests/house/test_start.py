@@ -117,10 +117,13 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["ok", "sql"],
         ["ok", "logins"],
         ["ok", "prepared"],
+        ["ok", "seller"],
+        ["-", "disk"],
         ["ok", "service"],
         ["ok", "backlog"],
         ["-", "worker"],
         ["ok", "circuit"],
+        ["-", "erasures"],
         ["ok", "roles"],
         ["ok", "storage"],
         ["-", "stripe"],
@@ -160,7 +163,7 @@ async def test_check_asks_the_providers_that_are_live(database: str, tmp_path: P
     assert "BAD  whatsapp       answers HTTP 503" in found.stdout
     gone = ecotrips(tmp_path, "check", DATABASE_URL=database, **providers, STRIPE_SECRET_KEY="k")
     assert "BAD  stripe         does not answer: ConnectError" in gone.stdout
-    assert "BAD  hotelbeds      HBX_API_KEY is not set" in gone.stdout
+    assert "BAD  hotelbeds      HBX_API_KEY, HBX_API_SECRET are not set" in gone.stdout
 
 
 async def test_check_misses_documents_that_another_host_keeps(

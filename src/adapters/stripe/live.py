@@ -142,7 +142,7 @@ class LiveStripe:
 
     def _connected(self) -> stripe.StripeClient:
         if not self._api_key:
-            message = "The payment provider is not set up"
+            message = "The payment is a live one, and the payment provider is not set up here"
             raise ProviderUnknown(message, "not_configured")
         if self._client is None:
             import stripe  # noqa: PLC0415 - see the class
