@@ -247,6 +247,7 @@ async def apply(
     """
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
     try:
+        await _require_utf8(connection)
         await take_lock(connection, report)
         await connection.execute(WITHOUT_LIMIT)
         beside = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
@@ -265,6 +266,14 @@ async def apply(
         return ran
     finally:
         await connection.close()
+
+
+async def _require_utf8(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Names of travellers and places are in any script, and an encoding cannot be changed once a database is made."""
+    encoding = await connection.fetchval("show server_encoding")
+    if encoding != "UTF8":
+        message = f"the database's encoding is {encoding}: make it anew with encoding 'UTF8' template template0"
+        raise ApplyError(message)
 
 
 async def _keep_privacy_key(

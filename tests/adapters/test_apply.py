@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -399,3 +400,16 @@ async def test_another_privacy_secret_is_told_and_found(database: str) -> None:
         [line] = await given(new)
         assert re.fullmatch(r"erasures are made under key [0-9a-f]{16} from now on \(before: [0-9a-f]{16}\)", line)
         assert (await given(new), await found(old), await found(new)) == ([], False, True)
+
+
+async def test_a_database_of_another_encoding_is_refused_first(server: Server, sql: Path) -> None:
+    dsn = server.url(f"latin_{os.getpid()}")
+    name = urlsplit(dsn).path[1:]
+    await server.execute(f"create database {name} encoding 'LATIN1' locale 'C' template template0")
+    try:
+        with pytest.raises(
+            apply.ApplyError, match="the database's encoding is LATIN1: make it anew with encoding 'UTF8'"
+        ):
+            await run(dsn, sql)
+    finally:
+        await server.drop(dsn)
