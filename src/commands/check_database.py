@@ -57,6 +57,7 @@ where pronamespace = 'pg_catalog'::regnamespace and proname = any ($1)
   and has_function_privilege('public', oid, 'execute')
 order by proname
 """
+MADE_UP_TAX_ID = "TIN 000000000"
 STANDINGS = {"same": (True, "as shipped"), "before": (None, "of the next release, which this one works on")}
 WORKERS = """
 select extract(epoch from now() - max(finished_at))::float8 as silence,
@@ -87,10 +88,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
         return
     yield await _logins(connection)
     yield await _prepared(connection)
-    seller = await connection.fetchval("select name from fin.seller")
-    yield Verdict(
-        "seller", well=None if seller is None else True, detail=seller or "not set: fin.set_seller, before invoices"
-    )
+    yield await _seller(connection)
     yield await _disk(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
     yield _levels(levels)
@@ -114,6 +112,13 @@ async def hosts(connection: Opened) -> int:
     return int(
         await connection.fetchval("select count(distinct client_addr) from pg_stat_activity where usename = user")
     )
+
+
+async def _seller(connection: Opened) -> Verdict:
+    """Whether somebody said who issues invoices: until then it is who the first migration made up."""
+    seller = await connection.fetchval("select name from fin.seller where tax_id <> $1", MADE_UP_TAX_ID)
+    said = seller or "not set: fin.set_seller says who issues invoices, before the first one (docs/operate.md)"
+    return Verdict("seller", well=True if seller else None, detail=said)
 
 
 def privacy_key(kept: str | None, secret: str) -> Verdict:

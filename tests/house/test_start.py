@@ -117,7 +117,7 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["ok", "sql"],
         ["ok", "logins"],
         ["ok", "prepared"],
-        ["ok", "seller"],
+        ["-", "seller"],
         ["-", "disk"],
         ["ok", "service"],
         ["ok", "backlog"],
@@ -131,6 +131,7 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["-", "whatsapp"],
         ["all", "well"],
     ]
+    await admin.execute("select fin.set_seller('Ours', 'Kigali', 'TIN 1', 'a@example.com', 'RW', 'VAT', 1800)")
     await admin.execute("select ops.fail_sweep('payouts', 'Unavailable') from ops.claim_sweep('payouts', 5)")
     await admin.execute(
         "update inventory.circuit set state = 'open', cooldown_until = now() + interval '1 minute' where name = 'hbx'"
@@ -141,6 +142,7 @@ async def test_check_says_what_is_well_and_what_is_not(
     )
     ill = ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES)
     assert ill.returncode == 1
+    assert "ok   seller         Ours\n" in ill.stdout
     assert ill.stdout.splitlines()[-1] == "not well: service levels, worker, circuit"
     await admin.execute("update ops.sweeps set failures = 0, finished_at = now() - interval '1 hour'")
     alone = ecotrips(tmp_path, "check", DATABASE_URL=database, **OFFLINE_SWITCHES)
