@@ -6,17 +6,15 @@ import dataclasses
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import TypeVar, cast
 
 import msgspec
-from litestar import Controller, Litestar, Response, Router, asgi, route
+from litestar import Controller, Litestar, Router, asgi
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.middleware import DefineMiddleware
-from litestar.response import Redirect
-from litestar.types import ASGIApp, AsyncAnyCallable, ControllerRouterHandler, Middleware
+from litestar.types import ASGIApp, AsyncAnyCallable, Middleware
 
 from src.adapters.postgres.database import LOGIN_ROLES
 from src.adapters.telemetry import logs
@@ -34,7 +32,6 @@ from src.http import (
     counters,
     exceptions,
     groups,
-    health,
     inventory,
     invoices,
     ledger,
@@ -50,21 +47,23 @@ from src.http import (
     refunds,
     search,
     webhooks,
-    wire,
 )
-from src.http import docs as docs_page
 from src.http import metrics as metrics_route
 from src.http.application import Application, no_route
 from src.http.auth import Authenticator
 from src.http.client_address import ClientAddresses
+from src.http.docs import root
+from src.http.docs import schema as schema_of_all
 from src.http.edge import Edge
-from src.http.endpoint import Endpoint, constant, endpoints_of
+from src.http.endpoint import constant, endpoints_of
+from src.http.health import HealthController
 from src.http.limits import Limits, by_function
 from src.http.loopback import Loopback
-from src.http.me import CurrentUser
+from src.http.me import UserController
 from src.http.observe import observing
 from src.http.rest import admission, service_application
-from src.http.storage import StorageRoutes
+from src.http.schemas import StructSchemas
+from src.http.storage import StorageController, StorageEdge
 from src.rest import Configuration, Name, service_engine
 from src.settings import Settings, from_environment
 
@@ -166,23 +165,23 @@ def create(settings: Settings | None = None) -> Litestar:
         route_handlers=[
             Router("/functions/v1", route_handlers=CONTROLLERS, middleware=observed, tags=["functions"]),
             _served(REST, rest, mount=True, middleware=observed, opt={browsers.OPT: browsers.DATA}),
-            _served(
-                "/storage/v1",
-                StorageRoutes(composed.storage, composed.links, composed.storage_trail, authenticator, composed.audit),
-                mount=True,
-                middleware=observed,
-            ),
-            _served("/auth/v1/user", CurrentUser(authenticator), mount=False, middleware=observed),
-            *health.routes(names, composed.readiness(schema)),
+            Router("/", route_handlers=[StorageController, UserController], middleware=observed),
+            HealthController,
             metrics_route.route(composed.metrics, composed.service_levels, settings.metrics_token),
-            *_documents(endpoints),
+            schema_of_all,
+            root,
             no_route,
         ],
         dependencies={
             **dependencies_of(composed),
             "edge": constant(edge),
             "loopback": constant(loopback),
-            "function_names": constant(names),
+            "endpoint_names": constant(names),
+            "readiness": constant(composed.readiness(schema)),
+            "authenticator": constant(authenticator),
+            "storage_edge": constant(
+                StorageEdge(composed.storage, composed.links, composed.storage_trail, authenticator, composed.audit)
+            ),
         },
         middleware=[
             DefineMiddleware(browsers.telling, https_only=settings.production),
@@ -190,10 +189,12 @@ def create(settings: Settings | None = None) -> Litestar:
             *_cors(settings.cors_origins),
         ],
         lifespan=[lifespan],
-        openapi_config=None,
+        plugins=[StructSchemas()],
+        openapi_config=openapi.configuration(),
         exception_handlers={Exception: problems.answer_of, HTTPException: problems.answer_of},
         logging_config=None,
     )
+    application.state.document = msgspec.json.encode(application.openapi_schema.to_schema())
     loopback.application = cast("Asgi", application)
     return application
 
@@ -250,26 +251,3 @@ def dependencies_of(composed: Composed) -> dict[str, Provide]:
             "whatsapp_verify_token": settings.wa_verify_token,
         }.items()
     }
-
-
-def _documents(declared: Sequence[Endpoint]) -> list[ControllerRouterHandler]:
-    document = msgspec.json.encode(openapi.document(declared, version("ecotrips-ops")))
-    text = docs_page.page(declared)
-
-    @route(["/schema", "/schema/openapi.json"], http_method=wire.READ, include_in_schema=False, sync_to_thread=False)
-    def schema() -> Response[bytes]:
-        return Response(document, media_type="application/json")
-
-    @route("/docs", http_method=wire.READ, include_in_schema=False, sync_to_thread=False)
-    def docs() -> Response[str]:
-        return Response(
-            text,
-            media_type="text/html; charset=utf-8",
-            headers={"content-security-policy": docs_page.CONTENT_SECURITY_POLICY},
-        )
-
-    @route("/", http_method=wire.READ, include_in_schema=False, sync_to_thread=False)
-    def root() -> Redirect:
-        return Redirect("/docs")
-
-    return [schema, docs, root]

@@ -43,6 +43,11 @@ class Router(ASGIRouter):
     __slots__ = ("_endpoints", "_exact", "_mounts")
 
     def construct_routing_trie(self) -> None:
+        for route in self.app.routes:
+            # Who may GET may ask for the head alone (RFC 9110, 9.3.2).
+            if isinstance(route, HTTPRoute) and "GET" in route.route_handler_map:
+                route.route_handler_map.setdefault("HEAD", route.route_handler_map["GET"])
+                route.methods.add("HEAD")
         super().construct_routing_trie()
         exact = [route for route in self.app.routes if "{" not in route.path]
         found = {

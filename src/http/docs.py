@@ -1,65 +1,67 @@
-"""The endpoints as one page of plain HTML that needs nothing from elsewhere."""
+"""The document as a page at /docs where calls can be tried, with files that come with a package."""
 
-import hashlib
-import inspect
-from base64 import b64encode
-from collections.abc import Iterable, Mapping
-from html import escape
+from pathlib import Path
+from typing import Any
 
-import msgspec
+import swagger_ui_bundle
+from litestar import Request, Response, Router, get
+from litestar.datastructures import ResponseHeader, State
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.response import File, Redirect
 
-from src.http.call import Access
-from src.http.endpoint import Endpoint
-
-STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code{background:#f3f3f0;padding:.1rem .3rem}table{border-collapse:collapse}"
-    "td,th{border:1px solid #ccc;padding:.2rem .6rem;text-align:left}h2{border-top:1px solid #ccc;padding-top:1rem}"
-)
-# Its own style and nothing else: no script, no picture, no form, no frame around it.
+FOLDER = Path(swagger_ui_bundle.swagger_ui_path)
+SCRIPT, STYLE = "swagger-ui-bundle.js", "swagger-ui.css"
+PAGE = f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>ecoTrips Ops API</title><link rel="stylesheet" href="/docs/{STYLE}"><link rel="icon" href="data:,">
+<main id="ui"></main><script src="/docs/{SCRIPT}"></script><script src="/docs/start.js"></script></html>"""
+START = """SwaggerUIBundle({
+  url: "/schema/openapi.json", dom_id: "#ui", deepLinking: true, docExpansion: "list", tryItOutEnabled: true,
+  defaultModelsExpandDepth: -1, validatorUrl: null,
+});"""
+# Its own scripts and styles alone; some pictures are in the style.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    f"style-src 'sha256-{b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+A_DAY = {"cache-control": "max-age=86400"}
 
 
-def page(endpoints: Iterable[Endpoint]) -> str:
-    sections = "".join(_section(endpoint) for endpoint in endpoints)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>ecoTrips Ops API</title><style>{STYLE}</style>"
-        "<h1>ecoTrips Ops API</h1><p>The same as a document: <a href=/schema/openapi.json>/schema/openapi.json</a>.</p>"
-        f"{sections}</html>"
-    )
+class SwaggerUi(OpenAPIRenderPlugin):
+    """Swagger UI without another host: its files are those of `swagger-ui-bundle-v2`."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        return PAGE.encode()
+
+    def receive_router(self, router: Router) -> None:
+        router.response_headers = [ResponseHeader(name="content-security-policy", value=CONTENT_SECURITY_POLICY)]
+        for handler in (script, style, start):
+            router.register(handler)
 
 
-def _section(endpoint: Endpoint) -> str:
-    text = escape(inspect.getdoc(endpoint.fn) or "").replace("\n\n", "<p>")
-    who = endpoint.access.value if isinstance(endpoint.access, Access) else "decided by the switches in force"
-    rows = "".join(_row(name, field) for name, field in _fields(endpoint.input))
-    table = f"<table><tr><th>field<th>type<th>meaning</tr>{rows}</table>" if rows else ""
-    title = f"<h2 id={endpoint.name}>{endpoint.method} /functions/v1/{endpoint.name}</h2>"
-    return f"{title}<p>{text}<p>Caller: {escape(who)}.{table}"
+@get(f"/{SCRIPT}", include_in_schema=False, sync_to_thread=False)
+def script() -> File:
+    return File(FOLDER / SCRIPT, media_type="text/javascript", content_disposition_type="inline", headers=A_DAY)
 
 
-def _fields(kind: type[msgspec.Struct] | None) -> list[tuple[str, Mapping[str, object]]]:
-    if kind is None:
-        return []
-    return list(msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"].items())
+@get(f"/{STYLE}", include_in_schema=False, sync_to_thread=False)
+def style() -> File:
+    return File(FOLDER / STYLE, media_type="text/css", content_disposition_type="inline", headers=A_DAY)
 
 
-def _row(name: str, field: Mapping[str, object]) -> str:
-    shown = _without_null(field)
-    values = shown.get("enum")
-    kind = (
-        "|".join(map(str, values)) if isinstance(values, list) else shown.get("format") or shown.get("type", "object")
-    )
-    meaning = escape(str(shown.get("description", "")))
-    return f"<tr><td><code>{escape(name)}</code><td>{escape(str(kind))}<td>{meaning}</tr>"
+@get("/start.js", include_in_schema=False, sync_to_thread=False)
+def start() -> Response[str]:
+    return Response(START, media_type="text/javascript")
 
 
-def _without_null(field: Mapping[str, object]) -> Mapping[str, object]:
-    options = field.get("anyOf")
-    if not isinstance(options, list):
-        return field
-    return next(option for option in options if option.get("type") != "null")
+@get(["/schema", "/schema/openapi.json"], include_in_schema=False, sync_to_thread=False)
+def schema(state: State) -> Response[bytes]:
+    """The document, which start-up has made."""
+    return Response(state.document, media_type="application/json")
+
+
+@get("/", include_in_schema=False, sync_to_thread=False)
+def root() -> Redirect:
+    return Redirect("/docs")

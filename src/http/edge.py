@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,12 +11,11 @@ from uuid import UUID
 import msgspec
 from litestar import Request
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from src.domain.audit import AuditLine
 from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
-from src.domain.errors import CallerUnknown, DomainError, InputInvalid, NotAllowed
+from src.domain.errors import CallerUnknown, InputInvalid, NotAllowed
 from src.domain.idempotency import FirstAnswer
 from src.edge.turns import Turns
 from src.http import problems, wire
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from src.http.endpoint import Endpoint, Run
-
-log = logging.getLogger(__name__)
 
 REPLAYED = ((b"idempotent-replayed", b"true"),)
 LONGEST_KEY = 255
@@ -73,9 +69,7 @@ class Edge:
                 if endpoint.resolve_guards():
                     await endpoint.authorize_connection(Request(scope, receive, send))
                 answer = await self._answer(endpoint, run, call, scope, receive)
-            except Exception as error:
-                if not isinstance(error, DomainError | HTTPException):
-                    log.exception("%s failed", endpoint.name)
+            except Exception as error:  # noqa: BLE001 - it is raised again
                 # No variable may hold what is raised: it leads to this call, and would keep it until the collector
                 # comes. An open endpoint knows nobody: there is no sign-in that would help.
                 raise self._recorded(

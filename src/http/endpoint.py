@@ -15,6 +15,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.enums import HttpMethod
 from litestar.exceptions import ImproperlyConfiguredException
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
@@ -22,9 +23,13 @@ from litestar.typing import FieldDefinition
 from src.http import wire
 from src.http.call import Access, Answer, Call
 from src.http.decode import from_body, from_query
+from src.http.openapi import operation_of
+from src.http.problems import Problem
+from src.http.schemas import attributes
 
 if TYPE_CHECKING:
     from litestar import Controller
+    from litestar.openapi.spec import Operation
     from litestar.types import AnyCallable, ASGIApp, Middleware
     from litestar.utils.signature import ParsedSignature
 
@@ -57,6 +62,8 @@ WITHOUT_EFFECT = frozenset(
     }
 )
 FILLED_IN = frozenset({"request_max_body_size", "type_decoders", "type_encoders"})
+# Registers the schema that every failure's response refers to.
+FAILURE = {500: ResponseSpec(Problem, generate_examples=False)}
 UNDECLARED: tuple[object, ...] = (None, False, Empty, [], {}, frozenset())
 
 
@@ -133,7 +140,9 @@ class Endpoint(HTTPRouteHandler):
         self.keyed, self.reads = keyed, reads
         self.atomic = atomic
         self.statuses, self.errors, self.functions = statuses, errors, functions
-        super().__init__(path, http_method=method, status_code=statuses[0], name=name or path, **declared)
+        super().__init__(
+            path, http_method=method, status_code=statuses[0], name=name or path, responses=FAILURE, **declared
+        )
 
     @property
     def method(self) -> str:
@@ -196,6 +205,8 @@ class Endpoint(HTTPRouteHandler):
         if callable(self.access):
             self.access = partial(self.access, **self._constants(signature(self.access).parameters))
         edge = cast("Edge", self._constant("edge"))
+        # A copy of this handler per application: each has its own.
+        self.operation_class = cast("type[Operation]", partial(operation_of, self))
         self._served = wrap_in_exception_handler(cast("ASGIApp", edge.serve(self, self._run())))
 
     def resolve_middleware(self) -> list[Middleware]:
@@ -256,12 +267,16 @@ def _documented(kind: type[msgspec.Struct]) -> Callable[..., object]:
     def read(**given: object) -> object:
         return given
 
+    properties = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+    described = {name: attributes(schema) for name, schema in properties.items()}
     fields = [
         Parameter(
             field.name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if field.required else field.default,
-            annotation=Annotated[field.type, QueryParameter(name=field.encode_name)],
+            annotation=Annotated[
+                field.type, QueryParameter(name=field.encode_name, schema_extra=described[field.encode_name])
+            ],
         )
         for field in msgspec.structs.fields(kind)
     ]

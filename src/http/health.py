@@ -1,35 +1,85 @@
-"""`/healthz`, `/readyz` and each function's health (docs/api.md, Health, metrics and documents)."""
+"""`/healthz`, `/readyz` and each endpoint's health (docs/api.md, Health, metrics and documents)."""
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import msgspec
-from litestar import Response, route
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, SkipValidation
 
-from src.http.wire import READ
+from src.http.openapi import operation_with
 from src.ports.health import Readiness
 
 
-def routes(functions: list[str], readiness: Readiness) -> list[HTTPRouteHandler]:
-    known = frozenset(functions)
+class Health(msgspec.Struct, frozen=True):
+    ok: bool
 
-    @route("/healthz", http_method=READ, include_in_schema=False, sync_to_thread=False)
-    def healthz() -> Response[bytes]:
-        return Response(b'{"ok":true}', media_type="application/json")
 
-    @route("/readyz", http_method=READ, include_in_schema=False)
-    async def readyz() -> Response[bytes]:
+class Ready(msgspec.Struct, frozen=True):
+    """`parts` says of each whether it works, `switches` what is mocked."""
+
+    ok: bool
+    parts: Mapping[str, str]
+    switches: Mapping[str, str]
+
+
+class EndpointHealth(msgspec.Struct, frozen=True):
+    ok: bool
+    fn: str
+    time: str
+
+
+READY = {"ok": True, "parts": {"database": "ok"}, "switches": {"USE_FIXTURES": "1"}}
+NOT_READY = {"ok": False, "parts": {"database": "away"}, "switches": {}}
+
+
+class HealthController(Controller):
+    @get(
+        "/healthz",
+        name="healthz",
+        operation_class=operation_with(405, open_to_all=True, examples={200: {"ok": True}}),
+        sync_to_thread=False,
+    )
+    def healthz(self) -> Response[Health]:
+        """Whether the process answers."""
+        return Response(Health(ok=True))
+
+    @get(
+        "/readyz",
+        name="readyz",
+        operation_class=operation_with(405, 500, open_to_all=True, examples={200: READY, 503: NOT_READY}),
+        responses={503: ResponseSpec(Ready, description="Not ready; `parts` says what", generate_examples=False)},
+    )
+    async def readyz(self, readiness: NamedDependency[SkipValidation[Readiness]]) -> Response[Ready]:
+        """Whether the database answers and holds the shipped SQL.
+
+        What a load balancer asks before it sends requests here.
+        """
         state = await readiness.check()
-        body = msgspec.json.encode({"ok": state.ready, "parts": state.parts, "switches": state.switches})
-        return Response(body, status_code=200 if state.ready else 503, media_type="application/json")
+        ready = Ready(ok=state.ready, parts=dict(state.parts), switches=dict(state.switches))
+        return Response(ready, status_code=200 if state.ready else 503)
 
-    @route("/functions/v1/{fn:str}/health", http_method=READ, include_in_schema=False, sync_to_thread=False)
-    def function_health(fn: FromPath[str]) -> Response[bytes]:
-        if fn not in known:
+    @get(
+        "/functions/v1/{fn:str}/health",
+        name="function-health",
+        operation_class=operation_with(
+            400,
+            404,
+            405,
+            500,
+            open_to_all=True,
+            examples={200: {"ok": True, "fn": "bff-checkout", "time": "2026-11-24T09:30:00.000Z"}},
+        ),
+        sync_to_thread=False,
+    )
+    def endpoint_health(
+        self, fn: FromPath[str], endpoint_names: NamedDependency[Collection[str]]
+    ) -> Response[EndpointHealth]:
+        """Whether there is a function of this name."""
+        if fn not in endpoint_names:
             raise NotFoundException
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Response(msgspec.json.encode({"ok": True, "fn": fn, "time": time}), media_type="application/json")
-
-    return [healthz, readyz, function_health]
+        return Response(EndpointHealth(ok=True, fn=fn, time=time))

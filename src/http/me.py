@@ -3,13 +3,17 @@
 import json
 
 import msgspec
-from litestar.enums import ScopeType
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar import Controller, Request, Response, get, route
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
 
 from src.domain.context import REQUEST_ID, Role
-from src.domain.errors import CallerUnknown, DomainError
-from src.http import problems, wire
+from src.domain.errors import CallerUnknown
+from src.http import wire
 from src.http.auth import Authenticator
+from src.http.openapi import operation_with
+from src.http.problems import MethodNotAllowed
 
 
 class User(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -18,28 +22,42 @@ class User(msgspec.Struct, frozen=True, omit_defaults=True):
     email: str | None = None
 
 
-class CurrentUser:
-    """The bearer's user; keys are nobody."""
+EXAMPLE = {"id": "22222222-2222-4222-8222-222222222222", "role": "authenticated", "email": "ops@ecotrips.example"}
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application takes it
-        assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
-        try:
-            status, body, headers = 200, msgspec.json.encode(self._user(scope)), []
-        except DomainError as error:
-            status, _ = problems.status_and_code(error)
-            body, headers = problems.body_of(error, REQUEST_ID.get()), problems.headers_of(error)
-        await wire.send_answer(send, status, body, REQUEST_ID.get(), headers)
+WRONG = (HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE)
 
-    def _user(self, scope: HTTPScope) -> User:
-        caller = self._authenticator.caller(wire.headers_of(scope))
-        if caller.role is not Role.USER:
-            message = "A user's token is required"
-            raise CallerUnknown(message)
-        if scope["method"] not in ("GET", "HEAD"):
-            message = "GET, HEAD"
-            raise problems.MethodNotAllowed(message)
-        email = json.loads(caller.claims).get("email")
-        return User(str(caller.user_id), caller.role.value, email if isinstance(email, str) else None)
+
+class UserController(Controller):
+    path = "/auth/v1"
+
+    @route("/user", http_method=WRONG, status_code=405, include_in_schema=False, sync_to_thread=False)
+    def refuse(self, request: Request[None, None, State], authenticator: NamedDependency[Authenticator]) -> None:
+        """Whoever is somebody learns how to ask."""
+        _user(request, authenticator)
+        message = "GET, HEAD"
+        raise MethodNotAllowed(message)
+
+    @get(
+        "/user",
+        name="current-user",
+        operation_class=operation_with(401, 405, 500, examples={200: EXAMPLE}),
+        sync_to_thread=False,
+    )
+    def current_user(
+        self, request: Request[None, None, State], authenticator: NamedDependency[Authenticator]
+    ) -> Response[User]:
+        """Who the bearer's token speaks for.
+
+        Keys are nobody.
+        """
+        return Response(_user(request, authenticator), headers={"x-request-id": REQUEST_ID.get()})
+
+
+def _user(request: Request[None, None, State], authenticator: Authenticator) -> User:
+    caller = authenticator.caller(wire.headers_of(request.scope))
+    if caller.role is not Role.USER:
+        message = "A user's token is required"
+        raise CallerUnknown(message)
+    email = json.loads(caller.claims).get("email")
+    return User(str(caller.user_id), caller.role.value, email if isinstance(email, str) else None)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import Protocol
 
-from litestar import Request, Response
-from litestar import route as handler
+from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import HTTPRouteHandler
 
-from src.http.wire import READ
 from src.ports.service_levels import ServiceLevels
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,7 +22,7 @@ class Rendered(Protocol):
 def route(metrics: Rendered, levels: ServiceLevels, token: str) -> HTTPRouteHandler:
     """With a `token`, only its bearer reads them."""
 
-    @handler("/metrics", http_method=READ, include_in_schema=False)
+    @get("/metrics", include_in_schema=False)
     async def read(request: Request[None, None, State]) -> Response[bytes]:
         given = request.headers.get("authorization", "")
         if token and not compare_digest(given.encode(), f"Bearer {token}".encode()):

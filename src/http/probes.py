@@ -47,10 +47,10 @@ class ProbesController(Controller):
         statuses=(200, 503),
     )
     async def probe(
-        self, call: Call, function_names: NamedDependency[Sequence[str]], loopback: NamedDependency[Ask]
+        self, call: Call, endpoint_names: NamedDependency[Sequence[str]], loopback: NamedDependency[Ask]
     ) -> Answer[ProbeAnswer]:
         """Ask every function's health and read one page of bookings; 503 when one of them fails."""
-        healths = [(name, f"/functions/v1/{name}/health") for name in function_names]
+        healths = [(name, f"/functions/v1/{name}/health") for name in endpoint_names]
         results = await asyncio.gather(
             *(_asked(name, path, call, loopback) for name, path in [*healths, ("ops-bookings:read", READ)])
         )

@@ -1,5 +1,6 @@
 """From what went wrong to status and envelope, by one table (docs/api.md, Answers and errors)."""
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -11,6 +12,8 @@ from src.domain import errors
 from src.domain.context import REQUEST_ID
 from src.edge.body import TAKEN
 from src.http.observe import new_request_id
+
+log = logging.getLogger(__name__)
 
 # Ordered: the first class that fits. Message texts are never looked at.
 TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (
@@ -114,7 +117,9 @@ def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
 def answer_of(request: Request[None, None, State], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for all: the envelope of what went wrong, be it in a handler or in the router."""
     request_id = REQUEST_ID.get() or new_request_id(request.scope)
-    status, _ = status_and_code(error)
+    status, code = status_and_code(error)
+    if code == "UNKNOWN":
+        log.error("%s failed", request.scope.get("path_template", "a request"), exc_info=error)
     headers = {name.decode(): value.decode() for name, value in headers_of(error)}
     if isinstance(error, HTTPException):
         headers = error.headers or {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from litestar.enums import HttpMethod
 from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
@@ -11,8 +10,6 @@ from src.edge.body import BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlo
 from src.edge.limits import MEBIBYTE
 from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
-# Who may GET may ask with HEAD what they would be told (RFC 9110, 9.3.2).
-READ = (HttpMethod.GET, HttpMethod.HEAD)
 LARGEST_BODY = MEBIBYTE
 # Seconds after which a body that there was no room for may be sent again.
 NO_ROOM_SECONDS = 2
