@@ -167,10 +167,10 @@ OBJECT, LINK = "/object/{bucket:str}/{path:path}", "/object/sign/{bucket:str}/{p
 WRONG_FOR_OBJECTS = (HttpMethod.POST, HttpMethod.PATCH)
 WRONG_FOR_LINKS = (HttpMethod.PUT, HttpMethod.DELETE, HttpMethod.PATCH)
 EXAMPLE = "invoices/2026/INV-20260131-0001.pdf"
-WHOLE = ResponseSpec(bytes, description="The file", media_type="*/*", generate_examples=False)
+WHOLE = ResponseSpec(bytes, description="The file", media_type="application/octet-stream", generate_examples=False)
 # Registers the schema that every failure's response refers to.
 FAILURE = ResponseSpec(storage_problems.StorageProblem, generate_examples=False)
-PART = ResponseSpec(bytes, description="The range asked for", media_type="*/*", generate_examples=False)
+PART = ResponseSpec(bytes, description="The range asked for", media_type="application/octet-stream", generate_examples=False)
 
 
 def _done(kind: type[msgspec.Struct]) -> Mapping[int, ResponseSpec]:
