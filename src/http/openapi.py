@@ -21,6 +21,7 @@ from litestar.openapi.spec import (
     Components,
     Contact,
     License,
+    OpenAPIFormat,
     OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -68,6 +69,8 @@ MEANINGS = {
 REQUEST_ID_EXAMPLE = "7c0a0f5e-5f0e-4f3c-9f3c-0d1f8f6f2a11"
 JSON = "application/json"
 HEAD = "-head"
+FILE = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+ANY_JSON = OpenAPIMediaType(schema=Schema(), example={})
 IN_PATHS = {"bucket": "invoices", "path": "2026/INV-20260131-0001.pdf", "fn": "bff-checkout"}
 REQUEST_ID = {"x-request-id": Reference("#/components/headers/RequestId")}
 
@@ -256,12 +259,13 @@ def operation_with(
     open_to_all: bool = False,
     query: type[msgspec.Struct] | None = None,
     body: RequestBody | None = None,
+    files: Sequence[str] = (),
     examples: Mapping[int, object] | None = None,
 ) -> type[Operation]:
     """The `operation_class` of a handler that is no endpoint.
 
     It says the failures, of `Problem` or of `Storage`, whether no key is asked for, what the handler reads by itself of
-    `query` and `body`, and an example by status.
+    `query` and `body`, the media types of the `files` that it answers, and an example by status.
     """
 
     def made(
@@ -284,6 +288,8 @@ def operation_with(
             for shown in (responses[str(status)].content or {}).values():
                 shown.example = example
         answers = {status: made for status, made in responses.items() if int(status) not in refused}
+        for answer in answers.values() if files else ():
+            answer.content = {kind: ANY_JSON if kind == JSON else FILE for kind in files}
         return Operation(
             operation_id=operation_id,
             tags=tags or ["service"],

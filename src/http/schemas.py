@@ -28,7 +28,10 @@ class StructSchemas(OpenAPISchemaPlugin):
         kind = field_definition.annotation
         schema = schema_creator.schema_registry.get_schema_for_field_definition(field_definition)
         _, components = msgspec.json.schema_components([kind], ref_template=COMPONENTS)
-        for name, value in attributes(components[kind.__name__]).items():
+        described = components[kind.__name__]
+        if kind.__name__.endswith("Input"):
+            described = {**described, "properties": {k: _optional(v) for k, v in described["properties"].items()}}
+        for name, value in attributes(described).items():
             setattr(schema, name, value)
         for field in msgspec.structs.fields(kind):
             # Registers the structs within.
@@ -40,6 +43,15 @@ def attributes(described: Mapping[str, Any]) -> dict[str, Any]:
     """All attributes of Litestar's Schema for a JSON schema of msgspec's."""
     schema = cast("Schema", _schema(described))
     return {field.name: getattr(schema, field.name) for field in dataclasses.fields(schema)}
+
+
+def _optional(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An input's field with its default in words: openapi-typescript wants every field that has a `default`."""
+    if field.get("default") is None:
+        return field
+    rest = {name: value for name, value in field.items() if name != "default"}
+    said = f"Default: {msgspec.json.encode(field['default']).decode()}"
+    return {**rest, "description": f"{rest['description']}. {said}" if "description" in rest else said}
 
 
 def _schema(described: Mapping[str, Any]) -> Schema | Reference:

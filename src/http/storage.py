@@ -21,7 +21,7 @@ from msgspec import Meta
 from src.domain.audit import AuditLine, digest
 from src.domain.context import ANONYMOUS, REQUEST_ID, Context, Role
 from src.domain.errors import DomainError, NotAllowed, NotFound
-from src.domain.storage import LinkMismatched, ObjectName
+from src.domain.storage import MEDIA_TYPES, LinkMismatched, ObjectName
 from src.http import storage_problems, wire
 from src.http.auth import Authenticator
 from src.http.call import Call
@@ -166,11 +166,12 @@ class StorageEdge:
 OBJECT, LINK = "/object/{bucket:str}/{path:path}", "/object/sign/{bucket:str}/{path:path}"
 WRONG_FOR_OBJECTS = (HttpMethod.POST, HttpMethod.PATCH)
 WRONG_FOR_LINKS = (HttpMethod.PUT, HttpMethod.DELETE, HttpMethod.PATCH)
+KINDS = ("application/octet-stream", *sorted(set(MEDIA_TYPES.values())))
 EXAMPLE = "invoices/2026/INV-20260131-0001.pdf"
-WHOLE = ResponseSpec(bytes, description="The file", media_type="application/octet-stream", generate_examples=False)
+WHOLE = ResponseSpec(bytes, description="The file", generate_examples=False)
 # Registers the schema that every failure's response refers to.
 FAILURE = ResponseSpec(storage_problems.StorageProblem, generate_examples=False)
-PART = ResponseSpec(bytes, description="The range asked for", media_type="application/octet-stream", generate_examples=False)
+PART = ResponseSpec(bytes, description="The range asked for", generate_examples=False)
 
 
 def _done(kind: type[msgspec.Struct]) -> Mapping[int, ResponseSpec]:
@@ -187,7 +188,7 @@ class StorageController(Controller):
         OBJECT,
         name="object-get",
         responses={200: WHOLE, 206: PART, 500: FAILURE},
-        operation_class=operation_with(400, 401, 403, 404, 405, 416, 500, 503, kind="Storage"),
+        operation_class=operation_with(400, 401, 403, 404, 405, 416, 500, 503, kind="Storage", files=KINDS),
         sync_to_thread=False,
     )
     def read(self, storage_edge: NamedDependency[StorageEdge]) -> ASGIApp:
@@ -240,7 +241,7 @@ class StorageController(Controller):
         name="object-open",
         responses={200: WHOLE, 206: PART},
         operation_class=operation_with(
-            *(400, 404, 405, 416, 500, 503), kind="Storage", open_to_all=True, query=LinkInput
+            *(400, 404, 405, 416, 500, 503), kind="Storage", open_to_all=True, query=LinkInput, files=KINDS
         ),
         sync_to_thread=False,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,15 @@ from tests.npm import installed
 
 Document = dict[str, Any]
 LINT = Path(__file__).with_name("lint")
+# What clients write: no field that has a default need be there.
+USE = """import type { components } from "./api";
+const checkout: components["schemas"]["CheckoutInput"] = {
+  itinerary_id: "11111111-1111-4111-8111-111111111111", amount_cents: 25000, currency: "USD",
+};
+const event: components["schemas"]["StripeEventInput"] = { type: "payment_intent.succeeded", data: {} };
+const search: components["schemas"]["PlacesInput"] = { query: "kigali" };
+export { checkout, event, search };
+"""
 METHODS = ("get", "put", "post", "delete")
 
 
@@ -92,6 +103,43 @@ def test_it_passes_the_linter_without_a_warning(document: Document, tmp_path: Pa
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_python_client_is_generated_without_a_warning(document: Document, tmp_path: Path) -> None:
+    written = tmp_path / "openapi.json"
+    written.write_text(json.dumps(document))
+    program = Path(sys.executable).with_name("openapi-python-client")
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [program, "generate", "--path", written, "--output-path", tmp_path / "client", "--fail-on-warning"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "class CheckoutInput" in next(tmp_path.rglob("checkout_input.py")).read_text()
+
+
+def test_typescript_types_are_generated_and_let_out_what_has_a_default(document: Document, tmp_path: Path) -> None:
+    folder = installed(LINT / "package.json")
+    written, types, use = tmp_path / "openapi.json", tmp_path / "api.d.ts", tmp_path / "use.ts"
+    written.write_text(json.dumps(document))
+    use.write_text(USE)
+    for name, *arguments in (
+        ["openapi-typescript", str(written), "-o", str(types)],
+        ["tsc", "--noEmit", "--strict", "--skipLibCheck", str(use)],
+    ):
+        done = subprocess.run(
+            [folder / "node_modules/.bin" / name, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_operations_have_names_of_their_own_a_summary_a_tag_and_a_security_rule(document: Document) -> None:
