@@ -11,7 +11,9 @@ from src.domain.errors import DomainError, NotFound
 BUCKETS = ("invoices", "privacy_exports", "privacy_plans", "travellers")
 
 # Every name we store is one of ours, so the alphabet is narrow: no dots first, no escapes, nothing a store reads twice.
-PATH = re.compile(r"(?=.{1,512}\Z)[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", re.ASCII)
+# No part is longer than file systems keep, with room for the ending of a file that is being written.
+PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,239}"
+PATH = re.compile(rf"(?=.{{1,512}}\Z){PART}(/{PART})*", re.ASCII)
 
 MEDIA_TYPES = {
     "pdf": "application/pdf",

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -134,7 +135,7 @@ def _at_once(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T | N
             value = raw.get(field.key)
             if value is not None:
                 given[field.key] = _cleaned(value, field.normalise)
-        return msgspec.convert(given, kind, strict=strict)
+        return _in_calendar(msgspec.convert(given, kind, strict=strict), *_times(kind))
     except UNFIT:
         return None
 
@@ -171,7 +172,8 @@ class _Reader:
                 self._item(field.item, entry, f"{prefix}{field.key}[{number}]") for number, entry in enumerate(value)
             ]
         try:
-            return msgspec.convert([_cleaned(value, field.normalise)], field.holder, strict=self._strict).value
+            held = msgspec.convert([_cleaned(value, field.normalise)], field.holder, strict=self._strict)
+            return _in_calendar(held, "value").value
         except UNFIT:
             self.faults.append(_message(field.kind, prefix + field.key))
             return None
@@ -225,6 +227,20 @@ def _cleaned(value: object, normalise: Callable[[str], str] | None) -> object:
     if isinstance(value, dict):
         return {_cleaned(key, None): _cleaned(item, normalise) for key, item in value.items()}
     return value
+
+
+def _in_calendar(struct: T, *names: str) -> T:
+    """The struct. Raises OverflowError for a time of its that is none in UTC: the calendar ends there, and begins."""
+    for name in names:
+        value = getattr(struct, name)
+        if isinstance(value, datetime):
+            value.astimezone(UTC)
+    return struct
+
+
+@cache
+def _times(kind: type[msgspec.Struct]) -> Sequence[str]:
+    return [field.name for field in _fields(kind) if isinstance(_unwrapped(field.kind)[0], inspect.DateTimeType)]
 
 
 @cache

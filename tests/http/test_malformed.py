@@ -265,3 +265,25 @@ async def test_an_invalid_request_id_is_replaced(api: Api, given: str) -> None:
     )
     assert answer.status_code == 200
     assert answer.json()["request_id"] not in ("", given)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "9999-12-31T23:59:59-00:01",
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31T12:00:00-12:00",
+        "0001-01-01T00:00:00+00:01",
+        "0001-01-01T00:00:00+23:59",
+    ],
+)
+async def test_a_time_that_is_none_in_utc_is_a_fault_of_the_input(api: Api, time: str) -> None:
+    escrow = {"group_id": ITINERARY, "target_cents": 100, "deadline": time}
+    fact = {"payment_id": ITINERARY, "entry_type": "fee_charged", "amount_cents": 1, "provider_ref": "x"}
+    for answer, name in (
+        (await api.post("groups-create-escrow", escrow, api.user()), "deadline"),
+        (await api.post("groups-create-escrow", escrow | {"currency": "XXX"}, api.user()), "deadline"),
+        (await api.post("fin-ledger-append", fact | {"occurred_at": time}, api.service), "occurred_at"),
+    ):
+        assert answer.status_code == 400
+        assert f"{name} must be an ISO 8601 time with a zone" in answer.json()["errors"]

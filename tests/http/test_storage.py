@@ -342,3 +342,10 @@ async def test_an_upload_that_breaks_off_replaces_nothing(api: Api) -> None:
     status, _ = await on_the_wire(api, "PUT", path, [begun, {"type": "http.disconnect"}])
     assert status == 400
     assert (await api.http.get(OBJECT, headers=api.service)).content == DOCUMENT
+
+
+@pytest.mark.parametrize("length", [240, 241, 255])
+async def test_a_name_is_as_long_as_file_systems_keep(store: Api, length: int) -> None:
+    path = f"/storage/v1/object/travellers/{'x' * length}"
+    stored = await store.http.put(path, content=b"x", headers=store.service)
+    assert stored.status_code == (200 if length <= 240 else 404)
