@@ -42,6 +42,11 @@ class Router(ASGIRouter):
 
     __slots__ = ("_endpoints", "_exact", "_mounts")
 
+    def __init__(self, app: Litestar) -> None:
+        super().__init__(app)
+        # Litestar remembers a thousand paths, however long: those with parameters are as long as callers like.
+        self.handle_routing = self._handle_routing  # type: ignore[assignment] # without the cache around it
+
     def construct_routing_trie(self) -> None:
         for route in self.app.routes:
             # Who may GET may ask for the head alone (RFC 9110, 9.3.2).
