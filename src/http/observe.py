@@ -13,6 +13,9 @@ from src.domain.context import REQUEST_ID
 from src.ports.telemetry import Telemetry
 
 FAILED = 500
+# Others are told as one, as OpenTelemetry does: what callers invent would be a series each, for ever.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"})
+OTHER = "_OTHER"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -32,7 +35,8 @@ def observing(telemetry: Telemetry) -> Callable[[ASGIApp], ASGIApp]:
                 return send(message)
 
             token = REQUEST_ID.set(request_id)
-            request = telemetry.request(scope["method"], scope["path_template"], scope["headers"], request_id)
+            method = scope["method"] if scope["method"] in METHODS else OTHER
+            request = telemetry.request(method, scope["path_template"], scope["headers"], request_id)
             try:
                 await app(scope, receive, noting)
             finally:

@@ -104,6 +104,23 @@ def test_a_failed_step_names_its_error_without_quoting_it(traced: Observer, span
     assert not span.events
 
 
+async def test_methods_that_callers_invent_are_one_series(api: Api) -> None:
+    async def series() -> set[str]:
+        told = (await api.http.get("/metrics")).text
+        return {
+            line.partition(" ")[0] for line in told.splitlines() if line.startswith("ecotrips_request_seconds_count")
+        }
+
+    paths = ("/functions/v1/ops-bookings", "/storage/v1/object/invoices/x", "/auth/v1/user", "/rest/v1/x", "/healthz")
+    before = await series()
+    for path in paths:
+        for method in ("FOO", "M" * 50_000, *(f"X{number}" for number in range(20))):
+            assert (await api.http.request(method, path)).status_code in (401, 404, 405)
+    made = await series() - before
+    assert {one.partition('method="')[2].partition('"')[0] for one in made} == {"_OTHER"}
+    assert len(made) <= len(paths)
+
+
 async def test_metrics_count_by_route_and_status(api: Api) -> None:
     await api.get("ops-bookings")
     await api.post("bff-checkout", {})
