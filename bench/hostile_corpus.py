@@ -357,8 +357,10 @@ def filters() -> Iterator[Hostile]:
         "repeats of choices": "(a|b|ab){1,250}" * 60,
         "repeats of sets": "[^\u0430-\u044f]{100}" * 60,
         "repeats with options": "(?x)(a{1, 30}){1, 30}",
-        "counts in pieces": "(?x)((a{9 9}){9 9}){9 9}",
-        "counts with blanks": "(?x)(a{1,2 00}){1,1 50}",
+        "counts in pieces": "(?x)[#](a{9#\n9}){9#\n9}",
+        "brackets in comments": "x(?#[)(((a|b){0,100}){0,60})(?#])",
+        "brackets of control characters": "\\c[)(((a|b){0,100}){0,60})\\c]",
+        "a comment in front of references": "(.*)(.*)(.*)(.*)(?#[)\\4\\3\\2\\1(?#])zzz$",
         "references back": "(a*)" * 200 + "\\1" * 90,
         "a few references back": "^(.*)(.*)(.*)(.*)(.*)\\1\\2\\3\\4\\5x$",
     }.items():

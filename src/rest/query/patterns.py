@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-import math
 import re
 
-# An escaped character, a set, a count of repetitions, or any other character. PostgreSQL refuses counts above 255.
-TOKEN = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\{0*(?P<least>\d{1,4})(?:,0*(?P<most>\d{0,4}))?\}|.", re.DOTALL)
-# What begins so may say that counts are written in another way.
-OPTIONS = ("(?", "***")
+# `\c` takes whatever is next with it, also a bracket.
+ESCAPE = r"\\(?:c.|.)"
+# What a set may name between its brackets; whoever leaves a set open has it end with the expression.
+NAMED = r"\[(?P<kind>[.=:]).*?(?:(?P=kind)\]|\Z)"
+SET = rf"\[\^?+\]?+(?:{ESCAPE}|{NAMED}|[^\]])*+(?:\]|\Z)"
+# As PostgreSQL reads them one after the other (regc_lex.c); it refuses counts above 255.
+TOKEN = re.compile(
+    rf"(?P<reference>\\[1-9])|{ESCAPE}|(?P<set>{SET})|(?P<comment>\(\?#)|(?P<open>\((?:\?<?[:=!])?)"
+    r"|\{0*(?P<least>\d{1,4})(?:,0*(?P<most>\d{0,4}))?\}|.",
+    re.DOTALL,
+)
+# What it begins with may say that it is of another syntax, or that blanks are none of it.
+DIRECTOR = "***"
+OPTIONS = re.compile(r"\(\?([A-Za-z]+)")
+# Of which case is, and where lines end.
+HARMLESS = frozenset("cimnpstw")
 # Whoever refers to a group has every way tried to take a text apart: no length of a pattern bounds that.
-REFERENCE = re.compile(r"\\[1-9]")
 AS_MANY = 1000
-NUMBER = re.compile(r"0*(\d{1,4})")
-# Between the digits of a count, too, where options say that blanks and comments are none of the expression.
-COMMENT = re.compile(r"#[^\n]*|\(\?#[^)]*\)")
-BLANKS = re.compile(r"\s+")
-# An element of an array as PostgreSQL reads it, and what in it is no part of its text.
+# An element of an array as PostgreSQL reads it, what in it is no part of its text, and what is none around it.
 ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\\.|[^",{}\\])+', re.DOTALL)
 QUOTING = re.compile(r'\\(.)|"', re.DOTALL)
+BLANKS = " \t\n\v\f\r"
+
+
+class OtherSyntax(Exception):
+    """The expression has a comment, or begins with what changes how it is read."""
 
 
 def states(pattern: str) -> int:
-    """At most so many, for any pattern; linear in its length."""
-    if pattern.startswith(OPTIONS):
-        readings = (BLANKS.sub("", text) for text in (pattern, COMMENT.sub("", pattern)))
-        return max(len(text) * _all_counts(text) for text in readings) * (AS_MANY if REFERENCE.search(pattern) else 1)
+    """At most so many, for any pattern; linear in its length. Raises OtherSyntax."""
+    options = OPTIONS.match(pattern)
+    if pattern.startswith(DIRECTOR) or (options and not HARMLESS.issuperset(options[1])):
+        raise OtherSyntax
     opened: list[int] = []
     size = last = 0
     factor = 1
     for token in TOKEN.finditer(pattern):
+        if token["comment"]:
+            raise OtherSyntax
         if token["least"] is not None:
             times = max(int(token["least"]), int(token["most"] or 0), 1)
             size += last * (times - 1)
             last *= times
-        elif token[0] == "(":
+        elif token["open"]:
             opened.append(size)
             size = last = 0
         elif token[0] == ")" and opened:
@@ -43,15 +56,11 @@ def states(pattern: str) -> int:
         else:
             size += 1
             last = 1
-            if REFERENCE.match(token[0]):
+            if token["reference"]:
                 factor = AS_MANY
     return (size + sum(opened)) * factor
 
 
 def states_of_array(literal: str) -> int:
-    """The same of all elements of an array of them, in PostgreSQL's text form."""
-    return sum([states(QUOTING.sub(r"\1", element).strip()) for element in ELEMENT.findall(literal)])
-
-
-def _all_counts(text: str) -> int:
-    return math.prod([max(int(number), 1) for number in NUMBER.findall(text)])
+    """The same of all elements of an array of them, in PostgreSQL's text form. Raises OtherSyntax."""
+    return sum([states(QUOTING.sub(r"\1", element.strip(BLANKS))) for element in ELEMENT.findall(literal)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_qp
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from src.rest.query.filters import FULL_TEXT, Operation, numbered, operation_in,
 from src.rest.query.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.rest.query.logic import groups_in, numbered_tree, parse_logic
 from src.rest.query.parsing import LONGEST_CACHED, TooLong, TooMany
-from src.rest.query.patterns import states, states_of_array
+from src.rest.query.patterns import OtherSyntax, states, states_of_array
 from src.rest.query.plan import (
     Condition,
     Field,
@@ -138,6 +138,7 @@ class _Reader:
         self._terms = limits.terms
         self._elements = limits.elements
         self._choices = limits.choices
+        self._states = limits.states
         self._values: list[str | int] = []
         self._arguments: list[tuple[str, str]] = []
         self._conditions: list[tuple[Path, Condition]] = []
@@ -230,13 +231,8 @@ class _Reader:
         quantified = operation.operator.quantifier is not None
         if quantified:
             self._require_few_choices(operation.value or "")
-        size = states_of_array if quantified else states
-        if operation.operator.name in REGULAR_EXPRESSIONS and size(operation.value or "") > self._limits.states:
-            message = (
-                f"A regular expression may have at most {self._limits.states:,} characters and repetitions of them, "
-                "a thousandth with references back"
-            )
-            raise too_much(message)
+        if operation.operator.name in REGULAR_EXPRESSIONS:
+            self._require_few_states(states_of_array if quantified else states, operation.value or "")
         return numbered(column, operation, self._values)
 
     def _select(self) -> tuple[SelectItem, ...]:
@@ -289,6 +285,21 @@ class _Reader:
         self._choices -= text.count(",") + 1
         if self._choices < 0:
             message = f"Lists of any and all may have at most {self._limits.choices:,} elements"
+            raise too_much(message)
+
+    def _require_few_states(self, size: Callable[[str], int], text: str) -> None:
+        try:
+            self._states -= size(text)
+        except OtherSyntax:
+            message = (
+                "A regular expression may have no comments, no *** in front and no options but c, i, m, n, p, s, t, w"
+            )
+            raise too_much(message) from None
+        if self._states < 0:
+            message = (
+                f"Regular expressions may have at most {self._limits.states:,} characters and repetitions of them, "
+                "a thousandth with references back"
+            )
             raise too_much(message)
 
     def _root_window(self, window: Range) -> list[Window]:
