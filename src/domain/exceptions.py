@@ -23,8 +23,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """The exception after that: retrying or resolved; `body` is the finished JSON."""
+    """The exception after that: retrying or resolved."""
 
     exception_id: UUID
     status: str
-    body: bytes = b""

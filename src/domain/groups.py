@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.payments import Payment, ask_for_intent
 
@@ -67,7 +68,6 @@ class Membership:
     group_id: UUID | None = None
     role: str = "owner"
     status: str = "created"
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,6 @@ class Escrow:
 
     escrow_id: UUID
     status: str
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,6 @@ class Contributed:
     escrow_status: str
     total_cents: int
     payment: Payment | None = None
-    body: bytes = b""
 
 
 async def contribute(
@@ -97,14 +95,14 @@ async def contribute(
     groups: "Groups",
     payments: "Payments",
     providers: "Mapping[str, PaymentProvider]",
-) -> Contributed:
+) -> Answered[Contributed]:
     """The contribution, counted, with its payment's intent.
 
     A crash between the steps leaves a payment without an intent, which the worker finishes. Raises NotFound,
     NotAllowed, Conflict, InputInvalid, ProviderFailed.
     """
     contributed = await groups.contribute(context, contribution)
-    payment = contributed.payment
+    payment = contributed.value.payment
     if payment is None:
         return contributed
     service, provider = context.as_service(), providers[payment.mode]
@@ -113,10 +111,10 @@ async def contribute(
     else:
         # The secret is not kept here, so a client that lost it gets it from the provider again.
         intent = await provider.find_intent(payment.payment_intent)
-    return await groups.record_intent(service, contributed.contribution_id, intent)
+    return await groups.record_intent(service, contributed.value.contribution_id, intent)
 
 
-async def cancel(context: Context, escrow_id: UUID, escrows: "Escrows") -> Escrow:
+async def cancel(context: Context, escrow_id: UUID, escrows: "Escrows") -> Answered[Escrow]:
     """Cancel the escrow and ask at once for the refunds that are then due; the worker asks for any that are left.
 
     Raises NotFound, NotAllowed, Conflict.

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.errors import InputInvalid, SupplierFailed
 from src.domain.search import Place
@@ -147,12 +148,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A priced rate kept for 15 minutes; `body` is the finished JSON."""
+    """A priced rate kept for 15 minutes."""
 
     source: str
     hold_ref: str
     expires_at: str
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,9 @@ def key_of(question: Question) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-async def hold_rate(context: Context, user_id: UUID, wanted: HoldRequest, supplier: "Supplier", holds: "Holds") -> Hold:
+async def hold_rate(
+    context: Context, user_id: UUID, wanted: HoldRequest, supplier: "Supplier", holds: "Holds"
+) -> Answered[Hold]:
     """The hold of a key. The price is asked for first; one that is not the supplier's word of now is not held.
 
     Raises NotFound (hotel or plan), Conflict (the key holds something else), SupplierFailed, RateLimited.

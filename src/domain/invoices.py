@@ -41,7 +41,6 @@ class Invoice:
     total_cents: int
     currency: str
     sha256: str | None = None
-    body: bytes = b""
 
     @property
     def object_name(self) -> ObjectName:

@@ -27,11 +27,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A fact as the ledger has it; `body` is the finished JSON."""
+    """A fact as the ledger has it."""
 
     entry_id: UUID
     seq: int
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.errors import InputInvalid, SupplierRefused
 from src.domain.links import is_public_link
@@ -84,7 +85,6 @@ class Message:
     url: str | None = None
     template: Template | None = None
     link_template: str | None = None
-    body: bytes = b""
 
 
 class Result(StrEnum):
@@ -113,14 +113,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message as wa-send answers; `message_id` is the provider's once it is known; `body` is the finished JSON."""
+    """A message as wa-send answers; `message_id` is the provider's once it is known."""
 
     message_id: str
     id: UUID
     mode: str
     status: str
     error_code: int | None = None
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +146,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How many of the events were new; `body` is the finished JSON."""
+    """How many of the events were new."""
 
     messages: int
     statuses: int
-    body: bytes = b""
 
 
 async def send_message(
     context: Context, request: MessageRequest, messages: "Messages", senders: "Mapping[str, Sender]"
-) -> Sent:
+) -> Answered[Sent]:
     """The message, sent, or queued for another attempt, or with an unknown outcome. Raises SupplierRefused.
 
     A crash after the first step leaves a claimed message whose outcome counts as unknown a minute later.
@@ -176,10 +174,12 @@ async def send_due(context: Context, messages: "Messages", senders: "Mapping[str
     return len(due)
 
 
-async def _attempt(context: Context, message: Message, messages: "Messages", senders: "Mapping[str, Sender]") -> Sent:
+async def _attempt(
+    context: Context, message: Message, messages: "Messages", senders: "Mapping[str, Sender]"
+) -> Answered[Sent]:
     outcome = await senders[message.mode].send(message)
     sent = await messages.record(context, message, outcome)
-    if sent.status == "failed":
-        failure = f"WhatsApp refused the message ({sent.error_code or 'no code'})"
+    if sent.value.status == "failed":
+        failure = f"WhatsApp refused the message ({sent.value.error_code or 'no code'})"
         raise SupplierRefused(failure)
     return sent

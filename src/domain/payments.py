@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.errors import ProviderFailed, ProviderUnknown
 
@@ -27,7 +28,7 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as its endpoint answers; `body` is the finished JSON.
+    """A payment as its endpoint answers.
 
     `mode` is mock or live, for good. `provider_key` is what its intent is to be asked for under, while there is none.
     """
@@ -39,7 +40,6 @@ class Payment:
     mode: str
     payment_intent: str | None = None
     provider_key: str | None = None
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,27 @@ class Intent:
 
 async def start_checkout(
     context: Context, checkout: Checkout, payments: "Payments", providers: "Mapping[str, PaymentProvider]"
-) -> Payment:
+) -> Answered[Payment]:
     """The payment with its intent. The same key again gives the same payment and intent.
 
     A crash between the steps leaves a payment without an intent; asking again, here or by the worker, finishes it
     under the same provider key. Raises NotFound, Conflict, ProviderFailed.
     """
-    payment = await payments.start(context, checkout)
+    started = await payments.start(context, checkout)
+    payment = started.value
     provider = providers[payment.mode]
     if payment.payment_intent is None:
         return await make_intent(context.as_service(), payment, payments, provider)
     if payment.status in SETTLED:
-        return payment
+        return started
     # The secret is not kept here, so a client that lost it gets it from the provider again.
     intent = await provider.find_intent(payment.payment_intent)
     return await payments.record_intent(context.as_service(), payment.payment_id, intent)
 
 
-async def make_intent(context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider") -> Payment:
+async def make_intent(
+    context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider"
+) -> Answered[Payment]:
     """Ask the provider for the payment's one intent and record its answer, also when it is a failure."""
     intent = await ask_for_intent(context, payment, payments, provider)
     return await payments.record_intent(context, payment.payment_id, intent)

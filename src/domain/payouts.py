@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.audit import AuditLine
 from src.domain.context import Context
 from src.domain.errors import DomainError, InputInvalid, ProviderFailed, ProviderUnknown
@@ -58,7 +59,6 @@ class Payout:
     total_cents: int
     currency: str
     payout_id: UUID | None = None
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ class PayoutsQuery:
 
 async def pay_now(
     context: Context, escrow_id: UUID, payouts: "Payouts", providers: "Mapping[str, PayoutProvider]"
-) -> Payout:
+) -> Answered[Payout]:
     """The escrow's payout, made now unless a worker is making it. Raises NotFound, NotAllowed."""
     payout = await payouts.request(context, escrow_id)
-    if payout.payout_status == "processing":
+    if payout.value.payout_status == "processing":
         for claimed in await payouts.claim(context.as_service(), escrow_id):
             payout, _ = await _pay(context.as_service(), claimed, payouts, providers)
     return payout
@@ -145,7 +145,7 @@ async def sweep(
 
 async def _pay(
     context: Context, claimed: ClaimedPayout, payouts: "Payouts", providers: "Mapping[str, PayoutProvider]"
-) -> tuple[Payout, str | None]:
+) -> tuple[Answered[Payout], str | None]:
     """The payout after one try at the provider, and the error's code if there was one."""
     try:
         async with asyncio.timeout(ASKING_SECONDS):
@@ -168,7 +168,7 @@ async def _pay_and_tell(
 ) -> Touched:
     try:
         payout, error = await _pay(context, claimed, payouts, providers)
-        status = payout.payout_status
+        status = payout.value.payout_status
     except DomainError as failure:
         # The lease ends by itself, and whoever claims it next asks the provider under the same key.
         status, error = "processing", type(failure).__name__

@@ -25,8 +25,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """A request as every endpoint answers: pending, approved, rejected or cancelled; `body` is the finished JSON."""
+    """A request as every endpoint answers: pending, approved, rejected or cancelled."""
 
     request_id: UUID
     status: str
-    body: bytes = b""

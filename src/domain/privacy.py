@@ -24,11 +24,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a request stands; `body` is the finished JSON."""
+    """Where a request stands."""
 
     request_id: UUID
     status: str
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

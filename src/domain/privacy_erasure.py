@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.errors import Unavailable
 from src.domain.privacy import Folder, Standing
@@ -31,7 +32,6 @@ class Plan:
     plan: list[Mapping[str, object]]
     kept: list[Mapping[str, object]]
     document: str
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def dry_run(
 
 async def execute(
     context: Context, request_id: UUID, confirm: str, erasures: "PrivacyErasures", storage: "Storage"
-) -> Standing:
+) -> Answered[Standing]:
     """Carry out the plan of the last dry-run, or nothing; again, give the same certificate.
 
     Files are deleted after the commit; what cannot be deleted now is left to the worker, and the request is
@@ -65,7 +65,7 @@ async def execute(
     """
     files = await _files(await erasures.folders(context, request_id), storage)
     done = await erasures.execute(context, request_id, confirm, files)
-    if done.status != "processing":
+    if done.value.status != "processing":
         return done
     await _purge(context.as_service(), await erasures.claim_purges(context.as_service(), request_id), erasures, storage)
     return await erasures.execute(context, request_id, confirm, files)

@@ -51,7 +51,6 @@ class Contents:
     request_id: UUID
     tables: tuple[Table, ...]
     folders: tuple[Folder, ...]
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

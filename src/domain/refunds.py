@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.errors import ProviderFailed, ProviderUnknown
 
@@ -40,7 +41,7 @@ class ItineraryRefundRequest:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund as its endpoint answers (`status`: pending, refunded or failed); `body` is the finished JSON."""
+    """A refund as its endpoint answers (`status`: pending, refunded or failed)."""
 
     refund_id: UUID
     payment_id: UUID
@@ -54,7 +55,6 @@ class Refund:
     provider_refund_id: str | None = None
     provider_ref: str | None = None
     reason: str | None = None
-    body: bytes = b""
 
     @property
     def provider_key(self) -> str:
@@ -73,27 +73,32 @@ class Outcome:
 
 async def refund_payment(
     context: Context, asked: RefundRequest, refunds: "Refunds", providers: "Mapping[str, RefundProvider]"
-) -> Refund:
+) -> Answered[Refund]:
     """Raises NotFound, Conflict, InputInvalid (more than is left), ProviderFailed.
 
     A refund that comes back pending is settled by the worker or by the provider's event.
     """
-    refund = await refunds.request(context, asked)
-    return await settle(context.as_service(), refund, refunds, providers[refund.mode])
+    return await _settled(context, await refunds.request(context, asked), refunds, providers)
 
 
 async def refund_itinerary(
     context: Context, asked: ItineraryRefundRequest, refunds: "Refunds", providers: "Mapping[str, RefundProvider]"
-) -> Refund:
+) -> Answered[Refund]:
     """As refund_payment, for ops, who know the itinerary."""
-    refund = await refunds.request_for_itinerary(context, asked)
+    return await _settled(context, await refunds.request_for_itinerary(context, asked), refunds, providers)
+
+
+async def _settled(
+    context: Context, asked: Answered[Refund], refunds: "Refunds", providers: "Mapping[str, RefundProvider]"
+) -> Answered[Refund]:
+    refund = asked.value
+    if refund.status != "pending":
+        return asked
     return await settle(context.as_service(), refund, refunds, providers[refund.mode])
 
 
-async def settle(context: Context, refund: Refund, refunds: "Refunds", provider: "RefundProvider") -> Refund:
+async def settle(context: Context, refund: Refund, refunds: "Refunds", provider: "RefundProvider") -> Answered[Refund]:
     """Make a pending refund at the provider, which does it once for its key, and record what it said."""
-    if refund.status != "pending":
-        return refund
     try:
         outcome = await provider.refund(refund)
     except ProviderUnknown as unknown:
@@ -105,7 +110,7 @@ async def settle(context: Context, refund: Refund, refunds: "Refunds", provider:
         await refunds.record(context, refund.refund_id, Outcome("failed", error=failure.code))
         raise
     settled = await refunds.record(context, refund.refund_id, outcome)
-    if settled.status == "failed":
+    if settled.value.status == "failed":
         message = "The payment provider could not make the refund"
         raise ProviderFailed(message, outcome.error or "failed_at_provider")
     return settled

@@ -61,10 +61,9 @@ class Suggestions:
 
 @dataclass(frozen=True, slots=True)
 class Populated:
-    """How many places were added or brought up to date; `body` is the finished JSON."""
+    """How many places were added or brought up to date."""
 
     seeded: int
-    body: bytes = b""
 
 
 async def search_places(

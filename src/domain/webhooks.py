@@ -31,10 +31,9 @@ class PaymentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of an event: applied, duplicate, ignored or deferred; `body` is the finished JSON."""
+    """What became of an event: applied, duplicate, ignored or deferred."""
 
     result: str
     payment_id: UUID | None = None
     amount_cents: int | None = None
     currency: str | None = None
-    body: bytes = b""

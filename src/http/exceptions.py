@@ -115,7 +115,7 @@ class ExceptionsController(Controller):
         call.note(exception=data.exception_id)
         queue = await _queue(exceptions, offline_exceptions, switches)
         retried = await queue.retry(call.context, Retry(**msgspec.structs.asdict(data)))
-        call.note(status=retried.status)
+        call.note(status=retried.value.status)
         return Answer(retried.body)
 
 

@@ -119,7 +119,7 @@ class GroupsController(Controller):
     async def create(self, call: Call, data: GroupInput, groups: NamedDependency[Groups]) -> Answer[GroupAnswer]:
         """Make a group; its maker, or the user whom ops name, becomes its owner."""
         made = await groups.create(call.context, NewGroup(**msgspec.structs.asdict(data)))
-        call.note(group=made.group_id, member=made.member_id, status=made.status)
+        call.note(group=made.value.group_id, member=made.value.member_id, status=made.value.status)
         return Answer(made.body)
 
     @endpoint(
@@ -137,7 +137,7 @@ class GroupsController(Controller):
         """Open an escrow: what the group collects, from how many people at least, until when."""
         call.note(group=data.group_id, target=data.target_cents, currency=data.currency)
         escrow = await escrows.create(call.context, NewEscrow(**msgspec.structs.asdict(data)))
-        call.note(escrow=escrow.escrow_id, status=escrow.status)
+        call.note(escrow=escrow.value.escrow_id, status=escrow.value.status)
         return Answer(escrow.body)
 
     @endpoint(
@@ -153,7 +153,7 @@ class GroupsController(Controller):
         """Join a group as a member; who is in it already gets the same membership."""
         call.note(group=data.group_id)
         membership = await groups.join(call.context, Joining(**msgspec.structs.asdict(data)))
-        call.note(member=membership.member_id, status=membership.status)
+        call.note(member=membership.value.member_id, status=membership.value.status)
         return Answer(membership.body)
 
     @endpoint(
@@ -180,10 +180,10 @@ class GroupsController(Controller):
         contribution = Contribution(**msgspec.structs.asdict(data), idempotency_key=call.context.idempotency_key)
         contributed = await contribute(call.context, contribution, groups, payments, stripe)
         call.note(
-            contribution=contributed.contribution_id,
-            payment=contributed.payment_id,
-            status=contributed.escrow_status,
-            total=contributed.total_cents,
+            contribution=contributed.value.contribution_id,
+            payment=contributed.value.payment_id,
+            status=contributed.value.escrow_status,
+            total=contributed.value.total_cents,
         )
         return Answer(contributed.body)
 
@@ -200,5 +200,5 @@ class GroupsController(Controller):
         """Cancel an escrow: its owner while it is open, ops until it is paid out. What was captured goes back."""
         call.note(escrow=data.escrow_id)
         cancelled = await cancel(call.context, data.escrow_id, escrows)
-        call.note(status=cancelled.status)
+        call.note(status=cancelled.value.status)
         return Answer(cancelled.body)

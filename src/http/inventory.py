@@ -225,7 +225,7 @@ class InventoryController(Controller):
             message = "A hold is a user's: send a user's token"
             raise InputInvalid(message)
         held = await hold_rate(call.context, user_id, wanted, supplier, holds)
-        call.note(source=held.source, hold=held.hold_ref)
+        call.note(source=held.value.source, hold=held.value.hold_ref)
         return Answer(held.body)
 
 

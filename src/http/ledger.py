@@ -90,5 +90,5 @@ class LedgerController(Controller):
             message = "note must be won|lost"
             raise InputInvalid(message)
         recorded = await ledger.append(call.context, Fact(**msgspec.structs.asdict(data)))
-        call.note(entry=recorded.entry_id, seq=recorded.seq)
+        call.note(entry=recorded.value.entry_id, seq=recorded.value.seq)
         return Answer(recorded.body)

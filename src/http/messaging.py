@@ -109,9 +109,10 @@ class MessagingController(Controller):
         """
         call.note(type=data.type)
         request = MessageRequest(data.type, data.to, data.text, data.url, _template(data.template))
-        sent = await send_message(call.context, request, messages, senders)
+        answered = await send_message(call.context, request, messages, senders)
+        sent = answered.value
         call.note(message=sent.id, mode=sent.mode, status=sent.status, error=sent.error_code)
-        return Answer(sent.body, 200 if sent.status in ("sent", "delivered", "read") else 202)
+        return Answer(answered.body, 200 if sent.status in ("sent", "delivered", "read") else 202)
 
     @endpoint(
         "wa-webhook",
@@ -141,7 +142,7 @@ class MessagingController(Controller):
             raise InputInvalid(message)
         inbound, reports = events_of(call.body)
         received = await messages.receive(call.context.as_service(), inbound, reports)
-        call.note(messages=received.messages, statuses=received.statuses)
+        call.note(messages=received.value.messages, statuses=received.value.statuses)
         return Answer(received.body)
 
     @endpoint(

@@ -62,7 +62,8 @@ class PaymentsController(Controller):
         The same idempotency key gives the same payment and intent; with other terms it is a conflict.
         """
         call.note(amount=data.amount_cents, currency=data.currency)
-        payment = await start_checkout(call.context, Checkout(**msgspec.structs.asdict(data)), payments, stripe)
+        answered = await start_checkout(call.context, Checkout(**msgspec.structs.asdict(data)), payments, stripe)
+        payment = answered.value
         call.facts = {
             "payment": payment.payment_id,
             "intent": payment.payment_intent,
@@ -70,4 +71,4 @@ class PaymentsController(Controller):
             "mode": payment.mode,
             "status": payment.status,
         }
-        return Answer(payment.body)
+        return Answer(answered.body)

@@ -150,7 +150,7 @@ class PayoutsController(Controller):
         """Pay one met escrow out now, also while the worker's payouts are paused. Again: the same payout."""
         call.note(escrow=data.escrow_id)
         payout = await pay_now(call.context, data.escrow_id, payouts, stripe)
-        call.note(payout=payout.payout_id, status=payout.payout_status, total=payout.total_cents)
+        call.note(payout=payout.value.payout_id, status=payout.value.payout_status, total=payout.value.total_cents)
         return Answer(payout.body)
 
     @endpoint(

@@ -10,6 +10,7 @@ from litestar import Controller
 from litestar.di import NamedDependency
 from msgspec import Meta
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.permits import Decision, Permit, PermitRequest
 from src.http.call import Access, Answer, Call
@@ -63,7 +64,7 @@ class PermitsController(Controller):
         """
         call.note(park=data.park, visit=data.visit_date, pax=data.pax_count)
         permit = await permits.request(call.context, PermitRequest(**msgspec.structs.asdict(data)))
-        call.note(status=permit.status)
+        call.note(status=permit.value.status)
         return Answer(permit.body)
 
     @endpoint(
@@ -107,9 +108,9 @@ class PermitsController(Controller):
 
 
 async def _decided(
-    call: Call, given: DecisionInput, decide: Callable[[Context, Decision], Awaitable[Permit]]
+    call: Call, given: DecisionInput, decide: Callable[[Context, Decision], Awaitable[Answered[Permit]]]
 ) -> Answer[PermitAnswer]:
     call.note(target=given.request_id)
     permit = await decide(call.context, Decision(**msgspec.structs.asdict(given)))
-    call.note(status=permit.status)
+    call.note(status=permit.value.status)
     return Answer(permit.body)

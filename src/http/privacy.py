@@ -144,7 +144,7 @@ class PrivacyController(Controller):
         """
         call.note(kind=data.kind)
         standing = await privacy_requests.create(call.context, PrivacyRequest(**msgspec.structs.asdict(data)))
-        call.note(target=standing.request_id, status=standing.status)
+        call.note(target=standing.value.request_id, status=standing.value.status)
         return Answer(standing.body)
 
     @endpoint(
@@ -160,7 +160,7 @@ class PrivacyController(Controller):
         """Approve or reject a request; approve one again whose execution failed."""
         call.note(target=data.request_id)
         standing = await privacy_requests.review(call.context, Review(**msgspec.structs.asdict(data)))
-        call.note(status=standing.status)
+        call.note(status=standing.value.status)
         return Answer(standing.body)
 
     @endpoint(
@@ -239,5 +239,5 @@ class PrivacyController(Controller):
         """
         call.note(target=data.request_id)
         standing = await execute(call.context, data.request_id, data.confirm, privacy_erasures, storage)
-        call.note(status=standing.status)
+        call.note(status=standing.value.status)
         return Answer(standing.body)

@@ -9,6 +9,7 @@ from litestar import Controller
 from litestar.di import NamedDependency
 from msgspec import Meta
 
+from src.domain.answered import Answered
 from src.domain.errors import ProviderFailed
 from src.domain.refunds import ItineraryRefundRequest, Refund, RefundRequest, refund_itinerary, refund_payment
 from src.http.call import Access, Answer, Call, ops_unless
@@ -139,7 +140,8 @@ class RefundsController(Controller):
             raise
 
 
-def _answer(call: Call, refund: Refund) -> Answer[Any]:
+def _answer(call: Call, answered: Answered[Refund]) -> Answer[Any]:
+    refund = answered.value
     call.facts = {
         "payment": refund.payment_id,
         "refund": refund.refund_id,
@@ -149,4 +151,4 @@ def _answer(call: Call, refund: Refund) -> Answer[Any]:
         "mode": refund.mode,
         "status": refund.status,
     }
-    return Answer(refund.body, 202 if refund.status == "pending" else 200)
+    return Answer(answered.body, 202 if refund.status == "pending" else 200)

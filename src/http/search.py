@@ -114,7 +114,7 @@ class SearchController(Controller):
     ) -> Answer[PopulateAnswer]:
         """Bring the curated places into the catalogue; those of the same slug are brought up to date."""
         populated = await search.populate(call.context, curated_places)
-        call.note(seeded=populated.seeded, source="fixtures", fallback=False)
+        call.note(seeded=populated.value.seeded, source="fixtures", fallback=False)
         return Answer(populated.body)
 
 

@@ -90,11 +90,11 @@ class WebhooksController(Controller):
         call.note(type=event.type)
         applied = await webhooks.apply(call.context.as_service(), event)
         call.note(
-            result=applied.result,
-            payment=applied.payment_id,
+            result=applied.value.result,
+            payment=applied.value.payment_id,
             intent=event.intent_id,
-            amount=applied.amount_cents,
-            currency=applied.currency,
+            amount=applied.value.amount_cents,
+            currency=applied.value.currency,
             mode="live" if event.signed else "mock",
         )
         return Answer(applied.body)

@@ -1,6 +1,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.inventory import Hold, HoldRequest, Question, Reply
 
@@ -15,8 +16,8 @@ class Supplier(Protocol):
 class Holds(Protocol):
     """Keeps priced rates."""
 
-    async def find(self, context: Context, user_id: UUID, wanted: HoldRequest) -> Hold | None:
+    async def find(self, context: Context, user_id: UUID, wanted: HoldRequest) -> Answered[Hold] | None:
         """The hold of this user and key. Raises Conflict when it holds something else."""
 
-    async def place(self, context: Context, user_id: UUID, wanted: HoldRequest, reply: Reply) -> Hold:
+    async def place(self, context: Context, user_id: UUID, wanted: HoldRequest, reply: Reply) -> Answered[Hold]:
         """Keep a quote for 15 minutes, once for each user and key."""

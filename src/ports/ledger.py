@@ -2,6 +2,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.ledger import Books, Fact, Recorded
 
@@ -9,7 +10,7 @@ from src.domain.ledger import Books, Fact, Recorded
 class Ledger(Protocol):
     """The books."""
 
-    async def append(self, context: Context, fact: Fact) -> Recorded:
+    async def append(self, context: Context, fact: Fact) -> Answered[Recorded]:
         """Record a fact with its effect; the same again gives the first. Raises NotFound, Conflict, InputInvalid."""
 
     async def live_books(self, context: Context, since: datetime, intent_ids: Collection[str]) -> list[Books]:

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.messaging import Inbound, Message, MessageRequest, Outcome, Received, Report, Sent
 
@@ -14,10 +15,12 @@ class Messages(Protocol):
     async def claim(self, context: Context, limit: int) -> Sequence[Message]:
         """Attempts that are due, each claimed for a minute. Claims that ran out become unknown outcomes."""
 
-    async def record(self, context: Context, message: Message, outcome: Outcome) -> Sent:
+    async def record(self, context: Context, message: Message, outcome: Outcome) -> Answered[Sent]:
         """Keep what became of an attempt; what is known better already stands."""
 
-    async def receive(self, context: Context, inbound: Sequence[Inbound], reports: Sequence[Report]) -> Received:
+    async def receive(
+        self, context: Context, inbound: Sequence[Inbound], reports: Sequence[Report]
+    ) -> Answered[Received]:
         """Keep events once each, in whatever order they come."""
 
 

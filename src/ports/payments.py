@@ -1,6 +1,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.payments import Checkout, Intent, Payment
 
@@ -8,10 +9,10 @@ from src.domain.payments import Checkout, Intent, Payment
 class Payments(Protocol):
     """Keeps payments."""
 
-    async def start(self, context: Context, checkout: Checkout) -> Payment:
+    async def start(self, context: Context, checkout: Checkout) -> Answered[Payment]:
         """The payment of the checkout's key, made when new. Raises NotFound (itinerary), Conflict (other terms)."""
 
-    async def record_intent(self, context: Context, payment_id: UUID, intent: Intent) -> Payment:
+    async def record_intent(self, context: Context, payment_id: UUID, intent: Intent) -> Answered[Payment]:
         """Store the provider's intent and open the ledger. Raises Conflict when the payment has another one."""
 
     async def record_intent_failure(self, context: Context, payment_id: UUID, error: str, *, definite: bool) -> None:

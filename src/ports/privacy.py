@@ -1,5 +1,6 @@
 from typing import Protocol
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.privacy import PrivacyRequest, Review, Standing
 
@@ -7,10 +8,10 @@ from src.domain.privacy import PrivacyRequest, Review, Standing
 class PrivacyRequests(Protocol):
     """Keeps requests until they are decided."""
 
-    async def create(self, context: Context, asked: PrivacyRequest) -> Standing:
+    async def create(self, context: Context, asked: PrivacyRequest) -> Answered[Standing]:
         """The open request of this subject and kind, made when new. Raises NotAllowed (another's subject)."""
 
-    async def review(self, context: Context, review: Review) -> Standing:
+    async def review(self, context: Context, review: Review) -> Answered[Standing]:
         """Raises NotAllowed unless ops, NotFound, Conflict (already reviewed)."""
 
     async def remind(self, context: Context) -> int:

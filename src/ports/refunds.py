@@ -1,6 +1,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.refunds import ItineraryRefundRequest, Outcome, Refund, RefundRequest
 
@@ -8,13 +9,13 @@ from src.domain.refunds import ItineraryRefundRequest, Outcome, Refund, RefundRe
 class Refunds(Protocol):
     """Keeps refunds."""
 
-    async def request(self, context: Context, asked: RefundRequest) -> Refund:
+    async def request(self, context: Context, asked: RefundRequest) -> Answered[Refund]:
         """Set a refund aside. Raises NotFound, Conflict, InputInvalid when it is more than is left."""
 
-    async def request_for_itinerary(self, context: Context, asked: ItineraryRefundRequest) -> Refund:
+    async def request_for_itinerary(self, context: Context, asked: ItineraryRefundRequest) -> Answered[Refund]:
         """The same for ops. Raises NotFound also when the itinerary has no payment with something left."""
 
-    async def record(self, context: Context, refund_id: UUID, outcome: Outcome) -> Refund:
+    async def record(self, context: Context, refund_id: UUID, outcome: Outcome) -> Answered[Refund]:
         """Store what the provider said; what comes late or again changes nothing."""
 
     async def claim_due(self, context: Context) -> list[Refund]:

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.search import Found, Place, PlacesQuery, Populated
 
@@ -22,5 +23,5 @@ class Places(Protocol):
 class PlaceStore(Protocol):
     """Keeps the places that can be found."""
 
-    async def populate(self, context: Context, places: Sequence[Place]) -> Populated:
+    async def populate(self, context: Context, places: Sequence[Place]) -> Answered[Populated]:
         """Add places, or bring those of the same slug up to date."""

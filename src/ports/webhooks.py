@@ -1,5 +1,6 @@
 from typing import Protocol
 
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.webhooks import Applied, PaymentEvent
 
@@ -7,7 +8,7 @@ from src.domain.webhooks import Applied, PaymentEvent
 class Webhooks(Protocol):
     """The inbox of provider events."""
 
-    async def apply(self, context: Context, event: PaymentEvent) -> Applied:
+    async def apply(self, context: Context, event: PaymentEvent) -> Answered[Applied]:
         """Store the event and its effect together, once."""
 
     async def retry_due(self, context: Context) -> int:

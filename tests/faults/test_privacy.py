@@ -129,7 +129,7 @@ async def test_storage_that_fails_twice_is_purged_by_the_worker(world: World, ad
     await dry_run(SERVICE_CONTEXT, target, world.erasures, world.storage, LINKS)
     world.storage.failures = 3
     done = await execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, world.storage)
-    assert done.status == "processing"
+    assert done.value.status == "processing"
     for _ in range(2):
         await admin.execute("update privacy.purges set next_attempt_at = now()")
         await purge_due(SERVICE_CONTEXT, world.erasures, world.storage)

@@ -126,10 +126,10 @@ class Histories(RuleBasedStateMachine):
             lambda providers: refund_payment(SERVICE_CONTEXT, request, self.world.refunds, providers), fate
         )
         if refund is not None:
-            before = self.answered.setdefault(key, refund)
+            before = self.answered.setdefault(key, refund.value)
             failed = "select status = 'failed' from payment.refunds where id = $1"
-            assert refund.refund_id == before.refund_id or self.world.value(failed, before.refund_id)
-            self.answered[key] = refund
+            assert refund.value.refund_id == before.refund_id or self.world.value(failed, before.refund_id)
+            self.answered[key] = refund.value
 
     @rule(checkout=payments, cents=cents_of_refunds)
     def refund_in_the_dashboard(self, checkout: Checkout, cents: int) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from src.domain.answered import Answered
 from src.domain.errors import Conflict
 from src.domain.paging import Page
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-T = TypeVar("T", bound="DataclassInstance")
 V = TypeVar("V")
 
 
@@ -35,17 +35,9 @@ def found(body: bytes, kind: type[V]) -> V | None:
     return None if body == b"null" else decoded(body, kind)
 
 
-def answered(kind: type[T], body: bytes) -> T:
-    """A domain value read from a JSON object with the same names; its `body` field keeps the object itself."""
-    value = decoded(body, kind)
-    # Frozen for everybody else; `replace` would take longer than decoding does.
-    object.__setattr__(value, "body", body)
-    return value
-
-
-def list_answered(kind: type[T], body: bytes) -> list[T]:
-    """Domain values read from a JSON array of objects; each keeps its own object as `body`."""
-    return [answered(kind, bytes(item)) for item in decoded(body, list[msgspec.Raw])]
+def answered(kind: type[V], body: bytes) -> Answered[V]:
+    """A domain value read from a JSON object with the same names, and the object itself."""
+    return Answered(decoded(body, kind), body)
 
 
 def page_of(body: bytes) -> Page:

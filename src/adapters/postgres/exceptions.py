@@ -2,6 +2,7 @@ from pathlib import Path
 
 from src.adapters.postgres.answers import answered, page_of, parameters
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import SERVICE, Context
 from src.domain.exceptions import ExceptionsQuery, Retried, Retry
 from src.domain.paging import Page
@@ -18,7 +19,7 @@ class PostgresExceptions:
     async def page(self, context: Context, query: ExceptionsQuery) -> Page:
         return page_of(await self._database.read(context, "ops.list_exceptions", **parameters(query)))
 
-    async def retry(self, context: Context, retry: Retry) -> Retried:
+    async def retry(self, context: Context, retry: Retry) -> Answered[Retried]:
         return answered(Retried, await self._database.call(context, "public.retry_exception", **parameters(retry)))
 
     async def reopen_stalled(self, context: Context) -> int:
@@ -36,7 +37,7 @@ class OfflineExceptions(PostgresExceptions):
         await self._add(context)
         return await super().page(context, query)
 
-    async def retry(self, context: Context, retry: Retry) -> Retried:
+    async def retry(self, context: Context, retry: Retry) -> Answered[Retried]:
         await self._add(context)
         return await super().retry(context, retry)
 

@@ -2,6 +2,7 @@ from uuid import UUID
 
 from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.groups import Contributed, Contribution, Escrow, Joining, Membership, NewEscrow, NewGroup
 from src.domain.payments import Intent
@@ -14,17 +15,17 @@ class PostgresGroups:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, context: Context, group: NewGroup) -> Membership:
+    async def create(self, context: Context, group: NewGroup) -> Answered[Membership]:
         return answered(Membership, await self._database.call(context, "public.create_group", **parameters(group)))
 
-    async def join(self, context: Context, joining: Joining) -> Membership:
+    async def join(self, context: Context, joining: Joining) -> Answered[Membership]:
         return answered(Membership, await self._database.call(context, "public.join_group", **parameters(joining)))
 
-    async def contribute(self, context: Context, contribution: Contribution) -> Contributed:
+    async def contribute(self, context: Context, contribution: Contribution) -> Answered[Contributed]:
         body = await self._database.call(context, "public.contribute", **parameters(contribution))
         return answered(Contributed, body)
 
-    async def record_intent(self, context: Context, contribution_id: UUID, intent: Intent) -> Contributed:
+    async def record_intent(self, context: Context, contribution_id: UUID, intent: Intent) -> Answered[Contributed]:
         body = await self._database.call(
             context, "public.record_contribution_intent", p_contribution_id=contribution_id, **parameters(intent)
         )
@@ -37,10 +38,10 @@ class PostgresEscrows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, context: Context, escrow: NewEscrow) -> Escrow:
+    async def create(self, context: Context, escrow: NewEscrow) -> Answered[Escrow]:
         return answered(Escrow, await self._database.call(context, "public.create_escrow", **parameters(escrow)))
 
-    async def cancel(self, context: Context, escrow_id: UUID) -> Escrow:
+    async def cancel(self, context: Context, escrow_id: UUID) -> Answered[Escrow]:
         return answered(Escrow, await self._database.call(context, "public.cancel_escrow", p_escrow_id=escrow_id))
 
     async def expire_due(self, context: Context) -> list[Expired]:

@@ -5,6 +5,7 @@ import msgspec
 
 from src.adapters.postgres.answers import answered, decoded, found
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import SERVICE, Context
 from src.domain.inventory import Hold, HoldRequest, Question, Reply, key_of
 from src.domain.resilience import CircuitState, Kept
@@ -101,11 +102,11 @@ class PostgresHolds:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, context: Context, user_id: UUID, wanted: HoldRequest) -> Hold | None:
+    async def find(self, context: Context, user_id: UUID, wanted: HoldRequest) -> Answered[Hold] | None:
         body = await self._database.call(context.as_service(), "public.find_hold", **_wanted(user_id, wanted))
         return None if body == b"null" else answered(Hold, body)
 
-    async def place(self, context: Context, user_id: UUID, wanted: HoldRequest, reply: Reply) -> Hold:
+    async def place(self, context: Context, user_id: UUID, wanted: HoldRequest, reply: Reply) -> Answered[Hold]:
         quote = reply.quote
         assert quote is not None  # noqa: S101 - the use case has looked
         body = await self._database.call(

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from src.adapters.postgres.answers import answered, decoded, parameters
+from src.adapters.postgres.answers import decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.context import Context
 from src.domain.invoices import Invoice, InvoiceRequest
@@ -23,7 +23,7 @@ class PostgresInvoices:
             p_timezone=self._timezone,
             p_facturx=self._facturx,
         )
-        return answered(Invoice, body)
+        return decoded(body, Invoice)
 
     async def record_document(self, context: Context, invoice_id: UUID, sha256: str) -> None:
         await self._database.call(context, "public.record_invoice_document", p_invoice_id=invoice_id, p_sha256=sha256)

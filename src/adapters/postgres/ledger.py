@@ -3,6 +3,7 @@ from datetime import datetime
 
 from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.ledger import Books, Fact, Recorded
 
@@ -13,7 +14,7 @@ class PostgresLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, context: Context, fact: Fact) -> Recorded:
+    async def append(self, context: Context, fact: Fact) -> Answered[Recorded]:
         return answered(Recorded, await self._database.call(context, "public.append_ledger_entry", **parameters(fact)))
 
     async def live_books(self, context: Context, since: datetime, intent_ids: Collection[str]) -> list[Books]:

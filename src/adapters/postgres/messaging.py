@@ -4,6 +4,7 @@ import msgspec
 
 from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.messaging import Inbound, Message, MessageRequest, Outcome, Received, Report, Sent
 
@@ -20,12 +21,12 @@ class PostgresMessages:
         body = await self._database.call(
             context, "public.send_message", **given, p_link_template=self._link_template, p_claimed=True
         )
-        return answered(Message, body)
+        return decoded(body, Message)
 
     async def claim(self, context: Context, limit: int) -> Sequence[Message]:
         return decoded(await self._database.call(context, "wa.claim_messages", p_limit=limit), list[Message])
 
-    async def record(self, context: Context, message: Message, outcome: Outcome) -> Sent:
+    async def record(self, context: Context, message: Message, outcome: Outcome) -> Answered[Sent]:
         body = await self._database.call(
             context,
             "public.record_message_outcome",
@@ -35,7 +36,9 @@ class PostgresMessages:
         )
         return answered(Sent, body)
 
-    async def receive(self, context: Context, inbound: Sequence[Inbound], reports: Sequence[Report]) -> Received:
+    async def receive(
+        self, context: Context, inbound: Sequence[Inbound], reports: Sequence[Report]
+    ) -> Answered[Received]:
         body = await self._database.call(
             context, "public.receive_message_events", p_messages=_json(inbound), p_statuses=_json(reports)
         )

@@ -1,7 +1,8 @@
 from uuid import UUID
 
-from src.adapters.postgres.answers import answered, list_answered, parameters
+from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.payments import Checkout, Intent, Payment
 
@@ -12,10 +13,10 @@ class PostgresPayments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, context: Context, checkout: Checkout) -> Payment:
+    async def start(self, context: Context, checkout: Checkout) -> Answered[Payment]:
         return answered(Payment, await self._database.call(context, "public.start_checkout", **parameters(checkout)))
 
-    async def record_intent(self, context: Context, payment_id: UUID, intent: Intent) -> Payment:
+    async def record_intent(self, context: Context, payment_id: UUID, intent: Intent) -> Answered[Payment]:
         body = await self._database.call(
             context, "public.record_payment_intent", p_payment_id=payment_id, **parameters(intent)
         )
@@ -27,4 +28,4 @@ class PostgresPayments:
         )
 
     async def claim_due(self, context: Context) -> list[Payment]:
-        return list_answered(Payment, await self._database.call(context, "public.claim_due_intents"))
+        return decoded(await self._database.call(context, "public.claim_due_intents"), list[Payment])

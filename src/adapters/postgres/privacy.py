@@ -4,6 +4,7 @@ import msgspec
 
 from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.privacy import Folder, PrivacyRequest, Review, Standing
 from src.domain.privacy_erasure import Plan, Purge
@@ -16,11 +17,11 @@ class PostgresPrivacyRequests:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, context: Context, asked: PrivacyRequest) -> Standing:
+    async def create(self, context: Context, asked: PrivacyRequest) -> Answered[Standing]:
         body = await self._database.call(context, "public.create_privacy_request", **parameters(asked))
         return answered(Standing, body)
 
-    async def review(self, context: Context, review: Review) -> Standing:
+    async def review(self, context: Context, review: Review) -> Answered[Standing]:
         body = await self._database.call(context, "public.review_privacy_request", **parameters(review))
         return answered(Standing, body)
 
@@ -36,7 +37,7 @@ class PostgresPrivacyExports:
 
     async def begin(self, context: Context, request_id: UUID) -> Contents:
         body = await self._database.call(context, "public.begin_privacy_export", p_request_id=request_id)
-        return answered(Contents, body)
+        return decoded(body, Contents)
 
     async def rows(self, context: Context, request_id: UUID, table: Table, offset: int, limit: int) -> bytes:
         return await self._database.call(
@@ -50,8 +51,7 @@ class PostgresPrivacyExports:
         )
 
     async def record(self, context: Context, done: Export) -> Standing:
-        body = await self._database.call(context, "public.record_privacy_export", **parameters(done))
-        return answered(Standing, body)
+        return decoded(await self._database.call(context, "public.record_privacy_export", **parameters(done)), Standing)
 
 
 class _Folders(msgspec.Struct):
@@ -71,9 +71,9 @@ class PostgresPrivacyErasures:
 
     async def plan(self, context: Context, request_id: UUID, files: str) -> Plan:
         body = await self._database.call(context, "public.plan_privacy_erasure", p_request_id=request_id, p_files=files)
-        return answered(Plan, body)
+        return decoded(body, Plan)
 
-    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Standing:
+    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[Standing]:
         body = await self._database.call(
             context,
             "public.execute_privacy_erasure",

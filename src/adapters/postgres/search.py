@@ -4,6 +4,7 @@ import msgspec
 
 from src.adapters.postgres.answers import answered, decoded, found
 from src.adapters.postgres.database import Database
+from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.search import Found, Place, PlacesQuery, Populated
 
@@ -22,6 +23,6 @@ class PostgresSearch:
         body = await self._database.call(context, "public.locate_place", p_name=name)
         return found(body, Place)
 
-    async def populate(self, context: Context, places: Sequence[Place]) -> Populated:
+    async def populate(self, context: Context, places: Sequence[Place]) -> Answered[Populated]:
         rows = msgspec.json.encode(places).decode()
         return answered(Populated, await self._database.call(context, "public.populate_search_index", p_places=rows))
