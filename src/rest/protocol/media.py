@@ -31,9 +31,6 @@ class Kind(Enum):
     SINGULAR_STRIPPED = "application/vnd.pgrst.object+json;nulls=stripped"
     PLAN = "application/vnd.pgrst.plan"
 
-    # There is one of each, and Python's own way takes its name first.
-    __hash__ = object.__hash__
-
 
 PLAIN = {kind.value: kind for kind in Kind if kind.value and ";" not in kind.value and kind is not Kind.PLAN}
 SINGULAR_KINDS = frozenset({Kind.SINGULAR, Kind.SINGULAR_STRIPPED})

@@ -33,9 +33,6 @@ class Kind(Enum):
     ROUTINE_INFO = "routine info"
     ROOT_INFO = "root info"
 
-    # There is one of each, and Python's own way takes its name first.
-    __hash__ = object.__hash__
-
 
 RELATION_KINDS = {
     "GET": Kind.READ,
