@@ -11,6 +11,13 @@ declare
     'lo_creat', 'lo_create', 'lo_export', 'lo_from_bytea', 'lo_import', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lo_unlink',
     'lowrite', 'pg_export_snapshot', 'pg_logical_emit_message'
   ];
+  -- And what lets anybody use up what all sessions share: the table of locks, and transaction ids. Of ours only who applies
+  -- SQL needs them.
+  v_hoarders constant text[] := array[
+    'pg_advisory_lock', 'pg_advisory_lock_shared', 'pg_advisory_xact_lock', 'pg_advisory_xact_lock_shared',
+    'pg_try_advisory_lock', 'pg_try_advisory_lock_shared', 'pg_try_advisory_xact_lock', 'pg_try_advisory_xact_lock_shared',
+    'pg_current_xact_id', 'txid_current'
+  ];
   v_function regprocedure;
 begin
   execute format('grant create on database %I to ecotrips_owner', current_database());
@@ -20,10 +27,10 @@ begin
   -- Only a superuser can take it back.
   for v_function in
     select oid from pg_proc
-    where pronamespace = 'pg_catalog'::regnamespace and proname = any (v_writers)
+    where pronamespace = 'pg_catalog'::regnamespace and proname = any (v_writers || v_hoarders)
       and has_function_privilege('public', oid, 'execute') and pg_has_role(proowner, 'usage')
   loop
-    -- A backup is made by an administrator who need not be a superuser.
+    -- SQL is applied, and a backup made, by an administrator who need not be a superuser.
     execute format('grant execute on function %s to ecotrips_owner', v_function);
     execute format('revoke execute on function %s from public', v_function);
   end loop;

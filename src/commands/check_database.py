@@ -51,7 +51,7 @@ where datallowconn and datname <> current_database() and has_database_privilege(
 order by datname
 """
 # By name: of some there are several.
-WRITERS = """
+ANYBODYS = """
 select distinct proname from pg_proc
 where pronamespace = 'pg_catalog'::regnamespace and proname = any ($1)
   and has_function_privilege('public', oid, 'execute')
@@ -90,6 +90,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     yield await _prepared(connection)
     yield await _seller(connection)
     yield await _disk(connection)
+    yield await _shared(connection)
     levels = msgspec.json.decode(await connection.fetchval("select ops.service_levels()::text"), type=dict[str, float])
     yield _levels(levels)
     ((silence, failing),) = await connection.fetch(WORKERS)
@@ -187,12 +188,23 @@ async def _disk(connection: Opened) -> Verdict:
     found = []
     if await connection.fetchval("select current_setting('temp_file_limit')") == "-1":
         found.append("temp_file_limit is -1")
-    if functions := [row[0] for row in await connection.fetch(WRITERS, apply.WRITERS)]:
+    if functions := [row[0] for row in await connection.fetch(ANYBODYS, apply.WRITERS)]:
         found.append(f"public may call {', '.join(functions)}")
     if others := [row[0] for row in await connection.fetch(OTHER_DATABASES)]:
         found.append(f"logins may enter the databases {', '.join(others)}")
     detail = f"any login may fill it (docs/security.md): {'; '.join(found)}" if found else "no login may fill it"
     return Verdict("disk", well=None if found else True, detail=detail)
+
+
+async def _shared(connection: Opened) -> Verdict:
+    """What lets any login use up the locks or transaction ids of all; only a superuser can take it back."""
+    functions = [row[0] for row in await connection.fetch(ANYBODYS, apply.HOARDERS)]
+    detail = (
+        f"any login may use up locks and transaction ids (docs/security.md): public may call {', '.join(functions)}"
+        if functions
+        else "no function of PostgreSQL that uses up locks or transaction ids is anybody's"
+    )
+    return Verdict("locks", well=None if functions else True, detail=detail)
 
 
 def _way(connection: Opened) -> str:

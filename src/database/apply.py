@@ -46,8 +46,11 @@ CHANGED_MEANWHILE = (
 )
 MEANWHILE = "tuple concurrently"
 ATTEMPTS = 200
-# What may be written to the disk by anybody until database.sql takes it back.
-WRITERS = tuple(re.findall(r"'(\w+)'", DATABASE_FILE.read_text().partition("array[")[2].partition("]")[0]))
+# By which functions anybody writes to the disk, or uses up locks and transaction ids, until database.sql takes them.
+WRITERS, HOARDERS = (
+    tuple(re.findall(r"'(\w+)'", names))
+    for names in re.findall(r"array\[(.*?)\]", DATABASE_FILE.read_text(), re.DOTALL)
+)
 # Who administers builds indexes, and is trusted with the disk.
 WITHOUT_LIMIT = (
     "select set_config('temp_file_limit', '-1', false) where has_parameter_privilege('temp_file_limit', 'set')"
@@ -120,7 +123,7 @@ insert into meta.releases (digest) select digest from held on conflict do nothin
 """  # noqa: S608 - constants
 
 
-# Any login can take an advisory lock, but before anything is applied there is no table to lock.
+# Advisory, as before anything is applied there is no table to lock; on some servers any login can take it.
 HOLDER = """
 select a.pid, a.usename, format('%s of %s (%s)', a.pid, a.usename, nullif(a.application_name, '')),
   not (r.rolsuper or r.rolcreaterole or d.datdba = r.oid)

@@ -198,7 +198,11 @@ async def test_who_ends_meanwhile_is_waited_for(empty: str, sql: Path) -> None:
     await reader.close()
 
 
-async def test_who_holds_the_lock_and_may_not_apply_is_named(database: str, sql: Path) -> None:
+async def test_who_holds_the_lock_and_may_not_apply_is_named(
+    database: str, admin: asyncpg.Connection, sql: Path
+) -> None:
+    # As where no superuser applied.
+    await admin.execute("grant execute on function pg_advisory_lock(bigint) to public")
     staff = await asyncpg.connect(login_dsn(settings(database), OPERATORS[STAFF]))
     await staff.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
     pid = staff.get_server_pid()

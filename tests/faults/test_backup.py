@@ -797,7 +797,11 @@ def test_no_sql_is_applied_during_a_backup(database: str, tmp_path: Path) -> Non
             assert applying.communicate(timeout=PATIENCE)[0] == "up to date\n"
 
 
-async def test_nobodys_lock_keeps_a_backup_from_being_made(database: str, tmp_path: Path) -> None:
+async def test_nobodys_lock_keeps_a_backup_from_being_made(
+    database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    # As where no superuser applied.
+    await admin.execute("grant execute on function pg_advisory_lock(bigint) to public")
     staff = await asyncpg.connect(login_dsn(settings(database), OPERATORS[STAFF]))
     await staff.execute("select pg_advisory_lock($1)", apply.ADVISORY_LOCK)
     done = await asyncio.to_thread(db, tmp_path, database, "backup", "dump")

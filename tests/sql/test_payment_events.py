@@ -83,6 +83,8 @@ async def test_no_login_holds_up_what_waits(database: str, admin: asyncpg.Connec
     owner = await payment(admin)
     assert await told(admin, owner, ("payment_intent.succeeded", 5, "pi", 24999, None)) == "deferred"
     await admin.execute("update payment.webhook_events set next_attempt_at = now()")
+    # As where no superuser applied.
+    await admin.execute("grant execute on function pg_advisory_lock(bigint) to public")
     async with as_role(database, role) as caller:
         await caller.execute("select pg_advisory_lock(hashtext('payment.webhook_events'))")
         transaction = caller.transaction()

@@ -81,7 +81,7 @@ async def test_nobody_but_the_owners_makes_objects(admin: asyncpg.Connection) ->
 
 
 async def test_no_function_waits_for_a_lock_that_any_login_may_hold(admin: asyncpg.Connection) -> None:
-    """Advisory locks are everybody's; tables and rows are locked by who may write them."""
+    """Advisory locks are everybody's where no superuser applied; tables and rows are locked by who may write them."""
     held_up = await admin.fetch(
         f"select p.oid::regprocedure::text from pg_proc p where {OURS} and p.prosrc ~ 'pg_(try_)?advisory'"
     )
