@@ -119,6 +119,7 @@ async def test_check_says_what_is_well_and_what_is_not(
         ["ok", "prepared"],
         ["-", "seller"],
         ["-", "disk"],
+        ["ok", "locks"],
         ["ok", "service"],
         ["ok", "backlog"],
         ["-", "worker"],
