@@ -19,7 +19,7 @@ from src import production
 from src.database import dsn
 from src.edge import jwks
 from src.edge.errors import SettingsError
-from src.production import OURS, PASSWORD, SHORTEST_SECRET, Form
+from src.production import MIN_SECRET_LENGTH, OURS, PASSWORD, Form
 
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 DEVELOPMENT, PRODUCTION = "development", "production"
@@ -72,12 +72,12 @@ RUN = re.compile(
     r"|(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{8,})"
 )
 CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]")
-MOST_CHANGES = 8
+MAX_CHANGES = 8
 
 
 def looks_secret(text: str) -> bool:
     """Whether a text might be a key or password, or hold one: in random letters small, capital and digit alternate."""
-    return bool(KEYS.search(text) or RUN.search(text)) or len(CHANGE.findall(text)) >= MOST_CHANGES
+    return bool(KEYS.search(text) or RUN.search(text)) or len(CHANGE.findall(text)) >= MAX_CHANGES
 
 
 def _plain(value: str) -> str | None:
@@ -367,11 +367,11 @@ class Environment:
 
     def keys(self, name: str, *, wanted: bool = False) -> Mapping[str, str]:
         """`id:secret,id:secret`, the first one first. A secret has 32 characters or more."""
-        kind = f"id:secret,id:secret with different short ids and {SHORTEST_SECRET} characters or more"
+        kind = f"id:secret,id:secret with different short ids and {MIN_SECRET_LENGTH} characters or more"
         keys: dict[str, str] = {}
         for entry in self._elements(name, kind, wanted=wanted, show=_hidden):
             key_id, _, secret = entry.partition(":")
-            if not KEY_ID.fullmatch(key_id) or key_id in keys or len(secret) < SHORTEST_SECRET:
+            if not KEY_ID.fullmatch(key_id) or key_id in keys or len(secret) < MIN_SECRET_LENGTH:
                 self.faults.append(f"{name} must be {kind}")
             self._hold(name, secret, OURS)
             keys[key_id] = secret

@@ -24,7 +24,7 @@ from src.database.dsn import NEAR_NETWORKS, Dsn, is_near
 from src.domain.links import is_public_host
 
 PUBLISHED = Path(__file__).with_name("published_secrets.txt")
-SHORTEST_SECRET = 32
+MIN_SECRET_LENGTH = 32
 CERTAIN_TLS = ("require", "verify-ca", "verify-full")
 TEST_KEY = re.compile(r"[a-z]+_test_")
 TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
@@ -88,7 +88,7 @@ COLLECTORS = tuple(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT" for kind in ("", "TRACES
 PASSWORD_LINE = re.compile(r"(?:(?:[^:\\]|\\.)*:){4}((?:[^\\]|\\.)*)")
 OFF = ("0", "false", "off", "no", "n")
 # Fewer public addresses than this: every CDN's own published ranges are, and no network of a whole continent is.
-MOST_PUBLIC = {4: 2 ** (32 - 8), 6: 2 ** (128 - 16)}
+MAX_PUBLIC = {4: 2 ** (32 - 8), 6: 2 ** (128 - 16)}
 IPV4_IN_IPV6 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
 PRIVATE_NETWORKS = (*NEAR_NETWORKS, ip_network("100.64.0.0/10"))
 DIGESTS = (
@@ -107,7 +107,7 @@ SHORT_PREFIX = re.compile(r"[A-Za-z]{1,12}[\W_]+")
 LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
 ALPHABETS = ((re.compile("[a-z]"), 26), (re.compile("[A-Z]"), 26), (re.compile("[0-9]"), 10))
 # How much of its letters' own chance a random secret has at least, by zxcvbn's reading; what people make up has less.
-LEAST_CHANCE, LEAST_CHANCE_OF_SHORT = 0.6, 0.5
+MIN_CHANCE, MIN_CHANCE_OF_SHORT = 0.6, 0.5
 AT_A_TIME = 40  # letters: zxcvbn takes more than in proportion
 WORD_BREAKS = str.maketrans("_ ", "--")
 
@@ -115,7 +115,7 @@ WORD_BREAKS = str.maketrans("_ ", "--")
 class Form(NamedTuple):
     """What a kind of secret looks like: at least `least` characters behind one of the prefixes."""
 
-    least: int = SHORTEST_SECRET
+    least: int = MIN_SECRET_LENGTH
     prefixes: tuple[str, ...] = ("",)
 
 
@@ -163,7 +163,7 @@ def _is_made_up(secret: str, least: int) -> bool:
     found = UUID_FORM.search(secret.lower())
     if found and (UUID(found[0]).version != RANDOM_UUID or found[0] in _examples()):
         return True
-    return _chance(secret) < (LEAST_CHANCE if least >= SHORTEST_SECRET else LEAST_CHANCE_OF_SHORT)
+    return _chance(secret) < (MIN_CHANCE if least >= MIN_SECRET_LENGTH else MIN_CHANCE_OF_SHORT)
 
 
 @lru_cache(maxsize=64)  # one process reads its settings more than once
@@ -368,7 +368,7 @@ def networks_fault(networks: Sequence[IPv4Network | IPv6Network]) -> str | None:
     for network in together:
         if not any(_is_in(network, private) for private in PRIVATE_NETWORKS):
             public[network.version] += network.num_addresses
-    if any(public[version] >= most for version, most in MOST_PUBLIC.items()):
+    if any(public[version] >= most for version, most in MAX_PUBLIC.items()):
         return "trusts everybody, or nearly: name the proxies' own networks, of less than a /8 or an IPv6 /16 together"
     return None
 

@@ -42,7 +42,7 @@ STRIPE_SIGNING = Form(24, ("whsec_",))
 HBX_KEY, HBX_SECRET = Form(16), Form(8)
 AWS_SECRET = Form(16)
 
-MOST_CONNECTIONS = 1_000
+MAX_CONNECTIONS = 1_000
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 ALWAYS = ("always_on", "always_off")
 SAMPLERS = tuple(f"{by}{name}" for by in ("", "parentbased_") for name in (*ALWAYS, "traceidratio"))
@@ -239,7 +239,7 @@ def _read(given: Environment) -> Settings:
         database_replica_url=given.database("DATABASE_REPLICA_URL"),
         database_direct_url=given.database("DATABASE_DIRECT_URL"),
         database_pooler=given.one_of("DATABASE_POOLER", "transaction"),
-        pool_size=given.number("DATABASE_POOL_SIZE", 12, 1, MOST_CONNECTIONS),
+        pool_size=given.number("DATABASE_POOL_SIZE", 12, 1, MAX_CONNECTIONS),
         schemas=given.listed("DB_SCHEMAS", DEFAULT_SCHEMAS, fault=_schema_fault),
         data_dir=data_dir,
         port=_port(given),

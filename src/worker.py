@@ -36,8 +36,8 @@ OFTEN, SOON_AGAIN, MINUTE, HOUR = 5.0, 10.0, 60.0, 3600.0
 # slot is asked for, the longest silence while the database is away, and how long a stop waits for running batches
 # (what is cut off is finished by whoever finds its lease run out).
 SOON = 0.25
-LONGEST_PAUSE = 15.0
-LONGEST_ABSENCE = 30.0
+MAX_PAUSE = 15.0
+MAX_ABSENCE = 30.0
 GRACE = 20.0
 BATCHES_IN_A_TURN = 1000
 
@@ -129,12 +129,12 @@ class Worker:
                 absence = 0.0
                 self._waiting.discard(sweep.name)
             except Unavailable:
-                absence = min(LONGEST_ABSENCE, absence * 2 or 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+                absence = min(MAX_ABSENCE, absence * 2 or 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
                 if not self._waiting:
                     log.warning("sweeps wait for the database")
                 self._waiting.add(sweep.name)
             except Exception:
-                absence = LONGEST_ABSENCE
+                absence = MAX_ABSENCE
                 log.exception("sweep %s failed", sweep.name, extra={"request_id": context.request_id})
             outage.over()
             woken = await self._pause(sweep, absence)
@@ -144,7 +144,7 @@ class Worker:
         event = self._woken[sweep.name]
         if absence:
             await _wait(self._stopping, absence)
-        elif not await _wait(event, min(sweep.every, LONGEST_PAUSE)):
+        elif not await _wait(event, min(sweep.every, MAX_PAUSE)):
             return False
         event.clear()
         # A turn that began before the notification may have looked too early. In the next short period it did not.

@@ -14,7 +14,7 @@ else:
     Commands = object
 
 # More of them are no number that an option takes, and reading thousands of them takes long.
-MOST_DIGITS = 12
+MAX_DIGITS = 12
 
 
 def group(commands: Commands, name: str, text: str) -> Commands:
@@ -26,7 +26,7 @@ def number(least: int, most: int) -> Callable[[str], int]:
     """The type of every option that takes a whole number: from `least` to `most`, or the command line is refused."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS and least <= int(text) <= most):
+        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and least <= int(text) <= most):
             message = f"{text!r:.40} is no whole number from {least} to {most}"
             raise argparse.ArgumentTypeError(message)
         return int(text)

@@ -15,7 +15,7 @@ from src.database.errors import FAILED
 from src.database.opened import connect
 from src.edge.errors import SettingsError
 from src.logins import service_dsn
-from src.production import SHORTEST_SECRET
+from src.production import MIN_SECRET_LENGTH
 from src.settings import LIVE_SWITCHES, Settings, faults_in_production
 
 
@@ -85,7 +85,7 @@ def _settings(settings: Settings) -> Verdict:
 
 
 def _keys(settings: Settings) -> Verdict:
-    if len(settings.jwt_secret) < SHORTEST_SECRET:
-        return Verdict("keys", well=False, detail=f"JWT_SECRET is shorter than {SHORTEST_SECRET} characters")
+    if len(settings.jwt_secret) < MIN_SECRET_LENGTH:
+        return Verdict("keys", well=False, detail=f"JWT_SECRET is shorter than {MIN_SECRET_LENGTH} characters")
     unfit = faults_in_production(os.environ)
     return Verdict("keys", well=True, detail=f"for production: {'; '.join(unfit)}" if unfit else "fit for production")

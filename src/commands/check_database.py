@@ -22,7 +22,7 @@ from src.logins import login_dsn
 from src.settings import Settings
 
 OLDEST_POSTGRES = 15
-LARGEST_SKEW_SECONDS = 2
+MAX_SKEW_SECONDS = 2
 # The service levels promised, by the names of ops.service_levels(); a level without data is not judged.
 AT_LEAST = {"checkout_success_ratio_last_hour": 0.96}
 AT_MOST = {
@@ -33,7 +33,7 @@ AT_MOST = {
 WAITING = ("refunds_pending", "messages_queued", "payouts_pending", "webhooks_deferred", "exceptions_open")
 # For what waits there must be a worker; exceptions wait for people.
 FOR_WORKERS = WAITING[:-1]
-LONGEST_SILENCE_SECONDS = 300
+MAX_SILENCE_SECONDS = 300
 SETTINGS_OF_LOGINS = """
 select r.rolname, d.datname, split_part(setting, '=', 1) as name, substr(setting, strpos(setting, '=') + 1) as value
 from pg_db_role_setting s join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase,
@@ -77,7 +77,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     before = time.time()
     database_time = float(await connection.fetchval("select extract(epoch from clock_timestamp())"))
     skew = database_time - (before + time.time()) / 2
-    yield Verdict("clock", well=abs(skew) <= LARGEST_SKEW_SECONDS, detail=f"database is {skew:+.3f} s from here")
+    yield Verdict("clock", well=abs(skew) <= MAX_SKEW_SECONDS, detail=f"database is {skew:+.3f} s from here")
     if not await connection.fetchval("select to_regclass('meta.releases') is not null"):
         yield Verdict("sql", well=False, detail="nothing applied: run ecotrips db apply")
         return
@@ -245,7 +245,7 @@ def _worker(silence: float | None, failing: list[str]) -> Verdict:
 
 
 def _works(silence: float | None) -> bool:
-    return silence is not None and silence <= LONGEST_SILENCE_SECONDS
+    return silence is not None and silence <= MAX_SILENCE_SECONDS
 
 
 def _circuit(found: str) -> Verdict:

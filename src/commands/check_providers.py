@@ -16,7 +16,7 @@ from src.domain.errors import DomainError, NotFound
 from src.domain.storage import BUCKETS, ObjectName
 from src.settings import LIVE_SWITCHES, Settings
 
-PATIENCE_SECONDS = 5
+TIMEOUT_SECONDS = 5
 MTLS = "://api-mtls."
 STRIPE = "https://api.stripe.com"
 REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
@@ -25,7 +25,7 @@ REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 async def verdicts(settings: Settings, switches: Mapping[str, str]) -> list[Verdict]:
     """One for each provider; `switches` as they are now."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
         return [await _verdict(client, settings, provider, switches[provider.switch]) for provider in PROVIDERS]
 
 

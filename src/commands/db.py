@@ -20,7 +20,7 @@ PASSED_ON = (
     " `{0} -- --help` shows psql's own. Where the database is, and who logs in, the settings say."
 )
 # What a demo fills a disk with, at most.
-MOST_ROWS = 100_000_000
+MAX_ROWS = 100_000_000
 GREETING = "What to do, and who may: select * from ops.help where task like '%refund%';"
 # What is wider than the terminal stands below each other; the prompt names the login. ~/.psqlrc is read later.
 LOOK = (
@@ -45,7 +45,7 @@ def add(commands: Commands) -> None:
     seed = database.add_parser("seed", help="add data")
     seed.add_argument("--demo", action="store_true", help="the curated fixtures")
     seed.add_argument(
-        "--volume", type=number(0, MOST_ROWS), default=0, metavar="N", help="N made-up itineraries with payments"
+        "--volume", type=number(0, MAX_ROWS), default=0, metavar="N", help="N made-up itineraries with payments"
     )
     seed.set_defaults(run=_seed)
     reset = database.add_parser("reset", help="drop the embedded database and make it anew")

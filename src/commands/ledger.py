@@ -17,7 +17,7 @@ from src.logins import STAFF
 from src.settings import Settings
 
 # Ten years: no book is older, and no payment provider remembers as much.
-MOST_DAYS = 3660
+MAX_DAYS = 3660
 # A root of no facts is one too.
 NEWEST_ROOT = """
 select format('%s (%s facts before %s)', encode(root, 'hex'), (select sum(entries) from fin.checkpoints),
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     proof = books.add_parser("verify", help="prove every chain, balance and sum")
     proof.set_defaults(run=lambda _arguments: verify())
     compared = books.add_parser("reconcile", help="list what the payment provider and the books disagree on")
-    compared.add_argument("--days", type=number(1, MOST_DAYS), default=7, help="what changed in so many days")
+    compared.add_argument("--days", type=number(1, MAX_DAYS), default=7, help="what changed in so many days")
     compared.set_defaults(run=lambda arguments: compare(arguments.days))
 
 

@@ -10,21 +10,21 @@ from src.commands import local
 from src.commands.arguments import Commands, number
 
 # More than any machine has processors; Linux numbers no more processes.
-MOST_WORKERS = 1024
-MOST_PROCESS_IDS = 2**22
+MAX_WORKERS = 1024
+MAX_PROCESS_IDS = 2**22
 
 
 def add(commands: Commands) -> None:
     demo = commands.add_parser("demo", help="run everything offline: database, demo data, server, worker")
     demo.set_defaults(run=_demo)
     serve = commands.add_parser("serve", help="serve HTTP on PORT (8000)")
-    serve.add_argument("--workers", type=number(1, MOST_WORKERS), default=1, help="server processes")
+    serve.add_argument("--workers", type=number(1, MAX_WORKERS), default=1, help="server processes")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
     serve.set_defaults(run=_serve)
     worker = commands.add_parser("worker", help="do what is due, until stopped; any number may run")
     worker.add_argument("--once", action="store_true", help="one turn of everything, for cron")
     worker.add_argument(
-        "--parent", type=number(1, MOST_PROCESS_IDS), metavar="PID", help="stop when this parent process is gone"
+        "--parent", type=number(1, MAX_PROCESS_IDS), metavar="PID", help="stop when this parent process is gone"
     )
     worker.set_defaults(run=_work)
     rest = commands.add_parser(

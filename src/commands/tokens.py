@@ -11,14 +11,14 @@ from src.commands import local
 from src.commands.arguments import Commands, number
 
 # A year: a person's token cannot be taken back.
-MOST_HOURS = 366 * 24
+MAX_HOURS = 366 * 24
 
 
 def add(commands: Commands) -> None:
     token = commands.add_parser("token", help="sign a key or a user's token")
     token.add_argument("role", choices=["anon", "service_role", "authenticated"])
     token.add_argument("--user", type=_user, metavar="UUID", help="the user of an authenticated token")
-    token.add_argument("--hours", type=number(1, MOST_HOURS), default=24, help="how long a user's token lasts")
+    token.add_argument("--hours", type=number(1, MAX_HOURS), default=24, help="how long a user's token lasts")
     token.set_defaults(run=_sign)
 
 

@@ -12,7 +12,7 @@ from src.database.errors import DatabaseUnavailable, refusal_of, says_that_it_is
 log = logging.getLogger(__name__)
 
 # Seconds between attempts. The longest is short, because whoever waits for the database wants it back.
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_PAUSE, MAX_PAUSE = 0.1, 5.0
 
 
 class Outage:
@@ -40,7 +40,7 @@ class Outage:
             else:
                 log.error("%s failed and is tried again", self._name, exc_info=error)
         pause = self._pause
-        self._pause = min(2 * pause, LONGEST_PAUSE)
+        self._pause = min(2 * pause, MAX_PAUSE)
         return pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter: not all processes at the same moment
 
     def over(self) -> None:

@@ -29,7 +29,7 @@ CLOSING = 2.0
 # Statements that a connection and its server process keep prepared, and bytes of the largest: clients of /rest/v1 can
 # make any number, and what the server keeps of one is many times its text.
 STATEMENTS = 256
-LARGEST_STATEMENT = 8 * 1024
+MAX_STATEMENT_SIZE = 8 * 1024
 
 
 class Source(Protocol):
@@ -45,13 +45,13 @@ class Source(Protocol):
 class Connections:
     """At most `size` connections to `dsn`, opened when first needed and replaced when they close.
 
-    `patience` is how many seconds a caller waits for a free one before PoolTimeout is raised.
+    `timeout` is how many seconds a caller waits for a free one before PoolTimeout is raised.
     """
 
-    def __init__(self, dsn: str, size: int, *, patience: float = 5.0, pooler: bool = False) -> None:
+    def __init__(self, dsn: str, size: int, *, timeout: float = 5.0, pooler: bool = False) -> None:
         self.dsn = dsn
         self._size = size
-        self._patience = patience
+        self._timeout = timeout
         self._pooler = pooler
         self._opened = 0
         self._free: list[asyncpg.Connection] = []
@@ -83,11 +83,11 @@ class Connections:
             return await self._open()
         loop = asyncio.get_running_loop()
         handed: asyncio.Future[asyncpg.Connection | None] = loop.create_future()
-        self._waiting.append((handed, loop.time() + self._patience))
+        self._waiting.append((handed, loop.time() + self._timeout))
         # One timer for all: under load every caller waits, and to set and clear a timer costs as much as a query.
         if not self._looking:
             self._looking = True
-            loop.call_later(self._patience, self._look, loop)
+            loop.call_later(self._timeout, self._look, loop)
         try:
             connection_or_place = await handed
         except asyncio.CancelledError:
@@ -151,7 +151,7 @@ class Connections:
             self._free.append(connection)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell those whose patience is over, and look again when the next one's will be."""
+        """Tell those whose time is over, and look again when the next one's will be."""
         while self._waiting:
             handed, end = self._waiting[0]
             if end > loop.time() and not handed.done():
@@ -179,9 +179,9 @@ class Connections:
         try:
             connection = await attach(
                 dsn,
-                timeout=self._patience,
+                timeout=self._timeout,
                 statement_cache_size=0 if self._pooler else STATEMENTS,
-                max_cacheable_statement_size=LARGEST_STATEMENT,
+                max_cacheable_statement_size=MAX_STATEMENT_SIZE,
                 max_cached_statement_lifetime=0,
             )
         except DatabaseUnavailable as error:

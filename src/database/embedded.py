@@ -44,17 +44,17 @@ from src.database.unprivileged import (
 
 ROOT = Path(__file__).parents[2]
 # Bytes, terminator left out, on the system that allows the fewest.
-LONGEST_SOCKET_PATH = 103 - len("/.s.PGSQL.65535.lock")
+MAX_SOCKET_PATH_LENGTH = 103 - len("/.s.PGSQL.65535.lock")
 BUILTIN_LOCALE_SINCE = 17
 QUEUE_LIMIT_SINCE = 17
 # Bytes of temporary files of each session: a share of the disk, and these at least and most.
-SHARE, LEAST_TEMPORARY, MOST_TEMPORARY = 64, 64 << 20, 1 << 30
+SHARE, MIN_TEMPORARY, MAX_TEMPORARY = 64, 64 << 20, 1 << 30
 # Seconds for a server that others start or stop. One that this process starts may recover for as long as it takes.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 # Seconds after which a server that says it is ready, and has no socket, has lost it.
 LOST = 3.0
 # Bytes of a log, and of the one before it.
-LARGEST_LOG = 8 << 20
+MAX_LOG_SIZE = 8 << 20
 # What a server is told that stays although nobody uses it.
 KEPT = "kept"
 # Trust is for who comes by the socket, which only its owner can reach. By TCP any user of this machine comes, so a
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
     @property
     def socket_folder(self) -> Path:
         path = os.fsencode(self.folder.resolve())
-        if len(path) <= LONGEST_SOCKET_PATH:
+        if len(path) <= MAX_SOCKET_PATH_LENGTH:
             return self.folder.resolve()
         # Not by its path alone: another container's folder, or one that was moved away, may have the same.
         found = self.folder.stat()
@@ -303,8 +303,8 @@ class EmbeddedPostgres:
             elif time.monotonic() > began + LOST and self._says_ready() and (pid := self.running_pid()) is not None:
                 message = f"PostgreSQL (pid {pid}) has no socket at {self.socket_folder} any more: run ecotrips db stop"
                 raise EmbeddedPostgresError(message)
-            elif time.monotonic() > began + PATIENCE:
-                message = f"PostgreSQL, started or stopped by another, is not ready after {PATIENCE:.0f} s: {self.log}"
+            elif time.monotonic() > began + TIMEOUT:
+                message = f"PostgreSQL, started or stopped by another, is not ready after {TIMEOUT:.0f} s: {self.log}"
                 raise EmbeddedPostgresError(message)
             time.sleep(0.01)
         if child is not None:
@@ -316,7 +316,7 @@ class EmbeddedPostgres:
     def _bound_log(self) -> None:
         """Begin a new log when it is long. It is copied and cut, as its writers, who only append, have it open."""
         with suppress(FileNotFoundError):
-            if self.log.stat().st_size > LARGEST_LOG:
+            if self.log.stat().st_size > MAX_LOG_SIZE:
                 with suppress(OSError):
                     shutil.copy(self.log, self.log.with_name(f"{self.log.name}.1"))
                 os.truncate(self.log, 0)
@@ -401,7 +401,7 @@ class EmbeddedPostgres:
         for name, value in LOG_SETTINGS.items():
             yield from ("-c", f"{name}={value}")
         free = shutil.disk_usage(self.folder).free
-        temporary = min(max(free // SHARE, LEAST_TEMPORARY), MOST_TEMPORARY)
+        temporary = min(max(free // SHARE, MIN_TEMPORARY), MAX_TEMPORARY)
         yield from ("-c", f"temp_file_limit={temporary >> 10}kB")
         if int(_major(self.bin)) >= QUEUE_LIMIT_SINCE:
             # Of notifications that somebody does not take: half a GiB, where PostgreSQL has eight.

@@ -14,7 +14,7 @@ from src.database.opened import attach
 from src.database.refresher import Refresher
 
 # Seconds for a connection that listens, and for each look whether it still does.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 LISTENED = "select pg_listening_channels()"
 
 
@@ -59,7 +59,7 @@ class Notifications:
         connection = None
         lost = asyncio.Event()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 connection = await attach(self._dsn)
                 connection.add_termination_listener(lambda _connection: lost.set())
                 for channel in self._channels:
@@ -80,7 +80,7 @@ class Notifications:
                 connection.terminate()
 
     async def _require_listening(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        found = await connection.fetch(LISTENED, timeout=PATIENCE)
+        found = await connection.fetch(LISTENED, timeout=TIMEOUT)
         if not self._channels.keys() <= {name for (name,) in found}:
             raise NotListeningError
 

@@ -34,11 +34,11 @@ NULL = b"\xff\xff\xff\xff"
 EXECUTE_AND_SYNC = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
 TERMINATE = b"X\0\0\0\x04"
 # Prepared statements that a process of the server keeps for one connection.
-MOST_STATEMENTS = 256
+MAX_STATEMENTS = 256
 # The schema changed below a prepared statement, or the message that was to prepare it failed.
 UNPREPARED = frozenset({"0A000", "26000"})
 # Seconds after which an answer no longer holds up those behind it.
-PATIENCE = 0.1
+TIMEOUT = 0.1
 # Seconds after which the other end is taken to be gone: longer than any login's statement_timeout.
 LOST = 60.0
 
@@ -94,7 +94,7 @@ class Pipelined(asyncio.Protocol):
         answer: Answer = self._loop.create_future()
         self._line.append(Waiting(answer, statement, prepares, self._loop.time()))
         if self._watch is None:
-            self._watch = self._loop.call_later(PATIENCE, self._look)
+            self._watch = self._loop.call_later(TIMEOUT, self._look)
         return answer
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class Pipelined(asyncio.Protocol):
     def _prepare(self, statement: str) -> tuple[bytes, bytes]:
         """A name for the statement, with the messages that prepare it and forget the oldest one of too many."""
         messages = b""
-        if len(self._names) == MOST_STATEMENTS:
+        if len(self._names) == MAX_STATEMENTS:
             _, name = self._names.popitem(last=False)
             messages = b"C%bS%b\0" % ((len(name) + 6).to_bytes(4), name)
         self._prepared += 1
@@ -182,7 +182,7 @@ class Pipelined(asyncio.Protocol):
                 self._transport.abort()
                 return
             self._watched = first
-            self._watch = self._loop.call_later(PATIENCE, self._look)
+            self._watch = self._loop.call_later(TIMEOUT, self._look)
 
 
 def _ask_elsewhere(line: Iterable[Waiting]) -> None:

@@ -1,4 +1,4 @@
-"""What a process knows of the database by heart, and whether that is older than a known change."""
+"""What a process keeps of the database, and whether that is older than a known change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import suppress
 from src.database.background import Outage, stopped, supervised
 
 # Seconds that a start waits for the first refresh; after that it goes on behind.
-START_PATIENCE = 10.0
+START_TIMEOUT = 10.0
 # Seconds for which a change may be unknown while the reading goes on well: any login can notify, and all the time.
 GRACE = 3.0
 # Seconds between two refreshes of changes that never end, so that they take a third of the time.
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+MIN_PAUSE, MAX_PAUSE = 0.1, 1.0
 
 
 class Refresher:
@@ -60,7 +60,7 @@ class Refresher:
             self._task = supervised(self._name, self._run)
         self.changed()
         with suppress(TimeoutError):
-            async with asyncio.timeout(START_PATIENCE):
+            async with asyncio.timeout(START_TIMEOUT):
                 await self._tried.wait()
 
     async def stop(self) -> None:
@@ -83,4 +83,4 @@ class Refresher:
             self._known, self._since, self._failed = changes, began, False
             outage.over()
             if self.stale:
-                await asyncio.sleep(min(max(2 * (time.monotonic() - began), SHORTEST_PAUSE), LONGEST_PAUSE))
+                await asyncio.sleep(min(max(2 * (time.monotonic() - began), MIN_PAUSE), MAX_PAUSE))

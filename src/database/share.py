@@ -11,12 +11,12 @@ from src.database.errors import PoolTimeout
 
 
 class Share:
-    """At most `most` of the connections of `pool` at once; PoolTimeout is raised after `patience` seconds."""
+    """At most `most` of the connections of `pool` at once; PoolTimeout is raised after `timeout` seconds."""
 
-    def __init__(self, pool: Connections, most: int, *, patience: float = 5.0) -> None:
+    def __init__(self, pool: Connections, most: int, *, timeout: float = 5.0) -> None:
         self._pool = pool
         self._places = asyncio.Semaphore(most)
-        self._patience = patience
+        self._timeout = timeout
 
     def acquire(self) -> Lease:
         """One connection for the length of the block, as the pool gives it."""
@@ -43,7 +43,7 @@ class Share:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await self._places.acquire()
         except TimeoutError:
             message = "The service is busy"

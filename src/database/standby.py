@@ -28,7 +28,7 @@ end::text
 REPLAYED = "select pg_is_in_recovery() and pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
 # Seconds: how long a read waits for a standby that is a moment behind (replication takes about a tenth of a
 # millisecond), and how long a standby that is further behind, or away, is left alone.
-PATIENCE = (0.0, 0.001, 0.004, 0.01)
+PAUSES = (0.0, 0.001, 0.004, 0.01)
 REST = 2.0
 
 
@@ -73,7 +73,7 @@ class Standby:
 
 
 async def _has_replayed(connection: asyncpg.Connection[asyncpg.Record], position: str) -> bool:
-    for pause in PATIENCE:
+    for pause in PAUSES:
         await asyncio.sleep(pause)
         # A statement of its own: the reading one takes its snapshot after this.
         if await connection.fetchval(REPLAYED, position):

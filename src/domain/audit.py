@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # What ids, states, amounts and moments are made of. Whatever else comes as a fact was chosen by somebody, may tell of a
 # person or be as long as they like, and is named by its digest: equal ones are seen to be equal.
-LONGEST_WORD = 128
+MAX_WORD_LENGTH = 128
 WORD = re.compile(r"[A-Za-z0-9_.:/+-]*")
 DIGEST_DIGITS = 16
 
@@ -30,7 +30,7 @@ class AuditLine(NamedTuple):
         texts = [self.request_id, *["" if value is None else str(value) for value in self.facts.values()]]
         # Nearly always all are words, which one look tells.
         together = "".join(texts)
-        if len(together) > LONGEST_WORD or not WORD.fullmatch(together):
+        if len(together) > MAX_WORD_LENGTH or not WORD.fullmatch(together):
             texts = [word(text) for text in texts]
         facts = [f"{name}={text}" for name, text in zip(self.facts, texts[1:], strict=True)]
         if self.action.startswith("ops."):
@@ -43,7 +43,7 @@ class AuditLine(NamedTuple):
 
 def word(text: str) -> str:
     """The text as it may stand in a line: nobody can end the line, start another fact or fill the log with it."""
-    return text if len(text) <= LONGEST_WORD and WORD.fullmatch(text) else f"sha256:{digest(text)}"
+    return text if len(text) <= MAX_WORD_LENGTH and WORD.fullmatch(text) else f"sha256:{digest(text)}"
 
 
 def digest(text: str) -> str:

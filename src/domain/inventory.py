@@ -16,7 +16,7 @@ from src.domain.search import Place
 if TYPE_CHECKING:
     from src.ports.inventory import Holds, Supplier
 
-LONGEST_STAY = 30
+MAX_STAY = 30
 
 
 class Pax(NamedTuple):
@@ -43,8 +43,8 @@ class Stay:
         faults = []
         if nights < 1:
             faults.append("check_out must be after check_in")
-        if nights > LONGEST_STAY:
-            faults.append(f"a stay must be at most {LONGEST_STAY} nights")
+        if nights > MAX_STAY:
+            faults.append(f"a stay must be at most {MAX_STAY} nights")
         if self.pax.child_ages and len(self.pax.child_ages) != self.pax.children:
             faults.append("pax.child_ages must give the age of each child")
         if faults:

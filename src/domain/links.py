@@ -12,7 +12,7 @@ INSIDE = re.compile(
     r"(?:.*\.)?(?:localhost|localdomain|local|internal|intranet|private|corp|home|mail|lan|arpa|onion|alt|test|invalid)"
 )
 LINK = re.compile(r"https?://(?P<host>[a-z0-9.-]+)(?::\d{1,5})?(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
-LONGEST_HOST = 253
+MAX_HOST_LENGTH = 253
 # This machine, and the one-word names of containers beside it.
 NEAR = re.compile(r"127\.0\.0\.1|[a-z][a-z0-9-]*")
 
@@ -20,7 +20,7 @@ NEAR = re.compile(r"127\.0\.0\.1|[a-z][a-z0-9-]*")
 def is_public_host(host: str) -> bool:
     """A name that the public DNS may know: no address, nothing that leads into somebody's own network."""
     name = host.lower()
-    known = host.isascii() and len(host) <= LONGEST_HOST
+    known = host.isascii() and len(host) <= MAX_HOST_LENGTH
     return known and HOST.fullmatch(name) is not None and INSIDE.fullmatch(name) is None
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SCHEME = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
 NUMBER = re.compile(r"\+?[1-9]\d{6,14}", re.ASCII)
-LONGEST_TEXT = 4096
-LONGEST_URL = 2048
+MAX_TEXT_LENGTH = 4096
+MAX_URL_LENGTH = 2048
 BATCH = 20
 
 
@@ -56,16 +56,16 @@ class MessageRequest:
         found = []
         if not NUMBER.fullmatch(self.recipient):
             found.append("to must be a phone number in E.164 digits")
-        if self.type in ("text", "link_notice") and not 1 <= len(self.text or "") <= LONGEST_TEXT:
-            found.append(f"text must be between 1 and {LONGEST_TEXT} characters")
+        if self.type in ("text", "link_notice") and not 1 <= len(self.text or "") <= MAX_TEXT_LENGTH:
+            found.append(f"text must be between 1 and {MAX_TEXT_LENGTH} characters")
         if self.type == "link_notice":
             if not SCHEME.match(self.url or ""):
                 found.append("url must be an http or https link")
             # A mock's message is sent to nobody, and may name a machine near by; SQL knows which it is.
             elif not is_public_link(self.url or "", local=True):
                 found.append("url must lead to a public host, without credentials")
-            elif len(f"{self.text}\n{self.url}") > LONGEST_TEXT:
-                found.append(f"text and url together must be <= {LONGEST_TEXT} characters")
+            elif len(f"{self.text}\n{self.url}") > MAX_TEXT_LENGTH:
+                found.append(f"text and url together must be <= {MAX_TEXT_LENGTH} characters")
         if self.type == "template" and self.template is None:
             found.append("template is required")
         return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from src.ports.payouts import PayoutProvider, Payouts
 
 # Batches in one sweep; what is left then is for the next.
-MOST_BATCHES = 100
+MAX_BATCHES = 100
 # How long a provider is asked, in seconds: less than the two minutes of a claim. After them another worker may ask, and
 # after a refusal under another key.
 ASKING_SECONDS = 90.0
@@ -133,7 +133,7 @@ async def sweep(
 ) -> list[Touched]:
     """Everything that is due: expiries with their refunds, then payouts. Returns each escrow touched."""
     touched: list[Touched] = []
-    for _ in range(MOST_BATCHES):
+    for _ in range(MAX_BATCHES):
         expired = await expire_due(context, escrows, trail)
         requested = await escrows.request_refunds(context)
         paid = await pay_due(context, payouts, providers, trail)

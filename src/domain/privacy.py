@@ -23,7 +23,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RequestStatus:
     """Where a request stands."""
 
     request_id: UUID

@@ -10,7 +10,7 @@ from uuid import UUID
 from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.errors import Unavailable
-from src.domain.privacy import Folder, Standing
+from src.domain.privacy import Folder, RequestStatus
 from src.domain.storage import Link, ObjectName
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def dry_run(
 
 async def execute(
     context: Context, request_id: UUID, confirm: str, erasures: "PrivacyErasures", storage: "Storage"
-) -> Answered[Standing]:
+) -> Answered[RequestStatus]:
     """Carry out the plan of the last dry-run, or nothing; again, give the same certificate.
 
     Files are deleted after the commit; what cannot be deleted now is left to the worker, and the request is

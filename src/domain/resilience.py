@@ -34,10 +34,10 @@ class Kept:
 class TryAgain(SupplierFailed):
     """The supplier may answer in a moment: too many calls (`limited`), overload or a broken connection.
 
-    `wish` is after how many seconds it asked to be called again.
+    `retry_after` is after how many seconds it asked to be called again.
     """
 
-    def __init__(self, message: str, *, limited: bool = False, wish: float | None = None) -> None:
+    def __init__(self, message: str, *, limited: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.limited = limited
-        self.wish = wish
+        self.retry_after = retry_after

@@ -14,7 +14,7 @@ from src.domain.search_folding import fold
 
 ONE_TYPO_FROM = 5
 TWO_TYPOS_FROM = 9
-SHORTEST_WITH_TWO_TYPOS = 7
+MIN_LENGTH_WITH_TWO_TYPOS = 7
 EXACT_TITLE, EXACT_KEYWORD, BEGINS, WORDS, ONE_TYPO, TWO_TYPOS = 7000, 6000, 5000, 4000, 2000, 1000
 SAME_FIRST_LETTER, WHOLE_NAME, SLIP, TITLE, NAME = 300, 200, 150, 200, 100
 """As popularity: few mistype the first letter, a whole name is nearer than a beginning, a letter left out or two
@@ -122,7 +122,7 @@ class Ranking:
         near = (
             term
             for term in self._names_and_words
-            if len(term) >= SHORTEST_WITH_TWO_TYPOS and abs(len(term) - len(typed)) <= 2 and edits(typed, term) <= 2  # noqa: PLR2004 - two
+            if len(term) >= MIN_LENGTH_WITH_TWO_TYPOS and abs(len(term) - len(typed)) <= 2 and edits(typed, term) <= 2  # noqa: PLR2004 - two
         )
         return {
             number: TWO_TYPOS for term in near for number in (*self._names.holding(term), *self._words.holding(term))

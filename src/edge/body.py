@@ -12,14 +12,14 @@ TAKEN = ("Accept-Encoding", "identity")
 # Seconds between two looks at who waits too long.
 LOOK_EVERY = 0.25
 # What a body may take: so long, or as long as one of the largest size takes at this pace.
-LEAST_SECONDS = 10
+MIN_SECONDS = 10
 BYTES_PER_SECOND = 512 * 1024
 # Bytes of unfinished bodies that a process keeps for one role of callers; four of the largest size at least.
-LEAST_ROOM = 64 * 1024 * 1024
+MIN_ROOM = 64 * 1024 * 1024
 # As much of each body takes no room: whoever fills it with halves of large ones keeps nobody from small ones.
 SMALL = 16 * 1024
 # Pieces that a body may come in: so many, and one for each of so many bytes, which is less than any network's packet.
-MOST_PIECES = 2_000
+MAX_PIECES = 2_000
 PIECE = 256
 
 
@@ -62,7 +62,7 @@ class Encoded(BodyError):
     """Compressed, or encoded in another way: its bytes are not what its media type says."""
 
 
-class Patience:
+class Timeouts:
     """Cancels tasks whose time is over, and tells which: one timer for all of them.
 
     To set and clear a timer for each body, as asyncio.timeout does, takes a seventh of a small call.
@@ -98,7 +98,7 @@ class Patience:
             self._loop = None
 
 
-PATIENCE = Patience()
+TIMEOUTS = Timeouts()
 
 
 class Room:
@@ -109,7 +109,7 @@ class Room:
 
     def take(self, role: str, size: int, largest: int) -> None:
         """`give_back` has to follow, unless there is none: NoRoom."""
-        if self.taken[role] + size > max(LEAST_ROOM, 4 * largest):
+        if self.taken[role] + size > max(MIN_ROOM, 4 * largest):
             raise NoRoom
         self.taken[role] += size
 
@@ -120,9 +120,9 @@ class Room:
 ROOM = Room()
 
 
-def patience(largest: int) -> float:
+def body_timeout(largest: int) -> float:
     """Seconds that a body of at most `largest` bytes may take."""
-    return max(LEAST_SECONDS, largest / BYTES_PER_SECOND)
+    return max(MIN_SECONDS, largest / BYTES_PER_SECOND)
 
 
 async def whole_body(
@@ -138,7 +138,7 @@ async def whole_body(
         raise TooLarge
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a server's coroutine runs in a task
-    PATIENCE.begin(task, patience(largest))
+    TIMEOUTS.begin(task, body_timeout(largest))
     parts: list[bytes] = []
     size = room = 0
     try:
@@ -156,11 +156,11 @@ async def whole_body(
                 room += len(part)
             parts.append(part)
     except asyncio.CancelledError:
-        if task in PATIENCE.late and task.uncancel() == 0:
+        if task in TIMEOUTS.late and task.uncancel() == 0:
             raise TooSlow from None
         raise
     finally:
-        PATIENCE.end(task)
+        TIMEOUTS.end(task)
         if room:
             ROOM.give_back(role, room)
 
@@ -174,5 +174,5 @@ def _require_as_it_is(headers: Mapping[bytes, bytes]) -> None:
 def _require_bounded(size: int, pieces: int, largest: int) -> None:
     if size > largest:
         raise TooLarge
-    if pieces > MOST_PIECES + size // PIECE:
+    if pieces > MAX_PIECES + size // PIECE:
         raise InPieces

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-LONGEST_MESSAGE = 2_000
+MAX_MESSAGE_LENGTH = 2_000
 """Characters."""
 DEEPEST_TRACE = 20
 """The innermost frames are kept."""
@@ -22,7 +22,7 @@ Exception_: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType
 
 def shortened(text: str) -> str:
     """Its beginning, and how long it was."""
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]} … ({len(text)} characters)"
+    return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:MAX_MESSAGE_LENGTH]} … ({len(text)} characters)"
 
 
 def place(frames: TracebackType | None) -> str:

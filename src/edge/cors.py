@@ -18,7 +18,7 @@ SERVICE_EXPOSES = POSTGREST_EXPOSES + (
 )
 A_DAY = b"86400"
 # Bytes of the names of headers that a page asks for.
-MOST_ASKED = 1024
+MAX_ASKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Cors:
     async def _preflight(self, headers: dict[bytes, bytes], common: list[tuple[bytes, bytes]], send: Send) -> None:
         listed = headers.get(b"access-control-request-headers", b"")
         # The answer names what was asked for, and has to fit into a header itself.
-        asked = [name.strip() for name in listed.split(b",")] if len(listed) <= MOST_ASKED else []
+        asked = [name.strip() for name in listed.split(b",")] if len(listed) <= MAX_ASKED else []
         names = dict.fromkeys([b"Authorization", *filter(None, asked), *SIMPLE_HEADERS])
         answer = [
             *common,

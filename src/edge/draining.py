@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 
 from src.edge.asgi import Asgi, Message, Receive, Send
-from src.edge.body import MOST_PIECES, PIECE
+from src.edge.body import MAX_PIECES, PIECE
 
 # As much as anybody may send.
-MOST_BYTES = 64 * 1024 * 1024
-MOST_SECONDS = 5
+MAX_BYTES = 64 * 1024 * 1024
+MAX_SECONDS = 5
 
 
 class Incoming:
@@ -42,7 +42,7 @@ class Incoming:
         await self.drain()
         await self._send(message)
 
-    async def drain(self, most_bytes: int = MOST_BYTES, seconds: float = MOST_SECONDS) -> None:
+    async def drain(self, most_bytes: int = MAX_BYTES, seconds: float = MAX_SECONDS) -> None:
         """Read on to the end, or until so much has come or so much time has passed; the server then hangs up.
 
         A body in tiny pieces costs by their number, so that is bounded as it is for a body that is read.
@@ -50,7 +50,7 @@ class Incoming:
         events = size = 0
         try:
             async with asyncio.timeout(seconds):
-                while not self.done and size < most_bytes and events <= MOST_PIECES + size // PIECE:
+                while not self.done and size < most_bytes and events <= MAX_PIECES + size // PIECE:
                     size += len((await self.receive()).get("body", b""))
                     events += 1
         except TimeoutError:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 MEBIBYTE = 1024 * 1024
 # PostgreSQL keeps so many bytes of an identifier.
-LONGEST_NAME = 63
+MAX_NAME_LENGTH = 63
 # Bytes of an answer's header: nginx's buffer of 4 KiB, without what is said to browsers and what servers put before it.
-LARGEST_HEADER = 3072
+MAX_HEADER_SIZE = 3072
 
 
 def too_long(name: str) -> bool:
     """Whether it has more bytes than any identifier."""
-    return len(name) > LONGEST_NAME or (not name.isascii() and len(name.encode(errors="replace")) > LONGEST_NAME)
+    return len(name) > MAX_NAME_LENGTH or (not name.isascii() and len(name.encode(errors="replace")) > MAX_NAME_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from granian.server.common import AbstractServer
 HTTP1 = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024)
 # Connections that may wait to be accepted; the kernel takes its own limit (net.core.somaxconn) where that is smaller.
 BACKLOG = 4096
-MOST_CONNECTIONS = 8_192
+MAX_CONNECTIONS = 8_192
 # Database connections, providers, logs, modules: what a process has open beside its clients.
 OTHER_FILES = 256
 # Who takes nothing of an answer for so long is hung up on.
@@ -30,11 +30,11 @@ def connections() -> int:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or hard >= MOST_CONNECTIONS + OTHER_FILES:
-        return MOST_CONNECTIONS
+    if hard == resource.RLIM_INFINITY or hard >= MAX_CONNECTIONS + OTHER_FILES:
+        return MAX_CONNECTIONS
     found = max(hard - OTHER_FILES, hard // 2)
     print(
-        f"only {hard} files may be open, so {found} connections at once instead of {MOST_CONNECTIONS}: "
+        f"only {hard} files may be open, so {found} connections at once instead of {MAX_CONNECTIONS}: "
         "raise the hard limit (ulimit -Hn, LimitNOFILE= of a systemd unit, ulimits of a container)",
         file=sys.stderr,
         flush=True,

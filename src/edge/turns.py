@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 # Seconds. As long as a turn took, and no longer than this, none begins behind it: to be served takes several steps.
-LONGEST_PAUSE = 0.02
+MAX_PAUSE = 0.02
 
 
 class Turns:
@@ -22,4 +22,4 @@ class Turns:
         loop.call_soon(self._end, loop, loop.time())
 
     def _end(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
-        loop.call_later(min(loop.time() - began, LONGEST_PAUSE), self._lock.release)
+        loop.call_later(min(loop.time() - began, MAX_PAUSE), self._lock.release)

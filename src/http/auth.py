@@ -24,7 +24,7 @@ REMEMBERED = 10_000
 REMEMBERED_BYTES = 16 * 1024 * 1024
 # What a remembered caller takes beside the texts of its tokens and claims.
 ENTRY_BYTES = 1_000
-LONGEST_TOKEN = 8_192
+MAX_TOKEN_LENGTH = 8_192
 # Our keys are signed as that (`ecotrips token`), whoever else may sign with the secret.
 OUR_ISSUER = "ecotrips"
 # RFC 7515: three parts in base64url without padding. The library skips what is none of its letters.
@@ -102,7 +102,7 @@ class Authenticator:
         return caller, expires
 
     def _verify(self, token: bytes) -> tuple[Caller, float]:
-        if len(token) > LONGEST_TOKEN:
+        if len(token) > MAX_TOKEN_LENGTH:
             raise CallerUnknown(INVALID)
         try:
             _require_one_spelling(token)

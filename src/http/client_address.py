@@ -20,9 +20,9 @@ Scope: TypeAlias = MutableMapping[str, Any] | Mapping[str, Any]
 
 USUAL_HOST = re.compile(rb"[A-Za-z0-9.:_-]+")
 # Nobody has more proxies in a row.
-MOST_HOPS = 32
+MAX_HOPS = 32
 # An address with a zone, in brackets, quoted, with a port.
-LONGEST_NODE = 64
+MAX_NODE_LENGTH = 64
 # With or without brackets and port: "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1".
 NODE = re.compile(rb"\[(?P<six>[^\]]*)\](?::\d+)?|(?P<four>[0-9.]+)(?::\d+)?|(?P<bare>[0-9A-Fa-f:.]+(?:%.*)?)")
 # What one subscriber has for themself: another address of it is no other caller.
@@ -91,7 +91,7 @@ def _subscriber(address: Address) -> Address | Network:
 
 def _address(node: bytes) -> Address | None:
     """An address as proxies write it, None for what is none (RFC 7239 lets them write names in its place)."""
-    found = NODE.fullmatch(node) if len(node) <= LONGEST_NODE else None
+    found = NODE.fullmatch(node) if len(node) <= MAX_NODE_LENGTH else None
     if found is None:
         return None
     text = next(part for part in found.groups() if part is not None).partition(b"%")[0]
@@ -105,7 +105,7 @@ def _address(node: bytes) -> Address | None:
 def _values(scope: Scope, name: bytes) -> Iterator[bytes]:
     """The comma-separated values of all headers of this name, the last one first."""
     whole = b",".join(value for header, value in scope["headers"] if header == name)
-    return (value.strip(b" \t") for value in reversed(whole.rsplit(b",", MOST_HOPS))) if whole else iter(())
+    return (value.strip(b" \t") for value in reversed(whole.rsplit(b",", MAX_HOPS))) if whole else iter(())
 
 
 def _last(scope: Scope, name: bytes) -> bytes | None:

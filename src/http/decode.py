@@ -22,10 +22,10 @@ from src.edge.limits import OF_BODIES
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-LONGEST_REMEMBERED = 512
-MOST_PARAMETERS = 64
+MAX_REMEMBERED_LENGTH = 512
+MAX_PARAMETERS = 64
 # Of a list of thousands each item may be wrong.
-MOST_FAULTS = 1000
+MAX_FAULTS = 1000
 # Around a JSON text (RFC 8259, section 2).
 BLANKS = " \t\r\n"
 # What conversion raises for a value that is none of its type, and cleaning for a text that is none.
@@ -50,7 +50,7 @@ def from_query(kind: type[T], query: bytes) -> T:
 
 def _recalled(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
     """What a short text means, from memory when it was read lately: the structs are frozen."""
-    if len(text) > LONGEST_REMEMBERED:
+    if len(text) > MAX_REMEMBERED_LENGTH:
         return read(kind, text)
     found = _remembered(read, kind, text)
     assert isinstance(found, kind)  # noqa: S101 - lru_cache forgets which type goes with which
@@ -68,7 +68,7 @@ def _body(kind: type[T], body: bytes) -> T:
 
 def _query(kind: type[T], query: bytes) -> T:
     try:
-        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:
         message = "The query string is not valid UTF-8 or has too many parameters"
         raise InputInvalid(message) from None
@@ -121,7 +121,7 @@ def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
         reader = _Reader(strict=strict)
         read = reader.struct(kind, raw, "")
         if read is None:
-            raise InputInvalid(*reader.faults[:MOST_FAULTS])
+            raise InputInvalid(*reader.faults[:MAX_FAULTS])
     return read
 
 

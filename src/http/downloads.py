@@ -18,7 +18,7 @@ PRIVATE = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
 # Bytes; no file system keeps more of a name.
-LONGEST_NAME = 255
+MAX_NAME_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def disposition(file_name: str) -> bytes:
     """Always an attachment; names as RFC 6266 and RFC 5987 want them, without any path in them."""
     name = file_name.replace("\\", "/").rpartition("/")[2].strip(". ") or "download"
     name = "".join(letter if letter.isprintable() else "_" for letter in name)
-    name = name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+    name = name.encode(errors="replace")[:MAX_NAME_LENGTH].decode(errors="ignore")
     plain = "".join(letter if letter.isascii() and letter not in '"%;' else "_" for letter in name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}".encode()
 

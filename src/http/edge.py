@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from src.http.endpoint import Endpoint, Run
 
 REPLAYED = ((b"idempotent-replayed", b"true"),)
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 # Bytes of a body that take little longer to read than any request takes.
 QUICKLY_READ = 16 * 1024
 FOR_ANYBODY = (Access.OPEN, Access.ANY)
@@ -135,7 +135,7 @@ class Edge:
         their answer, else by their address.
         """
         key = call.headers[b"idempotency-key"].decode("latin-1")
-        if not (1 <= len(key) <= LONGEST_KEY and all("!" <= letter <= "~" for letter in key)):
+        if not (1 <= len(key) <= MAX_KEY_LENGTH and all("!" <= letter <= "~" for letter in key)):
             message = "Idempotency-Key must be 1 to 255 visible ASCII characters"
             raise InputInvalid(message)
         asking = call.context._replace(idempotency_key=key)

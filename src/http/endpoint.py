@@ -127,7 +127,7 @@ class Endpoint(HTTPRouteHandler):
         keyed: bool = True,
         atomic: bool = False,
         reads: type[msgspec.Struct] | None = None,
-        largest_body: int = wire.LARGEST_BODY,
+        largest_body: int = wire.MAX_BODY_SIZE,
         statuses: Sequence[int] = (200,),
         errors: Sequence[int] = (),
         functions: Sequence[str] = (),

@@ -17,12 +17,12 @@ from src.http.fields import AmountCents, Currency, EscrowId, GroupId, ItineraryI
 from src.ports.groups import Escrows, Groups
 from src.ports.payments import PaymentProvider, Payments
 
-MOST_PEOPLE = 10_000
+MAX_PEOPLE = 10_000
 
 
 class GroupInput(msgspec.Struct, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=120, examples=["Gorilla trek 2027"])]
-    size_target: Annotated[int, Meta(ge=1, le=MOST_PEOPLE, description="How many people are hoped for")] | None = None
+    size_target: Annotated[int, Meta(ge=1, le=MAX_PEOPLE, description="How many people are hoped for")] | None = None
     itinerary_id: ItineraryId | None = None
     user_id: OtherUserId | None = None
 
@@ -40,7 +40,7 @@ class EscrowInput(msgspec.Struct, frozen=True):
     deadline: Annotated[
         datetime, Meta(tz=True, description="In the future, with a zone", examples=["2030-12-31T23:00:00Z"])
     ]
-    min_members: Annotated[int, Meta(ge=1, le=MOST_PEOPLE, description="Distinct contributors", examples=[3])] = 2
+    min_members: Annotated[int, Meta(ge=1, le=MAX_PEOPLE, description="Distinct contributors", examples=[3])] = 2
     currency: Currency = "USD"
     itinerary_id: ItineraryId | None = None
 

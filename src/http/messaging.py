@@ -19,7 +19,7 @@ from src.http.messaging_events import WhatsAppEventInput, events_of
 from src.ports.messaging import Messages, Sender
 from src.ports.switches import Switches
 
-LARGEST_EVENT = 3 * 1024 * 1024
+MAX_EVENT_SIZE = 3 * 1024 * 1024
 """Meta batches events up to this many bytes."""
 
 
@@ -120,7 +120,7 @@ class MessagingController(Controller):
         access=Access.OPEN,
         per_minute=1200,
         reads=WhatsAppEventInput,
-        largest_body=LARGEST_EVENT,
+        largest_body=MAX_EVENT_SIZE,
         functions=("public.receive_message_events",),
     )
     async def receive(

@@ -1,4 +1,4 @@
-"""WhatsApp's webhook body, read with patience: Meta repeats for days what is refused, and adds fields as it likes."""
+"""WhatsApp's webhook body, read leniently: Meta repeats for days what is refused, and adds fields as it likes."""
 
 from __future__ import annotations
 

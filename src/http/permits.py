@@ -17,7 +17,7 @@ from src.http.call import Access, Answer, Call
 from src.http.endpoint import endpoint
 from src.ports.permits import Permits
 
-MOST_VISITORS = 10_000
+MAX_VISITORS = 10_000
 
 Note = Annotated[str, Meta(max_length=500, description="Free text; line breaks become spaces")]
 
@@ -30,7 +30,7 @@ class PermitInput(msgspec.Struct, frozen=True):
     visit_date: Annotated[date, Meta(description="Today in Rwanda, or later", examples=["2027-12-12"])]
     pax_count: Annotated[
         int,
-        Meta(ge=1, le=MOST_VISITORS, examples=[2], extra={"message": "pax_count must be a positive integer"}),
+        Meta(ge=1, le=MAX_VISITORS, examples=[2], extra={"message": "pax_count must be a positive integer"}),
     ]
     note: Note | None = None
 

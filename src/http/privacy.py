@@ -143,9 +143,9 @@ class PrivacyController(Controller):
         Users ask for themselves, the service for anyone. While a request of the kind is open, asking again gives it.
         """
         call.note(kind=data.kind)
-        standing = await privacy_requests.create(call.context, PrivacyRequest(**msgspec.structs.asdict(data)))
-        call.note(target=standing.value.request_id, status=standing.value.status)
-        return Answer(standing.body)
+        answered = await privacy_requests.create(call.context, PrivacyRequest(**msgspec.structs.asdict(data)))
+        call.note(target=answered.value.request_id, status=answered.value.status)
+        return Answer(answered.body)
 
     @endpoint(
         "privacy-review",
@@ -159,9 +159,9 @@ class PrivacyController(Controller):
     ) -> Answer[ReviewAnswer]:
         """Approve or reject a request; approve one again whose execution failed."""
         call.note(target=data.request_id)
-        standing = await privacy_requests.review(call.context, Review(**msgspec.structs.asdict(data)))
-        call.note(status=standing.value.status)
-        return Answer(standing.body)
+        answered = await privacy_requests.review(call.context, Review(**msgspec.structs.asdict(data)))
+        call.note(status=answered.value.status)
+        return Answer(answered.body)
 
     @endpoint(
         "privacy-export",
@@ -238,6 +238,6 @@ class PrivacyController(Controller):
         some are left. Again: the same certificate.
         """
         call.note(target=data.request_id)
-        standing = await execute(call.context, data.request_id, data.confirm, privacy_erasures, storage)
-        call.note(status=standing.value.status)
-        return Answer(standing.body)
+        answered = await execute(call.context, data.request_id, data.confirm, privacy_erasures, storage)
+        call.note(status=answered.value.status)
+        return Answer(answered.body)

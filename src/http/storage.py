@@ -36,7 +36,7 @@ from src.ports.storage import Links, Storage, StorageTrail
 log = logging.getLogger(__name__)
 
 PREFIX = "/storage/v1/object/"
-LONGEST_LIFETIME = 366 * 24 * 3600
+MAX_LIFETIME = 366 * 24 * 3600
 
 
 class SignInput(msgspec.Struct, frozen=True):
@@ -44,9 +44,9 @@ class SignInput(msgspec.Struct, frozen=True):
         int,
         Meta(
             ge=1,
-            le=LONGEST_LIFETIME,
+            le=MAX_LIFETIME,
             description="Seconds",
-            extra={"message": f"expiresIn must be an integer from 1 to {LONGEST_LIFETIME}"},
+            extra={"message": f"expiresIn must be an integer from 1 to {MAX_LIFETIME}"},
         ),
     ] = msgspec.field(name="expiresIn")
 

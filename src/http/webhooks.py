@@ -19,7 +19,7 @@ from src.ports.switches import Switches
 from src.ports.webhooks import Signatures, Webhooks
 
 INVALID = "Invalid signature"
-BIGGEST_INTEGER = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 LAST_SECOND = 253_402_300_799
 # What is kept of the object an event speaks of: nothing that names people.
 KEPT = (
@@ -161,7 +161,7 @@ def _time(given: StripeEventInput) -> datetime | None:
 
 
 def _cents(value: object) -> int | None:
-    return value if type(value) is int and abs(value) <= BIGGEST_INTEGER else None
+    return value if type(value) is int and abs(value) <= MAX_INTEGER else None
 
 
 def _text(body: Mapping[str, object]) -> str:

@@ -6,11 +6,21 @@ from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
 from src.domain.errors import InputInvalid, Unavailable
-from src.edge.body import BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, first_of_each, patience, whole_body
+from src.edge.body import (
+    BrokenOff,
+    Encoded,
+    InPieces,
+    NoRoom,
+    TooLarge,
+    TooSlow,
+    body_timeout,
+    first_of_each,
+    whole_body,
+)
 from src.edge.limits import MEBIBYTE
 from src.http.problems import BodyBrokenOff, BodyEncoded, BodyTooLarge, BodyTooSlow, NotJson
 
-LARGEST_BODY = MEBIBYTE
+MAX_BODY_SIZE = MEBIBYTE
 # Seconds after which a body that there was no room for may be sent again.
 NO_ROOM_SECONDS = 2
 JSON = b"application/json"
@@ -22,7 +32,7 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return first_of_each(scope["headers"])
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = LARGEST_BODY) -> bytes:
+async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = MAX_BODY_SIZE) -> bytes:
     """The whole body of a caller of `role`.
 
     Raises BodyTooLarge above `largest` bytes, BodyTooSlow, BodyBrokenOff, BodyEncoded, InputInvalid, and Unavailable.
@@ -36,7 +46,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, l
         message = f"The body is larger than {largest // MEBIBYTE} MiB"
         raise BodyTooLarge(message) from None
     except TooSlow:
-        message = f"The body did not arrive within {patience(largest):.0f} s"
+        message = f"The body did not arrive within {body_timeout(largest):.0f} s"
         raise BodyTooSlow(message) from None
     except InPieces:
         message = "The body comes in too many pieces"

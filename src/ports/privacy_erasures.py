@@ -3,7 +3,7 @@ from uuid import UUID
 
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.privacy import Folder, Standing
+from src.domain.privacy import Folder, RequestStatus
 from src.domain.privacy_erasure import Plan, Purge
 
 
@@ -16,7 +16,7 @@ class PrivacyErasures(Protocol):
     async def plan(self, context: Context, request_id: UUID, files: str) -> Plan:
         """Raises NotFound, Conflict (not an approved erasure; a column that nobody classified)."""
 
-    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[Standing]:
+    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[RequestStatus]:
         """All of the plan or nothing. Raises NotFound, Conflict (no plan, plan_stale), InputInvalid (confirm)."""
 
     async def claim_purges(self, context: Context, request_id: UUID | None = None) -> list[Purge]:

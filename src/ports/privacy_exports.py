@@ -2,7 +2,7 @@ from typing import Protocol
 from uuid import UUID
 
 from src.domain.context import Context
-from src.domain.privacy import Standing
+from src.domain.privacy import RequestStatus
 from src.domain.privacy_export import Contents, Export, Table
 
 
@@ -15,5 +15,5 @@ class PrivacyExports(Protocol):
     async def rows(self, context: Context, request_id: UUID, table: Table, offset: int, limit: int) -> bytes:
         """Some of the rows of one table, by its key, as a JSON array."""
 
-    async def record(self, context: Context, done: Export) -> Standing:
+    async def record(self, context: Context, done: Export) -> RequestStatus:
         """The archive is stored. Raises Conflict when the subject was erased meanwhile."""

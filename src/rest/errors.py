@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from src.edge.limits import LONGEST_NAME, MEBIBYTE
+from src.edge.limits import MAX_NAME_LENGTH, MEBIBYTE
 
-LONGEST_TEXT = 4_000
+MAX_TEXT_LENGTH = 4_000
 Headers = list[tuple[str, str]]
 
 
@@ -45,8 +45,8 @@ class RestError(Exception):
 
 def _shortened(value: object) -> object:
     """A text as long as a person reads; what refuses a value or a query quotes all of it."""
-    long = isinstance(value, str) and len(value) > LONGEST_TEXT
-    return f"{str(value)[:LONGEST_TEXT]}…" if long else value
+    long = isinstance(value, str) and len(value) > MAX_TEXT_LENGTH
+    return f"{str(value)[:MAX_TEXT_LENGTH]}…" if long else value
 
 
 def query_error(message: str, details: str) -> RestError:
@@ -59,7 +59,7 @@ def too_much(message: str) -> RestError:
 
 
 def too_long_name() -> RestError:
-    return too_much(f"A name may have at most {LONGEST_NAME} bytes")
+    return too_much(f"A name may have at most {MAX_NAME_LENGTH} bytes")
 
 
 def too_large_body(most: int) -> RestError:

@@ -12,7 +12,7 @@ import pytest
 
 from src.adapters.postgres.errors import TRANSLATED
 from src.database import background
-from src.database.background import LONGEST_PAUSE, Outage, stopped, supervised
+from src.database.background import MAX_PAUSE, Outage, stopped, supervised
 from src.database.errors import DatabaseUnavailable
 from src.domain.errors import Unavailable
 
@@ -89,8 +89,8 @@ def test_pauses_grow_to_their_bound_and_begin_anew_when_all_is_well() -> None:
     pauses = [outage.failed(OSError()) for _ in range(12)]
     assert pauses[0] < 0.2
     assert pauses[:5] == sorted(pauses[:5])
-    assert max(pauses) <= 1.25 * LONGEST_PAUSE
-    assert min(pauses[8:]) >= 0.75 * LONGEST_PAUSE
+    assert max(pauses) <= 1.25 * MAX_PAUSE
+    assert min(pauses[8:]) >= 0.75 * MAX_PAUSE
     outage.over()
     assert outage.failed(OSError()) < 0.2
 

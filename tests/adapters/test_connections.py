@@ -30,7 +30,7 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Connections]:
-    pool = Connections(database, 3, patience=PATIENCE)
+    pool = Connections(database, 3, timeout=PATIENCE)
     yield pool
     await pool.close()
 
@@ -137,7 +137,7 @@ async def test_connections_past_their_lifetime_are_closed_once_free(pool: Connec
 
 
 async def test_who_waits_too_long_is_told_so(database: str) -> None:
-    pool = Connections(database, 1, patience=0.1)
+    pool = Connections(database, 1, timeout=0.1)
     async with pool.acquire():
         with pytest.raises(PoolTimeout, match="busy"):
             await use(pool)
@@ -147,7 +147,7 @@ async def test_who_waits_too_long_is_told_so(database: str) -> None:
 
 
 async def test_an_unreachable_server_leaves_no_place_taken() -> None:
-    pool = Connections("postgresql://postgres@127.0.0.1:9/none", 1, patience=0.5)
+    pool = Connections("postgresql://postgres@127.0.0.1:9/none", 1, timeout=0.5)
     for _ in range(3):
         with pytest.raises(OSError):  # noqa: PT011 - the system's own words differ
             await pool.take()

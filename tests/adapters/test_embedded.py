@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from src.database import locks, unprivileged
-from src.database.embedded import LARGEST_LOG, EmbeddedPostgres, binaries, running
+from src.database.embedded import MAX_LOG_SIZE, EmbeddedPostgres, binaries, running
 from src.database.unprivileged import EmbeddedPostgresError
 from tests.disks import disk
 from tests.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
@@ -516,18 +516,18 @@ def test_the_log_has_an_end(postgres: EmbeddedPostgres, *, kept: bool) -> None:
         if kept:
             postgres.start()
         answer(postgres, flood)
-        wait_for(lambda: postgres.log.stat().st_size < LARGEST_LOG)
+        wait_for(lambda: postgres.log.stat().st_size < MAX_LOG_SIZE)
         assert answer(postgres) == "1"
         # Both the server and who reads its reasons go on with the cut file.
         answer(postgres, "do $$ begin raise log 'still here'; end $$")
         assert "still here" in postgres.log.read_text()
     earlier = postgres.folder / "postgres.log.1"
-    assert earlier.stat().st_size > LARGEST_LOG
+    assert earlier.stat().st_size > MAX_LOG_SIZE
     assert earlier.stat().st_mode & 0o777 == 0o600
     assert postgres.stop() == kept
-    postgres.log.write_bytes(b"x" * (LARGEST_LOG + 1))
+    postgres.log.write_bytes(b"x" * (MAX_LOG_SIZE + 1))
     with running(postgres):
-        assert postgres.log.stat().st_size < LARGEST_LOG
+        assert postgres.log.stat().st_size < MAX_LOG_SIZE
 
 
 def test_a_full_disk_is_named() -> None:

@@ -178,7 +178,7 @@ def test_each_refusal_has_its_meaning(status: int, body: object, headers: dict[s
 def test_a_wish_to_be_called_later_is_a_number_of_seconds(told: str, wish: float | None) -> None:
     found = failure(httpx.Response(503, headers=[(b"retry-after", told.encode("latin-1"))]))
     assert isinstance(found, TryAgain)
-    assert found.wish == wish
+    assert found.retry_after == wish
 
 
 async def answered(body: bytes) -> int:

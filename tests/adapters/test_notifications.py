@@ -190,7 +190,7 @@ async def full(pool: Connections, held: AsyncExitStack) -> None:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Connections]:
-    pool = Connections(database, 2, patience=0.2)
+    pool = Connections(database, 2, timeout=0.2)
     yield pool
     await pool.close()
 

@@ -15,7 +15,7 @@ import pytest
 from src.database import pipeline as module
 from src.database import pipelined
 from src.database.pipeline import LAST_RUNS, LONGEST, MOST, QUICK, Pipeline
-from src.database.pipelined import MOST_STATEMENTS, Answer, Pipelined, Row
+from src.database.pipelined import MAX_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import OPS_USER, Api
 from tests.races import until
 
@@ -215,12 +215,12 @@ async def test_a_statement_that_cannot_be_prepared_says_why_each_time(pipeline: 
 
 
 async def test_the_server_keeps_only_so_many_statements(pipeline: Pipeline) -> None:
-    statements = [f"select '{number}'" for number in range(MOST_STATEMENTS + 10)]
+    statements = [f"select '{number}'" for number in range(MAX_STATEMENTS + 10)]
     for _ in range(2):
         for statement in statements:
             assert await sent(pipeline, statement) == [statement[8:-1].encode()]
     kept = await sent(pipeline, "select count(*) from pg_prepared_statements where not from_sql")
-    assert kept == [str(MOST_STATEMENTS).encode()]
+    assert kept == [str(MAX_STATEMENTS).encode()]
 
 
 async def test_long_answers_come_whole_and_in_their_order(pipeline: Pipeline) -> None:

@@ -60,7 +60,7 @@ async def pool(database: str) -> Connections:
 
 
 async def test_a_share_is_no_larger_than_it_says_and_loses_no_place(pool: Connections) -> None:
-    share = Share(pool, 2, patience=0.05)
+    share = Share(pool, 2, timeout=0.05)
     async with share.acquire(), share.acquire():
         with pytest.raises(PoolTimeout):
             await share.take()
@@ -78,7 +78,7 @@ async def test_a_share_is_no_larger_than_it_says_and_loses_no_place(pool: Connec
 
 
 async def test_a_place_is_given_back_when_the_pool_has_no_connection(database: str) -> None:
-    pool = Connections(database, 1, patience=0.05)
+    pool = Connections(database, 1, timeout=0.05)
     share = Share(pool, 1)
     async with pool.acquire():
         for _ in range(2):

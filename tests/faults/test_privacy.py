@@ -23,7 +23,7 @@ from src.composition import compose
 from src.domain.context import Context
 from src.domain.errors import Conflict, Unavailable
 from src.domain.invoices import render_due
-from src.domain.privacy import Standing
+from src.domain.privacy import RequestStatus
 from src.domain.privacy_erasure import dry_run, execute, purge_due
 from src.domain.privacy_export import Export, export
 from src.domain.storage import ObjectName, StoredObject
@@ -182,7 +182,7 @@ async def test_an_export_that_an_erasure_overtakes_is_not_kept(world: World, adm
     copied, target = await approved(admin, world.person, "export"), UUID(await approved(admin, world.person))
 
     class Overtaken(PostgresPrivacyExports):
-        async def record(self, context: Context, done: Export) -> Standing:
+        async def record(self, context: Context, done: Export) -> RequestStatus:
             await dry_run(SERVICE_CONTEXT, target, world.erasures, world.storage, LINKS)
             await execute(SERVICE_CONTEXT, target, "ERASE", world.erasures, world.storage)
             await world.storage.put(ObjectName("privacy_exports", f"{copied}/export.zip"), b"late", replace=True)

@@ -245,7 +245,7 @@ class AwaySlots:
 async def test_sweeps_that_wait_for_the_database_are_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "LONGEST_ABSENCE", 0.01)
+    monkeypatch.setattr(worker_module, "MAX_ABSENCE", 0.01)
     worker = Worker([Sweep(name, AGE, handles([])) for name in ("one", "two", "three")], AwaySlots(), print)
     async with running(worker):
         await asyncio.sleep(0.2)

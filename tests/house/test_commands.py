@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from src.cli import parser
-from src.commands.tokens import MOST_HOURS
+from src.commands.tokens import MAX_HOURS
 from src.database.dsn import fault
 from tests.processes import ROOT, ecotrips, environment
 
@@ -46,7 +46,7 @@ def test_every_number_has_bounds() -> None:
         (["authenticated"], "--user says whose token it is"),
         (["authenticated", "--user", "bob"], "'bob' is no uuid"),
         (["authenticated", "--user", USER, "--hours", "0"], "is no whole number from 1 to "),
-        (["authenticated", "--user", USER, "--hours", str(MOST_HOURS + 1)], "is no whole number from 1 to "),
+        (["authenticated", "--user", USER, "--hours", str(MAX_HOURS + 1)], "is no whole number from 1 to "),
         (["anon", "--user", USER], "anon is nobody's: without --user"),
         (["service_role", "--user", USER], "service_role is nobody's: without --user"),
     ],

@@ -296,7 +296,7 @@ MADE_AS_TOLD = {
 def test_a_random_secret_is_never_that(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What zxcvbn says is far from the bound, so that no number of secrets gets there; the other rules are quick."""
     chances = [production._chance(MADE_AS_TOLD[kind]()) for _ in range(40)]  # noqa: SLF001 - how near it comes
-    assert mean(chances) - 5 * stdev(chances) > production.LEAST_CHANCE
+    assert mean(chances) - 5 * stdev(chances) > production.MIN_CHANCE
     assert [found for _ in range(20) if (found := weakness(MADE_AS_TOLD[kind]()))] == []
     monkeypatch.setattr(production, "_chance", lambda _secret: 1.0)
     assert [found for _ in range(10_000) if (found := weakness(MADE_AS_TOLD[kind]()))] == []

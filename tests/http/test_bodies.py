@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from src.edge import body
-from src.edge.body import SMALL, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
+from src.edge.body import SMALL, InPieces, NoRoom, TooLarge, TooSlow, body_timeout, whole_body
 from src.http.rest import OF_ROLE
 from tests.conftest import Api
 from tests.endpoints import declared
@@ -92,8 +92,8 @@ async def test_what_is_too_large_is_not_read() -> None:
 
 
 async def test_a_body_has_time_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [patience(limits.body) for limits in OF_ROLE.values()] == [10, 10, 128]
-    monkeypatch.setattr(body, "LEAST_SECONDS", 0.1)
+    assert [body_timeout(limits.body) for limits in OF_ROLE.values()] == [10, 10, 128]
+    monkeypatch.setattr(body, "MIN_SECONDS", 0.1)
     monkeypatch.setattr(body, "BYTES_PER_SECOND", 10**12)
     with pytest.raises(TooSlow):
         await Coming(1).read()

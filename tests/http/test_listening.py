@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from src.edge.listening import MOST_CONNECTIONS
+from src.edge.listening import MAX_CONNECTIONS
 from tests.processes import PATIENCE, ROOT, environment, server
 
 ASKED = """
@@ -40,7 +40,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     if hard != resource.RLIM_INFINITY and hard < 9_000:
         pytest.skip(f"only {hard} files may be open here")
     done = asked(1024, 9_000)
-    assert (done.stdout.split(), done.stderr) == ([str(MOST_CONNECTIONS), "9000"], "")
+    assert (done.stdout.split(), done.stderr) == ([str(MAX_CONNECTIONS), "9000"], "")
 
 
 @pytest.mark.parametrize(("hard", "found"), [(4096, 3840), (300, 150)])

@@ -15,7 +15,7 @@ from src.edge.json_size import require_modest_token
 from src.edge.limits import OF_BODIES
 
 SCOPE = "download"
-LONGEST_TOKEN = 4096
+MAX_TOKEN_LENGTH = 4096
 
 
 class SignedLinks:
@@ -53,7 +53,7 @@ class SignedLinks:
 
     def _verified(self, token: str) -> Mapping[str, object]:
         try:
-            if len(token) > LONGEST_TOKEN:
+            if len(token) > MAX_TOKEN_LENGTH:
                 raise jwt.InvalidTokenError
             require_modest_token(token.encode(), OF_BODIES)
             secret = self._secrets[str(jwt.get_unverified_header(token).get("kid"))]

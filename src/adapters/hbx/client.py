@@ -98,15 +98,15 @@ UNREADABLE = "The supplier's answer cannot be read"
 
 def failure(answer: httpx.Response) -> Exception:  # noqa: PLR0911 - a table, one line a meaning
     """What a refusal means. The gateway's errors are a string or XML, the application's an object with a code."""
-    status, wish = answer.status_code, _seconds(answer.headers.get("retry-after"))
+    status, retry_after = answer.status_code, _seconds(answer.headers.get("retry-after"))
     mashery = answer.headers.get("x-mashery-error-code", "")
     code = _code(answer)
     if mashery.endswith("OVER_RATE"):
-        return QuotaSpent("The supplier's quota is used up", round(wish or DAY))
+        return QuotaSpent("The supplier's quota is used up", round(retry_after or DAY))
     if status == httpx.codes.TOO_MANY_REQUESTS or mashery.endswith("OVER_QPS"):
-        return TryAgain("The supplier has too many calls", limited=True, wish=wish)
+        return TryAgain("The supplier has too many calls", limited=True, retry_after=retry_after)
     if status == httpx.codes.SERVICE_UNAVAILABLE:
-        return TryAgain("The supplier is overloaded", wish=wish)
+        return TryAgain("The supplier is overloaded", retry_after=retry_after)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         log.error("HBX refuses our credentials (HTTP %s): look at HBX_API_KEY, HBX_API_SECRET and the clock", status)
         return CredentialsRefused("The supplier refuses this service")

@@ -6,7 +6,7 @@ from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.privacy import Folder, PrivacyRequest, Review, Standing
+from src.domain.privacy import Folder, PrivacyRequest, RequestStatus, Review
 from src.domain.privacy_erasure import Plan, Purge
 from src.domain.privacy_export import Contents, Export, Table
 
@@ -17,13 +17,13 @@ class PostgresPrivacyRequests:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, context: Context, asked: PrivacyRequest) -> Answered[Standing]:
+    async def create(self, context: Context, asked: PrivacyRequest) -> Answered[RequestStatus]:
         body = await self._database.call(context, "public.create_privacy_request", **parameters(asked))
-        return answered(Standing, body)
+        return answered(RequestStatus, body)
 
-    async def review(self, context: Context, review: Review) -> Answered[Standing]:
+    async def review(self, context: Context, review: Review) -> Answered[RequestStatus]:
         body = await self._database.call(context, "public.review_privacy_request", **parameters(review))
-        return answered(Standing, body)
+        return answered(RequestStatus, body)
 
     async def remind(self, context: Context) -> int:
         return int(await self._database.call(context, "public.remind_privacy_deadlines"))
@@ -50,8 +50,10 @@ class PostgresPrivacyExports:
             p_limit=limit,
         )
 
-    async def record(self, context: Context, done: Export) -> Standing:
-        return decoded(await self._database.call(context, "public.record_privacy_export", **parameters(done)), Standing)
+    async def record(self, context: Context, done: Export) -> RequestStatus:
+        return decoded(
+            await self._database.call(context, "public.record_privacy_export", **parameters(done)), RequestStatus
+        )
 
 
 class _Folders(msgspec.Struct):
@@ -73,7 +75,7 @@ class PostgresPrivacyErasures:
         body = await self._database.call(context, "public.plan_privacy_erasure", p_request_id=request_id, p_files=files)
         return decoded(body, Plan)
 
-    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[Standing]:
+    async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[RequestStatus]:
         body = await self._database.call(
             context,
             "public.execute_privacy_erasure",
@@ -82,7 +84,7 @@ class PostgresPrivacyErasures:
             p_secret=self._secret,
             p_files=files,
         )
-        return answered(Standing, body)
+        return answered(RequestStatus, body)
 
     async def claim_purges(self, context: Context, request_id: UUID | None = None) -> list[Purge]:
         body = await self._database.call(context, "public.claim_privacy_purges", p_request_id=request_id)

@@ -6,7 +6,7 @@ from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
 
 # Less than Prometheus waits for the whole answer: what a process knows by itself is told while the database is away.
-PATIENCE_SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
 class PostgresServiceLevels:
@@ -17,7 +17,7 @@ class PostgresServiceLevels:
 
     async def now(self) -> dict[str, float]:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 body = await self._database.call(Context(SERVICE, "metrics"), "ops.service_levels")
         except (DomainError, TimeoutError):
             return {"database_up": 0.0}

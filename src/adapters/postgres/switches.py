@@ -21,7 +21,7 @@ CONTEXT = Context(SERVICE, "switches")
 
 
 class PostgresSwitches:
-    """Knows them by heart while notifications of their changes arrive (`fresh()`), else asks each time.
+    """Keeps them while notifications of their changes arrive (`fresh()`), else asks each time.
 
     `aside` reads them after a notification, when callers may have all of `database`'s connections. With the database
     away, or when it refuses, the last known rows stand: a switch never falls back to another mode by accident.

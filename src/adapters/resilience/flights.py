@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 LEASE = 10
 LOOK_AGAIN = 0.05
-PATIENCE = 7.5
+TIMEOUT = 7.5
 
 
 class SingleFlight:
@@ -53,7 +53,7 @@ class SingleFlight:
     async def _fly(self, question: Question) -> Reply:
         holder = uuid4()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while not await self._cache.claim(question, self._origin, holder, LEASE):
                     kept = await self._cache.read(question, self._origin)
                     if kept is not None and kept.fresh_seconds > 0:

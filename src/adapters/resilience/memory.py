@@ -1,4 +1,4 @@
-"""What one process knows by heart for a while."""
+"""A TTL cache of one process."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ from src.domain.resilience import TryAgain
 from src.ports.inventory import Supplier
 
 DELAYS = (0.25, 0.5, 1.0)
-LONGEST_WISH = 2.0
+MAX_RETRY_AFTER = 2.0
 DEADLINE = 7.0
 
 
 class Retrying:
-    """Three more calls after 250, 500 and 1000 ms on TryAgain; a supplier's own wish up to 2 s is obeyed.
+    """Three more calls after 250, 500 and 1000 ms on TryAgain; a supplier's own Retry-After up to 2 s is obeyed.
 
-    A longer wish ends the tries. `sleep` is asyncio.sleep, or a test's clock.
+    A longer one ends the tries. `sleep` is asyncio.sleep, or a test's clock.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Retrying:
             try:
                 return await self._inner.ask(question)
             except TryAgain as error:
-                if error.wish is not None and error.wish > LONGEST_WISH:
+                if error.retry_after is not None and error.retry_after > MAX_RETRY_AFTER:
                     message = "The supplier takes no more calls for now"
-                    raise QuotaSpent(message, round(error.wish)) from error
+                    raise QuotaSpent(message, round(error.retry_after)) from error
                 if delay is None:
                     raise _spent(error) from error
-                await self._sleep(delay if error.wish is None else error.wish)
+                await self._sleep(delay if error.retry_after is None else error.retry_after)
         raise AssertionError
 
 

@@ -11,9 +11,9 @@ from src.domain.messaging import Message, Outcome, Result
 from src.edge.json_size import JsonTooLarge, require_modest
 from src.edge.limits import OF_PROVIDERS
 
-LONGEST_RETRY_AFTER = 3600
-LONGEST_TOLD = 10
-PATIENCE_SECONDS = 10.0
+MAX_RETRY_AFTER = 3600
+MAX_TOLD_LENGTH = 10
+TIMEOUT_SECONDS = 10.0
 FIRST_FAILURE = 400
 # These come before a byte of the request is on its way.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -74,13 +74,13 @@ class GraphWhatsApp:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=PATIENCE_SECONDS, transport=self._transport)
+            self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, transport=self._transport)
         return self._client
 
 
 def _failed(code: int, response: httpx.Response) -> Outcome:
     told = response.headers.get("retry-after", "")
-    wait = min(int(told), LONGEST_RETRY_AFTER) if told.isdecimal() and len(told) < LONGEST_TOLD else None
+    wait = min(int(told), MAX_RETRY_AFTER) if told.isdecimal() and len(told) < MAX_TOLD_LENGTH else None
     if code == PAIR_RATE:
         wait = max(wait or 0, PAIR_RATE_SECONDS)
     otherwise = Result.RETRY if response.is_server_error else Result.REFUSED

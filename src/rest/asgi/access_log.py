@@ -10,7 +10,7 @@ from src.rest.asgi.application import STATEMENT
 
 log = logging.getLogger("ecotrips.rest.access")
 SERVER_ERROR, CLIENT_ERROR = 500, 400
-LONGEST_TRACED = 512
+MAX_TRACED_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Edge:
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 # An answer's header has to fit into clients' and proxies' buffers.
-                if traced is not None and len(traced) <= LONGEST_TRACED:
+                if traced is not None and len(traced) <= MAX_TRACED_LENGTH:
                     message["headers"] = [*message["headers"], (self.trace_header, traced)]
                 _log(scope, message["status"])
             await send(message)

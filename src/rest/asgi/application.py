@@ -11,8 +11,8 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from src.edge.asgi import Message, Receive, Send
-from src.edge.body import TAKEN, BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, patience, whole_body
-from src.edge.limits import LARGEST_HEADER, SERVICE, Limits
+from src.edge.body import TAKEN, BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, body_timeout, whole_body
+from src.edge.limits import MAX_HEADER_SIZE, SERVICE, Limits
 from src.edge.turns import Turns
 from src.rest.asgi.information import INFORMATION, Information
 from src.rest.asgi.timing import Stopwatch
@@ -31,7 +31,7 @@ STATEMENT = "rest.statement"
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 # As ASGI names it, and as granian does.
 OLD_HTTP = ("1.0", "1")
-LARGEST_STATUS = 599
+MAX_STATUS = 599
 # Bytes of a header's line beside its name and value.
 AROUND = 4
 # A body of so many bytes is read before anything is asked.
@@ -43,7 +43,7 @@ PARENTHESIS = 32
 # No size has as many.
 DIGITS = 19
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
-PATIENCE_SECONDS = 15
+TIMEOUT_SECONDS = 15
 # Until a body that there was no room for may be sent again.
 NO_ROOM = [("Retry-After", "2")]
 
@@ -157,7 +157,7 @@ class RestApplication:
         headers = response.headers
         if watch is not None:
             headers.append(("Server-Timing", watch.header()))
-        status = response.status if HTTPStatus.CONTINUE < response.status <= LARGEST_STATUS else 500
+        status = response.status if HTTPStatus.CONTINUE < response.status <= MAX_STATUS else 500
         await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b"" if head else response.body})
 
@@ -176,7 +176,7 @@ async def _body(request: Request, receive: Receive, role: str, largest: int) -> 
     except TooLarge:
         raise too_large_body(largest) from None
     except TooSlow:
-        message = f"The request body did not arrive within {patience(largest):.0f} s"
+        message = f"The request body did not arrive within {body_timeout(largest):.0f} s"
         raise RestError(408, "PGRST102", message) from None
     except InPieces:
         raise RestError(400, "PGRST102", "The request body comes in too many pieces") from None
@@ -219,7 +219,7 @@ class _Stream:
                 await send({"type": "http.response.start", "status": 200, "headers": _encoded(self.headers)})
                 piece = self.first
                 while piece and not gone.done():
-                    async with asyncio.timeout(PATIENCE_SECONDS):
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                     piece = await anext(self.rest, b"")
             await send({"type": "http.response.body", "body": b""})
@@ -247,7 +247,7 @@ def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """As ASGI wants them; those that make the header larger than clients take are left out, the longest first."""
     encoded = [(_lower(name), value.encode()) for name, value in headers]
     size = sum([len(name) + len(value) + AROUND for name, value in encoded])
-    while size > LARGEST_HEADER:
+    while size > MAX_HEADER_SIZE:
         longest = max(encoded, key=lambda header: len(header[1]))
         encoded.remove(longest)
         size -= len(longest[0]) + len(longest[1]) + AROUND

@@ -23,7 +23,7 @@ from src.rest.errors import RestError
 from src.rest.ports import Identity
 
 LEEWAY_SECONDS = 30
-SHORTEST_SECRET = 32
+MIN_SECRET_LENGTH = 32
 PARTS = 3
 FAMILIES = {
     "oct": ("HS256", "HS384", "HS512"),
@@ -57,7 +57,7 @@ def keys_of(secret: str, *, is_base64: bool = False) -> list[Key]:
     except (ValueError, binascii.Error):
         message = "jwt-secret is not valid base64"
         raise BadSecretError(message) from None
-    if len(material) < SHORTEST_SECRET:
+    if len(material) < MIN_SECRET_LENGTH:
         message = "The JWT secret must be at least 32 characters long."
         raise BadSecretError(message)
     return [Key(_long_enough(material, FAMILIES["oct"]), lambda _algorithm: material)]

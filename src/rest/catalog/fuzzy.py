@@ -7,14 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from src.edge.limits import LONGEST_NAME
+from src.edge.limits import MAX_NAME_LENGTH
 
 GRAM_SIZES = (3, 2)
 CANDIDATES = 50
 NOT_A_WORD = re.compile(r"[^\w, ]+")
 # Among more names no hint is looked for, nor for a longer text or with one: what a mistake may cost is bounded.
-MOST_KNOWN = 500
-LONGEST = 4 * LONGEST_NAME
+MAX_KNOWN = 500
+LONGEST = 4 * MAX_NAME_LENGTH
 
 
 def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | None:
@@ -26,7 +26,7 @@ def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | Non
 def scored(name: str, known: Iterable[str], minimum: float = 0.33) -> list[tuple[float, str]]:
     """Known names with their scores, best first."""
     candidates = sorted({candidate for candidate in known if len(candidate) <= LONGEST})
-    if len(name) > LONGEST or len(candidates) > MOST_KNOWN:
+    if len(name) > LONGEST or len(candidates) > MAX_KNOWN:
         return []
     exact = [candidate for candidate in candidates if candidate.lower() == name.lower()]
     if exact:

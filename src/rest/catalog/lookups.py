@@ -8,10 +8,10 @@ from src.rest.catalog.catalog import Cardinality, Catalog, Column, Name, Relatio
 from src.rest.catalog.fuzzy import edit_distance, nearest, scored
 from src.rest.errors import RestError
 
-FEWEST_LIKENESS = 0.75
+MIN_LIKENESS = 0.75
 TABLES_FOR_HINTS = 500
 # Postgres suggests a column at most this many edits away, and at most half its length.
-LARGEST_EDIT = 3
+MAX_EDIT = 3
 
 
 def find_table(catalog: Catalog, name: Name) -> Table:
@@ -20,7 +20,7 @@ def find_table(catalog: Catalog, name: Name) -> Table:
     if table is not None:
         return table
     names = [known.name for known in catalog.tables if known.schema == name.schema]
-    near = nearest(name.name, names, FEWEST_LIKENESS) if len(names) < TABLES_FOR_HINTS else None
+    near = nearest(name.name, names, MIN_LIKENESS) if len(names) < TABLES_FOR_HINTS else None
     raise RestError(
         404,
         "PGRST205",
@@ -44,7 +44,7 @@ def _within_edits(name: str, columns: Iterable[str]) -> list[str]:
     found = []
     for column in columns:
         distance = edit_distance(name, column)
-        if distance <= min(LARGEST_EDIT, len(column) // 2):
+        if distance <= min(MAX_EDIT, len(column) // 2):
             found.append((distance, column))
     best = [column for distance, column in found if distance == min(found)[0]]
     return best if len(best) <= 2 else []  # noqa: PLR2004 - Postgres names one or two

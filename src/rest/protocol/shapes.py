@@ -10,7 +10,7 @@ import re
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from src.edge.limits import LARGEST_HEADER
+from src.edge.limits import MAX_HEADER_SIZE
 from src.rest.errors import RestError
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Job, Kind, Request
@@ -21,7 +21,7 @@ COMPARISON = re.compile(rb"((?:^|&)[A-Za-z0-9_.]+=(?:not\.)?(?:eq|neq|gte?|lte?)
 SPECIAL = re.compile(rb";|\0|%00")
 # Private use characters, which stand for themselves everywhere in a query string.
 FIRST_MARK = 0xE000
-MOST_MARKS = 100
+MAX_MARKS = 100
 # Bytes of an outline: outlines are kept.
 LONGEST = 1024
 
@@ -37,7 +37,7 @@ class Outline(NamedTuple):
 def outline(request: Request) -> Outline | None:
     """None for whatever has to be read from its beginning to its end."""
     raw = request.raw_query
-    if request.method not in ("GET", "HEAD") or len(raw) > LARGEST_HEADER or SPECIAL.search(raw):
+    if request.method not in ("GET", "HEAD") or len(raw) > MAX_HEADER_SIZE or SPECIAL.search(raw):
         return None
     pieces = COMPARISON.split(raw)
     try:
@@ -83,7 +83,7 @@ class Shape(NamedTuple):
 def shape_of(configuration: Configuration, request: Request, found: Outline) -> Shape | None:
     """What can be remembered of a request with this outline; None when its values are not all comparisons' operands."""
     marks = [chr(FIRST_MARK + number) for number in range(len(found.texts))]
-    if len(marks) > MOST_MARKS:
+    if len(marks) > MAX_MARKS:
         return None
     pieces = list(found.pieces)
     for number, mark in enumerate(marks):

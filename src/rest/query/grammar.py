@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from src.edge.limits import LONGEST_NAME, SERVICE
+from src.edge.limits import MAX_NAME_LENGTH, SERVICE
 from src.rest.query.parsing import (
     Parser,
     Steps,
@@ -36,7 +36,7 @@ from src.rest.query.plan import Field, JsonStep, OrderTerm, Path, SelectEmbed, S
 from src.rest.query.tokens import delimiter, field, field_name, identifier, json_path, lexeme
 
 # What most names look like.
-NAME = f"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}+"
+NAME = f"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}+"
 JOINS = ("left", "inner")
 AGGREGATES = ("sum", "avg", "count", "max", "min")
 

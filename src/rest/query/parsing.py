@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, wraps
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from src.edge.limits import LONGEST_NAME, USER, too_long
+from src.edge.limits import MAX_NAME_LENGTH, USER, too_long
 from src.rest.query.syntax import Failure, Syntax, merged, quoted, syntax_error
 
 CACHED_TEXTS = 2048
-LONGEST_CACHED = 256
+MAX_CACHED_LENGTH = 256
 # Fewer characters are taken one by one as fast.
-FEWEST_SKIPPED = 2
+MIN_SKIPPED = 2
 
 Value = TypeVar("Value")
 Other = TypeVar("Other")
@@ -85,7 +85,7 @@ def run(parser: Parser[Value], name: str, text: str, most: int) -> Value:
 
 def recalled(parser: Parser[Value], name: str, text: str, most: int) -> Value:
     """The same, remembered if it is short: such texts of any client are few, and have few terms."""
-    if len(text) > LONGEST_CACHED:
+    if len(text) > MAX_CACHED_LENGTH:
         return run(parser, name, text, most)
     value: Value = _once(parser, name, text)
     return value
@@ -93,7 +93,7 @@ def recalled(parser: Parser[Value], name: str, text: str, most: int) -> Value:
 
 @lru_cache(CACHED_TEXTS)
 def _once(parser: Parser[Any], name: str, text: str) -> Any:  # noqa: ANN401 - as many types as parsers
-    return run(parser, name, text, LONGEST_CACHED)
+    return run(parser, name, text, MAX_CACHED_LENGTH)
 
 
 def _failed(position: int, failure: Failure, *, consumed: bool = False) -> Result[Any]:
@@ -273,9 +273,9 @@ def named(parser: Parser[str]) -> Parser[str]:
     def parse(text: str, at: int) -> Result[str]:
         outside = _ROOM.repetitions
         # A name in a name takes of the same.
-        _ROOM.repetitions = min(outside, LONGEST_NAME)
+        _ROOM.repetitions = min(outside, MAX_NAME_LENGTH)
         result = parser(text, at)
-        if outside > LONGEST_NAME:
+        if outside > MAX_NAME_LENGTH:
             _ROOM.repetitions = outside
         if result.ok and too_long(result.value):
             raise TooLong
@@ -309,7 +309,7 @@ def hastened(pattern: str, parser: Parser[str]) -> Parser[str]:
 
     def parse(text: str, at: int) -> Result[str]:
         match = compiled.match(text, at)
-        if match is None or match.end() - at < FEWEST_SKIPPED:
+        if match is None or match.end() - at < MIN_SKIPPED:
             return parser(text, at)
         last = match.end() - 1
         result = parser(text, last)

@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
-from src.edge.limits import LARGEST_HEADER, SERVICE, Limits, too_long
+from src.edge.limits import MAX_HEADER_SIZE, SERVICE, Limits, too_long
 from src.rest.errors import query_error, too_long_name, too_much
 from src.rest.query.filters import FULL_TEXT, Operation, numbered, operation_in, parse_operation
 from src.rest.query.grammar import parse_columns, parse_order, parse_select, parse_tree_path
 from src.rest.query.logic import groups_in, numbered_tree, parse_logic
-from src.rest.query.parsing import LONGEST_CACHED, TooLong, TooMany
+from src.rest.query.parsing import MAX_CACHED_LENGTH, TooLong, TooMany
 from src.rest.query.patterns import OtherSyntax, states, states_of_array
 from src.rest.query.plan import (
     Condition,
@@ -44,7 +44,7 @@ NO_COLUMNS = RESERVED | {"order", "limit", "offset", "and", "or", "distinct"}
 ALL_COLUMNS = (SelectField(Field("*")),)
 EVERYTHING = Range()
 # Larger limits are values like any other: few shapes of a request have them.
-LARGEST_PLANNED_PAGE = 1000
+MAX_PLANNED_PAGE_SIZE = 1000
 BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 
@@ -117,7 +117,7 @@ def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = No
         for key, value in pairs:
             if value is not None:
                 reader.take(key, value)
-        return reader.query(pairs, header_range, short=len(raw) <= LARGEST_HEADER)
+        return reader.query(pairs, header_range, short=len(raw) <= MAX_HEADER_SIZE)
     except Syntax as syntax:
         raise query_error(syntax.where, syntax.what) from None
     except TooLong:
@@ -315,7 +315,7 @@ class _Reader:
         return windows
 
     def _window(self, path: Path, limit: int | None, offset: int | None) -> Window:
-        rows = limit if limit is not None and 0 <= limit <= LARGEST_PLANNED_PAGE else None
+        rows = limit if limit is not None and 0 <= limit <= MAX_PLANNED_PAGE_SIZE else None
         return Window(path, self._position(limit if rows is None else None), self._position(offset), rows)
 
     def _position(self, value: int | None) -> int:
@@ -380,7 +380,7 @@ def encoded(text: str) -> str:
     """Percent-encoded but for what never needs it."""
     if PLAIN.fullmatch(text):
         return text
-    return _encoded(text) if len(text) <= LONGEST_CACHED else quote(text, safe="-_.~")
+    return _encoded(text) if len(text) <= MAX_CACHED_LENGTH else quote(text, safe="-_.~")
 
 
 @lru_cache(4096)

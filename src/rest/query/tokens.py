@@ -38,7 +38,7 @@ from src.rest.query.plan import Field, JsonStep
 
 Value = TypeVar("Value")
 
-LONGEST_INDEX = 12
+MAX_INDEX_LENGTH = 12
 
 blanks = matching("[ \t]*")
 delimiter = label(char("."), "delimiter (.)")
@@ -124,7 +124,7 @@ def json_index() -> Steps[int]:
     number: str = yield digits
     yield json_index_end
     # Anything longer is out of range for an integer all the same.
-    return int(sign + number[:LONGEST_INDEX])
+    return int(sign + number[:MAX_INDEX_LENGTH])
 
 
 @sequence

@@ -21,8 +21,8 @@ Kept = TypeVar("Kept")
 # A client can mint shapes, so what is kept of them is bounded.
 KEPT_SHAPES = 1024
 # Characters of both statements, and bytes of what they are made of.
-LARGEST_KEPT = 16 * 1024
-LONGEST_KEY = 1024
+MAX_KEPT_SIZE = 16 * 1024
+MAX_KEY_LENGTH = 1024
 
 
 class Engine:
@@ -112,7 +112,7 @@ def _is_small(job: Job, prepared: Prepared) -> bool:
     by = len(request.raw_query) + (len(request.body) if job.action.by_get else 0)
     if job.payload is not None:
         by += sum(map(len, job.payload.keys))
-    return by <= LONGEST_KEY and len(prepared.statement) + len(prepared.single) <= LARGEST_KEPT
+    return by <= MAX_KEY_LENGTH and len(prepared.statement) + len(prepared.single) <= MAX_KEPT_SIZE
 
 
 def _keep(cache: OrderedDict[Hashable, Kept], key: Hashable, value: Kept) -> None:

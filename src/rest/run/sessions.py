@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import asyncpg
 
-from src.database.connections import LARGEST_STATEMENT, Connections, Source
+from src.database.connections import MAX_STATEMENT_SIZE, Connections, Source
 from src.database.errors import BROKEN
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
@@ -72,7 +72,7 @@ class RoleSessions:
             return result_of(row) if row is not None else await self.row(identity, statement, arguments)
         pipeline = self._pipelines.get(identity.role)
         # What clients can make any number of is not kept there either.
-        if pipeline is None or len(statement) > LARGEST_STATEMENT:
+        if pipeline is None or len(statement) > MAX_STATEMENT_SIZE:
             return await self.row(identity, statement, arguments)
         answer = pipeline.ask(statement, arguments)
         if answer is not None and (texts := await answer) is not None:

@@ -29,7 +29,7 @@ LINE = re.compile(
 QUOTED = r'"(?:[^"]|"")*"'
 LISTED = re.compile(rf"\s*({QUOTED}|[^,]*?)\s*(?:,|$)")
 QUALIFIED = re.compile(rf"(?:(?!{QUOTED}$)({QUOTED}|[^.]*)\.)?(.*)", re.DOTALL)
-LONGEST_NAME = 63
+MAX_NAME_LENGTH = 63
 FILE_MODES = range(0o600, 0o1000)
 VARIABLE = re.compile(r"\$(?:\((\w+)\)|(\$))")
 
@@ -153,7 +153,7 @@ class Options:
 def database_name(text: str) -> str:
     """The name that SQL means by a text in double quotes, else the text itself; as much as PostgreSQL keeps of it."""
     name = text[1:-1].replace('""', '"') if re.fullmatch(QUOTED, text) else text
-    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return name.encode()[:MAX_NAME_LENGTH].decode(errors="ignore")
 
 
 def _content(path: Path) -> str:

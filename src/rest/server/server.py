@@ -67,7 +67,7 @@ class Standalone:
         self._pool = Connections(
             settings.db_uri,
             settings.db_pool,
-            patience=float(settings.db_pool_acquisition_timeout),
+            timeout=float(settings.db_pool_acquisition_timeout),
             pooler=not settings.db_prepared_statements,
         )
         self._reserve = Reserve(self._pool)

@@ -17,9 +17,9 @@ from src.rest.sql.statements import SCALAR
 from src.rest.sql.writing import BODY, computed_fields, record_rows
 
 CALL = "pgrst_call"
-FEWEST_LIKENESS = 0.75
+MIN_LIKENESS = 0.75
 # As many as Postgres lets a function have.
-MOST_ARGUMENTS = 100
+MAX_ARGUMENTS = 100
 UNNAMED = {
     Media.JSON: ("json", "jsonb"),
     Media.TEXT: ("text",),
@@ -87,7 +87,7 @@ def _ambiguous(found: list[Routine]) -> RestError:
 def _unknown(catalog: Catalog, name: Name, keys: list[str], job: Job) -> RestError:
     function = f"{name.schema}.{name.name}"
     # Of more than a function can take, some will do.
-    listed = ", ".join(keys[:MOST_ARGUMENTS])
+    listed = ", ".join(keys[:MAX_ARGUMENTS])
     raw = job.payload is not None and job.content.kind in RAW
     searched = f" with parameter{'s' if len(keys) > 1 else ''} {listed}" if keys else " without parameters"
     if raw:
@@ -120,10 +120,10 @@ def _hint(catalog: Catalog, name: Name, keys: list[str]) -> str | None:
     overloads = catalog.routines.get(name, ())
     if overloads:
         lists = [_listed(parameter.name for parameter in routine.parameters) for routine in overloads]
-        near = nearest(_listed(keys[:MOST_ARGUMENTS]), lists)
+        near = nearest(_listed(keys[:MAX_ARGUMENTS]), lists)
         near = None if near is None else f"{name.name}{near}"
     else:
-        near = nearest(name.name, [n.name for n in catalog.routines if n.schema == name.schema], FEWEST_LIKENESS)
+        near = nearest(name.name, [n.name for n in catalog.routines if n.schema == name.schema], MIN_LIKENESS)
     return None if near is None else f"Perhaps you meant to call the function {name.schema}.{near}"
 
 

@@ -19,7 +19,7 @@ from src.rest.query.plan import JsonStep
 Node = exp.Expr
 Query = exp.Select
 
-LONGEST_NAME, KEPT_OF_LONG = 63, 47
+MAX_NAME_LENGTH, KEPT_OF_LONG = 63, 47
 OPERATORS: dict[str, type[exp.Binary]] = {
     "eq": exp.EQ,
     "neq": exp.NEQ,
@@ -118,8 +118,8 @@ def row(qualifier: str) -> Node:
 def made_name(*parts: str | int) -> str:
     """A name of our own making. PostgreSQL keeps 63 bytes of it, and two that begin alike would be one."""
     name = "_".join(map(str, parts)).encode()
-    if len(name) > LONGEST_NAME:
-        name = name[:KEPT_OF_LONG] + sha256(name).hexdigest()[: LONGEST_NAME - KEPT_OF_LONG].encode()
+    if len(name) > MAX_NAME_LENGTH:
+        name = name[:KEPT_OF_LONG] + sha256(name).hexdigest()[: MAX_NAME_LENGTH - KEPT_OF_LONG].encode()
     return name.decode(errors="ignore")
 
 

@@ -34,7 +34,7 @@ from tests.rest.adapters.test_properties import sql_name
 from tests.rest.http.conftest import World, as_gate, serving_world
 from tests.rest.http.test_standalone import execute, knows, standalone
 
-LONGEST_NAME = 63
+MAX_NAME_LENGTH = 63
 # No slash: it ends a part of a path, percent-encoded or not. Nor is a name `.` or `..`, which clients take out, or
 # `*`, which is every column to PostgREST.
 LETTERS = "aZ9_ .,:;!?'\"\\`~@#$%^&*()[]{}<>|+=-\t\n\u00e9\u0637\u4e2d\U0001f984"
@@ -55,7 +55,7 @@ class Names(dict[str, str]):
 
 def cut(name: str) -> str:
     """What PostgreSQL keeps of a name."""
-    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return name.encode()[:MAX_NAME_LENGTH].decode(errors="ignore")
 
 
 def allowed(names: list[str]) -> bool:
@@ -68,7 +68,7 @@ def made_of(parts: list[str]) -> Names:
 
 names = (
     st.lists(
-        st.text(LETTERS, min_size=1, max_size=LONGEST_NAME).map(cut),
+        st.text(LETTERS, min_size=1, max_size=MAX_NAME_LENGTH).map(cut),
         min_size=len(WHAT),
         max_size=len(WHAT),
         unique=True,
@@ -237,8 +237,8 @@ async def ask(client: httpx.AsyncClient, given: Names) -> None:
 
 def test_every_name_of_a_database_is_found(server: Server) -> None:
     plain = made_of([f"Odd {what}" for what in WHAT])
-    longest = made_of([cut(f"{number:02}".ljust(LONGEST_NAME, "\u00e9")) for number in range(len(WHAT))])
-    alike = made_of([f"{number:02}".rjust(LONGEST_NAME, "a") for number in range(len(WHAT))])
+    longest = made_of([cut(f"{number:02}".ljust(MAX_NAME_LENGTH, "\u00e9")) for number in range(len(WHAT))])
+    alike = made_of([f"{number:02}".rjust(MAX_NAME_LENGTH, "a") for number in range(len(WHAT))])
     with asyncio.Runner() as runner:
 
         @given(given=names)

@@ -295,7 +295,7 @@ async def test_grants_close_what_is_not_given(world: World) -> None:
 async def test_what_breaks_off_or_trickles_is_not_taken_for_the_whole(
     world: World, monkeypatch: pytest.MonkeyPatch, *, breaks_off: bool, status: int
 ) -> None:
-    monkeypatch.setattr(bodies, "LEAST_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "MIN_SECONDS", 0.2)
     monkeypatch.setattr(bodies, "BYTES_PER_SECOND", 10**12)
     begun = [{"type": "http.request", "body": b"visitor,paid\na,1\n", "more_body": True}]
     sent: list[Any] = []
