@@ -52,7 +52,23 @@ as $$
     'worker_silence_seconds', (select extract(epoch from now() - max(finished_at))::float8 from ops.sweeps),
     'sweeps_failing', (select count(*) from ops.sweeps where failures > 0),
     -- Whose session listens in a transaction keeps all that is notified meanwhile; when it is full, nobody notifies.
-    'notification_queue_ratio', pg_notification_queue_usage()
+    'notification_queue_ratio', pg_notification_queue_usage(),
+    -- Of the locks that the server has room for, in all databases; when it is full, nobody takes any. What its processes
+    -- keep to themselves takes none of it.
+    'lock_table_ratio', (
+      select count(*)::float8 / (
+        current_setting('max_locks_per_transaction')::int
+        * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)
+      )
+      from pg_locks where not fastpath
+    ),
+    -- Of the ids that there are, how many the database that was vacuumed least has used; at 1 nobody writes.
+    'transaction_ids_ratio', (select max(age(datfrozenxid)) / 2147483648.0::float8 from pg_database),
+    -- How many ids were taken since the snapshot that is kept the longest: nothing newer is vacuumed.
+    'oldest_snapshot_transactions', (
+      select coalesce(max(age(xmin)), 0)
+      from (select backend_xmin from pg_stat_activity union all select xmin from pg_replication_slots) as kept (xmin)
+    )
   ))
 $$;
 comment on function ops.service_levels() is

@@ -29,6 +29,9 @@ AT_MOST = {
     "webhook_lag_p95_seconds_last_hour": 3.0,
     "refund_lag_p95_seconds_last_hour": 900.0,
     "notification_queue_ratio": 0.1,
+    "lock_table_ratio": 0.5,
+    "transaction_ids_ratio": 0.3,
+    "oldest_snapshot_transactions": 1e7,
 }
 WAITING = ("refunds_pending", "messages_queued", "payouts_pending", "webhooks_deferred", "exceptions_open")
 # For what waits there must be a worker; exceptions wait for people.

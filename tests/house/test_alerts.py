@@ -91,6 +91,9 @@ LEVELS = {
     "worker_silence_seconds": "3x180",
     "sweeps_failing": "0x180",
     "notification_queue_ratio": "0x180",
+    "lock_table_ratio": "0.01x180",
+    "transaction_ids_ratio": "0.1x180",
+    "oldest_snapshot_transactions": "5000x180",
 }
 RUNNING: Series = {
     **state("up", "1x180"),
@@ -343,6 +346,9 @@ DAYS: Mapping[str, Day] = {
     "a sweep fails two times of three": day(level("sweeps_failing", " ".join(["1x1 0x0"] * 60)), "SweepsFail"),
     "a sweep failed once": day(level("sweeps_failing", "0x120 1x5 0x54")),
     "a session keeps notifications": day(level("notification_queue_ratio", "0+0.01x180"), "NotificationsPileUp"),
+    "a session takes locks without end": day(level("lock_table_ratio", "0+0.01x180"), "LocksPileUp"),
+    "a session uses up transaction ids": day(level("transaction_ids_ratio", "0.1+0.002x180"), "TransactionIdsRunOut"),
+    "a session keeps its snapshot": day(level("oldest_snapshot_transactions", "0+100000x180"), "SnapshotKept"),
     "refunds take long": day(level("refund_lag_p95_seconds_last_hour", "1000x180"), "RefundsTakeOverFifteenMinutes"),
     "one refund of many waits": day(level("refund_wait_seconds", "0+60x180"), "RefundsWait"),
     "escrows' refunds wait": day(level("escrow_refunds_due", "3x180"), "EscrowRefundsWait"),

@@ -159,3 +159,26 @@ async def test_what_uses_up_locks_and_is_anybodys_is_named_and_taken_back(
     assert (found.well, found.detail.partition("public may call ")[2]) == (None, "pg_advisory_lock, txid_current")
     await apply_again(database)
     assert (await judged(database, "locks")).well is True
+
+
+async def test_what_a_session_takes_of_locks_and_keeps_of_ids_is_told(
+    database: str, admin: asyncpg.Connection, staff: asyncpg.Connection
+) -> None:
+    async def level(name: str) -> float:
+        watching = await asyncpg.connect(login_dsn(settings(database), "web_service"))
+        try:
+            return float(await watching.fetchval(f"select (ops.service_levels() ->> '{name}')::float8"))
+        finally:
+            await watching.close()
+
+    room = int(
+        await admin.fetchval(
+            "select current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int"
+        )
+    )
+    await admin.execute("select count(pg_advisory_lock(i)) from generate_series(1, 1000) i")
+    assert await level("lock_table_ratio") >= 1000 / room
+    assert 0 < await level("transaction_ids_ratio") < 0.01
+    await staff.execute("begin isolation level repeatable read; select 1")
+    await admin.execute("do $$ begin for i in 1..200 loop perform pg_current_xact_id(); commit; end loop; end $$")
+    assert await level("oldest_snapshot_transactions") >= 200
