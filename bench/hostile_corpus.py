@@ -361,6 +361,12 @@ def filters() -> Iterator[Hostile]:
         "brackets in comments": "x(?#[)(((a|b){0,100}){0,60})(?#])",
         "brackets of control characters": "\\c[)(((a|b){0,100}){0,60})\\c]",
         "a comment in front of references": "(.*)(.*)(.*)(.*)(?#[)\\4\\3\\2\\1(?#])zzz$",
+        "what may be left out in a row": "(a*b*c*d*e*){250}",
+        "choices of nothing": "((a?){0,50}){0,30}",
+        "groups that are there again": "(" * 15 + "a*?b*" + ")+" * 15,
+        "sets of many kinds": "".join(map(chr, range(0x4E00, 0x4F90))) + "([^x]{255}){8}",
+        "conditions in what is repeated": "((?:\\y)*?){1,24}",
+        "wide ranges": "[\u0001-\U0010ffff]" * 70,
         "references back": "(a*)" * 200 + "\\1" * 90,
         "a few references back": "^(.*)(.*)(.*)(.*)(.*)\\1\\2\\3\\4\\5x$",
     }.items():
@@ -370,6 +376,7 @@ def filters() -> Iterator[Hostile]:
         yield where(
             f"match(any) of {name}, in a tree", f"or=(traveler.match(any).{quote(json.dumps(_array(pattern)))})"
         )
+    yield where("many regular expressions", "&".join(["traveler=match.((a|b){0,10}){0,12}"] * 32))
     for operator in (
         "eq(any)",
         "like(any)",

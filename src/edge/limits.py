@@ -43,7 +43,8 @@ class Limits:
     filter that asks whether there is one; `repeats`, how often one field of one resource may be selected under
     different names; `elements` of all lists, `choices` of those of `any` and `all`, each of which is compared with each
     row; `pattern`, the characters of a text to search for or of a pattern;
-    `states` of a regular expression, its characters with all repetitions written out; `nesting` of embedded resources
+    `states` of all regular expressions, their characters with all repetitions written out (src/rest/query/patterns.py);
+    `nesting` of embedded resources
     and of logic; `fields` of a CSV body.
     """
 

@@ -1,8 +1,13 @@
-"""How large a machine PostgreSQL makes of a regular expression, and keeps: repetitions are written out in it."""
+"""How large a machine PostgreSQL makes of a regular expression, and keeps: repetitions are written out in it.
+
+It has a state for each character and an arc from each to all that may follow; of what may be left out in a row, from
+each to each.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 # `\c` takes whatever is next with it, also a bracket.
 ESCAPE = r"\\(?:c.|.)"
@@ -11,8 +16,8 @@ NAMED = r"\[(?P<kind>[.=:]).*?(?:(?P=kind)\]|\Z)"
 SET = rf"\[\^?+\]?+(?:{ESCAPE}|{NAMED}|[^\]])*+(?:\]|\Z)"
 # As PostgreSQL reads them one after the other (regc_lex.c); it refuses counts above 255.
 TOKEN = re.compile(
-    rf"(?P<reference>\\[1-9])|{ESCAPE}|(?P<set>{SET})|(?P<comment>\(\?#)|(?P<open>\((?:\?<?[:=!])?)"
-    r"|\{0*(?P<least>\d{1,4})(?:,0*(?P<most>\d{0,4}))?\}|.",
+    rf"(?P<reference>\\[1-9])|(?P<class>\\[dswDSW])|(?P<place>\\[AmMyYZ]|[$^]|\[\[:[<>]:]])|{ESCAPE}|(?P<set>{SET})|(?P<comment>\(\?#)|(?P<open>\((?:\?<?[:=!])?)"
+    r"|\{0*(?P<least>\d{1,4})(?P<to>,0*(?P<most>\d{0,4}))?\}\??|(?P<often>[*+?])\??|(?P<any>\.)|.",
     re.DOTALL,
 )
 # What it begins with may say that it is of another syntax, or that blanks are none of it.
@@ -22,6 +27,17 @@ OPTIONS = re.compile(r"\(\?([A-Za-z]+)")
 HARMLESS = frozenset("cimnpstw")
 # Whoever refers to a group has every way tried to take a text apart: no length of a pattern bounds that.
 AS_MANY = 1000
+# Of so many arcs a machine takes about as long as of one state.
+ARCS = 4
+# A set has an arc for each kind of character in it that the expression tells apart. At most one of so many is counted:
+# what a pattern has of characters it does not have of sets.
+KINDS = 32
+# What is beyond ASCII in a range is folded one by one where case is nothing.
+FOLDED = 1024
+ESCAPED = re.compile(r"\\[uUx]([0-9A-Fa-f]+)")
+# Conditions of a place (`^`, `\y`, what is around it) are tried in every order in which a text may meet them, for
+# every kind of character: each two are so many states. In what is repeated no number of them is few.
+PLACES = 30
 # An element of an array as PostgreSQL reads it, what in it is no part of its text, and what is none around it.
 ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\\.|[^",{}\\])+', re.DOTALL)
 QUOTING = re.compile(r'\\(.)|"', re.DOTALL)
@@ -32,35 +48,153 @@ class OtherSyntax(Exception):
     """The expression has a comment, or begins with what changes how it is read."""
 
 
-def states(pattern: str) -> int:
-    """At most so many, for any pattern; linear in its length. Raises OtherSyntax."""
-    options = OPTIONS.match(pattern)
-    if pattern.startswith(DIRECTOR) or (options and not HARMLESS.issuperset(options[1])):
-        raise OtherSyntax
-    opened: list[int] = []
-    size = last = 0
-    factor = 1
+class Part(NamedTuple):
+    """Of an expression: its states, its arcs, the arcs that lead into it, the states it may end in.
+
+    `empty` where it may be left out; `places` are its conditions of a place.
+    """
+
+    states: int = 0
+    arcs: int = 0
+    first: int = 0
+    last: int = 0
+    empty: bool = True
+    places: int = 0
+
+    def then(self, part: Part) -> Part:
+        return Part(
+            self.states + part.states,
+            self.arcs + part.arcs + self.last * part.first,
+            self.first + (part.first if self.empty else 0),
+            part.last + (self.last if part.empty else 0),
+            self.empty and part.empty,
+            self.places + part.places,
+        )
+
+    def either(self, part: Part) -> Part:
+        return Part(
+            self.states + part.states,
+            self.arcs + part.arcs,
+            self.first + part.first,
+            self.last + part.last,
+            self.empty or part.empty,
+            self.places + part.places,
+        )
+
+    def repeated(self, least: int, most: int) -> Part:
+        """`most` copies in a row, of which `least` have to be there."""
+        followed = most * (most - 1) // 2 if self.empty else most - 1
+        return Part(
+            self.states * most,
+            self.arcs * most + followed * self.last * self.first,
+            self.first * (most if self.empty else 1),
+            self.last * (most if self.empty else most - min(least, most) + 1),
+            self.empty or not least,
+            self.places * (AS_MANY if most > 1 else 1),
+        )
+
+    def looped(self) -> Part:
+        """Any number of times in a row."""
+        return self._replace(arcs=self.arcs + self.last * self.first, places=self.places * AS_MANY)
+
+
+class _Machine:
+    """What was read of an expression: `row` since the last bracket or `|`, `others` before that, `last` to repeat."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[str, Part, Part | None]] = []
+        self.others: Part | None = None
+        self.row = self.last = Part()
+
+    def put(self, part: Part) -> None:
+        self.row, self.last = self.row.then(self.last), part
+
+    def choose(self) -> None:
+        self.others = self._either()
+        self.row, self.last = Part(), Part(1)
+
+    def open(self, bracket: str) -> None:
+        self.opened.append((bracket, self.row.then(self.last), self.others))
+        self.row, self.last, self.others = Part(), Part(), None
+
+    def close(self) -> None:
+        group = self._either()
+        bracket, self.row, self.others = self.opened.pop()
+        # What is looked at around a place is one condition there.
+        self.last = group if bracket in ("(", "(?:") else Part(group.states, group.arcs, 1, 1, True, group.places + 1)
+
+    def whole(self) -> Part:
+        while self.opened:
+            self.close()
+        return self._either()
+
+    def _either(self) -> Part:
+        row = self.row.then(self.last)
+        return self.others.either(row) if self.others else row
+
+
+def states(pattern: str, *, folded: bool = False) -> int:
+    """At most so many, for any pattern, `folded` where case is nothing; linear in its length. Raises OtherSyntax."""
+    options = _options(pattern)
+    folded = folded or "i" in options
+    kinds = 1 + len(pattern) // KINDS
+    ends = ((0, 1), (len(pattern) - 1, len(pattern)))
+    machine = _Machine()
+    factor, widths = 1, 0
     for token in TOKEN.finditer(pattern):
         if token["comment"]:
             raise OtherSyntax
-        if token["least"] is not None:
-            times = max(int(token["least"]), int(token["most"] or 0), 1)
-            size += last * (times - 1)
-            last *= times
+        if token["least"] or token["often"]:
+            machine.last = _repeated(machine.last, token)
         elif token["open"]:
-            opened.append(size)
-            size = last = 0
-        elif token[0] == ")" and opened:
-            last = size
-            size += opened.pop()
+            machine.open(token[0])
+        elif token[0] == ")" and machine.opened:
+            machine.close()
+        elif token[0] == "|":
+            machine.choose()
         else:
-            size += 1
-            last = 1
-            if token["reference"]:
-                factor = AS_MANY
-    return (size + sum(opened)) * factor
+            arcs = kinds if token["set"] or token["class"] or (token["any"] and options) else 1
+            # Where the whole expression begins or ends is no condition that anything meets in another order.
+            place = bool(token["place"]) and token.span() not in ends
+            machine.put(Part(arcs, 0, arcs, 1, place, int(place)))
+            factor = AS_MANY if token["reference"] else factor
+            widths += _width(token[0]) if folded and token["set"] else 0
+    whole = machine.whole()
+    orders = whole.places * (whole.places - 1) * kinds**2 * PLACES
+    return max(whole.states + widths, whole.arcs // ARCS, orders) * factor
 
 
-def states_of_array(literal: str) -> int:
+def _options(pattern: str) -> str:
+    options = OPTIONS.match(pattern)
+    if pattern.startswith(DIRECTOR) or (options and not HARMLESS.issuperset(options[1])):
+        raise OtherSyntax
+    return options[1] if options else ""
+
+
+def _repeated(part: Part, token: re.Match[str]) -> Part:
+    if token["often"]:
+        least, most = int(token["often"] == "+"), 1 if token["often"] == "?" else 0
+    else:
+        least = int(token["least"])
+        most = int(token["most"] or 0) if token["to"] else max(least, 1)
+    if token["often"]:
+        # The sign is a character as any other.
+        part = part._replace(states=part.states + 1)
+    if most:
+        return part.repeated(least, max(least, most))
+    if least == 1:
+        # PostgreSQL has a group that has to be there behind those that may.
+        return part.repeated(2, 2).looped()
+    return part.repeated(least, max(least, 1)).looped()
+
+
+def _width(of: str) -> int:
+    """How much there is to fold in a set's ranges: as if each went to the last character that is named in it."""
+    named = [int(digits, 16) for digits in ESCAPED.findall(of)]
+    return of.count("-") * (min(max(named + [ord(letter) for letter in of]), 0x10FFFF) // FOLDED)
+
+
+def states_of_array(literal: str, *, folded: bool = False) -> int:
     """The same of all elements of an array of them, in PostgreSQL's text form. Raises OtherSyntax."""
-    return sum([states(QUOTING.sub(r"\1", element.strip(BLANKS))) for element in ELEMENT.findall(literal)])
+    elements = [QUOTING.sub(r"\1", element.strip(BLANKS)) for element in ELEMENT.findall(literal)]
+    return sum([states(element, folded=folded) for element in elements])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import a2b_qp
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
@@ -228,11 +228,10 @@ class _Reader:
         if operation.operator.name in SEARCHES and len(operation.value or "") > self._limits.pattern:
             message = f"A pattern or a text to search for may have at most {self._limits.pattern:,} characters"
             raise too_much(message)
-        quantified = operation.operator.quantifier is not None
-        if quantified:
+        if operation.operator.quantifier is not None:
             self._require_few_choices(operation.value or "")
         if operation.operator.name in REGULAR_EXPRESSIONS:
-            self._require_few_states(states_of_array if quantified else states, operation.value or "")
+            self._require_few_states(operation)
         return numbered(column, operation, self._values)
 
     def _select(self) -> tuple[SelectItem, ...]:
@@ -287,9 +286,10 @@ class _Reader:
             message = f"Lists of any and all may have at most {self._limits.choices:,} elements"
             raise too_much(message)
 
-    def _require_few_states(self, size: Callable[[str], int], text: str) -> None:
+    def _require_few_states(self, operation: Operation) -> None:
+        size = states_of_array if operation.operator.quantifier is not None else states
         try:
-            self._states -= size(text)
+            self._states -= size(operation.value or "", folded=operation.operator.name == "imatch")
         except OtherSyntax:
             message = (
                 "A regular expression may have no comments, no *** in front and no options but c, i, m, n, p, s, t, w"

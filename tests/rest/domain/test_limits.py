@@ -298,7 +298,7 @@ def test_the_guide_says_what_the_limits_are() -> None:
         ("(a{30}b|){2,0000030}", 960),
         (r"\{30\}[]{9}]{2}\d{3}", 9),
         ("a{30})b(", 32),
-        ("*{5}" * 2, 10),
+        ("*{5}" * 2, 30),
         (r"(ab)\1", 3_000),
         (r"\\1", 2),
         (r"[\1]\0", 2),
@@ -314,10 +314,43 @@ def test_the_guide_says_what_the_limits_are() -> None:
         ("[[:x(a{30}){30}", 1),
         (r"\(?#a{30}", 33),
         ("[(?#]", 1),
+        ("(a*b*c*d*e*){250}", 390_937),
+        ("((a?){0,50}){0,30}", 562_125),
+        ("(((a{0,10}){0,10}){0,10}){0,3}", 124_012),
+        ("(a|){250}b", 7_843),
+        (r"\ya|(?=b)", 60),
+        (r"\ya|(?=b)" + "a" * 64, 540),
+        ("^" + "a" * 998 + "$", 1_000),
+        (r"(\ya){2}", 29_970_000),
+        ("(" * 15 + "a" + ")+" * 15, 3 * 2**15 - 2),
+        ("(" * 15 + "a" + "){1,}" * 15, 2**15),
+        ("".join(map(chr, range(0x4E00, 0x4E90))) + "([^x]{10}){8}", 544),
+        ("\u0430" * 144 + r"(\w{10}){8}", 544),
+        ("(?n)" + "\u0430" * 144 + ".{80}", 546),
     ],
 )
 def test_a_regular_expressions_repetitions_are_written_out(pattern: str, size: int) -> None:
     assert states(pattern) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("[\u0001-\U0010ffff]", 1_088),
+        (r"[\u0001-\U0010ffff]", 1_088),
+        (r"[\u0001-\xffffffffffff]", 1_088),
+        ("[\u0430-\u044f\u0401]{20}", 21),
+        ("[a-z]{20}", 20),
+        (r"\u0430-", 6),
+    ],
+)
+def test_a_range_is_as_wide_as_it_is_where_case_is_nothing(text: str, size: int) -> None:
+    assert states(text, folded=True) == size
+    assert states_of_array("{b," + json.dumps(text, ensure_ascii=False) + "}", folded=True) == size + 1
+    assert states(f"(?i){text}") == size + 2
+    for operator, said in (("match", ""), ("imatch", SAID_OF_STATES)):
+        many = quote("[\u0001-\U0010ffff]" * 3)
+        assert query(f"a={operator}.{many}") == query(f"a={operator}(any).{{{many}}}") == said
 
 
 @pytest.mark.parametrize(
