@@ -44,8 +44,7 @@ class Limits:
     different names; `elements` of all lists, `choices` of those of `any` and `all`, each of which is compared with each
     row; `pattern`, the characters of a text to search for or of a pattern;
     `states` of all regular expressions, their characters with all repetitions written out (src/rest/query/patterns.py);
-    `nesting` of embedded resources
-    and of logic; `fields` of a CSV body.
+    `nesting` of embedded resources and of logic; `fields` of a CSV body.
     """
 
     body: int = MEBIBYTE
