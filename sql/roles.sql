@@ -36,6 +36,18 @@ begin
 end;
 $$;
 
+-- What \du+ tells an administrator.
+comment on role ecotrips_owner is 'ecoTrips: owns what db apply makes; administrators are in it';
+comment on role anon is 'ecoTrips: what callers without a token may do';
+comment on role authenticated is 'ecoTrips: what callers with a token may do';
+comment on role service_role is 'ecoTrips: what the service itself may do';
+comment on role ops_staff is 'ecoTrips: what staff may do in psql';
+comment on role web_anon is 'ecoTrips: the login of the service for callers without a token';
+comment on role web_authenticated is 'ecoTrips: the login of the service for callers with a token';
+comment on role web_service is 'ecoTrips: the login of the service for itself';
+comment on role psql_staff is 'ecoTrips: the login of people in ecotrips psql';
+comment on role psql_service is 'ecoTrips: the login of people in ecotrips psql --service';
+
 -- PostgreSQL lets a login change its own settings and password, so whoever shares one could shut the others out. What is not
 -- set below is taken back, in every database.
 do $$

@@ -16,6 +16,7 @@ import pytest
 from src.commands import check_database
 from src.database import apply
 from src.database.opened import connect
+from src.database.roles import LOGINS
 from src.domain.context import Role
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from src.settings import OFFLINE_SWITCHES
@@ -196,6 +197,12 @@ async def test_who_ends_meanwhile_is_waited_for(empty: str, sql: Path) -> None:
     await applying
     assert await reader.fetchval("select meta.is_production()")
     await reader.close()
+
+
+async def test_every_role_says_what_it_is_for(admin: asyncpg.Connection) -> None:
+    untold = "select array_agg(r) from unnest($1::regrole[]) r where shobj_description(r, 'pg_authid') is null"
+    roles = [*LOGINS, "ecotrips_owner", "anon", "authenticated", "service_role", "ops_staff"]
+    assert await admin.fetchval(untold, roles) is None
 
 
 async def test_who_holds_the_lock_and_may_not_apply_is_named(
