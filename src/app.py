@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar, cast
 
-import msgspec
 from litestar import Controller, Litestar, Router, asgi
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -194,7 +193,6 @@ def create(settings: Settings | None = None) -> Litestar:
         exception_handlers={Exception: problems.answer_of, HTTPException: problems.answer_of},
         logging_config=None,
     )
-    application.state.document = msgspec.json.encode(application.openapi_schema.to_schema())
     loopback.application = cast("Asgi", application)
     return application
 

@@ -102,7 +102,7 @@ COMMON_WORDS = 10_000
 UUID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 RANDOM_UUID = 4
 SEPARATORS = re.compile(r"[\W_]+")
-SHORT_PREFIX = re.compile(r"[A-Za-z]{1,12}[\W_]+")
+SHORT_PREFIX = re.compile(r"[A-Za-z]{1,12}([\W_]+)")
 # What may be a secret in a longer text.
 LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
 ALPHABETS = ((re.compile("[a-z]"), 26), (re.compile("[A-Z]"), 26), (re.compile("[0-9]"), 10))
@@ -207,7 +207,10 @@ def _encoded_in(secret: str) -> Iterator[str]:
 
 def _bodies(secret: str) -> set[str]:
     """A secret, and what is left of it without a short prefix and what separates its letters."""
-    whole = {secret, SHORT_PREFIX.sub("", secret, count=1)}
+    prefix = SHORT_PREFIX.match(secret)
+    # What separates may be the first letters of the rest, too: base64 begins with any of its own.
+    rests = (secret[at:] for at in range(prefix.start(1) + 1, prefix.end() + 1)) if prefix else ()
+    whole = {secret, *rests}
     return whole | {SEPARATORS.sub("", text) for text in whole}
 
 

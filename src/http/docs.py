@@ -1,10 +1,12 @@
 """The document as a page at /docs where calls can be tried, with files that come with a package."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import swagger_ui_bundle
-from litestar import Request, Response, Router, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import ResponseHeader, State
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.response import File, Redirect
@@ -56,10 +58,17 @@ def start() -> Response[str]:
     return Response(START, media_type="text/javascript")
 
 
-@get(["/schema", "/schema/openapi.json"], include_in_schema=False, sync_to_thread=False)
-def schema(state: State) -> Response[bytes]:
-    """The document, which start-up has made."""
+@get(["/schema", "/schema/openapi.json"], include_in_schema=False)
+async def schema(request: Request[None, None, State]) -> Response[bytes]:
+    """The document, which is made beside other requests when somebody first asks for it."""
+    state = request.app.state
+    if "document" not in state:
+        state.document = await asyncio.to_thread(_made, request.app)
     return Response(state.document, media_type="application/json")
+
+
+def _made(application: Litestar) -> bytes:
+    return msgspec.json.encode(application.openapi_schema.to_schema())
 
 
 @get("/", include_in_schema=False, sync_to_thread=False)

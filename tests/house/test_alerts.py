@@ -475,7 +475,7 @@ class Away:
 async def test_a_server_tells_its_metrics_whatever_the_database_does(
     failure: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_levels, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(service_levels, "TIMEOUT_SECONDS", 0.1)
     levels = service_levels.PostgresServiceLevels(cast("Database", Away(failure)))
     assert await levels.now() == {"database_up": 0.0}
 

@@ -384,6 +384,13 @@ def test_a_secret_spelt_in_another_way_is_the_same(spelling: str) -> None:
     assert re.search("METRICS_TOKEN is (nearly )?the same as JWT_SECRET", said)
 
 
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_prefix_ends_where_base64_begins_with_a_sign(encode: Callable[[bytes], bytes]) -> None:
+    raw = b"\xfb" + CHANCE.randbytes(31)
+    said = refused(JWT_SECRET=raw.hex(), METRICS_TOKEN=f"metrics-{encode(raw).decode()}")
+    assert re.search("METRICS_TOKEN is (nearly )?the same as JWT_SECRET", said)
+
+
 def test_what_is_derived_from_a_secret_is_none_of_its_own() -> None:
     for name, purpose in (
         ("JWT_SECRET", "privacy"),

@@ -73,7 +73,7 @@ def test_http_1_0_has_no_streams(world_database: str, tmp_path: Path) -> None:
 
 
 async def test_a_client_that_takes_nothing_loses_its_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(application, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(application, "TIMEOUT_SECONDS", 0.1)
 
     async def receive() -> dict[str, Any]:
         await asyncio.Event().wait()
