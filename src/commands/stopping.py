@@ -8,6 +8,7 @@ what waits in `run` and `ending`, and counts at `check`. All but the first are i
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ class _Stop:
         if self.asked:
             return
         self.asked = True
+        # It warns of programs that we have ended, and waited for, before it came to.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         for end in self.ends:
             end()
         if self.raises:
