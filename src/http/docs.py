@@ -63,8 +63,9 @@ async def schema(request: Request[None, None, State]) -> Response[bytes]:
     """The document, which is made beside other requests when somebody first asks for it."""
     state = request.app.state
     if "document" not in state:
-        state.document = await asyncio.to_thread(_made, request.app)
-    return Response(state.document, media_type="application/json")
+        # The task, so that whoever asks meanwhile waits for it; who goes away does not end it.
+        state.document = asyncio.create_task(asyncio.to_thread(_made, request.app))
+    return Response(await asyncio.shield(state.document), media_type="application/json")
 
 
 def _made(application: Litestar) -> bytes:

@@ -64,11 +64,11 @@ WITHOUT_EFFECT = frozenset(
         "type_encoders",
     }
 )
+# Litestar gives these to an application by itself.
 FILLED_IN = frozenset({"request_max_body_size", "type_decoders", "type_encoders"})
 # Registers the schema that every failure's response refers to.
 FAILURE = {500: ResponseSpec(Problem, generate_examples=False)}
 UNDECLARED: tuple[object, ...] = (None, False, Empty, [], {}, frozenset())
-
 
 Run: TypeAlias = "Callable[[Call], Awaitable[Answer[object]]]"
 
@@ -267,7 +267,6 @@ class Endpoint(HTTPRouteHandler):
 
     def _refuse_what_has_no_effect(self) -> None:
         for layer in self.ownership_layers:
-            # Litestar gives an application these by itself.
             names = WITHOUT_EFFECT - FILLED_IN if isinstance(layer, Litestar) else WITHOUT_EFFECT
             declared = [name for name in sorted(names) if getattr(layer, name, None) not in UNDECLARED]
             if declared:
@@ -307,6 +306,6 @@ def _documented(kind: type[msgspec.Struct]) -> Callable[..., object]:
         )
         for field in msgspec.structs.fields(kind)
     ]
-    read.__signature__ = Signature(fields)  # type: ignore[attr-defined]
+    read.__signature__ = Signature(fields)  # type: ignore[attr-defined] # what inspect looks for on a function
     read.__annotations__ = {field.name: field.annotation for field in fields}
     return read

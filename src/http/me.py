@@ -23,8 +23,7 @@ class User(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 EXAMPLE = {"id": "22222222-2222-4222-8222-222222222222", "role": "authenticated", "email": "ops@ecotrips.example"}
-
-
+# What its path does not take.
 WRONG = (HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE)
 
 
