@@ -23,6 +23,7 @@ OTHERS = {
     "database/pipeline.py": "it catches all, and the next read asks for it again",
     "database/apply.py": "it is awaited in the same block, which ends it whatever happens",
     "commands/progress.py": "it ends with the block that it is shown for, which awaits it",
+    "http/docs.py": "those who wait for it get what it raises",
     "rest/asgi/application.py": "it ends with its request, which looks at it",
 }
 MAKES_TASKS = {"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe"}
