@@ -28,7 +28,7 @@ test-15: $(VENV)/.dev ## Run the tests of the SQL on another PostgreSQL (POSTGRE
 	@$(BIN)/python -m pytest -n 2 $(SQL_TESTS)
 
 test-docker: $(VENV)/.dev ## Run the tests nearest to the SQL through testcontainers, on a Docker engine of their own (root)
-	@$(BIN)/python -m tests.engine $(BIN)/python -m pytest -n 2 tests/contracts/test_lists.py tests/contracts/test_search.py tests/sql/test_access.py tests/sql/test_ledger.py
+	@$(BIN)/python -m tests.support.engine $(BIN)/python -m pytest -n 2 tests/contracts/test_lists.py tests/contracts/test_search.py tests/sql/test_access.py tests/sql/test_ledger.py
 
 test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers longer than `test` does; the books must be right
 	@$(BIN)/python -m pytest -n 2 -m heavy tests/faults

@@ -27,7 +27,7 @@ from bench.hostile_corpus import Hostile, corpus
 from bench.proc import tree
 from bench.stack import FOLDER, Service, Stack, stack
 from src.commands.local import TRAVELLER
-from tests.processes import free_port, server
+from tests.support.processes import free_port, server
 
 ASK_EVERY = 0.01  # seconds
 GAP = 0.1  # seconds beyond the idle machine's own

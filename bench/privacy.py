@@ -24,8 +24,8 @@ from src.domain.context import SERVICE, Context
 from src.domain.privacy_erasure import dry_run, execute
 from src.domain.privacy_export import export
 from src.domain.storage import ObjectName
-from tests import postgres
-from tests.persons import SECRET, approved, make_person
+from tests.support import postgres
+from tests.support.persons import SECRET, approved, make_person
 
 ROWS = 100_000
 FILE_MEBIBYTES = 100

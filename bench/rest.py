@@ -21,7 +21,7 @@ from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Request
 from src.rest.run.binding import Binder
 from src.rest.sql.preparation import Preparation
-from tests.processes import command, environment, free_port
+from tests.support.processes import command, environment, free_port
 
 BARE = "bare route"
 FOUR_TRIPS = "pgbench, four trips, 32 clients"

@@ -15,10 +15,10 @@ from bench.harness import Case, measure
 from bench.load import Wrk
 from bench.stack import Service, Stack
 from src.adapters.postgres.seed import seed_volume
-from tests.cluster import Cluster, cluster
-from tests.pgbouncer import PREPARING, pgbouncer, require_version
-from tests.postgres import settings
-from tests.processes import server
+from tests.support.cluster import Cluster, cluster
+from tests.support.pgbouncer import PREPARING, pgbouncer, require_version
+from tests.support.postgres import settings
+from tests.support.processes import server
 
 ROWS = 10_000
 ALONE = "one process on the primary"

@@ -21,8 +21,8 @@ from src.database import apply
 from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import role_password
 from src.settings import Settings
-from tests.postgres import settings as settings_of
-from tests.processes import ServerProcess, server
+from tests.support.postgres import settings as settings_of
+from tests.support.processes import ServerProcess, server
 
 # Data stays between runs, so that only the first one waits for a million rows.
 FOLDER = Path(os.environ.get("BENCH_DATA", ".data/bench")).resolve()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from bench.stack import FOLDER, Service, Stack
 from tests.fakes.collector import collector
-from tests.processes import server
+from tests.support.processes import server
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from src.app import create
 from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
 from src.environment import reach_this_machine_directly
 from src.logins import login_dsn
-from tests import postgres
-from tests.endpoints import served, undescribed
-from tests.tls import TlsServer, tls_server
+from tests.support import postgres
+from tests.support.endpoints import served, undescribed
+from tests.support.tls import TlsServer, tls_server
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"
 TRAVELLER = "33333333-3333-4333-8333-333333333333"

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document: what Litestar makes of the controllers, with failures, headers and real examples.
 
-examples.json holds calls as they were really made (`python -m tests.examples` makes it again). `/rest/v1` describes
-itself, at its root, from the database's catalog.
+examples.json holds calls as they were really made (`python -m tests.support.examples` makes it again). `/rest/v1`
+describes itself, at its root, from the database's catalog.
 """
 
 from __future__ import annotations

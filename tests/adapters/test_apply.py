@@ -21,7 +21,7 @@ from src.domain.context import Role
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import as_role
-from tests.postgres import JWT_SECRET, Server, settings
+from tests.support.postgres import JWT_SECRET, Server, settings
 
 
 @pytest.fixture

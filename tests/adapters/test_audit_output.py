@@ -13,7 +13,7 @@ import pytest
 
 from src.adapters.telemetry.audit import StandardOutput
 from src.domain.audit import AuditLine
-from tests.processes import PATIENCE
+from tests.support.processes import PATIENCE
 
 
 @contextlib.contextmanager

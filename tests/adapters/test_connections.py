@@ -17,9 +17,9 @@ from src.database.errors import PoolTimeout
 from src.database.opened import SILENCE, Opened, limit_silence
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
-from tests.postgres import settings
-from tests.processes import PATIENCE
-from tests.races import until
+from tests.support.postgres import settings
+from tests.support.processes import PATIENCE
+from tests.support.races import until
 
 
 @pytest.fixture(params=["own_database", "tls_database"])

@@ -21,8 +21,8 @@ import pytest
 from src.database import locks, unprivileged
 from src.database.embedded import MAX_LOG_SIZE, EmbeddedPostgres, binaries, running
 from src.database.unprivileged import EmbeddedPostgresError
-from tests.disks import disk
-from tests.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
+from tests.support.disks import disk
+from tests.support.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
 
 USER = """
 import sys

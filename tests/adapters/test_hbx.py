@@ -31,7 +31,7 @@ from src.domain.inventory import HotelSearch, Pax, Quote, RateQuery, Stay
 from src.domain.resilience import TryAgain
 from src.domain.search import Place
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.suppliers import SEARCH, STAY, client_of
+from tests.support.suppliers import SEARCH, STAY, client_of
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from src.database.connections import Connections, Reserve
 from src.database.errors import PoolTimeout
 from src.database.notifications import Notifications
 from src.database.refresher import GRACE, Refresher
-from tests.processes import PATIENCE
-from tests.races import until
+from tests.support.processes import PATIENCE
+from tests.support.races import until
 
 OTHERS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
 LISTENERS = "select pid from pg_stat_activity where datname = current_database() and query ~* 'listen'"

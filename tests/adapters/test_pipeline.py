@@ -17,7 +17,7 @@ from src.database import pipelined
 from src.database.pipeline import LAST_RUNS, LONGEST, MOST, QUICK, Pipeline
 from src.database.pipelined import MAX_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import OPS_USER, Api
-from tests.races import until
+from tests.support.races import until
 
 WHO = "select set_config('test.who', $1, true), (100 / $2::int)::text, pg_backend_pid()"
 BEFORE = "select coalesce(current_setting('test.who', true), ''), $1::text"

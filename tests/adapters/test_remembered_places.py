@@ -10,7 +10,7 @@ from src.adapters.resilience.places import RememberedPlaces
 from src.domain.context import Context
 from src.domain.search import Place
 from tests.conftest import ANONYMOUS_CONTEXT
-from tests.suppliers import KIGALI
+from tests.support.suppliers import KIGALI
 
 
 class Catalogue:

@@ -19,9 +19,9 @@ from src.domain.inventory import HotelSearch, RateQuery
 from src.domain.resilience import CircuitState
 from src.domain.search import Place
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.processes import free_port
-from tests.races import until
-from tests.suppliers import SEARCH, STAY, Clock, processes
+from tests.support.processes import free_port
+from tests.support.races import until
+from tests.support.suppliers import SEARCH, STAY, Clock, processes
 
 
 @pytest.fixture

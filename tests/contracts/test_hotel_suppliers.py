@@ -15,7 +15,7 @@ from src.domain.errors import NotFound
 from src.domain.inventory import HotelSearch, Pax, Quote, RateQuery, Stay
 from src.ports.inventory import Supplier
 from tests.fakes.hbx.server import running
-from tests.suppliers import KIGALI, NOWHERE, SEARCH, STAY, client_of, processes
+from tests.support.suppliers import KIGALI, NOWHERE, SEARCH, STAY, client_of, processes
 
 STAYS = [
     STAY,

@@ -19,7 +19,7 @@ from src.domain.paging import Page
 from src.ports.bookings import Bookings
 from src.ports.exceptions import OpsQueue
 from tests.conftest import SERVICE_CONTEXT
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 
 @dataclass

@@ -15,7 +15,7 @@ from src.domain.search import Place, PlacesQuery
 from src.domain.search_ranking import Ranking
 from src.ports.search import SearchIndex
 from tests.conftest import ANONYMOUS_CONTEXT, SERVICE_CONTEXT
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 
 @pytest.fixture

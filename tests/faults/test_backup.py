@@ -26,14 +26,14 @@ from src.adapters.postgres.seed import seed_demo, seed_volume
 from src.database import apply
 from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
-from tests.cluster import execute, server, start_again
 from tests.conftest import serving
-from tests.disks import disk
-from tests.persons import make_person
-from tests.postgres import JWT_SECRET, Server, settings, with_login
-from tests.processes import PATIENCE, descendants, ecotrips, environment, wait_until_gone
 from tests.servers import RELEASES, programs
 from tests.sql.test_access import granted
+from tests.support.cluster import execute, server, start_again
+from tests.support.disks import disk
+from tests.support.persons import make_person
+from tests.support.postgres import JWT_SECRET, Server, settings, with_login
+from tests.support.processes import PATIENCE, descendants, ecotrips, environment, wait_until_gone
 
 TABLES = """
 select format('select %L as name, count(*) as rows from %s', oid::regclass, oid::regclass) as statement from pg_class

@@ -14,13 +14,13 @@ import time_machine
 
 from src.commands.local import token
 from src.settings import OFFLINE_SWITCHES
-from tests.cluster import server
 from tests.conftest import ANON_KEY, ITINERARY, TRAVELLER, serving
-from tests.escrows import met_escrows
 from tests.fakes.stripe import signed
-from tests.postgres import JWT_SECRET, Server, make_template, settings
-from tests.processes import command, environment
-from tests.races import until
+from tests.support.cluster import server
+from tests.support.escrows import met_escrows
+from tests.support.postgres import JWT_SECRET, Server, make_template, settings
+from tests.support.processes import command, environment
+from tests.support.races import until
 
 pytestmark = pytest.mark.heavy
 

@@ -12,7 +12,7 @@ from src.database.connections import Connections
 from src.database.errors import PoolTimeout
 from src.database.share import Share
 from tests.conftest import CHECKOUT, Api, serving
-from tests.races import until
+from tests.support.races import until
 
 SLOW = """
 create or replace function catalog.hits(p_typed text, p_most int) returns setof catalog.hit language plpgsql volatile

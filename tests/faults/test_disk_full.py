@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from src.database.embedded import EmbeddedPostgres, binaries, running
-from tests import postgres
-from tests.cluster import start_again
 from tests.conftest import Api
-from tests.disks import disk
 from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
-from tests.processes import PATIENCE, ecotrips, server
+from tests.support import postgres
+from tests.support.cluster import start_again
+from tests.support.disks import disk
+from tests.support.processes import PATIENCE, ecotrips, server
 
 pytestmark = pytest.mark.heavy
 

@@ -16,9 +16,9 @@ from tests.conftest import Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Reply, Request, listening
 from tests.http.test_messaging import NUMBER, events, live_settings, work
-from tests.processes import PATIENCE, server
-from tests.races import killed, post
 from tests.sql.test_invoices import captured
+from tests.support.processes import PATIENCE, server
+from tests.support.races import killed, post
 
 NOTICE = {"type": "link_notice", "to": NUMBER, "text": "Your invoice", "url": "https://ecotrips.example/i"}
 # Where the server dies: WhatsApp has not been reached; it has the message but has not answered; its answer has come but

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.faults.escrow_world import (
+from tests.support.escrow_world import (
     DEADLINE_PASSES,
     FRESH,
     LEGAL,

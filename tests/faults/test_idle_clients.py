@@ -19,7 +19,7 @@ import pytest
 from bench.proc import resident_megabytes
 from src.edge.listening import DEAF_MILLISECONDS
 from tests.conftest import ANON_KEY, CHECKOUT
-from tests.processes import PATIENCE, ServerProcess, descendants, server
+from tests.support.processes import PATIENCE, ServerProcess, descendants, server
 
 KEY = {"apikey": ANON_KEY}
 PATHS = ("/functions/v1/bff-checkout", "/rest/v1/rpc/search_places", "/functions/v1/wa-webhook")

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.conftest import ANON_KEY, OPS_USER
-from tests.processes import PATIENCE, server
-from tests.races import blocked
+from tests.support.processes import PATIENCE, server
+from tests.support.races import blocked
 
 pytestmark = pytest.mark.heavy
 CHECKOUT = {"itinerary_id": OPS_USER, "amount_cents": 100, "currency": "USD"}

@@ -28,15 +28,15 @@ from src.database import apply
 from src.database.embedded import EmbeddedPostgres
 from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES
-from tests.cluster import execute, server
 from tests.conftest import Api
-from tests.house.guides import blocks, leaving
 from tests.house.test_fakes import first_line
-from tests.postgres import JWT_SECRET, settings, with_login
-from tests.processes import command, ecotrips, environment, free_port
-from tests.processes import server as serving
 from tests.servers import RELEASES, programs
-from tests.tls import tls_server
+from tests.support.cluster import execute, server
+from tests.support.guides import blocks, leaving
+from tests.support.postgres import JWT_SECRET, settings, with_login
+from tests.support.processes import command, ecotrips, environment, free_port
+from tests.support.processes import server as serving
+from tests.support.tls import tls_server
 
 PROVIDERS = "of the provider"
 SECRETS = {"administrator": "administrators own", "amina": "aminas own", "bob": "bobs own"}

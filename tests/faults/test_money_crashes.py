@@ -20,9 +20,9 @@ import pytest
 from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api
 from tests.fakes.stripe import FakeStripe, live_settings, signed
 from tests.fakes.wire import Door, listening
-from tests.postgres import settings
-from tests.processes import PATIENCE, ServerProcess, exit_code, server, worker_turn
-from tests.races import killed_waiting, post
+from tests.support.postgres import settings
+from tests.support.processes import PATIENCE, ServerProcess, exit_code, server, worker_turn
+from tests.support.races import killed_waiting, post
 
 SECRET = "whsec_crash"
 # Where the server dies: the provider has not begun; it has done the work but not answered; its answer has come but is

@@ -16,12 +16,12 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api, serving
-from tests.escrows import met_escrows
 from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import Reply, Request, listening
-from tests.postgres import JWT_SECRET, settings
-from tests.processes import command, environment, exit_code, worker_turn
-from tests.races import until
+from tests.support.escrows import met_escrows
+from tests.support.postgres import JWT_SECRET, settings
+from tests.support.processes import command, environment, exit_code, worker_turn
+from tests.support.races import until
 
 pytestmark = pytest.mark.heavy
 

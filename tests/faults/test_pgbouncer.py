@@ -11,12 +11,12 @@ import pytest
 from src.composition import compose
 from src.domain.context import ANONYMOUS, Context
 from src.domain.errors import NotAllowed
-from tests import processes
-from tests.cluster import execute, server
 from tests.conftest import SERVICE_CONTEXT
-from tests.pgbouncer import PREPARING, pgbouncer, require_version
-from tests.postgres import Server, make_template, settings
-from tests.processes import PATIENCE
+from tests.support import processes
+from tests.support.cluster import execute, server
+from tests.support.pgbouncer import PREPARING, pgbouncer, require_version
+from tests.support.postgres import Server, make_template, settings
+from tests.support.processes import PATIENCE
 
 
 @pytest.mark.parametrize("pooler", ["transaction", ""])

@@ -29,10 +29,10 @@ from src.domain.privacy_export import Export, export
 from src.domain.storage import ObjectName, StoredObject
 from tests.adapters.test_documents import INVOICE
 from tests.conftest import SERVICE_CONTEXT, Api, serving
-from tests.persons import SECRET, Person, approved, everything, make_person, rows_of
-from tests.postgres import settings
-from tests.processes import server
-from tests.races import killed, post
+from tests.support.persons import SECRET, Person, approved, everything, make_person, rows_of
+from tests.support.postgres import settings
+from tests.support.processes import server
+from tests.support.races import killed, post
 
 LINKS = SignedLinks({"k": "a secret of links that is long enough"})
 

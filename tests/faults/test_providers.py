@@ -13,15 +13,15 @@ import pytest
 
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import CHECKOUT, Api
-from tests.escrows import met_escrows
 from tests.fakes.hbx.server import FakeHbx
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Handler, listening
 from tests.faults.test_money_crashes import SECRET, tell
-from tests.postgres import JWT_SECRET
-from tests.processes import PATIENCE, ServerProcess, command, environment, free_port, server
-from tests.races import post, until
+from tests.support.escrows import met_escrows
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import PATIENCE, ServerProcess, command, environment, free_port, server
+from tests.support.races import post, until
 
 pytestmark = pytest.mark.heavy
 

@@ -10,11 +10,11 @@ import pytest
 from src.database.dsn import Dsn
 from src.database.embedded import EmbeddedPostgres
 from src.settings import OFFLINE_SWITCHES
-from tests.cluster import execute, server
 from tests.conftest import CHECKOUT, Api, serving
 from tests.http.test_health import has_wrong
-from tests.postgres import Server, make_template
-from tests.races import until
+from tests.support.cluster import execute, server
+from tests.support.postgres import Server, make_template
+from tests.support.races import until
 
 LOGINS = ("web_anon", "web_authenticated", "web_service")
 PASSWORD = [f"alter role {login} password 'another'" for login in LOGINS]

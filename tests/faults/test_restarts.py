@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import server, start_again
 from tests.conftest import serving
 from tests.http.test_health import has_wrong
-from tests.postgres import Server, make_template
-from tests.races import until
 from tests.rest.http.conftest import ROLES, WORLD
 from tests.rest.http.test_standalone import execute, is_ready, knows, standalone
+from tests.support.cluster import server, start_again
+from tests.support.postgres import Server, make_template
+from tests.support.races import until
 
 
 async def test_the_service_knows_what_a_restarted_database_holds(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,11 +14,11 @@ from src.adapters.postgres.database import Database
 from src.composition import compose
 from src.database import standby as standbys
 from src.domain.errors import NotAllowed
-from tests.cluster import Cluster, cluster, execute
 from tests.conftest import SERVICE_CONTEXT, SERVICE_KEY, user_context
-from tests.postgres import settings
-from tests.processes import PATIENCE, server
-from tests.races import until
+from tests.support.cluster import Cluster, cluster, execute
+from tests.support.postgres import settings
+from tests.support.processes import PATIENCE, server
+from tests.support.races import until
 
 # Say which server ran them.
 MADE = (

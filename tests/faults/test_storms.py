@@ -12,10 +12,10 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.cluster import Cluster, cluster, execute, start_again
 from tests.conftest import ANON_KEY, ITINERARY
-from tests.processes import PATIENCE, free_port, server
-from tests.races import until
+from tests.support.cluster import Cluster, cluster, execute, start_again
+from tests.support.processes import PATIENCE, free_port, server
+from tests.support.races import until
 
 pytestmark = pytest.mark.heavy
 DOCUMENTED = {200, 503}

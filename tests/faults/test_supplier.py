@@ -14,8 +14,8 @@ import pytest
 
 from tests.conftest import ANON_KEY
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.processes import PATIENCE, ServerProcess, ecotrips, server
-from tests.races import until
+from tests.support.processes import PATIENCE, ServerProcess, ecotrips, server
+from tests.support.races import until
 
 pytestmark = pytest.mark.heavy
 STAY = {"check_in": "2030-06-03", "check_out": "2030-06-06"}

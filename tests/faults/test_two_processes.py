@@ -10,8 +10,8 @@ import httpx
 
 from src.domain.context import Role
 from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, Api, as_role, token
-from tests.processes import PATIENCE, command, descendants, environment, free_port, server, wait_until_gone
-from tests.races import blocked
+from tests.support.processes import PATIENCE, command, descendants, environment, free_port, server, wait_until_gone
+from tests.support.races import blocked
 
 ROUNDS = 10
 

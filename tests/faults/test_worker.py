@@ -21,8 +21,8 @@ from src.domain.context import Context
 from src.domain.errors import ProviderFailed, Unavailable
 from src.domain.sweeps import Sweep
 from src.worker import Worker
-from tests.postgres import JWT_SECRET, settings
-from tests.processes import PATIENCE
+from tests.support.postgres import JWT_SECRET, settings
+from tests.support.processes import PATIENCE
 
 AGE = 10.0**9
 

@@ -22,8 +22,8 @@ from src.adapters.postgres.database import Database
 from src.app import COUNTED_FROM_THE_START
 from src.domain.errors import NotAllowed, Unavailable
 from tests.conftest import Api
-from tests.processes import PATIENCE, free_port, server
-from tests.programs import program
+from tests.support.processes import PATIENCE, free_port, server
+from tests.support.programs import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"] for rule in group["rules"]]

@@ -19,10 +19,10 @@ from src.http.application import NO_ROUTE
 from src.http.call import Access
 from src.http.endpoint import Endpoint
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
-from tests import postgres
 from tests.conftest import Api
-from tests.endpoints import beneath, fields, served, undescribed
-from tests.processes import ROOT
+from tests.support import postgres
+from tests.support.endpoints import beneath, fields, served, undescribed
+from tests.support.processes import ROOT
 
 GUIDE = (ROOT / "docs" / "api.md").read_text()
 FUNCTIONS = "/functions/v1/"

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.house.guides import blocks
 from tests.house.test_secrets import settings
-from tests.postgres import JWT_SECRET
-from tests.processes import ROOT, environment
+from tests.support.guides import blocks
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import ROOT, environment
 
 FILE = Path("storage/travellers/33333333-3333-4333-8333-333333333333/visa.txt")
 ITINERARY = "11111111-1111-4111-8111-111111111111"

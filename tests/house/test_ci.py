@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 RUN = (ROOT / ".ci" / "run").read_text()
 FUNCTIONS = re.findall(r"^\w+\(\) \{.*?^\}", RUN, re.DOTALL | re.MULTILINE)

@@ -15,7 +15,7 @@ import pytest
 from src.cli import parser
 from src.commands.tokens import MAX_HOURS
 from src.database.dsn import fault
-from tests.processes import ROOT, ecotrips, environment
+from tests.support.processes import ROOT, ecotrips, environment
 
 USER = "33333333-3333-4333-8333-333333333333"
 

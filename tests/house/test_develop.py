@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.processes import ROOT, command, environment, free_port
+from tests.support.processes import ROOT, command, environment, free_port
 
 SEARCH = {"city": "Kigali", "check_in": "2099-06-03", "check_out": "2099-06-05", "pax": {"adults": 2}}
 

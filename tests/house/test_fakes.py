@@ -16,7 +16,7 @@ import httpx
 
 from tests.conftest import ITINERARY, Api
 from tests.fakes import stripe
-from tests.processes import PATIENCE, ROOT, free_port, server
+from tests.support.processes import PATIENCE, ROOT, free_port, server
 
 COMMAND = re.compile(
     r"^\.venv/bin/python (-m tests\.fakes\.whatsapp) 8430 http://127\.0\.0\.1:8000(\S+)$", re.MULTILINE

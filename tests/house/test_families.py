@@ -13,8 +13,8 @@ from litestar import Controller
 import src.http
 from src.http.endpoint import endpoints_of
 from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS
-from tests.endpoints import declared
-from tests.processes import ROOT
+from tests.support.endpoints import declared
+from tests.support.processes import ROOT
 
 GUIDE = (ROOT / "docs" / "develop.md").read_text()
 STEPS = GUIDE.partition("## How to add a family")[2].partition("\n## ")[0]
@@ -91,7 +91,7 @@ def test_the_guide_names_every_step() -> None:
         "src/app.py",
         "tests/http/",
         "tests/runbook/",
-        "tests.examples",
+        "tests.support.examples",
         "docs/api.md",
         "docs/operate.md",
         "CHANGELOG.md",

@@ -10,7 +10,7 @@ import pytest
 
 from src.database.embedded import EmbeddedPostgres, binaries
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, SWITCHES
-from tests.processes import ServerProcess, command, ecotrips, environment, free_port
+from tests.support.processes import ServerProcess, command, ecotrips, environment, free_port
 
 MOCKED = "mocks: USE_FIXTURES, INVENTORY_OFFLINE, WA_OFFLINE, STRIPE_MOCK_MODE, OPS_REFUND_MODE\n"
 PAID = MOCKED.replace("STRIPE_MOCK_MODE, ", "")

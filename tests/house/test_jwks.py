@@ -17,7 +17,7 @@ from src.edge.jwks import EDWARDS, Edwards, public_keys
 from src.http.auth import Authenticator
 from src.rest.asgi.jwt import BadSecretError, keys_of
 from src.settings import from_environment
-from tests.postgres import JWT_SECRET
+from tests.support.postgres import JWT_SECRET
 
 BASE = {"JWT_SECRET": JWT_SECRET, "DATABASE_URL": "postgresql:///none", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a"}
 Jwk = Mapping[str, str]

@@ -18,9 +18,9 @@ from src.database.dsn import for_libpq
 from src.database.embedded import binaries
 from src.database.opened import connect
 from src.logins import OPERATORS, SERVICE, STAFF, login_dsn
-from tests.house.guides import leaving
-from tests.postgres import JWT_SECRET, Server, settings, with_login
-from tests.processes import ROOT, ecotrips
+from tests.support.guides import leaving
+from tests.support.postgres import JWT_SECRET, Server, settings, with_login
+from tests.support.processes import ROOT, ecotrips
 
 SECRET = "known-to-nobody"
 # psql says what everybody can see of it.

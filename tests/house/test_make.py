@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 # A Python whose steps take a while and say nothing, as the real one's.
 PYTHON = """#!/bin/sh

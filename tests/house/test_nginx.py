@@ -22,11 +22,11 @@ import pytest
 from src.adapters.files.store import store_at
 from src.domain.storage import ObjectName
 from src.edge.listening import HTTP1
-from tests.cluster import MEMORY
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
-from tests.processes import PATIENCE, ROOT, free_port, server
-from tests.programs import program
-from tests.tls import Authority
+from tests.support.cluster import MEMORY
+from tests.support.processes import PATIENCE, ROOT, free_port, server
+from tests.support.programs import program
+from tests.support.tls import Authority
 
 EXAMPLE = (ROOT / "deploy" / "nginx.conf").read_text()
 KEY = {"apikey": ANON_KEY}

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from src.database.embedded import binaries
-from tests.house.guides import blocks
-from tests.processes import command, environment, free_port
+from tests.support.guides import blocks
+from tests.support.processes import command, environment, free_port
 
 BIND_SINCE = 16
 SERVICES = "; -- --service"

@@ -49,8 +49,8 @@ from src.settings import (
     from_environment,
 )
 from src.settings_table import rows
-from tests.disks import disk
-from tests.processes import ROOT, ecotrips
+from tests.support.disks import disk
+from tests.support.processes import ROOT, ecotrips
 
 LETTERS = string.ascii_letters + string.digits
 URL_SAFE = LETTERS + "-_"

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from src.settings import LIVE_SWITCHES
-from tests import cluster
 from tests.house.test_production import FIT
-from tests.processes import command, ecotrips, environment, free_port
+from tests.support import cluster
+from tests.support.processes import command, ecotrips, environment, free_port
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from src.domain.storage import ObjectName
 from src.environment import THIS_MACHINE, reach_this_machine_directly
 from src.production import PLATFORMS
 from tests.fakes.wire import Reply, Request, listening
-from tests.processes import PATIENCE, ROOT, ecotrips, environment, free_port, server
+from tests.support.processes import PATIENCE, ROOT, ecotrips, environment, free_port, server
 
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 AWS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}

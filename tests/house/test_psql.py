@@ -18,8 +18,8 @@ import pytest
 
 from src.commands.db import GREETING
 from src.settings import DEFAULT_SCHEMAS
-from tests.postgres import JWT_SECRET
-from tests.processes import PATIENCE, environment
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import PATIENCE, environment
 
 TALL = 2000
 PROMPT = re.compile(r"(psql_staff@\w+[=-]|mine)[>#] ")

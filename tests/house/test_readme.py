@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT, command, environment, free_port
+from tests.support.processes import ROOT, command, environment, free_port
 
 CURL = re.compile(r"^curl .*?(?<!\\)$", flags=re.MULTILINE | re.DOTALL)
 

@@ -6,7 +6,7 @@ import re
 from random import random
 from uuid import uuid4
 
-from tests.examples import chosen, steady
+from tests.support.examples import chosen, steady
 
 
 def recorded(**more: object) -> dict[str, object]:

@@ -12,9 +12,9 @@ import asyncpg
 
 from src.rest.server.options import ALIASES
 from src.rest.server.settings import OPTIONS, STORED
-from tests import postgres
-from tests.house.guides import blocks
-from tests.processes import ROOT, command, environment, free_port
+from tests.support import postgres
+from tests.support.guides import blocks
+from tests.support.processes import ROOT, command, environment, free_port
 
 GUIDE = "docs/rest.md"
 

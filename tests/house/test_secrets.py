@@ -7,8 +7,8 @@ import re
 import asyncpg
 
 from src.environment import SECRET_NAME
-from tests.house.guides import blocks
-from tests.processes import ROOT
+from tests.support.guides import blocks
+from tests.support.processes import ROOT
 
 PAGE = (ROOT / "docs" / "secrets.md").read_text()
 SECTIONS = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]

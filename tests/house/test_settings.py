@@ -28,9 +28,9 @@ from src.production import WEAKENED
 from src.rest.server.settings import OPTIONS, rest_settings
 from src.settings import declared, from_environment
 from src.settings_table import ELSEWHERE, FAMILIES, TABLE, rows
-from tests.postgres import JWT_SECRET
-from tests.processes import ROOT, ecotrips, environment
-from tests.settings_page import PAGE, page
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import ROOT, ecotrips, environment
+from tests.support.settings_page import PAGE, page
 
 BASE = {"JWT_SECRET": JWT_SECRET, "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
 ROWS = {row.name: row for row in rows()}
@@ -90,7 +90,7 @@ def test_the_table_has_every_setting_that_is_read_and_no_other() -> None:
 
 
 def test_the_page_is_the_table() -> None:
-    assert PAGE.read_text() == page(), "write it anew: .venv/bin/python -m tests.settings_page"
+    assert PAGE.read_text() == page(), "write it anew: .venv/bin/python -m tests.support.settings_page"
 
 
 def reads_of_the_environment(tree: ast.AST) -> Iterator[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from src.settings_table import rows
-from tests.processes import ROOT
-from tests.programs import program
+from tests.support.processes import ROOT
+from tests.support.programs import program
 
 UNITS = sorted((ROOT / "deploy" / "systemd").iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]

@@ -13,10 +13,10 @@ from src.adapters.postgres.refunds import PostgresRefunds
 from src.composition import compose
 from src.domain.payments import finish_due
 from src.domain.refunds import settle_due
-from tests import postgres
 from tests.conftest import CHECKOUT, SERVICE_CONTEXT, Api, serving
 from tests.fakes.stripe import FakeStripe, live_settings, signed
 from tests.fakes.wire import listening
+from tests.support import postgres
 
 OLD, NEW = "whsec_old", "whsec_new"
 

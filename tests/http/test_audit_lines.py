@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from src.domain.audit import AuditLine
 from tests.conftest import CHECKOUT, TRAVELLER, Api
-from tests.endpoints import declared
+from tests.support.endpoints import declared
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:

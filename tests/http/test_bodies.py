@@ -13,7 +13,7 @@ from src.edge import body
 from src.edge.body import SMALL, InPieces, NoRoom, TooLarge, TooSlow, body_timeout, whole_body
 from src.http.rest import OF_ROLE
 from tests.conftest import Api
-from tests.endpoints import declared
+from tests.support.endpoints import declared
 
 MEBIBYTE = 1024 * 1024
 SERVICES = 64 * MEBIBYTE

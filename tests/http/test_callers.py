@@ -21,8 +21,8 @@ from src.domain.errors import CallerUnknown
 from src.http.auth import Authenticator
 from src.settings import LIVE_SWITCHES
 from tests.conftest import OPS_USER, TRAVELLER, Api, serving, token
-from tests.postgres import JWT_SECRET
-from tests.processes import ROOT, environment
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import ROOT, environment
 
 PRIVATE_KEYS: dict[str, Any] = {
     "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),

@@ -20,7 +20,7 @@ from src.http.application import Application
 from src.http.call import Answer, Call
 from src.http.endpoint import constant, endpoint
 from tests.conftest import Api, serving
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 # The same endpoint by Litestar's search and without it.
 PATHS = ("/functions/v1/try-greeting", "/functions/v1/try-greeting/")

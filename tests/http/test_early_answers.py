@@ -17,9 +17,9 @@ import pytest
 
 from src.edge.asgi import Message, Send
 from src.edge.draining import Incoming, draining
-from tests import npm
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
-from tests.processes import PATIENCE, ServerProcess, server
+from tests.support import npm
+from tests.support.processes import PATIENCE, ServerProcess, server
 
 KEY = {"apikey": ANON_KEY}
 SERVICE = {"apikey": SERVICE_KEY}

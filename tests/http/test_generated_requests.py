@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, token
-from tests.processes import server
+from tests.support.processes import server
 
 # Requests an operation and caller; FUZZ_REQUESTS=100 makes more than 10,000 in all (`make fuzz`).
 EACH = int(os.environ.get("FUZZ_REQUESTS", "6"))

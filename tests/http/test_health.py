@@ -13,8 +13,8 @@ from litestar.routes import HTTPRoute
 from src.database import apply
 from src.logins import login_dsn
 from tests.conftest import CHECKOUT, Api, serving
-from tests.postgres import Server, settings
-from tests.races import until
+from tests.support.postgres import Server, settings
+from tests.support.races import until
 
 DIFFERS = "differs from this release: run ecotrips db apply"
 

@@ -13,7 +13,7 @@ import pytest
 from msgspec import inspect
 
 from tests.conftest import Api
-from tests.endpoints import declared
+from tests.support.endpoints import declared
 
 ROOM = 2**20 - 4_096
 """Bytes that all values of a body share."""

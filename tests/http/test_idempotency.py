@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 
 from tests.conftest import CHECKOUT, OTHER_TRAVELLER, TRAVELLER, Api, serving
-from tests.races import blocked
+from tests.support.races import blocked
 
 
 async def test_the_first_answer_comes_again(api: Api) -> None:

@@ -12,8 +12,8 @@ import pytest
 from src.adapters.resilience import cache, retry
 from tests.conftest import OTHER_TRAVELLER, Api, serving
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.processes import free_port
-from tests.suppliers import live_settings
+from tests.support.processes import free_port
+from tests.support.suppliers import live_settings
 
 STAY = {"check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
 SEARCH = {"city": "Kigali", **STAY}

@@ -14,7 +14,7 @@ from src.http.call import Access
 from src.http.endpoint import Endpoint
 from src.http.limits import by_function
 from tests.conftest import CHECKOUT, OPS_USER, TRAVELLER, Api, serving
-from tests.endpoints import declared
+from tests.support.endpoints import declared
 
 ARGUMENTS = {f"p_{name}": value for name, value in CHECKOUT.items()}
 CALLS: dict[str, Callable[[Api], dict[str, Any]]] = {

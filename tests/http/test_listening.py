@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from src.edge.listening import MAX_CONNECTIONS
-from tests.processes import PATIENCE, ROOT, environment, server
+from tests.support.processes import PATIENCE, ROOT, environment, server
 
 ASKED = """
 import resource

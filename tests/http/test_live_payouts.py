@@ -13,9 +13,9 @@ import pytest
 
 from src.domain import payouts
 from tests.conftest import Api, serving
-from tests.escrows import met_escrows
 from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import listening
+from tests.support.escrows import met_escrows
 
 # As often as the SDK sends a call.
 ALL_TRIES = 3

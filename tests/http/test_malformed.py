@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from tests.conftest import ANON_KEY, CHECKOUT, ITINERARY, SERVICE_KEY, Api, token
-from tests.postgres import JWT_SECRET
+from tests.support.postgres import JWT_SECRET
 
 WEBHOOK = {"type": "payment_intent.succeeded", "data": {"payment_id": ITINERARY, "payment_intent": "pi_mock_1"}}
 NOW = datetime.now(UTC)

@@ -17,7 +17,7 @@ from src.domain.messaging import send_due
 from tests.conftest import OPS_USER, SERVICE_CONTEXT, Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import listening
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 NUMBER = "250788120001"
 LINK = "https://ecotrips.example/storage/v1/object/sign/invoices/x.pdf?token=very-secret"

@@ -27,10 +27,10 @@ from src.domain.errors import Conflict, InputInvalid, ProviderFailed
 from src.domain.ledger import reconcile
 from src.domain.payments import Checkout, finish_due, start_checkout
 from src.domain.refunds import Refund, RefundRequest, refund_payment, settle_due
-from tests import postgres
 from tests.conftest import ANONYMOUS_CONTEXT, SERVICE_CONTEXT
 from tests.fakes.stripe import Refused, signed
-from tests.histories import FATES, SECRET, Death, Fateful, world
+from tests.support import postgres
+from tests.support.histories import FATES, SECRET, Death, Fateful, world
 
 BOOKS = """
 select md5(concat(

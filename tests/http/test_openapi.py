@@ -16,7 +16,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.conftest import serving
-from tests.npm import installed
+from tests.support.npm import installed
 
 Document = dict[str, Any]
 LINT = Path(__file__).with_name("lint")

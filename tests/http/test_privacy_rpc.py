@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import OPS_USER, OTHER_TRAVELLER, TRAVELLER, Api
-from tests.persons import SECRET
+from tests.support.persons import SECRET
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
 AUDIT = {"p_who": OPS_USER, "p_what": "privacy.told", "p_payload": {"privacy_request_id": UNKNOWN}}

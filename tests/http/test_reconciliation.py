@@ -14,10 +14,10 @@ from uuid import uuid4
 
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import ITINERARY
-from tests.house.guides import blocks
 from tests.http.conftest import Live
-from tests.postgres import JWT_SECRET
-from tests.processes import ROOT, ecotrips, environment
+from tests.support.guides import blocks
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import ROOT, ecotrips, environment
 
 
 async def ledger(live: Live, command: str) -> tuple[int, list[str]]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from uuid import UUID
 
-from tests.processes import PATIENCE, ROOT
+from tests.support.processes import PATIENCE, ROOT
 
 FORKS = """
 import os

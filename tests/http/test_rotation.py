@@ -12,7 +12,7 @@ from src.domain.storage import LinkRefused, ObjectName, StoredObject
 from src.edge.errors import SettingsError
 from src.settings import from_environment
 from tests.conftest import Api, serving, token
-from tests.postgres import JWT_SECRET, settings
+from tests.support.postgres import JWT_SECRET, settings
 
 NEXT_SECRET = "the-secret-that-follows-and-is-long-enough-for-hs256"
 FIRST_KEY = token("service_role")

@@ -10,8 +10,8 @@ import pytest
 from src.adapters.resilience import retry
 from tests.conftest import serving
 from tests.fakes.hbx.server import Behaviour, running
-from tests.processes import PATIENCE
-from tests.suppliers import live_settings
+from tests.support.processes import PATIENCE
+from tests.support.suppliers import live_settings
 
 SEARCH = {"city": "Kigali", "check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
 

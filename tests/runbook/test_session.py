@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.processes import command, environment, free_port
+from tests.support.processes import command, environment, free_port
 
 SESSION = Path(__file__).with_name("session.sh")
 LEAST_ANSWERS = 38

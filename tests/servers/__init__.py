@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from src.database.embedded import binaries
-from tests import npm
+from tests.support import npm
 
 RELEASES = ("15", "16", "17", "18")
 DEBIANS = Path("/usr/lib/postgresql/15/bin")

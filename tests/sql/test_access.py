@@ -65,7 +65,7 @@ def line(name: str, rights: dict[str, str]) -> str:
 
 
 async def test_every_object_may_be_used_by_exactly_whom_the_table_says(admin: asyncpg.Connection) -> None:
-    """After a wanted change: `python -m tests.sql.access`, and review the difference of access.txt."""
+    """After a wanted change: `python -m tests.support.access`, and review the difference of access.txt."""
     found = await granted(admin)
     expected = [text for text in TABLE.read_text().splitlines() if text and not text.startswith("#")]
     assert sorted(line(name, rights) for name, rights in found.items()) == sorted(expected)

@@ -14,7 +14,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import OPS_USER, as_role
-from tests.postgres import with_login
+from tests.support.postgres import with_login
 
 STAFF = "mallory"
 LOGINS = (STAFF, "web_anon", "web_authenticated", "web_service")

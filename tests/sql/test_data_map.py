@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import TRAVELLER
-from tests.persons import SECRET
+from tests.support.persons import SECRET
 
 
 async def faults(admin: asyncpg.Connection) -> list[str]:

@@ -15,7 +15,7 @@ from src.database.opened import connect
 from src.database.roles import LOGINS
 from src.logins import OPERATORS, login_dsn, role_password
 from src.settings import Settings
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 # Of PostgreSQL's own functions that are volatile, as whatever writes or locks is, or that tell of transactions and may
 # take an id, those that were looked at: they read, wait, count or end something, write into what one has a right on, or

@@ -14,9 +14,9 @@ from src.database import apply
 from src.domain.context import Role
 from src.logins import role_password
 from tests.conftest import OPS_USER, TRAVELLER, as_role
-from tests.persons import SECRET, approved, everything, make_person, rows_of
-from tests.postgres import settings
-from tests.races import raced
+from tests.support.persons import SECRET, approved, everything, make_person, rows_of
+from tests.support.postgres import settings
+from tests.support.races import raced
 
 PLAN = "select plan_privacy_erasure($1)"
 EXECUTE = "select execute_privacy_erasure($1, 'ERASE', $2)"

@@ -14,8 +14,8 @@ from src.database.dsn import for_libpq
 from src.database.embedded import binaries
 from src.logins import OPERATORS, SERVICE, login_dsn
 from src.settings import OFFLINE_SWITCHES
-from tests.postgres import settings
-from tests.processes import PATIENCE
+from tests.support.postgres import settings
+from tests.support.processes import PATIENCE
 
 EXPECTED = {
     "checkout": ["payment mock processing", "same_payment|t", "first|applied", "again|duplicate", "succeeded|25000|0"],

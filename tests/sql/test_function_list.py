@@ -14,7 +14,7 @@ INTRODUCTION = """
 By the file in `functions/` that defines them, with the comments that `ops.help` shows. In brackets who may call: *anon*
 everybody, *user* who is signed in (ops, unless the comment says more), *service* the service key. *Internal* is what
 the service's own processes, row policies and other functions call; all else is in `ops.help`. The list is written by
-`python -m tests.sql.access`.
+`python -m tests.support.access`.
 """
 CALLABLE = """
 select p.oid::regproc::text as name, pg_get_function_arguments(p.oid) as arguments,
@@ -51,6 +51,6 @@ def _family(name: str) -> str:
 
 
 async def test_the_readme_lists_every_function_that_somebody_may_call(admin: asyncpg.Connection) -> None:
-    """After a wanted change: `python -m tests.sql.access`."""
+    """After a wanted change: `python -m tests.support.access`."""
     text = README.read_text()
     assert text[text.index(HEADING) :] == await listed(admin)

@@ -7,8 +7,8 @@ import re
 import asyncpg
 import pytest
 
-from tests.endpoints import declared
-from tests.house.guides import blocks
+from tests.support.endpoints import declared
+from tests.support.guides import blocks
 
 CALLABLE = """
 select p.oid::regproc::text as name, n.nspname || '.' || p.proname as path,

@@ -20,7 +20,7 @@ from src.http.decode import from_body, from_query
 from src.http.endpoint import Endpoint
 from src.settings import DEFAULT_SCHEMAS, OFFLINE_SWITCHES
 from tests.conftest import OPS_USER, TRAVELLER, Api, as_role, serving
-from tests.endpoints import declared
+from tests.support.endpoints import declared
 
 UUID = "99999999-9999-4999-8999-999999999999"
 # Parameters that have another name than the field which they take on.

@@ -15,8 +15,8 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import ITINERARY, OPS_USER, TRAVELLER, as_role
-from tests.persons import make_person
-from tests.races import rule_of
+from tests.support.persons import make_person
+from tests.support.races import rule_of
 
 ISSUE = "select public.generate_invoice($1, $2)"
 CAPTURED = """

@@ -7,8 +7,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.races import raced
 from tests.sql.test_payment_events import DONE, LOST, MADE, OPENED, PAID, payment, told
+from tests.support.races import raced
 
 VERIFY = "select problem from fin.verify_ledger()"
 

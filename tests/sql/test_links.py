@@ -10,7 +10,7 @@ from src.domain.links import is_public_host, is_public_link
 from src.domain.messaging import MessageRequest
 from src.settings import LIVE_SWITCHES
 from tests.conftest import Api, serving
-from tests.endpoints import declared
+from tests.support.endpoints import declared
 
 PUBLIC = [
     "https://ops.ecotrips.africa/storage/v1/object/sign/invoices/x.pdf?token=a.b-c_d&download=x%20y.pdf",

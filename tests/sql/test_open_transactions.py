@@ -9,8 +9,8 @@ import asyncpg
 
 from src.logins import login_dsn
 from tests.conftest import ITINERARY, OTHER_TRAVELLER, TRAVELLER
-from tests.persons import SECRET, approved, make_person
-from tests.postgres import settings
+from tests.support.persons import SECRET, approved, make_person
+from tests.support.postgres import settings
 
 # What only looks cannot hold more than the right to look.
 MAY_CALL = r"""

@@ -13,7 +13,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import ITINERARY, as_role
-from tests.races import raced, rule_of, until
+from tests.support.races import raced, rule_of, until
 
 APPLY = """
 select apply_payment_event(

@@ -10,7 +10,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import OPS_USER, OTHER_TRAVELLER, TRAVELLER, as_role
-from tests.races import raced, rule_of
+from tests.support.races import raced, rule_of
 
 DAY = date.today() + timedelta(days=60)  # noqa: DTZ011 - far enough for any zone
 

@@ -9,7 +9,7 @@ import pytest
 
 from src.domain.context import Role
 from tests.conftest import OPS_USER, TRAVELLER, as_role
-from tests.races import rule_of
+from tests.support.races import rule_of
 
 REMIND = "select remind_privacy_deadlines()"
 SHOWN = "select status || ': ' || last_error from ops.exceptions where kind = 'deadline' and cause = $1"

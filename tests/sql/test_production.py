@@ -18,9 +18,9 @@ from src.domain.context import Role
 from src.logins import role_password
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES, PAUSES, SWITCHES
 from tests.conftest import ITINERARY, OPS_USER, Api, as_role, serving
-from tests.postgres import JWT_SECRET, settings
-from tests.processes import ecotrips
-from tests.races import blocked, raced, rule_of, until
+from tests.support.postgres import JWT_SECRET, settings
+from tests.support.processes import ecotrips
+from tests.support.races import blocked, raced, rule_of, until
 
 MOCKED = {name: value for name, value in OFFLINE_SWITCHES.items() if name not in PAUSES}
 CHECKOUT = "select start_checkout($1, 25000, 'USD', $2) ->> 'payment_id'"

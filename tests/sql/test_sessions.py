@@ -13,7 +13,7 @@ from src.domain.context import Role
 from src.logins import OPERATORS, SERVICE, STAFF, login_dsn, role_password
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
 from tests.conftest import ITINERARY, OPS_USER, TRAVELLER, as_role
-from tests.postgres import settings, with_login
+from tests.support.postgres import settings, with_login
 
 CLAIMED = f'{{"role":"authenticated","sub":"{OPS_USER}"}}'
 PERSON = "create role amina login in role ops_staff password 'of-a-person'"

@@ -10,7 +10,7 @@ import pytest
 from src.domain.context import Role
 from src.logins import login_dsn
 from tests.conftest import OPS_USER, as_role
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 # Seconds that nobody crosses during a test.
 AGE = 10.0**9

@@ -13,8 +13,8 @@ from src.rest.catalog import introspection
 from src.rest.catalog.catalog import Catalog, Name
 from src.rest.catalog.introspection import Exposure
 from src.rest.catalog.keeper import CatalogKeeper
-from tests.races import until
 from tests.rest.http.conftest import as_gate, world_database, world_template  # noqa: F401 - fixtures
+from tests.support.races import until
 
 QUESTIONS = 14
 

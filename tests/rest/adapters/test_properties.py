@@ -24,8 +24,8 @@ from src.rest.protocol.request import Configuration, Request
 from src.rest.run.binding import Binder
 from src.rest.run.engine import Engine
 from src.rest.sql.preparation import Preparation
-from tests.postgres import Server
 from tests.rest.http.conftest import CONFIGURATION, serving_world, world_template  # noqa: F401 - a fixture
+from tests.support.postgres import Server
 
 RELATIONS = {
     "animals": ["id", "name", "kind", "mood", "weight", "born", "search", "loud_name"],

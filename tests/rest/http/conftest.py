@@ -28,7 +28,7 @@ from src.rest.run.binding import Binder
 from src.rest.run.engine import Engine
 from src.rest.run.runners import Runner
 from src.rest.run.sessions import AuthenticatorSessions
-from tests import postgres
+from tests.support import postgres
 
 Made = TypeVar("Made")
 WORLD = Path(__file__).with_name("world.sql")

@@ -21,9 +21,9 @@ from src.rest.run.binding import Binder
 from src.rest.run.runners import Settings
 from src.rest.run.sessions import AuthenticatorSessions, RoleSessions
 from src.rest.sql.preparation import Preparation
-from tests import postgres
 from tests.conftest import OPS_USER
 from tests.rest.http.conftest import CONFIGURATION, as_gate
+from tests.support import postgres
 
 OURS = Configuration(schemas=("booking", "ops", "public"), dotted_names=True)
 OPS = Identity("authenticated", json.dumps({"role": "authenticated", "sub": OPS_USER}), "r-1")

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from src.rest.asgi.claims import BadPathError, parse_claim_path
 from src.rest.asgi.jwt import BadSecretError, JwtIdentities, keys_of
 from src.rest.errors import RestError
-from tests.postgres import JWT_SECRET
+from tests.support.postgres import JWT_SECRET
 
 SECRET = JWT_SECRET
 

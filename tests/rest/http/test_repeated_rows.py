@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import ITINERARY, TRAVELLER, Api
-from tests.processes import server
+from tests.support.processes import server
 
 GROUP = "77777777-7777-4777-8777-777777777777"
 MEMBERS = f"""

@@ -18,8 +18,8 @@ from src.http.rest import service_application
 from src.logins import login_dsn
 from src.rest.protocol.request import Configuration
 from src.rest.run.service import service_engine
-from tests import postgres
 from tests.conftest import ITINERARY, OPS_USER, Api, serving
+from tests.support import postgres
 
 SCHEMAS = ("public", "fin", "ops", "booking", "payment", "core", "audit")
 

@@ -21,9 +21,9 @@ import jwt
 import pytest
 
 from bench.proc import processor_seconds
-from tests.postgres import JWT_SECRET
-from tests.processes import PATIENCE, ROOT, environment, free_port
 from tests.rest.http.conftest import as_gate
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import PATIENCE, ROOT, environment, free_port
 
 # What it is made of, without which no server of it could start.
 PARTS = "import asyncpg, granian.server, jwt, sqlglot, uvloop"

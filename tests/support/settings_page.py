@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import groupby
 
 from src.settings_table import ELSEWHERE, FAMILIES, rows
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
 HEAD = """# Settings
 
-Made from the code by `.venv/bin/python -m tests.settings_page`: change src/settings_table.py, not this page.
+Made from the code by `.venv/bin/python -m tests.support.settings_page`: change src/settings_table.py, not this page.
 
 Settings are read from the environment, once, when a process starts; an empty one is not set. `ecotrips settings`
 shows each with its value in force and where that comes from, `ecotrips settings STRIPE` those whose names begin so,

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from src import worker
 from src.settings import OFFLINE_SWITCHES, Settings
-from tests.postgres import JWT_SECRET
+from tests.support.postgres import JWT_SECRET
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Seconds to wait for what usually takes a moment: a machine may be slow, and busy with other tests.
 PATIENCE = 120
 FORKS = multiprocessing.get_context("forkserver")

@@ -2,8 +2,8 @@
 
 By hand, with Docker Compose (2.24 or newer) as `docker-compose` or `docker compose`, and with a tar file of a Debian
 that has python3-venv where no registry is in reach (debootstrap makes one; PostgreSQL is the installed one then, the
-collector a fake): `python -m tests.engine python -m tests.image [ROOTFS.tar]`. It takes minutes: the requirements are
-installed anew.
+collector a fake): `python -m tests.support.engine python -m tests.support.image [ROOTFS.tar]`. It takes
+minutes: the requirements are installed anew.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import docker
 import httpx
 
 from src.adapters.postgres.database import LOGIN_ROLES
-from tests.engine import IMAGE as POSTGRES
-from tests.postgres import JWT_SECRET
-from tests.processes import PATIENCE, ROOT, environment, free_port
+from tests.support.engine import IMAGE as POSTGRES
+from tests.support.postgres import JWT_SECRET
+from tests.support.processes import PATIENCE, ROOT, environment, free_port
 
 SERVICE = "ecotrips-ops"
 PROJECT = "ecotrips-try"  # not the folder's name: its volumes are removed

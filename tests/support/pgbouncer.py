@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from src.database.unprivileged import Runner
-from tests.cluster import MEMORY
-from tests.processes import PATIENCE, free_port
-from tests.programs import program
+from tests.support.cluster import MEMORY
+from tests.support.processes import PATIENCE, free_port
+from tests.support.programs import program
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 CONFIGURATION = """

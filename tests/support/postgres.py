@@ -115,7 +115,7 @@ def _container() -> Iterator[str]:
 
 
 def _engine_has_network() -> bool:
-    """False for an engine without a bridge (tests/engine.py): a server of it is reached by a socket in a folder."""
+    """False for an engine without a bridge (engine.py): a server of it is reached by a socket in a folder."""
     import docker  # noqa: PLC0415 - only where it is asked for
 
     return bool(docker.from_env().networks.list(names=["bridge"]))

@@ -1,4 +1,4 @@
-"""Made-up travellers with a row in every table of personal data (tests/person.sql), and how their data looks."""
+"""Made-up travellers with a row in every table of personal data (person.sql), and how their data looks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Run a command with a Docker engine of its own and a PostgreSQL image, where no registry is in reach.
 
-`python -m tests.engine COMMAND …` starts dockerd, imports an image of the installed PostgreSQL, and runs the command
-with the settings that make the tests take their servers from testcontainers. Where no engine can be had it says so and
-ends well without having run the command.
+`python -m tests.support.engine COMMAND …` starts dockerd, imports an image of the installed PostgreSQL, and runs the
+command with the settings that make the tests take their servers from testcontainers. Where no engine can be had it says
+so and ends well without having run the command.
 """
 
 from __future__ import annotations

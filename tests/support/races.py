@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.processes import PATIENCE, ServerProcess
+from tests.support.processes import PATIENCE, ServerProcess
 
 
 async def until(holds: Callable[[], object]) -> None:

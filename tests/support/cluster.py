@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from src.database.embedded import EmbeddedPostgres, binaries, running
-from tests import postgres
+from tests.support import postgres
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a private folder is made in it
 

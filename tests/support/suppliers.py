@@ -19,7 +19,7 @@ from src.domain.search import Place
 from src.ports.inventory import Supplier
 from src.settings import LIVE_SWITCHES
 from tests.fakes.hbx.server import FakeHbx
-from tests.postgres import settings
+from tests.support.postgres import settings
 
 # From a Monday to a Wednesday.
 STAY = Stay(date(2030, 6, 3), date(2030, 6, 5), Pax(2))

@@ -1,7 +1,8 @@
 """The calls that the OpenAPI document shows: recorded while the tests make them, the runbook's first.
 
-`python -m tests.examples` runs those tests and writes src/http/examples.json: of each function the call that is most
-like the one shown before, else the first that succeeded. What differs because it was another run (ids, times) stays.
+`python -m tests.support.examples` runs those tests and writes src/http/examples.json: of each function the call that is
+most like the one shown before, else the first that succeeded. What differs because it was another run (ids, times)
+stays.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "src" / "http" / "examples.json"
+EXAMPLES = Path(__file__).parents[2] / "src" / "http" / "examples.json"
 BASE_URL = "http://127.0.0.1:8000"
 PREFIX = "/functions/v1/"
 MEASURED = {"ms"}

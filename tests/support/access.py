@@ -4,15 +4,15 @@ import asyncio
 
 import asyncpg
 
-from tests import postgres
 from tests.sql.test_access import CALLERS, TABLE, granted, line
 from tests.sql.test_function_list import HEADING, README, listed
+from tests.support import postgres
 
 HEAD = f"""\
 # Who may use what, in every schema. x = execute; r, a, w, d, D = select, insert, update, delete, truncate; of schemas
 # and sequences U = usage, C = create; - = nothing. A column has a line where it has rights of its own.
 # What only ops may do is granted to authenticated and refused to others by sec.require_ops() or a row policy.
-# Written by `python -m tests.sql.access`; review the difference like code.
+# Written by `python -m tests.support.access`; review the difference like code.
 # {"object":<98} {" ".join(f"{caller:<13}" for caller in CALLERS)}
 """
 

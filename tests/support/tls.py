@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from src.database.embedded import EmbeddedPostgres, running
-from tests.cluster import MEMORY
-from tests.processes import free_port
+from tests.support.cluster import MEMORY
+from tests.support.processes import free_port
 
 INSTALLED = Path("/usr/lib/postgresql")
 PASSWORD = "of the TLS server"

@@ -6,7 +6,7 @@ import re
 import shlex
 import textwrap
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 
 def blocks(document: str, language: str, heading: str = "") -> list[str]:

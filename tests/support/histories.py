@@ -19,10 +19,10 @@ from src.composition import compose
 from src.domain.errors import ProviderUnknown
 from src.domain.payments import Intent, Payment
 from src.domain.refunds import Outcome, Refund
-from tests import postgres
 from tests.conftest import Api, serving
 from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import listening
+from tests.support import postgres
 
 SECRET = "whsec_histories"
 # What becomes of a call of the provider: it works, is refused, its answer does not come, or our process dies with all
