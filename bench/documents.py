@@ -10,7 +10,7 @@ import sys
 import time
 
 from src.adapters.files.documents import TypstRenderer
-from tests.adapters.test_documents import INVOICE
+from tests.support.documents import INVOICE
 
 REACH = 15.0
 """Milliseconds a page, the median."""

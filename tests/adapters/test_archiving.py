@@ -18,7 +18,7 @@ from saxonche import PySaxonProcessor
 
 from src.adapters.files.documents import TypstRenderer
 from src.adapters.files.xmp import NAMESPACE, with_facturx
-from tests.adapters.test_documents import CREDIT_NOTE, INVOICE
+from tests.support.documents import CREDIT_NOTE, INVOICE
 
 HOSTILE = {"name": "Zo\u00eb & <Li \u674e>\x0b]]>", "reference": "r"}
 CONTENTS = {

@@ -12,17 +12,26 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from src.database import locks, unprivileged
+from src.database import unprivileged
 from src.database.embedded import MAX_LOG_SIZE, EmbeddedPostgres, binaries, running
 from src.database.unprivileged import EmbeddedPostgresError
 from tests.support.disks import disk
-from tests.support.processes import PATIENCE, ROOT, descendants, environment, free_port, wait_until_gone
+from tests.support.processes import (
+    ROOT,
+    descendants,
+    environment,
+    free_port,
+    is_free,
+    wait_for,
+    wait_until_gone,
+    wait_until_watched_no_more,
+)
 
 USER = """
 import sys
@@ -91,26 +100,6 @@ def using(folder: Path, inside: list[str] | None = None) -> Iterator[User]:
         yield user
     finally:
         user.kill()
-
-
-def is_free(lock: Path) -> bool:
-    """Whether no process holds it."""
-    file = locks.attempt(lock)
-    if file is not None:
-        os.close(file)
-    return file is not None
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def wait_until_watched_no_more(folder: Path) -> None:
-    if (folder / "locks").exists():
-        wait_for(lambda: is_free(folder / "locks" / "watcher"))
 
 
 def kill_server(pid: int) -> None:

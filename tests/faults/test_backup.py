@@ -28,7 +28,7 @@ from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import OPERATORS, STAFF, login_dsn, role_password
 from tests.conftest import serving
 from tests.servers import RELEASES, programs
-from tests.sql.test_access import granted
+from tests.support.access import granted
 from tests.support.cluster import execute, server, start_again
 from tests.support.disks import disk
 from tests.support.persons import make_person

@@ -11,11 +11,11 @@ import pytest
 
 from src.database.embedded import EmbeddedPostgres, binaries, running
 from tests.conftest import Api
-from tests.faults.test_storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
 from tests.support import postgres
 from tests.support.cluster import start_again
 from tests.support.disks import disk
 from tests.support.processes import PATIENCE, ecotrips, server
+from tests.support.storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
 
 pytestmark = pytest.mark.heavy
 

@@ -15,8 +15,8 @@ import pytest
 from tests.conftest import Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Reply, Request, listening
-from tests.http.test_messaging import NUMBER, events, live_settings, work
-from tests.sql.test_invoices import captured
+from tests.support.messaging import NUMBER, events, live_settings, work
+from tests.support.money import captured
 from tests.support.processes import PATIENCE, server
 from tests.support.races import killed, post
 

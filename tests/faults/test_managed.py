@@ -29,12 +29,11 @@ from src.database.embedded import EmbeddedPostgres
 from src.logins import login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import Api
-from tests.house.test_fakes import first_line
 from tests.servers import RELEASES, programs
 from tests.support.cluster import execute, server
 from tests.support.guides import blocks, leaving
 from tests.support.postgres import JWT_SECRET, settings, with_login
-from tests.support.processes import command, ecotrips, environment, free_port
+from tests.support.processes import command, ecotrips, environment, first_line, free_port
 from tests.support.processes import server as serving
 from tests.support.tls import tls_server
 

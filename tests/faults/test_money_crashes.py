@@ -18,13 +18,13 @@ import httpx
 import pytest
 
 from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api
-from tests.fakes.stripe import FakeStripe, live_settings, signed
+from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import Door, listening
 from tests.support.postgres import settings
 from tests.support.processes import PATIENCE, ServerProcess, exit_code, server, worker_turn
 from tests.support.races import killed_waiting, post
+from tests.support.webhooks import SECRET, tell
 
-SECRET = "whsec_crash"
 # Where the server dies: the provider has not begun; it has done the work but not answered; its answer has come but is
 # not committed.
 UNREACHED, UNANSWERED, UNRECORDED = "before the provider", "before its answer", "before our commit"
@@ -112,14 +112,6 @@ async def world(database: str, admin: asyncpg.Connection, tmp_path: Path) -> Asy
     door = Door(stripe)
     async with listening(door) as address:
         yield World(database, admin, tmp_path, stripe, door, address)
-
-
-async def tell(running: ServerProcess, stripe: FakeStripe) -> None:
-    """Every event of the provider, also those that it sent before."""
-    async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
-        for event in stripe.events:
-            answer = await client.post("/functions/v1/stripe-webhook", **signed(event, SECRET))
-            assert (answer.status_code, answer.json()["result"] in ("applied", "duplicate")) == (200, True), answer.text
 
 
 def quick(point: str) -> Callable[[Any], Any]:

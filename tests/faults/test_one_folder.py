@@ -16,9 +16,18 @@ import httpx
 import pytest
 
 from src.database.embedded import EmbeddedPostgres, binaries
-from tests.adapters.test_embedded import is_free, wait_until_watched_no_more
 from tests.support.cluster import MEMORY
-from tests.support.processes import PATIENCE, ROOT, ServerProcess, command, environment, free_port, wait_until_gone
+from tests.support.processes import (
+    PATIENCE,
+    ROOT,
+    ServerProcess,
+    command,
+    environment,
+    free_port,
+    is_free,
+    wait_until_gone,
+    wait_until_watched_no_more,
+)
 
 READY = "Try it in another terminal"
 FRESH = ("db seed", "db apply", "db seed --volume 3", "token anon") * 2

@@ -27,8 +27,8 @@ from src.domain.privacy import RequestStatus
 from src.domain.privacy_erasure import dry_run, execute, purge_due
 from src.domain.privacy_export import Export, export
 from src.domain.storage import ObjectName, StoredObject
-from tests.adapters.test_documents import INVOICE
 from tests.conftest import SERVICE_CONTEXT, Api, serving
+from tests.support.documents import INVOICE
 from tests.support.persons import SECRET, Person, approved, everything, make_person, rows_of
 from tests.support.postgres import settings
 from tests.support.processes import server

@@ -17,11 +17,11 @@ from tests.fakes.hbx.server import FakeHbx
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Handler, listening
-from tests.faults.test_money_crashes import SECRET, tell
 from tests.support.escrows import met_escrows
 from tests.support.postgres import JWT_SECRET
 from tests.support.processes import PATIENCE, ServerProcess, command, environment, free_port, server
 from tests.support.races import post, until
+from tests.support.webhooks import SECRET, tell
 
 pytestmark = pytest.mark.heavy
 

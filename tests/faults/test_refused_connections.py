@@ -11,10 +11,10 @@ from src.database.dsn import Dsn
 from src.database.embedded import EmbeddedPostgres
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import CHECKOUT, Api, serving
-from tests.http.test_health import has_wrong
 from tests.support.cluster import execute, server
 from tests.support.postgres import Server, make_template
 from tests.support.races import until
+from tests.support.readiness import has_wrong
 
 LOGINS = ("web_anon", "web_authenticated", "web_service")
 PASSWORD = [f"alter role {login} password 'another'" for login in LOGINS]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import serving
-from tests.http.test_health import has_wrong
 from tests.rest.http.conftest import ROLES, WORLD
-from tests.rest.http.test_standalone import execute, is_ready, knows, standalone
 from tests.support.cluster import server, start_again
 from tests.support.postgres import Server, make_template
 from tests.support.races import until
+from tests.support.readiness import has_wrong
+from tests.support.standalone import execute, is_ready, knows, standalone
 
 
 async def test_the_service_knows_what_a_restarted_database_holds(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.proc import resident_megabytes
 from tests.rest.http.conftest import world_database, world_template  # noqa: F401 - fixtures
-from tests.rest.http.test_standalone import standalone
+from tests.support.standalone import standalone
 
 pytestmark = pytest.mark.heavy
 LINES, LINE_BYTES = 20_000, 10_003

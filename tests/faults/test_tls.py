@@ -25,10 +25,10 @@ from src.database.pipeline import Pipeline
 from src.database.standby import Standby
 from tests.conftest import serving
 from tests.rest.http.conftest import ROLES, WORLD
-from tests.rest.http.test_standalone import execute, is_ready, knows, standalone
 from tests.support.postgres import Server
 from tests.support.processes import ROOT, ecotrips, environment, free_port
 from tests.support.races import until
+from tests.support.standalone import execute, is_ready, knows, standalone
 from tests.support.tls import PASSWORD, TlsServer
 
 ENCRYPTED = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"

@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.house.test_secrets import settings
-from tests.support.guides import blocks
+from tests.support.guides import blocks, secret_settings
 from tests.support.postgres import JWT_SECRET
 from tests.support.processes import ROOT, environment
 
@@ -53,4 +52,4 @@ def test_a_backup_and_its_restore_are_what_the_page_says(tmp_path: Path) -> None
 def test_every_secret_is_in_the_table_of_what_its_loss_costs() -> None:
     table = SECTION.partition("| secret that is lost |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
-    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(settings())
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(secret_settings())

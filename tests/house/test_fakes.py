@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,22 +14,11 @@ import httpx
 
 from tests.conftest import ITINERARY, Api
 from tests.fakes import stripe
-from tests.support.processes import PATIENCE, ROOT, free_port, server
+from tests.support.processes import PATIENCE, ROOT, first_line, free_port, server
 
 COMMAND = re.compile(
     r"^\.venv/bin/python (-m tests\.fakes\.whatsapp) 8430 http://127\.0\.0\.1:8000(\S+)$", re.MULTILINE
 )
-
-
-@contextmanager
-def first_line(*arguments: str) -> Iterator[str]:
-    """What a program of ours prints first; killed at the end."""
-    with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from src.settings import LIVE_SWITCHES
-from tests.house.test_production import FIT
 from tests.support import cluster
 from tests.support.processes import command, ecotrips, environment, free_port
+from tests.support.production import FIT
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import re
 
 import asyncpg
 
-from src.environment import SECRET_NAME
-from tests.support.guides import blocks
+from tests.support.guides import blocks, secret_settings
 from tests.support.processes import ROOT
 
 PAGE = (ROOT / "docs" / "secrets.md").read_text()
@@ -15,16 +14,10 @@ SECTIONS = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
 ASKED = ("**What it opens.**", "**What to do.**", "**How to see misuse.**")
 
 
-def settings() -> set[str]:
-    """What src/settings.py reads that is a secret, or an address with a password in it."""
-    named = set(re.findall(r'"([A-Z][A-Z0-9]*_[A-Z0-9_]+)"', (ROOT / "src" / "settings.py").read_text()))
-    return {name for name in named if SECRET_NAME.search(name) or re.fullmatch(r"DATABASE_(\w+_)?URL", name)}
-
-
 def test_every_secret_has_its_entry() -> None:
     told = {name for section in SECTIONS for name in re.findall(r"`([A-Z_]+)`", section.splitlines()[0])}
-    assert {"JWT_SECRET", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"} <= settings()
-    assert told == settings()
+    assert {"JWT_SECRET", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"} <= secret_settings()
+    assert told == secret_settings()
 
 
 def test_every_entry_says_what_it_opens_what_to_do_and_how_misuse_is_seen() -> None:

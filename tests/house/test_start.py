@@ -20,9 +20,9 @@ from src.commands import check_providers, local, serve
 from src.settings import OFFLINE_SWITCHES
 from tests.conftest import serving
 from tests.fakes.wire import Reply, Request, listening
-from tests.runbook.test_payments import paid
 from tests.support.postgres import JWT_SECRET, Server, settings
 from tests.support.processes import ecotrips, environment, server
+from tests.support.runbook import paid
 
 
 def test_a_server_process_holds_no_exporter_and_no_terminal_that_it_does_not_use() -> None:

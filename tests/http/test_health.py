@@ -15,6 +15,7 @@ from src.logins import login_dsn
 from tests.conftest import CHECKOUT, Api, serving
 from tests.support.postgres import Server, settings
 from tests.support.races import until
+from tests.support.readiness import has_wrong
 
 DIFFERS = "differs from this release: run ecotrips db apply"
 
@@ -88,14 +89,6 @@ async def test_other_sql_than_shipped_is_not_ready(api: Api, admin: asyncpg.Conn
         "notifications": "ok",
         "catalog": "ok",
     }
-
-
-async def has_wrong(api: Api, wanted: dict[str, str]) -> bool:
-    """Whether these parts and no others are not well."""
-    answer = await api.http.get("/readyz")
-    found = {name: verdict for name, verdict in answer.json()["parts"].items() if verdict != "ok"}
-    assert answer.status_code == (503 if found else 200)
-    return found == wanted
 
 
 async def gauge(api: Api, name: str) -> float:

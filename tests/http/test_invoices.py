@@ -17,7 +17,7 @@ from src.domain.errors import Unavailable
 from src.domain.invoices import render_due
 from src.worker import sweeps
 from tests.conftest import ITINERARY, OPS_USER, SERVICE_CONTEXT, Api, serving
-from tests.sql.test_invoices import captured, refunded
+from tests.support.money import captured, refunded
 from tests.support.postgres import settings
 
 

@@ -12,34 +12,18 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.composition import compose
-from src.domain.messaging import send_due
-from tests.conftest import OPS_USER, SERVICE_CONTEXT, Api, serving
+from tests.conftest import OPS_USER, Api, serving
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import listening
-from tests.support.postgres import settings
+from tests.support.messaging import LIVE, NUMBER, events, live_settings, work
 
-NUMBER = "250788120001"
 LINK = "https://ecotrips.example/storage/v1/object/sign/invoices/x.pdf?token=very-secret"
 NOTICE = {"type": "link_notice", "to": f"+{NUMBER}", "text": "Your ecoTrips invoice", "url": LINK}
-LIVE = {"switches": {"WA_OFFLINE": "0", "USE_FIXTURES": "1", "STRIPE_MOCK_MODE": "1", "OPS_REFUND_MODE": "mock"}}
 
 
 @pytest.fixture
 def fake() -> FakeWhatsApp:
     return FakeWhatsApp()
-
-
-def live_settings(fake: FakeWhatsApp, address: str) -> dict[str, Any]:
-    return {
-        **LIVE,
-        "wa_graph_base": address,
-        "wa_phone_id": fake.phone_id,
-        "wa_access_token": fake.token,
-        "wa_app_secrets": ("next-secret", fake.app_secret),
-        "wa_verify_token": "verify",
-        "wa_link_template": "link_notice",
-    }
 
 
 @pytest.fixture
@@ -51,19 +35,6 @@ async def live(database: str, fake: FakeWhatsApp) -> AsyncIterator[Api]:
 async def sent(api: Api, **changes: object) -> dict[str, Any]:
     answer = await api.post("wa-send", {**NOTICE, **changes}, api.service)
     return {"http": answer.status_code, **answer.json()}
-
-
-async def events(api: Api, body: bytes, signature: str | None) -> Any:
-    headers = {"content-type": "application/json"} | ({"x-hub-signature-256": signature} if signature else {})
-    return await api.http.post("/functions/v1/wa-webhook", content=body, headers=headers)
-
-
-async def work(database: str, fake: FakeWhatsApp, address: str) -> None:
-    """A worker's turn over all that waits."""
-    composed = compose(settings(database, **live_settings(fake, address)))
-    while await send_due(SERVICE_CONTEXT, composed.messages, composed.senders):
-        pass
-    await composed.close()
 
 
 async def test_offline_a_message_is_stored_and_logged_as_mock(

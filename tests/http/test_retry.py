@@ -11,7 +11,7 @@ import pytest
 from src.adapters.postgres.exceptions import FIXTURES
 from src.settings import LIVE_SWITCHES
 from tests.conftest import CHECKOUT, Api, serving
-from tests.runbook.test_payments import told
+from tests.support.runbook import told
 
 FAILED = """
 with message as (

@@ -10,7 +10,7 @@ import httpx
 from pypdf import PdfReader
 
 from tests.conftest import ITINERARY, Api
-from tests.runbook.test_payments import paid
+from tests.support.runbook import paid
 
 
 async def generated(api: Api, **body: str) -> dict[str, Any]:

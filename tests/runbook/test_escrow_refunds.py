@@ -9,9 +9,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import Api
-from tests.runbook.test_groups import OWNER, contribute, make_group, open_escrow
-from tests.runbook.test_payments import told
-from tests.runbook.test_payouts import met_escrow, pass_deadline
+from tests.support.runbook import OWNER, contribute, make_group, met_escrow, open_escrow, pass_deadline, told
 
 REFUNDS = "select payment_id::text, amount_cents, status, origin from payment.refunds order by requested_at"
 OPEN = "select id from ops.exceptions where kind = 'refund' and status <> 'resolved' and cause !~ '^demo'"

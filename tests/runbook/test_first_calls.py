@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from tests.conftest import CHECKOUT, Api
-from tests.runbook.test_payments import told
+from tests.support.runbook import told
 
 
 async def test_bookings_are_listed_by_date_and_supplier(api: Api) -> None:

@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from src.domain.context import Role
-from tests.conftest import ITINERARY, OPS_USER, OTHER_TRAVELLER, TRAVELLER, Api, as_role
-from tests.runbook.test_payments import told
+from tests.conftest import ITINERARY, OPS_USER, OTHER_TRAVELLER, Api, as_role
+from tests.support.runbook import OWNER, contribute, in_an_hour, join, make_group, open_escrow, told
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
-OWNER = TRAVELLER
-
-
-def in_an_hour() -> str:
-    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-
-
-async def make_group(api: Api, **more: object) -> str:
-    answer = await api.post("groups-create", {"name": "Gorilla trek", **more}, api.user(OWNER))
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["group_id"])
-
-
-async def open_escrow(api: Api, group: str, **more: object) -> str:
-    terms = {"group_id": group, "target_cents": 50000, "min_members": 2, "deadline": in_an_hour(), **more}
-    answer = await api.post("groups-create-escrow", terms, api.user(OWNER))
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["status"] == "open"
-    return str(answer.json()["escrow_id"])
-
-
-async def join(api: Api, group: str, user: str | None = None) -> str:
-    user = user or str(uuid4())
-    answer = await api.post("groups-join", {"group_id": group}, api.user(user))
-    assert answer.status_code == 200, answer.text
-    return user
-
-
-async def contribute(api: Api, escrow: str, user: str, cents: int, **headers: str) -> dict[str, object]:
-    body = {"escrow_id": escrow, "amount_cents": cents, "currency": "usd"}
-    answer = await api.post("groups-contribute", body, {**api.user(user), **headers})
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 async def test_the_runbooks_story_from_group_to_met_escrow(api: Api, admin: asyncpg.Connection) -> None:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import asyncpg
 import pytest
 
 from src.settings import LIVE_SWITCHES, OFFLINE_SWITCHES
 from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api, serving
-
-
-async def told(api: Api, kind: str, intent: Mapping[str, object]) -> str:
-    """What the webhook makes of the mock provider's event about a payment that an answer names."""
-    data = {name: intent[name] for name in ("payment_id", "payment_intent")}
-    answer = await api.post("stripe-webhook", {"type": kind, "data": data})
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["result"])
-
-
-async def paid(api: Api) -> dict[str, Any]:
-    intent: dict[str, Any] = (await api.post("bff-checkout", CHECKOUT)).json()
-    assert await told(api, "payment_intent.succeeded", intent) == "applied"
-    return intent
+from tests.support.runbook import paid, told
 
 
 async def facts(admin: asyncpg.Connection, payment: str) -> list[str]:

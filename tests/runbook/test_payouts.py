@@ -10,26 +10,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import ITINERARY, Api, serving
-from tests.runbook.test_groups import OWNER, contribute, join, make_group, open_escrow
-from tests.runbook.test_payments import told
-
-
-async def met_escrow(api: Api, cents: int = 25000) -> str:
-    """An escrow of twice the cents that two members have met; every payment is an amount of its own."""
-    group = await make_group(api, itinerary_id=ITINERARY)
-    escrow = await open_escrow(api, group, itinerary_id=ITINERARY, target_cents=2 * cents)
-    member = await join(api, group)
-    await contribute(api, escrow, OWNER, cents)
-    last = await contribute(api, escrow, member, cents)
-    assert last["escrow_status"] == "met"
-    return escrow
-
-
-async def pass_deadline(admin: asyncpg.Connection, escrow: str) -> None:
-    """Move the deadline into the past, as time would."""
-    async with admin.transaction():
-        await admin.execute("set local session_replication_role = replica")
-        await admin.execute("update \"group\".escrows set deadline = now() - interval '1 second' where id = $1", escrow)
+from tests.support.runbook import OWNER, contribute, join, make_group, met_escrow, open_escrow, pass_deadline, told
 
 
 async def test_the_worker_pays_each_met_escrow_once(api: Api, admin: asyncpg.Connection) -> None:

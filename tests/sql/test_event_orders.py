@@ -11,7 +11,7 @@ import math
 import asyncpg
 import pytest
 
-from tests.sql.test_payment_events import DONE, LOST, MADE, OPENED, PAID, Event, payment
+from tests.support.payment_events import DONE, LOST, MADE, OPENED, PAID, Event, payment
 
 FAILED = ("payment_intent.payment_failed", 3, "pi", 25000, None)
 ACTION = ("payment_intent.requires_action", 2, "pi", 25000, None)

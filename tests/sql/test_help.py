@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.endpoints import declared
 from tests.support.guides import blocks
+from tests.support.staff import LOOKED_AT
 
 CALLABLE = """
 select p.oid::regproc::text as name, n.nspname || '.' || p.proname as path,
@@ -24,8 +25,6 @@ WHO = re.compile(
 )
 # Steps of an endpoint that nobody takes by themself.
 STEPS = {"public.find_hold", "public.claim_payouts", "public.expire_escrows", "public.request_escrow_refunds"}
-# What only the service may call, no endpoint does, and people do all the same.
-LOOKED_AT = {"meta.is_production", "ops.flag", "ops.service_levels", "public.record_payment_intent"}
 
 
 async def helped(admin: asyncpg.Connection) -> dict[str, asyncpg.Record]:

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from src.logins import login_dsn
-from tests.sql.test_open_transactions import CALLS, MAY_CALL, world
 from tests.support.postgres import settings
+from tests.support.staff import CALLS, MAY_CALL, world
 
 # Whose guards other sessions' commits decide.
 GUARDED = {

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.sql.test_payment_events import DONE, LOST, MADE, OPENED, PAID, payment, told
+from tests.support.payment_events import DONE, LOST, MADE, OPENED, PAID, payment, told
 from tests.support.races import raced
 
 VERIFY = "select problem from fin.verify_ledger()"

@@ -7,9 +7,9 @@ import re
 import asyncpg
 
 from src.logins import login_dsn
-from tests.sql.test_open_transactions import CALLS, MAY_CALL, REFUSED, world
 from tests.support.persons import SECRET, approved, make_person, rows_of
 from tests.support.postgres import settings
+from tests.support.staff import CALLS, MAY_CALL, REFUSED, world
 
 # A comment, and what means the same under every setting: E'…' with its escapes, '…' without a backslash.
 SETTLED = re.compile(r"--[^\n]*|\bE'(?:[^'\\]|\\.|'')*'|(?<![&\w])'[^'\\]*'", re.DOTALL)

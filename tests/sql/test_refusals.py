@@ -8,8 +8,8 @@ import pytest
 from src.domain.context import Role
 from src.logins import login_dsn
 from tests.conftest import TRAVELLER, Api, as_role
-from tests.sql.test_help import LOOKED_AT
 from tests.support.postgres import settings, with_login
+from tests.support.staff import LOOKED_AT
 
 # What a signed-in user may call and see; all else that is granted to them is for ops, and its comment says so.
 THEIR_FUNCTIONS = {

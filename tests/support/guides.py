@@ -6,6 +6,7 @@ import re
 import shlex
 import textwrap
 
+from src.environment import SECRET_NAME
 from tests.support.processes import ROOT
 
 
@@ -23,3 +24,9 @@ def leaving(login: str) -> list[list[str]]:
     lines = "".join(blocks("docs/operate.md", "sh")).replace("\\\n", "").replace("amina", login).splitlines()
     told = [shlex.split(line)[3:] for line in lines if line.startswith("ecotrips db psql") and login in line]
     return [words for words in told if "create role" not in words[1]]
+
+
+def secret_settings() -> set[str]:
+    """What src/settings.py reads that is a secret, or an address with a password in it."""
+    named = set(re.findall(r'"([A-Z][A-Z0-9]*_[A-Z0-9_]+)"', (ROOT / "src" / "settings.py").read_text()))
+    return {name for name in named if SECRET_NAME.search(name) or re.fullmatch(r"DATABASE_(\w+_)?URL", name)}

@@ -20,6 +20,7 @@ from src.database import apply
 from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.logins import role_password
 from src.settings import OFFLINE_SWITCHES, Settings
+from tests.rest.http.conftest import CONFIGURATION, serving_world, world_template  # noqa: F401 - a fixture
 
 JWT_SECRET = "a-secret-of-tests-that-is-long-enough-for-hs256"
 
@@ -144,3 +145,7 @@ def make_template(server: Server) -> str:
     """In a thread: a test's own loop may be running already."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(server.create_template())).result()
+
+
+def sql_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -12,12 +12,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from src import worker
+from src.database import locks
 from src.settings import OFFLINE_SWITCHES, Settings
 from tests.support.postgres import JWT_SECRET
 
@@ -161,3 +162,34 @@ def _wait_for(text: str, started: ServerProcess) -> None:
         assert started.process.poll() is None, started.text()
         assert time.monotonic() < deadline, started.text()
         time.sleep(0.02)
+
+
+def is_free(lock: Path) -> bool:
+    """Whether no process holds it."""
+    file = locks.attempt(lock)
+    if file is not None:
+        os.close(file)
+    return file is not None
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def wait_until_watched_no_more(folder: Path) -> None:
+    if (folder / "locks").exists():
+        wait_for(lambda: is_free(folder / "locks" / "watcher"))
+
+
+@contextmanager
+def first_line(*arguments: str) -> Iterator[str]:
+    """What a program of ours prints first; killed at the end."""
+    with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()

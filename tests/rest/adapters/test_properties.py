@@ -25,7 +25,7 @@ from src.rest.run.binding import Binder
 from src.rest.run.engine import Engine
 from src.rest.sql.preparation import Preparation
 from tests.rest.http.conftest import CONFIGURATION, serving_world, world_template  # noqa: F401 - a fixture
-from tests.support.postgres import Server
+from tests.support.postgres import Server, sql_name
 
 RELATIONS = {
     "animals": ["id", "name", "kind", "mood", "weight", "born", "search", "loud_name"],
@@ -202,10 +202,6 @@ async def runs_with_rights_to(
 
 def listed(names: set[str]) -> str:
     return "" if WHOLE in names else f"({', '.join(map(sql_name, sorted(names)))})"
-
-
-def sql_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 ALPHABET = "abcdeinoqt.,()!*:->&=_ \"'\\{}[]%+;0123456789$|~#\u00e9\u0637"

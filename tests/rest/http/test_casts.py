@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from tests.conftest import TRAVELLER, Api
-from tests.rest.http.test_repeated_rows import GROUP
+
+GROUP = "77777777-7777-4777-8777-777777777777"
 
 ASK = """
 insert into permits.requests (user_id, park, visit_date, pax_count, note) values ($1, 'Akagera', '2031-01-01', 1, $2)

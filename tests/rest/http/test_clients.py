@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from postgrest import APIError, CountMethod, ReturnMethod, SyncPostgrestClient
 
 from tests.conftest import ANON_KEY, ITINERARY, OPS_USER, OTHER_TRAVELLER, SERVICE_KEY, TRAVELLER, token
-from tests.rest.http.test_standalone import bearer, standalone
 from tests.support.npm import installed
 from tests.support.processes import server
+from tests.support.standalone import bearer, standalone
 
 CLIENTS = Path(__file__).with_name("clients")
 LEAST_CALLS = 60

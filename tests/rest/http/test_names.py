@@ -28,11 +28,10 @@ from src.rest.run.engine import Engine
 from src.rest.run.runners import Runner
 from src.rest.run.sessions import AuthenticatorSessions
 from src.rest.server.stored_settings import stored_settings
-from tests.rest.adapters.test_properties import sql_name
 from tests.rest.http.conftest import World, as_gate, serving_world
-from tests.rest.http.test_standalone import execute, knows, standalone
-from tests.support.postgres import Server
+from tests.support.postgres import Server, sql_name
 from tests.support.processes import ecotrips
+from tests.support.standalone import execute, knows, standalone
 
 MAX_NAME_LENGTH = 63
 # No slash: it ends a part of a path, percent-encoded or not. Nor is a name `.` or `..`, which clients take out, or

@@ -8,91 +8,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
-import jwt
 import pytest
 
 from bench.proc import processor_seconds
-from tests.rest.http.conftest import as_gate
-from tests.support.postgres import JWT_SECRET
-from tests.support.processes import PATIENCE, ROOT, environment, free_port
+from tests.support.processes import ROOT, environment, free_port
+from tests.support.standalone import Standalone, bearer, execute, is_ready, knows, standalone
 
 # What it is made of, without which no server of it could start.
 PARTS = "import asyncpg, granian.server, jwt, sqlglot, uvloop"
-
-
-@dataclass(frozen=True)
-class Standalone:
-    """A running server: a client of it, the address of its administration port, what it logs, its process."""
-
-    http: httpx.Client
-    admin: str
-    output: Path
-    pid: int
-
-    def wait(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not holds():
-            assert time.monotonic() < deadline, self.output.read_text()
-            time.sleep(0.05)
-
-
-@contextmanager
-def standalone(dsn: str, folder: Path, **changes: str) -> Iterator[Standalone]:
-    port, admin = free_port(), free_port()
-    output = folder / f"rest-{port}.txt"
-    settings = {
-        "PGRST_DB_URI": as_gate(dsn),
-        "PGRST_DB_SCHEMAS": "zoo",
-        "PGRST_DB_EXTRA_SEARCH_PATH": "aside",
-        "PGRST_DB_ANON_ROLE": "visitor",
-        "PGRST_JWT_SECRET": JWT_SECRET,
-        "PGRST_SERVER_HOST": "127.0.0.1",
-        "PGRST_SERVER_PORT": str(port),
-        "PGRST_ADMIN_SERVER_PORT": str(admin),
-        **changes,
-    }
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "src.rest.server.server"],
-            cwd=ROOT,
-            env=environment(**settings),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
-            served = Standalone(http, f"http://127.0.0.1:{admin}", output, process.pid)
-            served.wait(lambda: "serving " in output.read_text() and _answers(served.admin))
-            yield served
-    finally:
-        process.terminate()
-        assert process.wait(10) == 0, output.read_text()
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/live").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def bearer(role: str, **claims: object) -> dict[str, str]:
-    return {"authorization": f"Bearer {jwt.encode({'role': role, **claims}, JWT_SECRET, algorithm='HS256')}"}
-
-
-async def execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(statement)
-    await connection.close()
 
 
 def test_the_statement_of_a_logged_request_is_logged(world_database: str, tmp_path: Path) -> None:
@@ -227,15 +157,6 @@ async def test_it_lives_through_a_lost_connection(served: Standalone, world_data
 def figure(served: Standalone, name: str) -> float:
     lines = httpx.get(f"{served.admin}/metrics").text.splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(name))
-
-
-def is_ready(served: Standalone) -> bool:
-    return httpx.get(f"{served.admin}/ready").status_code == 200
-
-
-def knows(served: Standalone, table: str) -> bool:
-    tables = httpx.get(f"{served.admin}/schema_cache").json()["tables"]
-    return any(found["name"] == table for found in tables)
 
 
 async def test_a_change_is_read_while_callers_have_all_connections(world_database: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from src.rest.asgi import application
 from tests.rest.http.conftest import World
-from tests.rest.http.test_standalone import standalone
+from tests.support.standalone import standalone
 
 STREAMED = {"accept": "application/x-ndjson"}
 
