@@ -1,9 +1,10 @@
-"""Public keys that tokens are verified with (RFC 7517), and why one of them proves nothing about who signed."""
+"""Keys that tokens are verified with (RFC 7517), and why one of them proves nothing about who signed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,13 +12,24 @@ from src.edge.json_size import require_modest
 from src.edge.limits import OF_PROVIDERS
 
 if TYPE_CHECKING:
-    import jwt
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from jwt.algorithms import AllowedPublicKeys
 
+# By which the service takes the tokens of others.
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 RSA_BITS = range(2048, 16384 + 1)
 RSA_EXPONENTS = range(3, 1 << 64, 2)
 # Bytes of the hash, which a key of HMAC has at least (RFC 7518, 3.2).
 HASHES = {"HS256": 32, "HS384": 48, "HS512": 64}
+# By the kind of a key, or its curve, where the key itself does not say.
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "oct": tuple(HASHES),
+    "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    "P-256": ("ES256",),
+    "P-384": ("ES384",),
+    "P-521": ("ES512",),
+    "OKP": ("EdDSA",),
+}
 
 
 class Edwards(NamedTuple):
@@ -29,13 +41,13 @@ class Edwards(NamedTuple):
     of_small_order: frozenset[int]
 
     def fault(self, encoded: bytes) -> str | None:
-        """Why a public key is no point that only its owner knows the logarithm of, as what follows "is"."""
+        """Why a public key is no point that only its owner knows the logarithm of."""
         y = int.from_bytes(encoded, "little") & ((1 << (len(encoded) * 8 - 1)) - 1)
         if y in (*self.of_small_order, *(self.prime + small for small in self.of_small_order)):
-            return "a point of small order, for which anybody can sign"
+            return "it is a point of small order, for which anybody can sign"
         square = (1 - y * y) * pow(self.a - self.d * y * y, -1, self.prime) % self.prime
         if y >= self.prime or pow(square, (self.prime - 1) // 2, self.prime) != 1:
-            return "no point of its curve"
+            return "it is no point of its curve"
         return None
 
 
@@ -52,89 +64,107 @@ EDWARDS = {
 }
 
 
-def public_keys(given: str) -> list[jwt.PyJWK]:
-    """The keys of a JWKS, or of the file that holds it, that verify tokens here.
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A secret or a public key, and the algorithms that it verifies by."""
 
-    Keys for other algorithms or for encryption are left out. Raises ValueError, whose words follow "it": also for a
-    single key that anybody could sign with, and for what must not be where everybody may read it.
+    algorithms: tuple[str, ...]
+    material: AllowedPublicKeys | bytes
+    kid: str | None = None
+
+
+def public_keys(given: str) -> list[Key]:
+    """The keys of a JWKS, or of the file that holds it, that verify tokens of the service.
+
+    Raises ValueError as keys_of does, and for what must not be where everybody may read it.
     """
-    try:
-        text = given if given.lstrip().startswith("{") else Path(given).read_text()
-        require_modest(text.encode(), OF_PROVIDERS)
-        items = json.loads(text)["keys"]
-        if not all(isinstance(item, dict) and isinstance(item["kty"], str) for item in items):
-            raise TypeError  # noqa: TRY301 - one message for all that is wrong with it
-    except (OSError, ValueError, KeyError, TypeError):
-        message = "is no JWKS, nor a file with one"
-        raise ValueError(message) from None
+    items = _items(given, "is no JWKS, nor a file with one")
     if any(item["kty"] == "oct" for item in items):
         message = "holds a secret (a key of kty oct), where everybody may read: it must hold public keys"
         raise ValueError(message)
     if any("d" in item for item in items):
         message = "holds a private key, where everybody may read: it must hold public keys"
         raise ValueError(message)
-    keys = [key for number, item in enumerate(items, 1) for key in _verifying(number, item)]
+    return _keys(items, ALGORITHMS)
+
+
+def keys_of(text: str) -> list[Key]:
+    """The keys of a JWK or a JWKS, secret or public.
+
+    Those for other algorithms or for encryption are left out. Raises ValueError, whose words follow "it": also for a
+    single key that anybody could sign with.
+    """
+    return _keys(_items(text, "is no usable JWK or JWKS"), [name for names in USUAL.values() for name in names])
+
+
+def _items(given: str, otherwise: str) -> list[dict[str, str]]:
+    try:
+        text = given if given.lstrip().startswith("{") else Path(given).read_text()
+        require_modest(text.encode(), OF_PROVIDERS)
+        content = json.loads(text)
+        items: list[dict[str, str]] = content.get("keys", [content])
+        if not all(isinstance(item["kty"], str) for item in items):
+            raise TypeError  # noqa: TRY301 - one message for all that is wrong with it
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(otherwise) from None
+    return items
+
+
+def _keys(items: Sequence[Mapping[str, str]], algorithms: Sequence[str]) -> list[Key]:
+    keys = []
+    for number, item in enumerate(items, 1):
+        kind = item["kty"] if item["kty"] != "EC" else str(item.get("crv"))
+        said = (item["alg"],) if item.get("alg") else USUAL.get(kind, ())
+        wanted = tuple(name for name in said if name in algorithms)
+        if wanted and item.get("use", "sig") == "sig":
+            try:
+                keys.append(_key(item, wanted))
+            except ValueError as error:
+                message = f"holds a key that proves nothing, its {number}. one: {error}"
+                raise ValueError(message) from None
     if not keys:
-        message = f"holds no key for {', '.join(ALGORITHMS)}"
+        message = f"holds no key for {', '.join(algorithms)}"
         raise ValueError(message)
     return keys
 
 
-def _verifying(number: int, item: Mapping[str, object]) -> Iterator[jwt.PyJWK]:
-    algorithm = _algorithm(item)
-    if algorithm in ALGORITHMS and item.get("use", "sig") == "sig":
-        try:
-            yield checked(item, algorithm)
-        except ValueError as error:
-            message = f"holds a key that proves nothing, its {number}. one: {error}"
-            raise ValueError(message) from None
-
-
-def _algorithm(item: Mapping[str, object]) -> object:
-    """The key's own word, else what its kind is usually for."""
-    usual = {"RSA": "RS256", "OKP": "EdDSA", "EC": "ES256" if item.get("crv") == "P-256" else None}
-    return item.get("alg") or usual.get(str(item["kty"]))
-
-
-def checked(item: Mapping[str, object], algorithm: str) -> jwt.PyJWK:
-    """The key of a JWK. Raises ValueError for none, and for one that others can sign with; it shows nothing of it."""
+def _key(item: Mapping[str, str], algorithms: tuple[str, ...]) -> Key:
+    """Raises ValueError for none, and for one that others can sign with; it shows nothing of it."""
     import jwt  # noqa: PLC0415 - a quarter of the start of commands that verify nothing
 
     try:
-        key = jwt.PyJWK(dict(item), algorithm)
+        key = jwt.PyJWK(dict(item), algorithms[0]).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
-        message = f"it is no key for {algorithm}, or no point of its curve"
+        message = f"it is no key for {algorithms[0]}, or no point of its curve"
         raise ValueError(message) from None
-    if fault := _fault(key, item, algorithm):
-        raise ValueError(fault)
-    return key
-
-
-def _fault(key: jwt.PyJWK, item: Mapping[str, object], algorithm: str) -> str | None:
-    if algorithm in HASHES:
-        return symmetric_fault(key.key, algorithm)
-    public = key.key.public_key() if hasattr(key.key, "public_key") else key.key
+    if item["kty"] == "oct":
+        return secret(key, algorithms, item.get("kid"))
+    public = key.public_key() if hasattr(key, "public_key") else key
+    fault = None  # the library takes no point that is not on a curve of NIST, whose order is a prime
     if item["kty"] == "RSA":
-        numbers = public.public_numbers()
-        return _rsa_fault(numbers.n, numbers.e)
-    if item["kty"] == "OKP":
-        fault = EDWARDS[str(item["crv"])].fault(public.public_bytes_raw())
-        return f"it is {fault}" if fault else None
-    return None  # the library takes no point that is not on a curve of NIST, whose order is a prime
+        fault = _rsa_fault(public.public_numbers())
+    elif item["kty"] == "OKP":
+        fault = EDWARDS[item["crv"]].fault(public.public_bytes_raw())
+    if fault:
+        raise ValueError(fault)
+    return Key(algorithms, public, item.get("kid"))
 
 
-def symmetric_fault(secret: bytes, algorithm: str) -> str | None:
-    """Why a secret is none for an algorithm of HMAC."""
-    least = HASHES[algorithm]
-    return f"it has {len(secret)} bytes, and {algorithm} needs {least}" if len(secret) < least else None
+def secret(material: bytes, algorithms: Sequence[str] = tuple(HASHES), kid: str | None = None) -> Key:
+    """The key of a secret, for those algorithms of HMAC that it is long enough for. Raises ValueError for none."""
+    fit = tuple(name for name in algorithms if len(material) >= HASHES[name])
+    if not fit:
+        message = f"it has {len(material)} bytes, and {algorithms[0]} needs {HASHES[algorithms[0]]}"
+        raise ValueError(message)
+    return Key(fit, material, kid)
 
 
-def _rsa_fault(modulus: int, exponent: int) -> str | None:
-    if modulus.bit_length() not in RSA_BITS:
-        return f"RSA of {modulus.bit_length()} bits, not of {RSA_BITS[0]} to {RSA_BITS[-1]}"
-    if exponent not in RSA_EXPONENTS:
+def _rsa_fault(numbers: RSAPublicNumbers) -> str | None:
+    if numbers.n.bit_length() not in RSA_BITS:
+        return f"RSA of {numbers.n.bit_length()} bits, not of {RSA_BITS[0]} to {RSA_BITS[-1]}"
+    if numbers.e not in RSA_EXPONENTS:
         return "RSA with an exponent that is even, below 3 or longer than 64 bits"
     # Fermat: whoever knows that a modulus is a prime has its private key.
-    if modulus % 2 == 0 or pow(2, modulus - 1, modulus) == 1:
+    if numbers.n % 2 == 0 or pow(2, numbers.n - 1, numbers.n) == 1:
         return "RSA whose modulus is no product of two large primes"
     return None

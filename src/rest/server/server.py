@@ -177,7 +177,7 @@ class Standalone:
             "pgrst_db_pool_timeouts_total": self._pool.timeouts,
             "pgrst_jwt_cache_requests_total": self.identities.lookups,
             "pgrst_jwt_cache_hits_total": self.identities.hits,
-            "pgrst_jwt_cache_evictions_total": self.identities.evictions,
+            "pgrst_jwt_cache_evictions_total": self.identities.known.evictions,
         }
 
 

@@ -101,7 +101,11 @@ def test_remembered_tokens_are_bounded() -> None:
     found = identities(remembered=3)
     for number in range(10):
         found(bearer({"role": "keeper", "n": number}))
-    assert len(found.known) == 3
+    assert (len(found.known), found.known.evictions) == (3, 7)
+    found = identities()
+    for number in range(300):
+        found(bearer({"role": "keeper", "n": number, "note": "n" * 10_000}))
+    assert 50 < len(found.known) < 100
 
 
 def test_the_audience_must_be_among_those_of_the_token() -> None:
@@ -145,7 +149,24 @@ def test_public_keys_verify_what_their_private_ones_signed(algorithm: str, key: 
     both = identities(json.dumps({"keys": [other, {**public, "kid": "own"}]}))
     assert both(bearer({"role": "keeper"}, key, algorithm, kid="own")).role == "keeper"
     assert both(bearer({"role": "keeper"}, SECRET, "HS256", kid="shared")).role == "keeper"
-    assert refusal(both, bearer({"role": "keeper"}, key, algorithm, kid="shared"))[1] == "PGRST301"
+    for kid in ("shared", "another"):
+        assert refusal(both, bearer({"role": "keeper"}, key, algorithm, kid=kid))[1] == "PGRST301"
+    assert identities(json.dumps(public))(bearer({"role": "keeper"}, key, algorithm, kid="another")).role == "keeper"
+
+
+def test_a_token_that_names_a_key_is_not_verified_by_a_nameless_one() -> None:
+    keys = [rsa.generate_private_key(65537, 2048) for _ in range(2)]
+    nameless, named = (jwt.get_algorithm_by_name("RS256").to_jwk(key.public_key(), as_dict=True) for key in keys)
+    found = identities(json.dumps({"keys": [nameless, {**named, "kid": "own"}]}))
+    assert found(bearer({"role": "keeper"}, keys[1], "RS256", kid="own")).role == "keeper"
+    assert found(bearer({"role": "keeper"}, keys[0], "RS256", kid="other")).role == "keeper"
+    assert refusal(found, bearer({"role": "keeper"}, keys[0], "RS256", kid="own"))[1] == "PGRST301"
+
+
+def test_a_signature_is_spelled_in_one_way() -> None:
+    token = bearer({"role": "keeper"})[b"authorization"]
+    for spelled in (token + b"=", token + b"==", token + b"!"):
+        assert refusal(identities(), {b"authorization": spelled})[2] == "JWT cryptographic operation failed"
 
 
 def test_a_public_key_is_no_shared_secret() -> None:
