@@ -84,12 +84,6 @@ def functions(stack: Stack) -> list[Case]:
         escrow.by_http(stack, "contribution to an escrow", escrows=1),
         Case("checkout, webhook, refund", flow.over_http(stack), {ONE_STATEMENT: flow.by_pgbench()}),
         Case(
-            "search-places, fixtures",
-            Wrk("/functions/v1/search-places", stack.key(), method="POST", body='{"query":"volcanoes national"}'),
-            {BARE: Wrk("/healthz")},
-            switches={"USE_FIXTURES": "1"},
-        ),
-        Case(
             "search-places, catalogue",
             Wrk("/functions/v1/search-places", stack.key(), method="POST", body='{"query":"volcanoes national"}'),
             {BARE: Wrk("/healthz")},

@@ -1,4 +1,4 @@
--- Places by what was typed with a typo or two: ranks below 4 (sql/functions/search.sql).
+-- What counts as a typo, and the terms that one parts from what was typed (sql/functions/search.sql ranks the places of these).
 
 create or replace function catalog.typo_lookups(p_typed text) returns bigint[]
 language plpgsql immutable
@@ -149,67 +149,3 @@ as $$
 $$;
 comment on function catalog.terms_with_typo(text, int) is
 'The terms, or beginnings of terms, that one typo parts from the typed text; the likeliest first.';
-
-create or replace function catalog.hits_with_typo(p_typed text, p_most int) returns setof catalog.hit
-language sql stable
-as $$
-  select p.place_id, 2::smallint, (p.popularity + catalog.typo_bonus(
-    p_typed, slips, t.term, case p.kind when 2 then 2 else t.tier end::smallint
-  ) + case p.kind when 0 then 200 when 1 then 100 else 0 end)::smallint
-  from catalog.slip_patterns(p_typed) as slips
-  cross join catalog.terms_with_typo(p_typed, 40) t
-  cross join generate_series(0, 2) as k (kind)
-  cross join lateral (
-    select * from catalog.postings p where p.term_id = t.id and p.kind = k.kind order by p.popularity desc limit p_most
-  ) p
-$$;
-comment on function catalog.hits_with_typo(text, int) is
-'Places with a name that what was typed is but for one typo, or begins. The title counts 100 more than
-another name, and that 100 more than a single word.';
-
-create or replace function catalog.hits_of_words_with_typo(p_words text[], p_most int) returns setof catalog.hit
-language plpgsql stable
-as $$
-declare
-  v_words tsquery;
-begin
-  select string_agg(
-    format('(''%s''%s%s)', word, case when place = cardinality(p_words) then ':*' end, (
-      select string_agg(format('|''%s''', term), '') from catalog.terms_with_typo(word, 60)
-      where length(word) >= 5 and strpos(term, ' ') = 0 and (tier = 3 or place = cardinality(p_words))
-    )), '&'
-  )::tsquery into v_words
-  from unnest(p_words) with ordinality as words (word, place);
-  return query
-  with found as materialized (select id, popularity from catalog.search_index where words @@ v_words limit 2000)
-  select id, 2::smallint, popularity from found order by popularity desc limit p_most;
-end;
-$$;
-comment on function catalog.hits_of_words_with_typo(text[], int) is
-'Places that hold every word, in any order, each word of five letters and more perhaps with a typo.';
-
-create or replace function catalog.hits_with_two_typos(p_typed text, p_most int) returns setof catalog.hit
-language plpgsql volatile
-as $$
-begin
-  if to_regclass('catalog.terms_by_trigram') is null then
-    return;
-  end if;
-  perform set_config('pg_trgm.similarity_threshold', '0.2', true);
-  return query
-  with alike as materialized (
-    select id, term, popularity from catalog.terms
-    where length(term) >= 7 and term operator(ext.%) p_typed
-      and length(term) between length(p_typed) - 2 and length(p_typed) + 2
-    order by ext.similarity(term, p_typed) desc, popularity desc
-    limit 30
-  )
-  select p.place_id, 1::smallint, p.popularity
-  from alike a
-  join catalog.postings p on p.term_id = a.id
-  where catalog.edits(p_typed, a.term) <= 2
-  order by p.popularity desc
-  limit p_most;
-end;
-$$;
-comment on function catalog.hits_with_two_typos(text, int) is 'Places with a name or word that two typos part from what was typed: tier 1.';

@@ -21,7 +21,10 @@ class PlacesQuery:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place of the catalogue; `popularity` (0 to 999) orders what matches equally well."""
+    """A place of the catalogue; `popularity` (0 to 999) orders what matches equally well.
+
+    `meant` pairs what was typed with a typo and the words of the place that it stands for, all folded.
+    """
 
     slug: str
     entity_type: str
@@ -32,6 +35,7 @@ class Place:
     metadata: Mapping[str, object] = field(default_factory=dict)
     popularity: int = 0
     score: float = 0
+    meant: Sequence[tuple[str, str]] = ()
 
     def __hash__(self) -> int:
         """Of what no two places share."""
@@ -69,14 +73,15 @@ class Populated:
 async def search_places(
     context: Context, query: PlacesQuery, catalog: "SearchIndex", fixtures: "SearchIndex", *, offline: bool
 ) -> Suggestions:
-    """Suggestions from the catalogue; offline, without a database or with an empty index, from the fixtures."""
-    if not offline:
-        try:
-            answer = await catalog.search(context, query)
-        except Unavailable:
-            pass
-        else:
-            if answer.places:
-                return Suggestions(answer.found, answer.places, "catalog")
-    answer = await fixtures.search(context, query)
-    return Suggestions(answer.found, answer.places, "fixtures")
+    """Suggestions by the database's ranking; from the fixtures when it is away or holds no place.
+
+    Offline the database holds the fixtures, so the source is the same either way.
+    """
+    try:
+        answer = await catalog.search(context, query)
+    except Unavailable:
+        answer = Found(found=False, places=())
+    source = "fixtures" if offline or not answer.places else "catalog"
+    if not answer.places:
+        answer = await fixtures.search(context, query)
+    return Suggestions(answer.found, answer.places, source)

@@ -62,7 +62,7 @@ async def test_a_copy_of_the_database_loses_its_rights_and_a_run_brings_them_bac
 async def test_an_extension_of_who_restored_the_database_is_moved_too(empty: str, sql: Path) -> None:
     moving = sql / "migrations" / "0028_extension_schema.sql"
     moving.rename(sql / "later.sql")
-    search = sql / "functions" / "search_typos.sql"
+    search = sql / "functions" / "search.sql"
     now = search.read_text()
     search.write_text(now.replace("ext.", "catalog."))
     await run(empty, sql)

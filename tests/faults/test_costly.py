@@ -15,7 +15,8 @@ from tests.conftest import CHECKOUT, Api, serving
 from tests.support.races import until
 
 SLOW = """
-create or replace function catalog.hits(p_typed text, p_most int) returns setof catalog.hit language plpgsql volatile
+create or replace function catalog.hits(p_typed text, p_words text[], p_most int)
+returns table (place_id int, rank int, meant text[]) language plpgsql volatile
 as $$ begin perform pg_sleep(3); end; $$
 """
 

@@ -26,6 +26,14 @@ async def test_live_answers_come_from_the_catalogue_with_highlights(database: st
         assert item["score"] == 5.95
 
 
+async def test_offline_the_database_finds_the_fixtures_with_a_typo_and_says_what_it_meant(api: Api) -> None:
+    body = (await api.post("search-places", {"query": "gorilas", "limit": 1})).json()
+    assert (body["source"], body["fallback"]) == ("fixtures", True)
+    (item,) = body["items"]
+    assert item["slug"] == "volcanoes-national-park"
+    assert item["matches"] == [{"field": "keywords", "index": 2, "terms": ["gorilas"], "ranges": [[0, 7]]}]
+
+
 async def test_nothing_found_gives_the_popular_ones_without_matches(database: str) -> None:
     async with serving(database, switches=LIVE_SWITCHES) as api:
         items = (await api.post("search-places", {"query": "qqqqqq", "limit": 2})).json()["items"]
@@ -45,7 +53,7 @@ async def test_an_empty_index_falls_back_to_the_fixtures(database: str, admin: a
 async def test_a_database_that_is_away_falls_back_to_the_fixtures() -> None:
     async with serving("postgresql://nobody@127.0.0.1:1/none", switches=LIVE_SWITCHES) as away:
         body = (await away.post("search-places", {"query": "musanze"})).json()
-        assert (body["source"], body["items"][0]["slug"]) == ("fixtures", "musanze")
+        assert (body["source"], body["fallback"], body["items"][0]["slug"]) == ("fixtures", True, "musanze")
         assert (await away.post("search-index-populate", headers=away.service)).status_code == 503
 
 

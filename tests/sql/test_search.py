@@ -13,7 +13,6 @@ import pytest
 
 from src.domain.context import Role
 from src.domain.search_folding import fold
-from src.domain.search_ranking import edits, typo_tier
 from tests.conftest import as_role
 
 
@@ -32,6 +31,29 @@ async def test_sql_folds_as_python_does(admin: asyncpg.Connection) -> None:
     )
     differing = [(text, here, fold(text)) for text, here in zip(texts, folded, strict=True) if here != fold(text)]
     assert differing == []
+
+
+def edits(one: str, other: str) -> int:
+    """How many letters to change, add, leave out or swap with a neighbour to get from one to the other."""
+    table = {(i, j): i + j for i in range(len(one) + 1) for j in range(len(other) + 1) if not i * j}
+    for i, letter in enumerate(one, start=1):
+        for j, wanted in enumerate(other, start=1):
+            steps = [table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (letter != wanted)]
+            if one[i - 2 : i] == other[j - 2 : j][::-1] and min(i, j) > 1:
+                steps.append(table[i - 2, j - 2] + 1)
+            table[i, j] = min(steps)
+    return table[len(one), len(other)]
+
+
+def typo_tier(typed: str, term: str) -> int:
+    """3 when at most one typo parts the typed text from the term, 2 when it parts it from the term's beginning."""
+    if edits(typed, term) <= 1:
+        return 3
+    return 2 if min(edits(typed, term[:size]) for size in range(len(term) + 1)) <= 1 else 0
+
+
+def test_distance_counts_a_swap_of_neighbours_once() -> None:
+    assert [edits("musanze", other) for other in ("musanze", "umsanze", "musnaze", "muzane", "")] == [0, 1, 1, 2, 7]
 
 
 async def test_the_keys_find_every_term_that_one_typo_can_be_meant_for(admin: asyncpg.Connection) -> None:
