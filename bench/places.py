@@ -55,7 +55,7 @@ async def load(connection: asyncpg.Connection, rows: list[dict[str, object]]) ->
     await connection.execute("set maintenance_work_mem = '1GB'")
     await connection.execute("create index terms_by_typo on catalog.terms using gin (catalog.typo_keys(term))")
     await connection.execute(
-        "create index terms_by_trigram on catalog.terms using gin (term catalog.gin_trgm_ops) where length(term) >= 7"
+        "create index terms_by_trigram on catalog.terms using gin (term ext.gin_trgm_ops) where length(term) >= 7"
     )
     await connection.execute("vacuum analyze catalog.search_index, catalog.terms, catalog.postings")
     return time.perf_counter() - started
