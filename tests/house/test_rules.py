@@ -7,10 +7,14 @@ from pathlib import Path
 
 import asyncpg
 
-from src.adapters.postgres.errors import RULES
+from src.adapters.postgres.errors import MEANINGS, RULES
+from src.database.errors import TRANSIENT_CODES
+from src.http.problems import status_and_code
 
 SQL = Path(__file__).parents[2] / "sql"
 RAISED = re.compile(r"(?:constraint\s*=\s*|sec\.refuse\()'(\w+)'")
+STATEMENT = re.compile(r"raise exception.*?;|perform sec\.refuse\('.*?;", re.DOTALL)
+SQLSTATE = re.compile(r"errcode\s*=\s*'(\w+)'|'(PT\d+)'\)")
 # In sec.refuse() itself, whose callers name the rule.
 PASSED_ON = "constraint = p_rule"
 TO_OBJECT = re.compile(r"('[^']*'|\w+\([^()]*\)|[\w.$]+)::reg\w+")
@@ -35,17 +39,36 @@ TRUSTED = {
 }
 
 
-def raised_rules() -> set[str]:
-    return {name for file in SQL.rglob("*.sql") for name in RAISED.findall(file.read_text())}
+def raised_rules() -> set[tuple[str, str]]:
+    """Rules and the SQLSTATE of each."""
+    found = set()
+    for file in SQL.rglob("*.sql"):
+        for statement in STATEMENT.findall(file.read_text()):
+            code = SQLSTATE.search(statement)
+            found |= {(rule, code[1] or code[2] if code else "42501") for rule in RAISED.findall(statement)}
+    return found
 
 
-def test_every_rule_that_sql_raises_has_a_meaning() -> None:
-    assert raised_rules() <= set(RULES)
+def test_every_sqlstate_that_sql_raises_has_a_meaning_and_every_rule_one_sqlstate() -> None:
+    raised = raised_rules()
+    assert {rule for rule, code in raised if code not in (*MEANINGS, *TRANSIENT_CODES)} <= set(RULES)
+    assert len(raised) == len(dict(raised)) > 80
 
 
-async def test_every_meaning_belongs_to_a_rule(admin: asyncpg.Connection) -> None:
+def test_the_status_is_in_the_sqlstate() -> None:
+    for code, meaning in MEANINGS.items():
+        assert status_and_code(meaning(""))[0] == int("403" if code == "42501" else code.removeprefix("PT")), code
+    documented = re.findall(r"^\| `(\w{5})` \|", (SQL / "README.md").read_text(), flags=re.MULTILINE)
+    assert documented == [*MEANINGS, "23xxx"]
+
+
+async def test_the_register_names_rules_that_are_told_apart_by_nothing_else(admin: asyncpg.Connection) -> None:
     declared = {row["conname"] for row in await admin.fetch("select conname from pg_constraint")}
-    assert set(RULES) <= raised_rules() | declared
+    raised = dict(raised_rules())
+    assert set(RULES) <= set(raised) | declared
+    for rule, meaning in RULES.items():
+        told = MEANINGS.get(raised.get(rule, ""))
+        assert told is None or (meaning is not told and issubclass(meaning, told)), rule
 
 
 def test_every_raise_names_its_rule() -> None:

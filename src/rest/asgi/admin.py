@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from src.edge.asgi import Message, Receive, Send
 from src.rest.catalog.catalog import Catalog
 
-Figures = Mapping[str, float]
-
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """`ready` says whether a schema is served; `figures` are the metrics by their Prometheus names."""
+    """`ready` says whether a schema is served."""
 
     ready: Callable[[], bool]
     catalog: Callable[[], Catalog | None]
-    figures: Callable[[], Figures]
+    metrics: Collector
 
     async def __call__(self, scope: Message, _receive: Receive, send: Send) -> None:
         status, kind, body = self._answer(scope["path"])
@@ -33,7 +34,7 @@ class Admin:
             case "ready":
                 return (200 if self.ready() else 503), b"text/plain", b""
             case "metrics":
-                return 200, b"text/plain; charset=utf-8", _exposition(self.figures())
+                return 200, b"text/plain; charset=utf-8", generate_latest(self.metrics)
             case "schema_cache":
                 return 200, b"application/json", self._schema()
             case _:
@@ -70,16 +71,3 @@ class Admin:
             ],
         }
         return json.dumps(shown, ensure_ascii=False).encode()
-
-
-def _exposition(figures: Figures) -> bytes:
-    """Prometheus's text format. What counts is called `…_total`."""
-    lines = []
-    families = set()
-    for name, value in figures.items():
-        family = name.partition("{")[0]
-        if family not in families:
-            families.add(family)
-            lines.append(f"# TYPE {family} {'counter' if family.endswith('_total') else 'gauge'}\n")
-        lines.append(f"{name} {value:g}\n")
-    return "".join(lines).encode()

@@ -16,6 +16,8 @@ import asyncpg
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from src.database.background import Outage, stopped, supervised
 from src.database.connections import Connections, Reserve
@@ -58,7 +60,7 @@ class _Server(BoundedListener, Server):
     pass
 
 
-class Standalone:
+class Standalone(Collector):
     """The engine over one foreign database. Settings kept in that database win over those given."""
 
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
@@ -163,22 +165,26 @@ class Standalone:
             await self._pool.retire(self.settings.db_pool_max_lifetime)
             outage.over()
 
-    def figures(self) -> dict[str, float]:
-        """What /metrics of the administration port shows, by PostgREST's names where it has one."""
-        return {
-            'pgrst_schema_cache_loads_total{status="SUCCESS"}': self.keeper.loads,
-            'pgrst_schema_cache_loads_total{status="FAIL"}': self.keeper.failures,
-            "pgrst_schema_cache_query_time_seconds": self.keeper.seconds,
-            "ecotrips_catalog_stale": self.schema.behind,
-            "ecotrips_listening": self.notifications.listening,
-            "pgrst_db_pool_max": self.settings.db_pool,
-            "pgrst_db_pool_available": self.settings.db_pool - self._pool.busy,
-            "pgrst_db_pool_waiting": self._pool.waiting,
-            "pgrst_db_pool_timeouts_total": self._pool.timeouts,
-            "pgrst_jwt_cache_requests_total": self.identities.lookups,
-            "pgrst_jwt_cache_hits_total": self.identities.hits,
-            "pgrst_jwt_cache_evictions_total": self.identities.known.evictions,
-        }
+    def collect(self) -> list[Metric]:
+        """The metrics of the administration port, by PostgREST's names where it has one."""
+        loads = CounterMetricFamily("pgrst_schema_cache_loads", "Readings of the schema", labels=("status",))
+        loads.add_metric(("SUCCESS",), self.keeper.loads)
+        loads.add_metric(("FAIL",), self.keeper.failures)
+        pool, size, tokens = self._pool, self.settings.db_pool, self.identities
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        return [
+            loads,
+            gauge("pgrst_schema_cache_query_time_seconds", "Duration of the last reading", self.keeper.seconds),
+            gauge("ecotrips_catalog_stale", "Whether a known change is not read yet", self.schema.behind),
+            gauge("ecotrips_listening", "Whether changes of the schema are heard of", self.notifications.listening),
+            gauge("pgrst_db_pool_max", "Connections at most", size),
+            gauge("pgrst_db_pool_available", "Connections that are free or not open yet", size - pool.busy),
+            gauge("pgrst_db_pool_waiting", "Requests that wait for a connection", pool.waiting),
+            counter("pgrst_db_pool_timeouts", "Requests that got no connection in time", pool.timeouts),
+            counter("pgrst_jwt_cache_requests", "Tokens looked for", tokens.lookups),
+            counter("pgrst_jwt_cache_hits", "Tokens that were remembered", tokens.hits),
+            counter("pgrst_jwt_cache_evictions", "Tokens that made room for others", tokens.known.evictions),
+        ]
 
 
 def _exposure(settings: RestSettings) -> Exposure:
@@ -222,7 +228,7 @@ async def _serve(standalone: Standalone) -> None:
     most = connections()
     servers = [_server(standalone, settings.server_host, settings.server_port, socket, most)]
     if settings.admin_port is not None:
-        admin = Admin(lambda: standalone.ready, lambda: standalone.engine.catalog, standalone.figures)
+        admin = Admin(lambda: standalone.ready, lambda: standalone.engine.catalog, standalone)
         servers.append(_server(admin, settings.admin_host, settings.admin_port, "", most))
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
