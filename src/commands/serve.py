@@ -36,13 +36,6 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
 
-# What libraries look for and we do not use, where it is installed: httpx its command line with the terminal's colours
-# (4 MB) and HTTP/2 (2 MB), Litestar its other ways to describe data (8 MB).
-UNWANTED = ("click", "h2", "pydantic", "attr", "attrs")
-# What PyJWT needs for keys of a JWKS alone (8 MB).
-FOR_PUBLIC_KEYS = "cryptography"
-
-
 class _Server(BoundedListener, MPServer):
     pass
 
@@ -57,7 +50,6 @@ class NotReadyError(OSError):
 
 def serve(workers: int, host: str) -> None:
     """Serve on PORT until stopped; on an embedded database the SQL is applied first."""
-    leave_out_unwanted()
     require_free_port(host, port(os.environ))
     with local.database(os.environ) as settings:
         if settings.embedded:
@@ -71,7 +63,6 @@ def demo() -> None:
 
     Demo data goes into the embedded database alone, whichever one the shell names.
     """
-    leave_out_unwanted()
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL"):
         os.environ.pop(name, None)
     for name, value in OFFLINE_SWITCHES.items():
@@ -140,18 +131,13 @@ def application() -> Litestar:
     return create()
 
 
-def leave_out_unwanted() -> None:
-    """Let this process and its forks take for not installed what libraries would load for nothing."""
-    for unwanted in UNWANTED if os.environ.get("JWT_JWKS") else (*UNWANTED, FOR_PUBLIC_KEYS):
-        sys.modules[unwanted] = None  # type: ignore[assignment] # Python's own sign for what is not there
-
-
-def run(settings: Settings, workers: int, host: str, announce: Callable[[], None]) -> None:
-    server = _Server(
-        "src.commands.serve:application",
+def server_of(target: str, host: str, port: int, workers: int) -> MPServer:
+    """A server, not yet started, of the ASGI application that `target` (module:function) makes in each process."""
+    return _Server(
+        target,
         factory=True,
         address=host,
-        port=settings.port,
+        port=port,
         interface=Interfaces.ASGI,
         workers=workers,
         loop=Loops.uvloop,
@@ -165,6 +151,10 @@ def run(settings: Settings, workers: int, host: str, announce: Callable[[], None
         respawn_failed_workers=True,
         workers_kill_timeout=30,
     )
+
+
+def run(settings: Settings, workers: int, host: str, announce: Callable[[], None]) -> None:
+    server = server_of("src.commands.serve:application", host, settings.port, workers)
     # Server processes are forks. What is imported before they share, as far as the collector leaves it alone: each has
     # 20 MB less of its own, and one that takes another's place is there at once.
     from src.app import authenticator_of  # noqa: PLC0415

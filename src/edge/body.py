@@ -9,8 +9,6 @@ from typing import Any
 AS_IT_IS = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))
 # What helps who sends others (RFC 9110, 15.5.16).
 TAKEN = ("Accept-Encoding", "identity")
-# Seconds between two looks at who waits too long.
-LOOK_EVERY = 0.25
 # What a body may take: so long, or as long as one of the largest size takes at this pace.
 MIN_SECONDS = 10
 BYTES_PER_SECOND = 512 * 1024
@@ -62,45 +60,6 @@ class Encoded(BodyError):
     """Compressed, or encoded in another way: its bytes are not what its media type says."""
 
 
-class Timeouts:
-    """Cancels tasks whose time is over, and tells which: one timer for all of them.
-
-    To set and clear a timer for each body, as asyncio.timeout does, takes a seventh of a small call.
-    """
-
-    def __init__(self) -> None:
-        self._ends: dict[asyncio.Task[object], float] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.late: set[asyncio.Task[object]] = set()
-
-    def begin(self, task: asyncio.Task[object], seconds: float) -> None:
-        """Its time begins; `end` has to follow."""
-        loop = task.get_loop()
-        self._ends[task] = loop.time() + seconds
-        if self._loop is not loop:
-            self._loop = loop
-            loop.call_later(LOOK_EVERY, self._look)
-
-    def end(self, task: asyncio.Task[object]) -> None:
-        del self._ends[task]
-        self.late.discard(task)
-
-    def _look(self) -> None:
-        assert self._loop is not None  # noqa: S101 - whoever set the timer has a loop
-        now = self._loop.time()
-        for task, end in self._ends.items():
-            if end < now and task not in self.late:
-                self.late.add(task)
-                task.cancel()
-        if self._ends:
-            self._loop.call_later(LOOK_EVERY, self._look)
-        else:
-            self._loop = None
-
-
-TIMEOUTS = Timeouts()
-
-
 class Room:
     """Bytes of unfinished bodies, by the role of their callers."""
 
@@ -136,31 +95,26 @@ async def whole_body(
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and float(announced) > largest:
         raise TooLarge
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a server's coroutine runs in a task
-    TIMEOUTS.begin(task, body_timeout(largest))
     parts: list[bytes] = []
     size = room = 0
     try:
-        while True:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                raise BrokenOff
-            part: bytes = event.get("body", b"")
-            size += len(part)
-            _require_bounded(size, len(parts), largest)
-            if not event.get("more_body", False):
-                return b"".join([*parts, part]) if parts else part
-            if size > SMALL:
-                ROOM.take(role, len(part), largest)
-                room += len(part)
-            parts.append(part)
-    except asyncio.CancelledError:
-        if task in TIMEOUTS.late and task.uncancel() == 0:
-            raise TooSlow from None
-        raise
+        async with asyncio.timeout(body_timeout(largest)):
+            while True:
+                event = await receive()
+                if event["type"] == "http.disconnect":
+                    raise BrokenOff
+                part: bytes = event.get("body", b"")
+                size += len(part)
+                _require_bounded(size, len(parts), largest)
+                if not event.get("more_body", False):
+                    return b"".join([*parts, part]) if parts else part
+                if size > SMALL:
+                    ROOM.take(role, len(part), largest)
+                    room += len(part)
+                parts.append(part)
+    except TimeoutError:
+        raise TooSlow from None
     finally:
-        TIMEOUTS.end(task)
         if room:
             ROOM.give_back(role, room)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
@@ -225,12 +225,13 @@ class Endpoint(HTTPRouteHandler):
         """Raises ImproperlyConfiguredException for what is declared and would have no effect."""
         super().on_registration(app)
         self._refuse_what_has_no_effect()
+        provided = self.resolve_dependencies()
         if callable(self.access):
-            self.access = partial(self.access, **self._constants(signature(self.access).parameters))
-        edge = cast("Edge", self._constant("edge"))
+            self.access = partial(self.access, **self._constants(signature(self.access).parameters, provided))
+        edge = cast("Edge", self._constant("edge", provided))
         # A copy of this handler per application: each has its own.
         self.operation_class = cast("type[Operation]", partial(operation_of, self))
-        self._served = wrap_in_exception_handler(cast("ASGIApp", edge.serve(self, self._run())))
+        self._served = wrap_in_exception_handler(cast("ASGIApp", edge.serve(self, self._run(provided))))
 
     def create_kwargs_model(self, path_parameters: dict[str, PathParameterDefinition]) -> KwargsModel:  # noqa: ARG002
         """How Litestar would read what a method takes: nobody asks, and to find out takes a third of start-up."""
@@ -243,10 +244,10 @@ class Endpoint(HTTPRouteHandler):
     def _in_place_of(self, app: ASGIApp) -> ASGIApp:  # noqa: ARG002 - as Litestar calls a middleware
         return self._served
 
-    def _run(self) -> Run:
+    def _run(self, provided: Mapping[str, Provide]) -> Run:
         """The method with all that does not change from call to call."""
         parameters, kind = self.parsed_fn_signature.parameters, self.input
-        method = partial(self.fn, **self._constants(parameters))
+        method = partial(self.fn, **self._constants(parameters, provided))
         if kind is None or self.reads is not None:
             return lambda call: method(call=call)
         if DATA in parameters:
@@ -255,11 +256,11 @@ class Endpoint(HTTPRouteHandler):
         query = partial(from_query, kind)
         return lambda call: method(call=call, params=query(call.query))
 
-    def _constants(self, names: Iterable[str]) -> dict[str, object]:
-        return {name: self._constant(name) for name in names if name not in (CALL, DATA, PARAMS)}
+    def _constants(self, names: Iterable[str], provided: Mapping[str, Provide]) -> dict[str, object]:
+        return {name: self._constant(name, provided) for name in names if name not in (CALL, DATA, PARAMS)}
 
-    def _constant(self, name: str) -> object:
-        provider = self.resolve_dependencies().get(name)
+    def _constant(self, name: str, provided: Mapping[str, Provide]) -> object:
+        provider = provided.get(name)
         if provider is None or not provider.use_cache or provider.parsed_fn_signature.parameters:
             message = f"{self}: {name} is no dependency that start-up has made (src.http.endpoint.constant)"
             raise ImproperlyConfiguredException(message)

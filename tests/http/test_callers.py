@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +20,6 @@ from src.http.auth import Authenticator
 from src.settings import LIVE_SWITCHES
 from tests.conftest import OPS_USER, TRAVELLER, Api, serving, token
 from tests.support.postgres import JWT_SECRET
-from tests.support.processes import ROOT, environment
 
 PRIVATE_KEYS: dict[str, Any] = {
     "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
@@ -51,18 +48,6 @@ def test_a_key_set_is_honoured_beside_the_secret(algorithm: str) -> None:
     signed = jwt.encode(claims, PRIVATE_KEYS[algorithm], algorithm=algorithm, headers={"kid": f"key-{algorithm}"})
     assert authenticator.caller(bearer(signed)).actor == TRAVELLER
     assert authenticator.caller(bearer(token("authenticated", TRAVELLER))).actor == TRAVELLER
-
-
-def test_a_server_process_that_is_given_keys_has_what_they_need() -> None:
-    script = (
-        "import os; from src.commands import serve; serve.leave_out_unwanted();"
-        " from src.http.auth import Authenticator; headers = {b'authorization': os.environb[b'BEARER']};"
-        " print(Authenticator([], os.environ['JWT_JWKS']).caller(headers).actor)"
-    )
-    signed = jwt.encode({"role": "service_role"}, PRIVATE_KEYS["ES256"], "ES256", headers={"kid": "key-ES256"})
-    env = environment(JWT_JWKS=jwks(), BEARER=f"Bearer {signed}")
-    ran = subprocess.run([sys.executable, "-c", script], env=env, cwd=ROOT, capture_output=True, check=True)
-    assert ran.stdout == b"service-role\n"
 
 
 def test_a_key_of_another_id_does_not_verify() -> None:
