@@ -8,8 +8,9 @@ from bench import report
 from bench.cases import BOOKINGS, all_cases
 from bench.harness import measure
 from bench.load import Wrk, tool
+from bench.raw import serving_raw
 from bench.stack import Stack, stack
-from bench.telemetry import exporting
+from bench.variants import ORIGIN, exporting, variant
 
 
 def memory_growth(running: Stack, requests: int = 100_000) -> str:
@@ -36,7 +37,12 @@ def main() -> None:
     asked = parser.parse_args()
     tool("wrk")
     tool("pgbench")
-    with stack(asked.rows, {"small": 10_000}) as running, exporting(running):
+    with (
+        stack(asked.rows, {"small": 10_000}) as running,
+        serving_raw(running),
+        exporting(running),
+        variant(running, "cors", CORS_ORIGINS=ORIGIN),
+    ):
         started = running.start_seconds
         cases = [c for c in all_cases(running) if not asked.names or any(name in c.name for name in asked.names)]
         measured = measure(running, cases, asked.rounds, asked.seconds)

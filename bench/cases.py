@@ -10,6 +10,7 @@ from bench.load import Pgbench, Wrk
 from bench.rest import BARE, FOUR_TRIPS
 from bench.sql import DEFINES, four_trips, one_statement
 from bench.stack import Stack
+from bench.variants import ORIGIN
 
 ONE_STATEMENT = "pgbench, 8 clients"
 
@@ -24,8 +25,13 @@ def all_cases(stack: Stack) -> list[Case]:
     """Every case, in the order of the table."""
     of_rest = rest.cases(stack)
     of_lists = lists(stack)
-    observed = exported(of_lists[0], of_rest[0])
-    return [*of_rest, *of_lists, *observed, *functions(stack), *latencies(stack), *growth(stack, of_rest)]
+    beside = [*exported(of_lists[0], of_rest[0]), *with_cors(of_lists[0], of_rest[0])]
+    return [bare(), *of_rest, *of_lists, *beside, *functions(stack), *latencies(stack), *growth(stack, of_rest)]
+
+
+def bare() -> Case:
+    """A route of Litestar's that returns bytes: what the frame costs."""
+    return Case("/healthz", Wrk("/healthz"), {BARE: Wrk(service="raw")})
 
 
 def lists(stack: Stack) -> list[Case]:
@@ -35,7 +41,7 @@ def lists(stack: Stack) -> list[Case]:
         Case(
             "ops-bookings, fixtures",
             Wrk(BOOKINGS, stack.key()),
-            {BARE: Wrk("/healthz")},
+            {BARE: Wrk(service="raw")},
             {BARE: 0.6},
             switches={"USE_FIXTURES": "1"},
         ),
@@ -67,6 +73,21 @@ def exported(*cases: Case) -> list[Case]:
     ]
 
 
+def with_cors(*cases: Case) -> list[Case]:
+    """The same calls as a browser sends them, by a service that lets its origin read the answers."""
+    return [
+        Case(
+            f"{case.name}, CORS",
+            replace(case.load, service="cors", headers={**case.load.headers, "origin": ORIGIN}),
+            {"without CORS": case.load},
+            {"without CORS": 0.91},
+            case.switches,
+        )
+        for case in cases
+        if isinstance(case.load, Wrk)
+    ]
+
+
 def functions(stack: Stack) -> list[Case]:
     """What writes rows and their audit events, the search for places, and hotels from the cache."""
     return [
@@ -86,13 +107,13 @@ def functions(stack: Stack) -> list[Case]:
         Case(
             "search-places, catalogue",
             Wrk("/functions/v1/search-places", stack.key(), method="POST", body='{"query":"volcanoes national"}'),
-            {BARE: Wrk("/healthz")},
+            {BARE: Wrk(service="raw")},
             switches={"USE_FIXTURES": "0"},
         ),
         Case(
             "inventory-search, cached",
             Wrk("/functions/v1/inventory-search", stack.key(), method="POST", body=HOTELS),
-            {BARE: Wrk("/healthz")},
+            {BARE: Wrk(service="raw")},
             switches={"INVENTORY_OFFLINE": "1"},
         ),
     ]
@@ -104,7 +125,7 @@ def latencies(stack: Stack) -> list[Case]:
         Case(
             f"live page of a supplier, {connections} connections",
             Wrk(BOOKINGS + SUPPLIER, stack.user(), connections),
-            {f"{BARE}, {connections} connections": Wrk("/healthz", connections=connections)},
+            {f"{BARE}, {connections} connections": Wrk(connections=connections, service="raw")},
             switches={"USE_FIXTURES": "0"},
         )
         for connections in (1, 32, 64, 256)

@@ -13,6 +13,7 @@ import asyncpg
 from bench import report
 from bench.harness import Case, measure
 from bench.load import Pgbench, Wrk, tool
+from bench.raw import serving_raw
 from bench.sql import CLAIMS, DEFINES, in_transaction, pipelined
 from bench.stack import FOLDER, Stack, stack
 from src.rest.catalog.introspection import Exposure, read_catalog
@@ -23,7 +24,7 @@ from src.rest.run.binding import Binder
 from src.rest.sql.preparation import Preparation
 from tests.support.processes import command, environment, free_port
 
-BARE = "bare route"
+BARE = "raw ASGI"
 FOUR_TRIPS = "pgbench, four trips, 32 clients"
 PIPELINED = "pgbench, pipelined, 8 clients"
 TWENTY_ROWS = "/ops.v_bookings?supplier=eq.SUP-007&order=start_date,id&limit=20"
@@ -47,7 +48,7 @@ def cases(stack: Stack) -> list[Case]:
             name,
             Wrk(f"/rest/v1{target}", stack.user()),
             {
-                BARE: Wrk("/healthz"),
+                BARE: Wrk(service="raw"),
                 FOUR_TRIPS: Pgbench(in_transaction(statement), {**DEFINES, **values}),
                 PIPELINED: Pgbench(pipelined(statement), {**DEFINES, **values}, clients=8),
             },
@@ -90,7 +91,7 @@ def ready_seconds(stack: Stack, times: int = 5) -> float:
 if __name__ == "__main__":
     tool("wrk")
     tool("pgbench")
-    with stack(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000) as running:
+    with stack(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000) as running, serving_raw(running):
         found = report.rows(measure(running, cases(running)))
         notes = [f"`ecotrips rest` is ready {ready_seconds(running):.1f} s after its start.", report.machine()]
     print(report.table(found))
