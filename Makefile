@@ -21,7 +21,7 @@ help: ## Show what can be made
 run: $(VENV)/.runtime ## Run everything offline on http://127.0.0.1:8000 (PORT and DATA_DIR move it)
 	@$(BIN)/ecotrips demo
 
-test: $(VENV)/.dev ## Run every test, but for those of test-faults
+test: $(VENV)/.dev ## Run every test, but for those that take long
 	@$(BIN)/python -m pytest -n 2
 
 test-15: $(VENV)/.dev ## Run the tests of the SQL on another PostgreSQL (POSTGRES_BIN)
@@ -30,8 +30,8 @@ test-15: $(VENV)/.dev ## Run the tests of the SQL on another PostgreSQL (POSTGRE
 test-docker: $(VENV)/.dev ## Run the tests nearest to the SQL through testcontainers, on a Docker engine of their own (root)
 	@$(BIN)/python -m tests.support.engine $(BIN)/python -m pytest -n 2 tests/contracts/test_lists.py tests/contracts/test_search.py tests/sql/test_access.py tests/sql/test_ledger.py
 
-test-faults: $(VENV)/.dev ## Kill, restart, promote and flood whole servers longer than `test` does; the books must be right
-	@$(BIN)/python -m pytest -n 2 -m heavy tests/faults
+test-faults: $(VENV)/.dev ## Run what takes long: kill, restart, promote and flood whole servers; the books must be right
+	@$(BIN)/python -m pytest -n 2 -m heavy
 
 fuzz: $(VENV)/.dev ## Ten thousand requests made up from the OpenAPI document
 	@FUZZ_REQUESTS=100 $(BIN)/python -m pytest -s tests/http/test_generated_requests.py

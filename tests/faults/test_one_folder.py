@@ -157,7 +157,7 @@ def killed_at(folder: Path, step: int, words: str, *more: str) -> bool:
     return process.returncode != 0
 
 
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=pytest.mark.heavy)])
 def test_killed_at_any_step_on_a_fresh_folder_the_next_command_works(stride: int) -> None:
     for step in range(stride, 1000, stride):
         with tempfile.TemporaryDirectory(prefix="ecotrips-test-", dir=MEMORY) as name:
@@ -173,7 +173,7 @@ def test_killed_at_any_step_on_a_fresh_folder_the_next_command_works(stride: int
     assert step > 20
 
 
-@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("crashed", [False, True])
 def test_killed_at_any_step_nothing_is_lost(folder: Path, stride: int, *, crashed: bool) -> None:
     told(folder, "db seed")

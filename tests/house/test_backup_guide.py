@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.guides import blocks, secret_settings
 from tests.support.postgres import JWT_SECRET
 from tests.support.processes import ROOT, environment
@@ -18,6 +20,7 @@ PAGE = (ROOT / "docs" / "scale.md").read_text()
 SECTION = PAGE.partition("## Backup\n")[2].partition("\n## ")[0]
 
 
+@pytest.mark.heavy
 def test_a_backup_and_its_restore_are_what_the_page_says(tmp_path: Path) -> None:
     def shell(folder: str, script: str) -> str:
         env = environment(DATA_DIR=str(tmp_path / folder), JWT_SECRET=JWT_SECRET)

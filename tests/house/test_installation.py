@@ -36,6 +36,7 @@ def mode_of_a_checkout_in_psql(folder: Path) -> str:
     return told(folder, "db", "psql", "-Atc", "select mode from payment.payments order by created_at desc limit 1")
 
 
+@pytest.mark.heavy
 def test_commands_of_a_shell_that_sourced_nothing_mock_what_the_server_mocks(tmp_path: Path) -> None:
     with demo(tmp_path) as first:
         assert MOCKED in told(tmp_path, "check")
@@ -55,6 +56,7 @@ def test_commands_of_a_shell_that_sourced_nothing_mock_what_the_server_mocks(tmp
     assert MOCKED in told(tmp_path, "check"), "without a server it is the same installation"
 
 
+@pytest.mark.heavy
 def test_the_newest_start_decides_for_commands_and_psql(tmp_path: Path) -> None:
     with demo(tmp_path) as first:
         with demo(tmp_path, STRIPE_MOCK_MODE="0") as second:
@@ -73,6 +75,7 @@ def test_the_newest_start_decides_for_commands_and_psql(tmp_path: Path) -> None:
         assert third.stop() == 0
 
 
+@pytest.mark.heavy
 def test_a_server_without_demo_keeps_its_switches_too(tmp_path: Path) -> None:
     env = environment(DATA_DIR=str(tmp_path / "data"), PORT=str(free_port()), DATABASE_URL="", WA_OFFLINE="1")
     with command(tmp_path, "serve", ready="serving http", env=env) as service:
@@ -129,6 +132,7 @@ def test_a_switch_that_the_file_does_not_say_is_not_taken_as_live(
     assert not EmbeddedPostgres(tmp_path / "data", binaries()).data.exists()
 
 
+@pytest.mark.heavy
 def test_a_demo_of_an_older_release_is_not_taken_as_live(tmp_path: Path) -> None:
     """One whose folder has no file of switches yet: everything asks, and the answer is kept."""
     asked = UNSAID.format(", ".join(SWITCHES))

@@ -42,6 +42,7 @@ def make(folder: Path, pause: int) -> tuple[int, list[tuple[float, str]]]:
     return process.returncode, lines
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(shutil.which("make") is None, reason="*** make is not installed")
 def test_it_is_never_silent_for_long(tmp_path: Path) -> None:
     status, lines = make(tmp_path, 5)

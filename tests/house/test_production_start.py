@@ -26,6 +26,7 @@ def production() -> Iterator[dict[str, str]]:
         yield FIT | {"DATABASE_URL": postgres.url("ecotrips"), "STORAGE_URL": Path(files).as_uri()}
 
 
+@pytest.mark.heavy
 def test_from_an_empty_database_to_one_that_is_taken_back(production: dict[str, str], tmp_path: Path) -> None:
     def run(*arguments: str, **changes: str) -> tuple[int, str]:
         ran = ecotrips(tmp_path, *arguments, **production | changes)

@@ -91,6 +91,7 @@ def test_it_is_valid_openapi(document: Document) -> None:
     OpenAPIV31SpecValidator(document).validate()
 
 
+@pytest.mark.heavy
 def test_it_passes_the_linter_without_a_warning(document: Document, tmp_path: Path) -> None:
     folder = installed(LINT / "package.json")
     written = tmp_path / "openapi.json"

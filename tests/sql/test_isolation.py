@@ -45,18 +45,20 @@ WITHOUT_EVENT = {
 WRITERS = r"""
 with recursive f as (
   select n.nspname || '.' || p.proname as name, p.prosrc as body,
-    case n.nspname when 'public' then '' else n.nspname || '"?\.' end || p.proname as called,
     exists (select from aclexplode(p.proacl) a where a.grantee <> p.proowner) as granted
   from pg_proc p join pg_namespace n on n.oid = p.pronamespace
   where p.proowner = 'ecotrips_owner'::regrole and p.prokind = 'f'
 ),
+calls as materialized (
+  select distinct f.name as caller, callee.name as callee
+  from f
+  cross join regexp_matches(f.body, '((?:"?[a-z]+"?\.)?[a-z_0-9]+)\(', 'g') called
+  join f callee on callee.name in (replace(called[1], '"', ''), 'public.' || called[1]) and callee.name <> f.name
+),
 reached as (
   select name as caller, name from f where granted
   union
-  select r.caller, callee.name
-  from reached r
-  join f on f.name = r.name
-  join f callee on f.body ~ ('\m' || callee.called || '\(') and callee.name <> f.name
+  select r.caller, c.callee from reached r join calls c on c.caller = r.name
 )
 select caller
 from reached join f using (name)
