@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from src.edge.limits import MEBIBYTE
+
 # Encodings of bytes that are what they are: nothing here expands any others.
 AS_IT_IS = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))
 # What helps who sends others (RFC 9110, 15.5.16).
@@ -14,6 +16,8 @@ MIN_SECONDS = 10
 BYTES_PER_SECOND = 512 * 1024
 # Bytes of unfinished bodies that a process keeps for one role of callers; four of the largest size at least.
 MIN_ROOM = 64 * 1024 * 1024
+# Until a body that there was no room for may be sent again.
+NO_ROOM_SECONDS = 2
 # As much of each body takes no room: whoever fills it with halves of large ones keeps nobody from small ones.
 SMALL = 16 * 1024
 # Pieces that a body may come in: so many, and one for each of so many bytes, which is less than any network's packet.
@@ -33,15 +37,24 @@ def first_of_each(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 class BodyError(Exception):
-    """Why there is no body."""
+    """Why there is no body, in words that follow "The "; `status` is that of the answer."""
+
+    status = 400
 
 
 class TooLarge(BodyError):
     """More than was asked for; the rest is not kept."""
 
+    status = 413
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(f"body is larger than {largest // MEBIBYTE} MiB")
+
 
 class TooSlow(BodyError):
     """Still not there after the time it was given."""
+
+    status = 408
 
 
 class BrokenOff(BodyError):
@@ -58,6 +71,8 @@ class InPieces(BodyError):
 
 class Encoded(BodyError):
     """Compressed, or encoded in another way: its bytes are not what its media type says."""
+
+    status = 415
 
 
 class Room:
@@ -94,7 +109,7 @@ async def whole_body(
     _require_as_it_is(headers)
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and float(announced) > largest:
-        raise TooLarge
+        raise TooLarge(largest)
     parts: list[bytes] = []
     size = room = 0
     try:
@@ -102,7 +117,8 @@ async def whole_body(
             while True:
                 event = await receive()
                 if event["type"] == "http.disconnect":
-                    raise BrokenOff
+                    message = "body broke off"
+                    raise BrokenOff(message)
                 part: bytes = event.get("body", b"")
                 size += len(part)
                 _require_bounded(size, len(parts), largest)
@@ -113,7 +129,8 @@ async def whole_body(
                     room += len(part)
                 parts.append(part)
     except TimeoutError:
-        raise TooSlow from None
+        message = f"body did not arrive within {body_timeout(largest):.0f} s"
+        raise TooSlow(message) from None
     finally:
         if room:
             ROOM.give_back(role, room)
@@ -122,11 +139,13 @@ async def whole_body(
 def _require_as_it_is(headers: Mapping[bytes, bytes]) -> None:
     for name, taken in AS_IT_IS:
         if headers.get(name, taken).strip().lower() != taken:
-            raise Encoded
+            message = "body must not be encoded or compressed"
+            raise Encoded(message)
 
 
 def _require_bounded(size: int, pieces: int, largest: int) -> None:
     if size > largest:
-        raise TooLarge
+        raise TooLarge(largest)
     if pieces > MAX_PIECES + size // PIECE:
-        raise InPieces
+        message = "body comes in too many pieces"
+        raise InPieces(message)

@@ -10,7 +10,6 @@ from litestar.exceptions import HTTPException
 
 from src.domain import errors
 from src.domain.context import REQUEST_ID
-from src.edge.body import TAKEN
 from src.http.observe import new_request_id
 
 log = logging.getLogger(__name__)
@@ -42,41 +41,20 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
-class BodyTooLarge(errors.InputInvalid):
-    """More than 1 MiB of body."""
+class InputRefused(errors.InputInvalid):
+    """Input that has a status and headers of its own in HTTP."""
+
+    def __init__(self, status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
 
 
-class BodyTooSlow(errors.InputInvalid):
-    """A body that trickles in."""
-
-
-class BodyBrokenOff(errors.InputInvalid):
-    """A body that ended before its end."""
-
-
-class BodyEncoded(errors.InputInvalid):
-    """A compressed body."""
-
-
-class NotJson(errors.InputInvalid):
-    """A body of another media type."""
-
-
-class MethodNotAllowed(errors.InputInvalid):
+class MethodNotAllowed(InputRefused):
     """The path exists, not with this method; `allowed` is what it takes."""
 
     def __init__(self, allowed: str) -> None:
-        super().__init__(f"Method not allowed; use {allowed}")
-        self.allowed = allowed
-
-
-STATUS_OF_INPUT_FAULTS: dict[type[errors.DomainError], int] = {
-    BodyTooLarge: 413,
-    BodyTooSlow: 408,
-    BodyEncoded: 415,
-    NotJson: 415,
-    MethodNotAllowed: 405,
-}
+        super().__init__(405, f"Method not allowed; use {allowed}", [(b"allow", allowed.encode())])
 
 
 def status_and_code(error: BaseException) -> tuple[int, str]:
@@ -86,7 +64,7 @@ def status_and_code(error: BaseException) -> tuple[int, str]:
         return error.status_code, code
     for kind, status, code in TABLE:
         if isinstance(error, kind):
-            return STATUS_OF_INPUT_FAULTS.get(type(error), status), code
+            return error.status if isinstance(error, InputRefused) else status, code
     return 500, "UNKNOWN"
 
 
@@ -104,11 +82,8 @@ def body_of(error: BaseException, request_id: str) -> bytes:
 
 def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
     """The headers that a failure owes: Allow, Accept-Encoding, Retry-After."""
-    if isinstance(error, MethodNotAllowed):
-        return [(b"allow", error.allowed.encode())]
-    if isinstance(error, BodyEncoded):
-        name, value = TAKEN
-        return [(name.lower().encode(), value.encode())]
+    if isinstance(error, InputRefused):
+        return [*error.headers]
     if isinstance(error, errors.Delayed):
         return [(b"retry-after", str(error.retry_after).encode())]
     return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from src.edge.limits import MAX_NAME_LENGTH, MEBIBYTE
+from src.edge.limits import MAX_NAME_LENGTH
 
 MAX_TEXT_LENGTH = 4_000
 Headers = list[tuple[str, str]]
@@ -60,10 +60,6 @@ def too_much(message: str) -> RestError:
 
 def too_long_name() -> RestError:
     return too_much(f"A name may have at most {MAX_NAME_LENGTH} bytes")
-
-
-def too_large_body(most: int) -> RestError:
-    return RestError(413, "PGRST102", f"The request body is larger than {most // MEBIBYTE} MiB")
 
 
 def bad_body(message: str) -> RestError:

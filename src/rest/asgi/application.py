@@ -11,12 +11,12 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from src.edge.asgi import Message, Receive, Send
-from src.edge.body import TAKEN, BrokenOff, Encoded, InPieces, NoRoom, TooLarge, TooSlow, body_timeout, whole_body
+from src.edge.body import NO_ROOM_SECONDS, TAKEN, BodyError, Encoded, NoRoom, whole_body
 from src.edge.limits import MAX_HEADER_SIZE, SERVICE, Limits
 from src.edge.turns import Turns
 from src.rest.asgi.information import INFORMATION, Information
 from src.rest.asgi.timing import Stopwatch
-from src.rest.errors import RestError, too_large_body
+from src.rest.errors import RestError
 from src.rest.ports import Identity, RestEngine
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.preferences import parse_preferences
@@ -44,8 +44,6 @@ PARENTHESIS = 32
 DIGITS = 19
 # A stream holds a transaction; a client that takes nothing for so long has lost it.
 TIMEOUT_SECONDS = 15
-# Until a body that there was no room for may be sent again.
-NO_ROOM = [("Retry-After", "2")]
 
 Identify = Callable[[Mapping[bytes, bytes]], Identity]
 Admit = Callable[[Message, Request], Awaitable[None]]
@@ -170,21 +168,12 @@ def _effort(request: Request) -> int:
 async def _body(request: Request, receive: Receive, role: str, largest: int) -> bytes:
     try:
         return await whole_body(request.first, receive, largest, role)
-    except Encoded:
-        message = "The request body must not be encoded or compressed"
-        raise RestError(415, "PGRST102", message, headers=[TAKEN]) from None
-    except TooLarge:
-        raise too_large_body(largest) from None
-    except TooSlow:
-        message = f"The request body did not arrive within {body_timeout(largest):.0f} s"
-        raise RestError(408, "PGRST102", message) from None
-    except InPieces:
-        raise RestError(400, "PGRST102", "The request body comes in too many pieces") from None
-    except BrokenOff:
-        raise RestError(400, "PGRST102", "The request body broke off") from None
     except NoRoom:
         message = "Too many large request bodies are under way"
-        raise RestError(503, "PGRST102", message, headers=NO_ROOM) from None
+        raise RestError(503, "PGRST102", message, headers=[("Retry-After", str(NO_ROOM_SECONDS))]) from None
+    except BodyError as error:
+        headers = [TAKEN] if isinstance(error, Encoded) else []
+        raise RestError(error.status, "PGRST102", f"The request {error}", headers=headers) from None
 
 
 def _untimed(_step: str) -> None:
