@@ -2,7 +2,7 @@
 
 from src.rest.asgi.application import Admit, RestApplication
 from src.rest.asgi.information import Information
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 from src.rest.errors import RestError
 from src.rest.ports import Identity, RestEngine
 from src.rest.protocol.request import Configuration, Kind, Request, route

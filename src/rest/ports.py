@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from src.rest.catalog.catalog import Catalog, Name, Routine, Table
+from src.rest.catalog.model import Catalog, Name, Routine, Table
 from src.rest.protocol.prepared import Prepared, ResultSet
 from src.rest.protocol.request import Action, Job, Request
 

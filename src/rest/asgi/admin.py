@@ -10,7 +10,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from src.edge.asgi import Message, Receive, Send
-from src.rest.catalog.catalog import Catalog
+from src.rest.catalog.model import Catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from src.rest.catalog import queries
-from src.rest.catalog.catalog import (
+from src.rest.catalog.model import (
     Cardinality,
     Catalog,
     Column,

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from src.database.connections import Source
-from src.rest.catalog.catalog import Catalog
 from src.rest.catalog.introspection import Exposure, read_catalog
+from src.rest.catalog.model import Catalog
 
 
 class CatalogKeeper:

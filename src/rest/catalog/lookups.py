@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from src.rest.catalog.catalog import Cardinality, Catalog, Column, Name, Relationship, Table, TypeName
 from src.rest.catalog.fuzzy import edit_distance, nearest, scored
+from src.rest.catalog.model import Cardinality, Catalog, Column, Name, Relationship, Table, TypeName
 from src.rest.errors import RestError
 
 MIN_LIKENESS = 0.75

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from src.rest.catalog.catalog import Cardinality, Junction, Name, Relationship, Table
+from src.rest.catalog.model import Cardinality, Junction, Name, Relationship, Table
 from src.rest.catalog.views import ViewKey
 
 ORDER = (

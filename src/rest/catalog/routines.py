@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import asyncpg
 
-from src.rest.catalog.catalog import Column, Name, Parameter, Returns, Routine, TypeName
+from src.rest.catalog.model import Column, Name, Parameter, Returns, Routine, TypeName
 
 ISOLATION = "default_transaction_isolation"
 # One unnamed parameter of these types takes the whole body.

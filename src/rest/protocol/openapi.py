@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from src.rest.catalog.catalog import Catalog, Parameter, Routine, Table
+from src.rest.catalog.model import Catalog, Parameter, Routine, Table
 from src.rest.protocol.openapi_schemas import Json, arguments_schema, format_of, property_of, type_of
 
 MEDIA = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from src.rest.catalog.catalog import Routine, Table
+from src.rest.catalog.model import Routine, Table
 from src.rest.protocol.openapi import Subject, described
 from src.rest.protocol.openapi_schemas import Json, arguments_schema, property_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from src.rest.catalog.catalog import Cardinality, Catalog, Column, Name, Routine, Table
+from src.rest.catalog.model import Cardinality, Catalog, Column, Name, Routine, Table
 
 Json = dict[str, object]
 TYPES = {

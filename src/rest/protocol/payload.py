@@ -13,7 +13,7 @@ from src.edge.json_size import JsonTooLarge, require_few, require_modest
 from src.edge.limits import OF_BODIES, SERVICE, Limits
 from src.rest.errors import bad_body
 from src.rest.protocol.media import Kind, MediaType
-from src.rest.query.query import pairs_of
+from src.rest.query.query_string import pairs_of
 
 BLANKS = b" \t\r\n"
 # A field may be as long as the body, whose size is limited where it is received.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from src.rest.catalog.catalog import Returns, Routine, Table
+from src.rest.catalog.model import Returns, Routine, Table
 from src.rest.protocol.media import MediaType
 
 

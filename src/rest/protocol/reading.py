@@ -9,7 +9,7 @@ from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.payload import parse_payload
 from src.rest.protocol.preferences import Preferences, parse_preferences
 from src.rest.protocol.request import Action, Configuration, Job, Kind, Request, route
-from src.rest.query.query import parse_query
+from src.rest.query.query_string import parse_query
 
 WITH_BODY = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT})
 

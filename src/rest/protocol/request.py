@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from src.edge.body import first_of_each
 from src.edge.limits import too_long
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 from src.rest.errors import RestError, bad_path, no_root, too_long_name
 from src.rest.protocol.media import MediaType
 from src.rest.protocol.payload import Payload
 from src.rest.protocol.preferences import Preferences
-from src.rest.query.query import Query
+from src.rest.query.query_string import Query
 
 WRITES = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 

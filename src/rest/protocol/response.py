@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from src.edge.json_size import require_modest
 from src.edge.limits import OF_BODIES
-from src.rest.catalog.catalog import Returns
+from src.rest.catalog.model import Returns
 from src.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.preferences import NO_PREFERENCES, applied
 from src.rest.protocol.prepared import Prepared, ResultSet
 from src.rest.protocol.request import Job, Kind
-from src.rest.query.query import encoded, parameter
+from src.rest.query.query_string import encoded, parameter
 from src.rest.query.ranges import content_range, status_of
 
 CACHEABLE = (200, 206)

@@ -14,7 +14,7 @@ from src.edge.limits import MAX_HEADER_SIZE
 from src.rest.errors import RestError
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Job, Kind, Request
-from src.rest.query.query import Query, decoded, encoded
+from src.rest.query.query_string import Query, decoded, encoded
 
 # These operators take everything after their dot, so no value changes how the rest is read.
 COMPARISON = re.compile(rb"((?:^|&)[A-Za-z0-9_.]+=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([^&]*)")

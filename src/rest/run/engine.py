@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Hashable
 from typing import TypeVar
 
-from src.rest.catalog.catalog import Catalog, Name, Routine, Table
 from src.rest.catalog.lookups import find_table
+from src.rest.catalog.model import Catalog, Name, Routine, Table
 from src.rest.errors import no_catalog
 from src.rest.ports import Identity, Visible
 from src.rest.protocol.prepared import Prepared, ResultSet

@@ -13,7 +13,7 @@ from src.database.connections import MAX_STATEMENT_SIZE, Connections, Source
 from src.database.errors import BROKEN
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
-from src.rest.catalog.catalog import Catalog, Name
+from src.rest.catalog.model import Catalog, Name
 from src.rest.catalog.routines import ISOLATION
 from src.rest.ports import Identity
 from src.rest.protocol.prepared import ResultSet

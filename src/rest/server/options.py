@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from src.edge.errors import SettingsError
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 
 PREFIX = "PGRST_"
 APP_SETTINGS, APP_VARIABLES = "app.settings.", "PGRST_APP_SETTINGS_"

@@ -36,9 +36,9 @@ from src.rest.asgi.application import RestApplication
 from src.rest.asgi.claims import BadPathError, parse_claim_path
 from src.rest.asgi.information import Information
 from src.rest.asgi.jwt import BadSecretError, JwtIdentities, keys_of
-from src.rest.catalog.catalog import Catalog
 from src.rest.catalog.introspection import Exposure
 from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.model import Catalog
 from src.rest.run.binding import Binder
 from src.rest.run.engine import Engine
 from src.rest.run.runners import Runner

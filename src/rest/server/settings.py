@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from src.database import dsn
 from src.database.schemas import OF_THE_SYSTEM
 from src.edge.errors import SettingsError
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 from src.rest.protocol.request import Configuration
 from src.rest.server.options import ALIASES, APP_SETTINGS, Options, database_name, of_environment, of_file
 

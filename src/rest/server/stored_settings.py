@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 
 PREFIX = "pgrst."
 STORED = """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from src.rest.catalog.catalog import JSON, Catalog
+from src.rest.catalog.model import JSON, Catalog
 from src.rest.errors import no_to_many_aggregates
+from src.rest.sql.nodes import made_name
 from src.rest.sql.resolved import Embed, Level, Order, Output, Reference, SpreadField
-from src.rest.sql.sql import made_name
 
 
 def expand_stars(catalog: Catalog, level: Level, *, inside: bool = False, spread: bool = False) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from src.edge.limits import too_long
-from src.rest.catalog.catalog import TEXT, Catalog, Name, Parameter, Routine
 from src.rest.catalog.fuzzy import nearest
+from src.rest.catalog.model import TEXT, Catalog, Name, Parameter, Routine
 from src.rest.errors import RestError, too_long_name
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.request import Job
-from src.rest.sql import sql, sql_query
+from src.rest.sql import nodes, selects
+from src.rest.sql.nodes import Node, Parameters, Query, Slot
 from src.rest.sql.resolved import Level
-from src.rest.sql.sql import Node, Parameters, Query, Slot
 from src.rest.sql.statements import SCALAR
 from src.rest.sql.writing import BODY, computed_fields, record_rows
 
@@ -142,33 +142,33 @@ def call(routine: Routine, job: Job, parameters: Parameters, level: Level) -> Qu
     elif given and job.payload is not None and job.payload.arguments is None:
         definitions = [(parameter.name, parameter.type) for parameter in given]
         rows = record_rows(parameters, definitions, is_object=job.payload.is_object)
-        source = sql_query.subquery(sql_query.select([sql.star()], rows, limit=sql.number(1)), BODY)
-        arguments = [_named(parameter, sql.column(BODY, parameter.name)) for parameter in given]
+        source = selects.subquery(selects.select([nodes.star()], rows, limit=nodes.number(1)), BODY)
+        arguments = [_named(parameter, nodes.column(BODY, parameter.name)) for parameter in given]
     elif given:
         arguments = [_named(parameter, _direct(parameter, job, parameters)) for parameter in given]
-    called = sql.call(routine.name, *arguments)
+    called = nodes.call(routine.name, *arguments)
     if routine.returns.scalar:
-        query = sql_query.select([sql.alias(called, SCALAR)], None)
-        return _from(source, [sql.column(CALL, SCALAR)], query)
-    fields = [sql.column(CALL, "*"), *computed_fields(level, CALL)]
+        query = selects.select([nodes.alias(called, SCALAR)], None)
+        return _from(source, [nodes.column(CALL, SCALAR)], query)
+    fields = [nodes.column(CALL, "*"), *computed_fields(level, CALL)]
     if source is None:
-        return sql_query.select(fields, sql_query.function_table(called, CALL))
-    return sql_query.select(fields, source, joins=[sql_query.join(sql_query.lateral_table(called, CALL), "cross")])
+        return selects.select(fields, selects.function_table(called, CALL))
+    return selects.select(fields, source, joins=[selects.join(selects.lateral_table(called, CALL), "cross")])
 
 
 def _from(source: Node | None, fields: list[Node], query: Query) -> Query:
     if source is None:
-        return sql_query.select(fields, sql_query.subquery(query, CALL))
-    return sql_query.select(fields, source, joins=[sql_query.join(sql_query.lateral(query, CALL), "cross")])
+        return selects.select(fields, selects.subquery(query, CALL))
+    return selects.select(fields, source, joins=[selects.join(selects.lateral(query, CALL), "cross")])
 
 
 def _named(parameter: Parameter, value: Node) -> Node:
-    return sql.named_argument(parameter.name, value, variadic=parameter.variadic)
+    return nodes.named_argument(parameter.name, value, variadic=parameter.variadic)
 
 
 def _whole_body(parameter: Parameter, job: Job, parameters: Parameters) -> Node:
     if job.content.kind is Media.OCTETS:
-        return sql.cast(parameters.raw(Slot("body_bytes")), parameter.type)
+        return nodes.cast(parameters.raw(Slot("body_bytes")), parameter.type)
     return parameters.typed(Slot("body"), parameter.type)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from src.rest.catalog.catalog import Catalog, Name
+from src.rest.catalog.model import Catalog, Name
 from src.rest.errors import unacceptable_media
 from src.rest.protocol.media import JSON, SINGULAR_KINDS, Kind, MediaType, parse_media_type
 from src.rest.sql.statements import Handler

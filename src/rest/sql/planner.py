@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from src.rest.catalog.catalog import JSON, TEXT, Cardinality, Catalog, Name, TypeName
 from src.rest.catalog.lookups import find_cast, find_relationship, unknown_column
+from src.rest.catalog.model import JSON, TEXT, Cardinality, Catalog, Name, TypeName
 from src.rest.errors import RestError, no_aggregates, not_embedded
 from src.rest.query.plan import Condition as Asked
 from src.rest.query.plan import Field, Filter, OrderTerm, Path, Plan, SelectEmbed, SelectField, SelectItem
 from src.rest.sql.aggregates import expand_stars, order_arrays, spread_fields
+from src.rest.sql.nodes import made_name
 from src.rest.sql.resolved import (
     Condition,
     Embed,
@@ -22,7 +23,6 @@ from src.rest.sql.resolved import (
     Test,
     Tree,
 )
-from src.rest.sql.sql import made_name
 
 SOURCE = "pgrst_source"
 # A row that is embedded so belongs to one row of the parent.

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from src.rest.catalog.catalog import JSON, Catalog, Name, Returns, Table
 from src.rest.catalog.lookups import find_table
+from src.rest.catalog.model import JSON, Catalog, Name, Returns, Table
 from src.rest.errors import RestError, max_affected_of_single, put_without_key
 from src.rest.protocol.media import Kind as Media
 from src.rest.protocol.media import MediaType
 from src.rest.protocol.prepared import Prepared
 from src.rest.protocol.request import Configuration, Job, Kind
 from src.rest.query.plan import Filter, Operator
-from src.rest.query.query import ALL_COLUMNS
-from src.rest.sql import sql, sql_query
+from src.rest.query.query_string import ALL_COLUMNS
+from src.rest.sql import nodes, selects
 from src.rest.sql.calling import call, find_routine
 from src.rest.sql.negotiation import negotiate
+from src.rest.sql.nodes import Node, Parameters, Query
 from src.rest.sql.planner import SOURCE, ReadPlanner
 from src.rest.sql.reading import ReadWriter
 from src.rest.sql.resolved import Condition, Level
 from src.rest.sql.row_security import is_guarded, seers_of_all
-from src.rest.sql.sql import Node, Parameters, Query
 from src.rest.sql.statements import (
     Handler,
     answer,
@@ -88,7 +88,7 @@ class Preparation:
         if handler.kind is Media.NDJSON:
             query = rows_as_json(ReadWriter(parameters, largest).query(root))
             return Prepared(
-                sql.text_of(query),
+                nodes.text_of(query),
                 parameters.slots,
                 media,
                 table,
@@ -115,7 +115,7 @@ class Preparation:
             table,
             single=_single(statement, parameters, guard) if media.kind is not Media.PLAN and explain is None else "",
             single_slots=parameters.slots,
-            explain=f"EXPLAIN (FORMAT JSON) {sql.text_of(explain)}" if explain is not None else "",
+            explain=f"EXPLAIN (FORMAT JSON) {nodes.text_of(explain)}" if explain is not None else "",
             explain_slots=explain_parameters.slots,
             exact=self._read(_counting_exactly(job)) if seers is not None else None,
             seers=seers or frozenset(),
@@ -138,9 +138,7 @@ class Preparation:
         )
         represented = job.preferences.representation == "representation"
         rows = (
-            ReadWriter(parameters).query(root)
-            if represented
-            else sql_query.select([sql.star()], sql_query.table(SOURCE))
+            ReadWriter(parameters).query(root) if represented else selects.select([nodes.star()], selects.table(SOURCE))
         )
         located = job.action.kind is Kind.CREATE and job.preferences.representation == "headers-only"
         statement = answer(
@@ -228,7 +226,12 @@ class Preparation:
         if handler.kind is Media.NDJSON:
             query = rows_as_json(writer.query(root), source, routine.returns)
             return Prepared(
-                sql.text_of(query), parameters.slots, media, routine=routine, read_only=read_only, guard=_called(guard)
+                nodes.text_of(query),
+                parameters.slots,
+                media,
+                routine=routine,
+                read_only=read_only,
+                guard=_called(guard),
             )
         counts = job.preferences.counts
         statement = answer(
@@ -256,7 +259,7 @@ class Preparation:
 
 
 def _called(guard: Name | None) -> str:
-    return sql.text_of(sql_query.select([sql.call(guard)])) if guard is not None else ""
+    return nodes.text_of(selects.select([nodes.call(guard)])) if guard is not None else ""
 
 
 def _counting_exactly(job: Job) -> Job:
@@ -272,8 +275,8 @@ def _returning(job: Job, table: Table, root: Level, target: Level) -> list[Node]
     if representation == "representation":
         return returned(root, target, table.primary_key)
     if representation == "headers-only" and table.primary_key:
-        return [sql.column(target.qualifier, name) for name in table.primary_key]
-    return [sql.number(1)]
+        return [nodes.column(target.qualifier, name) for name in table.primary_key]
+    return [nodes.number(1)]
 
 
 def _names_the_key(job: Job, table: Table) -> bool:
@@ -298,7 +301,7 @@ def _whole_rows(job: Job) -> bool:
 
 
 def _text(statement: Query, media: MediaType) -> str:
-    text = sql.text_of(statement)
+    text = nodes.text_of(statement)
     if media.kind is not Media.PLAN:
         return text
     options = [f"FORMAT {media.plan_format.upper()}", *(option.upper() for option in media.plan_options)]
@@ -313,4 +316,4 @@ def _single(
     read_only: bool = True,
     of_request: bool = False,
 ) -> str:
-    return sql.text_of(with_settings(statement, parameters, guard, read_only=read_only, of_request=of_request))
+    return nodes.text_of(with_settings(statement, parameters, guard, read_only=read_only, of_request=of_request))

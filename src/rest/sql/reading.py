@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from src.rest.catalog.catalog import JSON, JSONB, TEXT, Junction, Name, TypeName
+from src.rest.catalog.model import JSON, JSONB, TEXT, Junction, Name, TypeName
 from src.rest.query.plan import Window
-from src.rest.sql import sql, sql_query
+from src.rest.sql import nodes, selects
+from src.rest.sql.nodes import Node, Parameters, Query, Slot
 from src.rest.sql.resolved import (
     Condition,
     Embed,
@@ -20,7 +21,6 @@ from src.rest.sql.resolved import (
     Test,
     Tree,
 )
-from src.rest.sql.sql import Node, Parameters, Query, Slot
 
 REGCONFIG = TypeName("pg_catalog", "regconfig")
 TSVECTOR = TypeName("pg_catalog", "tsvector")
@@ -47,20 +47,20 @@ class ReadWriter:
         fields = [self._output(level, output) for output in level.outputs]
         if not level.outputs and not level.embeds:
             # An empty embed joins rows and shows none of their columns, so it needs no right to read them.
-            fields = [sql.column(level.qualifier, "*") if embed is None else sql.number(1)]
+            fields = [nodes.column(level.qualifier, "*") if embed is None else nodes.number(1)]
         if embed is not None:
-            fields += [sql.alias(self._ordered_by(level, order), label) for order, label in embed.hidden]
+            fields += [nodes.alias(self._ordered_by(level, order), label) for order, label in embed.hidden]
         fields += [field for child in level.embeds for field in self._embedded(child)]
         joins = [self._join(child) for child in level.embeds]
         if embed is not None and embed.relationship.junction:
-            joins.insert(0, sql_query.join(self._junction(embed, embed.relationship.junction), "cross"))
+            joins.insert(0, selects.join(self._junction(embed, embed.relationship.junction), "cross"))
         where = [self.condition(level, condition) for condition in level.conditions]
         if embed is not None:
             where += self._join_conditions(embed)
             where += self._counted(embed)
         limit, offset = self._window(level)
-        return sql_query.select(
-            fields or [sql.null()],
+        return selects.select(
+            fields or [nodes.null()],
             self._source(level, embed),
             joins=joins,
             where=where,
@@ -76,34 +76,34 @@ class ReadWriter:
         if not root.distinct:
             return self.count(root)
         rows = ReadWriter(self._parameters).query(replace(root, window=None, orders=[]))
-        return sql_query.select([sql.number(1)], sql_query.subquery(rows, "pgrst_distinct"))
+        return selects.select([nodes.number(1)], selects.subquery(rows, "pgrst_distinct"))
 
     def count(self, level: Level, embed: Embed | None = None) -> Query:
         """`SELECT 1` of the rows that the level has without its window; inner embeds become EXISTS."""
         where = [self._counted_condition(level, condition) for condition in level.conditions]
         if embed is not None:
             where += self._join_conditions(embed)
-        where += [sql.exists(self.count(child.level, child)) for child in level.embeds if child.inner]
+        where += [nodes.exists(self.count(child.level, child)) for child in level.embeds if child.inner]
         joins = []
         if embed is not None and embed.relationship.junction:
-            joins.append(sql_query.join(self._junction(embed, embed.relationship.junction), "cross"))
-        return sql_query.select([sql.number(1)], self._source(level, embed), joins=joins, where=where)
+            joins.append(selects.join(self._junction(embed, embed.relationship.junction), "cross"))
+        return selects.select([nodes.number(1)], self._source(level, embed), joins=joins, where=where)
 
     def _source(self, level: Level, embed: Embed | None) -> Node:
         if level.source is not None:
-            return sql_query.table(level.source, level.qualifier)
+            return selects.table(level.source, level.qualifier)
         if embed is not None and embed.relationship.function is not None:
             # The cast chooses among overloads, and types the row of a common table expression.
-            row = sql.cast_to_row(sql.row(embed.parent), embed.parent_relation)
-            return sql_query.function_table(sql.call(embed.relationship.function, row), level.qualifier)
+            row = nodes.cast_to_row(nodes.row(embed.parent), embed.parent_relation)
+            return selects.function_table(nodes.call(embed.relationship.function, row), level.qualifier)
         alias = level.qualifier if level.qualifier != level.relation.name else None
-        return sql_query.table(level.relation, alias)
+        return selects.table(level.relation, alias)
 
     def _junction(self, embed: Embed, junction: Junction) -> Node:
-        return sql_query.table(junction.table, self._junction_alias(embed, junction))
+        return selects.table(junction.table, self._junction_alias(embed, junction))
 
     def _junction_alias(self, embed: Embed, junction: Junction) -> str:
-        return sql.made_name(embed.alias, junction.table.name)
+        return nodes.made_name(embed.alias, junction.table.name)
 
     def _join_conditions(self, embed: Embed) -> Iterator[Node]:
         own = embed.level.qualifier
@@ -111,11 +111,11 @@ class ReadWriter:
         if junction:
             between = self._junction_alias(embed, junction)
             for end, column in junction.far:
-                yield sql.equal(sql.column(own, end), sql.column(between, column))
+                yield nodes.equal(nodes.column(own, end), nodes.column(between, column))
             for end, column in junction.near:
-                yield sql.equal(sql.column(between, column), sql.column(embed.parent, end))
+                yield nodes.equal(nodes.column(between, column), nodes.column(embed.parent, end))
         for parent_column, column in embed.relationship.columns:
-            yield sql.equal(sql.column(own, column), sql.column(embed.parent, parent_column))
+            yield nodes.equal(nodes.column(own, column), nodes.column(embed.parent, parent_column))
 
     def _counted(self, embed: Embed) -> Iterator[Node]:
         """Counts each row where it is found: inner joins may drop all of them later, and then no list tells of them."""
@@ -123,53 +123,55 @@ class ReadWriter:
             return
         relationship = embed.relationship
         if relationship.junction:
-            found = sql.column(self._junction_alias(embed, relationship.junction), relationship.junction.far[0][1])
+            found = nodes.column(self._junction_alias(embed, relationship.junction), relationship.junction.far[0][1])
         elif relationship.columns:
-            found = sql.column(embed.level.qualifier, relationship.columns[0][1])
+            found = nodes.column(embed.level.qualifier, relationship.columns[0][1])
         else:
-            found = sql.row(embed.level.qualifier)
-        yield sql.is_null(_bounded(embed.counted, sql.call("to_jsonb", found)), negated=True)
+            found = nodes.row(embed.level.qualifier)
+        yield nodes.is_null(_bounded(embed.counted, nodes.call("to_jsonb", found)), negated=True)
 
-    def _join(self, embed: Embed) -> sql_query.Join:
+    def _join(self, embed: Embed) -> selects.Join:
         kind = "inner" if embed.inner else "left"
         query = self.query(embed.level, embed)
         if embed.relationship.to_one:
-            return sql_query.join(sql_query.lateral(query, embed.alias), kind, sql.true())
+            return selects.join(selects.lateral(query, embed.alias), kind, nodes.true())
         if embed.spread:
-            fields = [sql.alias(self._array_of(embed, field), field.label or field.name) for field in embed.fields]
+            fields = [nodes.alias(self._array_of(embed, field), field.label or field.name) for field in embed.fields]
         else:
             fields = []
-        rows = sql.call("jsonb_agg", sql.call("to_jsonb", sql.row(embed.alias)))
-        gathered = sql_query.select([sql.alias(rows, embed.alias), *fields], sql_query.subquery(query, embed.alias))
-        on = sql.is_null(sql.column(embed.alias, embed.alias), negated=True) if embed.inner else sql.true()
-        return sql_query.join(sql_query.lateral(gathered, embed.alias), kind, on)
+        rows = nodes.call("jsonb_agg", nodes.call("to_jsonb", nodes.row(embed.alias)))
+        gathered = selects.select([nodes.alias(rows, embed.alias), *fields], selects.subquery(query, embed.alias))
+        on = nodes.is_null(nodes.column(embed.alias, embed.alias), negated=True) if embed.inner else nodes.true()
+        return selects.join(selects.lateral(gathered, embed.alias), kind, on)
 
     def _array_of(self, embed: Embed, field: SpreadField) -> Node:
         order = [self._order(embed.level, item) for item in embed.array_order]
-        values = sql.aggregate("jsonb_agg", sql.column(embed.alias, field.name), order)
-        return sql.coalesce(values, sql.cast(sql.literal("[]"), JSONB))
+        values = nodes.aggregate("jsonb_agg", nodes.column(embed.alias, field.name), order)
+        return nodes.coalesce(values, nodes.cast(nodes.literal("[]"), JSONB))
 
     def _embedded(self, embed: Embed) -> Iterator[Node]:
         """What a parent selects of an embed."""
         if embed.spread:
             for field in embed.fields:
                 node = self._lifted(embed, field)
-                yield node if field.name == "*" and field.label is None else sql.alias(node, field.label or field.name)
+                yield (
+                    node if field.name == "*" and field.label is None else nodes.alias(node, field.label or field.name)
+                )
         elif not embed.empty:
-            yield sql.alias(self._shown(embed), embed.label)
+            yield nodes.alias(self._shown(embed), embed.label)
 
     def _shown(self, embed: Embed) -> Node:
         if embed.relationship.to_one:
-            return _bounded(embed.bound, sql.call("to_jsonb", self._joined(embed)))
-        return _bounded(embed.bound, sql.coalesce(self._joined(embed), sql.cast(sql.literal("[]"), JSONB)))
+            return _bounded(embed.bound, nodes.call("to_jsonb", self._joined(embed)))
+        return _bounded(embed.bound, nodes.coalesce(self._joined(embed), nodes.cast(nodes.literal("[]"), JSONB)))
 
     def _joined(self, embed: Embed) -> Node:
         """The row of a to-one embed, the array of another."""
-        return sql.row(embed.alias) if embed.relationship.to_one else sql.column(embed.alias, embed.alias)
+        return nodes.row(embed.alias) if embed.relationship.to_one else nodes.column(embed.alias, embed.alias)
 
     def _lifted(self, embed: Embed, field: SpreadField) -> Node:
         name = (field.label or field.name) if embed.spreads_many else field.name
-        value = _bounded(field.bound, sql.column(embed.alias, name))
+        value = _bounded(field.bound, nodes.column(embed.alias, name))
         return self._aggregated(value, field.aggregate, field.aggregate_cast)
 
     def _groups(self, level: Level) -> list[Node]:
@@ -182,40 +184,40 @@ class ReadWriter:
 
     def _output(self, level: Level, output: Output) -> Node:
         value = self._aggregated(self._output_value(level, output), output.aggregate, output.aggregate_cast)
-        return value if output.label is None else sql.alias(value, output.label)
+        return value if output.label is None else nodes.alias(value, output.label)
 
     def _output_value(self, level: Level, output: Output) -> Node:
         if output.aggregate and output.reference.name == "*" and not output.reference.whole_row:
-            return sql.star()
+            return nodes.star()
         value = self.reference(level.qualifier, output.reference)
         if output.formatter is not None:
-            value = sql.call(output.formatter, value)
-        return value if output.cast is None else sql.cast(_bounded(output.bound, value), output.cast)
+            value = nodes.call(output.formatter, value)
+        return value if output.cast is None else nodes.cast(_bounded(output.bound, value), output.cast)
 
     def _aggregated(self, value: Node, aggregate: str | None, cast: TypeName | None) -> Node:
         if aggregate is None:
             return value
-        result = sql.call(aggregate, value)
-        return result if cast is None else sql.cast(result, cast)
+        result = nodes.call(aggregate, value)
+        return result if cast is None else nodes.cast(result, cast)
 
     def reference(self, qualifier: str, reference: Reference) -> Node:
         """A field of the row named `qualifier`, followed along its JSON path."""
         if reference.whole_row:
-            return sql.row(qualifier)
+            return nodes.row(qualifier)
         if reference.function is not None:
-            node = sql.call(reference.function, sql.row(qualifier))
+            node = nodes.call(reference.function, nodes.row(qualifier))
         else:
-            node = sql.column(qualifier, reference.name)
+            node = nodes.column(qualifier, reference.name)
         if not reference.path:
             return node
         is_json = reference.column is not None and reference.column.base in JSON_TYPES
-        return sql.json_path(node if is_json else sql.call("to_jsonb", node), reference.path)
+        return nodes.json_path(node if is_json else nodes.call("to_jsonb", node), reference.path)
 
     def _ordered_by(self, level: Level, order: Order) -> Node:
         return self.reference(order.qualifier or level.qualifier, order.reference)
 
     def _order(self, level: Level, order: Order) -> Node:
-        return sql.ordered(self._ordered_by(level, order), order.direction, order.nulls)
+        return nodes.ordered(self._ordered_by(level, order), order.direction, order.nulls)
 
     def _window(self, level: Level) -> tuple[Node | None, Node | None]:
         window = level.window or NO_WINDOW
@@ -224,35 +226,35 @@ class ReadWriter:
             kind = "value" if self._largest is None else "capped"
             return self._parameters.raw(Slot(kind, window.limit)), offset
         rows = [bound for bound in (window.rows, self._largest) if bound is not None]
-        return sql.number(min(rows)) if rows else None, offset
+        return nodes.number(min(rows)) if rows else None, offset
 
     def condition(self, level: Level, condition: Condition) -> Node:
         if isinstance(condition, Tree):
             return self._tree(condition, [self.condition(level, part) for part in condition.parts])
         if isinstance(condition, EmbedIsNull):
-            return sql.distinct_from_null(self._joined(condition.embed), negated=not condition.negated)
+            return nodes.distinct_from_null(self._joined(condition.embed), negated=not condition.negated)
         return self._test(level, condition)
 
     def _counted_condition(self, level: Level, condition: Condition) -> Node:
         if isinstance(condition, Tree):
             return self._tree(condition, [self._counted_condition(level, part) for part in condition.parts])
         if isinstance(condition, EmbedIsNull):
-            found = sql.exists(self.count(condition.embed.level, condition.embed))
-            return found if condition.negated else sql.negate(found)
+            found = nodes.exists(self.count(condition.embed.level, condition.embed))
+            return found if condition.negated else nodes.negate(found)
         return self._test(level, condition)
 
     def _tree(self, tree: Tree, parts: list[Node]) -> Node:
-        node = sql.joined(tree.operator, parts)
-        return sql.negate(node) if tree.negated else node
+        node = nodes.joined(tree.operator, parts)
+        return nodes.negate(node) if tree.negated else node
 
     def _test(self, level: Level, test: Test) -> Node:
         node = self._positive(self.reference(level.qualifier, test.reference), test)
-        return sql.negate(node) if test.operator.negated else node
+        return nodes.negate(node) if test.operator.negated else node
 
     def _positive(self, field: Node, test: Test) -> Node:
         name = test.operator.name
         if test.operator.constant is not None:
-            return sql.is_constant(field, test.operator.constant)
+            return nodes.is_constant(field, test.operator.constant)
         if name in TO_QUERY:
             return self._full_text(field, test)
         slot = Slot("value", test.value)
@@ -264,20 +266,20 @@ class ReadWriter:
         if test.operator.quantifier is not None or _is_array(test):
             value = self._list(slot, array)
         elif test.parser is not None and name not in PATTERNS:
-            value = sql.call(test.parser, self._parameters.text(slot))
+            value = nodes.call(test.parser, self._parameters.text(slot))
         else:
             value = self._parameters.typed(slot, type_name)
-        return sql.compare(name, field, value, test.operator.quantifier)
+        return nodes.compare(name, field, value, test.operator.quantifier)
 
     def _in(self, field: Node, test: Test, array: TypeName) -> Node:
         slot = Slot("value", test.value)
         if test.parser is not None:
-            items = sql.call("unnest", self._parameters.typed(slot, TEXT.array))
-            return sql.any_of_query(field, sql_query.select([sql.call(test.parser, items)]))
-        return sql.compare("eq", field, self._list(slot, array), "any")
+            items = nodes.call("unnest", self._parameters.typed(slot, TEXT.array))
+            return nodes.any_of_query(field, selects.select([nodes.call(test.parser, items)]))
+        return nodes.compare("eq", field, self._list(slot, array), "any")
 
     def _list(self, slot: Slot, array: TypeName) -> Node:
-        return sql.once(self._parameters.typed(slot, array), array)
+        return nodes.once(self._parameters.typed(slot, array), array)
 
     def _full_text(self, field: Node, test: Test) -> Node:
         language = []
@@ -285,18 +287,18 @@ class ReadWriter:
             language.append(self._parameters.typed(Slot("value", test.language), REGCONFIG))
         column = test.reference.column
         if column is None or column.base != TSVECTOR or test.reference.path:
-            field = sql.call("to_tsvector", *language, field)
-        query = sql.call(
+            field = nodes.call("to_tsvector", *language, field)
+        query = nodes.call(
             TO_QUERY[test.operator.name],
             *(node.copy() for node in language),
             self._parameters.text(Slot("value", test.value)),
         )
-        return sql.matches_query(field, query)
+        return nodes.matches_query(field, query)
 
 
 def _bounded(bound: Name | None, value: Node) -> Node:
     """What is counted at each place where it is shown: PostgreSQL may look for it once only."""
-    return value if bound is None else sql.call(bound, value)
+    return value if bound is None else nodes.call(bound, value)
 
 
 def _is_array(test: Test) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from src.rest.catalog.catalog import Column, Name, Relationship, TypeName
+from src.rest.catalog.model import Column, Name, Relationship, TypeName
 from src.rest.query.plan import JsonStep, Operator, Window
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from src.rest.catalog.catalog import Catalog, Name
+from src.rest.catalog.model import Catalog, Name
 from src.rest.sql.resolved import Condition, Embed, EmbedIsNull, Level, Tree
 
 NOBODY: frozenset[str] = frozenset()

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from src.edge.limits import too_long
-from src.rest.catalog.catalog import JSON, JSONB, Column, Name, Table, TypeName
+from src.rest.catalog.model import JSON, JSONB, Column, Name, Table, TypeName
 from src.rest.errors import RestError, too_long_name
-from src.rest.sql import sql, sql_query
+from src.rest.sql import nodes, selects
+from src.rest.sql.nodes import Node, Parameters, Slot
 from src.rest.sql.planner import SOURCE
 from src.rest.sql.reading import ReadWriter
 from src.rest.sql.resolved import Condition, Embed, Level, Reference, Test, Tree
-from src.rest.sql.sql import Node, Parameters, Slot
 from src.rest.sql.statements import page_total, setting
 
 BODY = "pgrst_body"
@@ -66,43 +66,43 @@ def insert(
     body_level = Level(write.table.name, BODY, write.table.columns)
     where = [counted(up=True)] if merges else []
     where += [writer.condition(body_level, condition) for condition in conditions]
-    source = sql_query.select(_body_fields(write), body_rows(write, parameters), where=where)
+    source = selects.select(_body_fields(write), body_rows(write, parameters), where=where)
     conflict = None
     if conflict_keys:
         updated = names if merges else []
-        conflict = sql_query.on_conflict(conflict_keys, updated, counted(up=False))
-    return sql_query.insert(write.table.name, names, source, write.returning, conflict)
+        conflict = selects.on_conflict(conflict_keys, updated, counted(up=False))
+    return selects.insert(write.table.name, names, source, write.returning, conflict)
 
 
 def update(write: Write, parameters: Parameters, level: Level, conditions: Sequence[Condition]) -> Node:
     """UPDATE with the body's first object; nothing is updated when it names no columns."""
     if not write.columns:
-        return sql_query.select(write.returning, sql_query.table(write.table.name), where=[sql.false()])
+        return selects.select(write.returning, selects.table(write.table.name), where=[nodes.false()])
     fields = _body_fields(write)
     names = [column.name for column in write.columns]
-    body = sql_query.select(
-        [sql.alias(field, name) for field, name in zip(fields, names, strict=True)],
+    body = selects.select(
+        [nodes.alias(field, name) for field, name in zip(fields, names, strict=True)],
         body_rows(write, parameters),
-        limit=sql.number(1),
+        limit=nodes.number(1),
     )
     writer = ReadWriter(parameters)
     where = [writer.condition(level, condition) for condition in conditions]
-    assignments = [(name, sql.column(BODY, name)) for name in names]
-    return sql_query.update(write.table.name, assignments, sql_query.subquery(body, BODY), where, write.returning)
+    assignments = [(name, nodes.column(BODY, name)) for name in names]
+    return selects.update(write.table.name, assignments, selects.subquery(body, BODY), where, write.returning)
 
 
 def delete(write: Write, parameters: Parameters, level: Level, conditions: Sequence[Condition]) -> Node:
     writer = ReadWriter(parameters)
     where = [writer.condition(level, condition) for condition in conditions]
-    return sql_query.delete(write.table.name, where, write.returning)
+    return selects.delete(write.table.name, where, write.returning)
 
 
 def _body_fields(write: Write) -> list[Node]:
     fields = []
     for column in write.columns:
-        field = sql.column(BODY, column.name)
+        field = nodes.column(BODY, column.name)
         parser = write.parsers.get(column.name)
-        fields.append(field if parser is None else sql.call(parser, field))
+        fields.append(field if parser is None else nodes.call(parser, field))
     return fields
 
 
@@ -120,33 +120,33 @@ def record_rows(parameters: Parameters, definitions: Sequence[tuple[str, TypeNam
     text = parameters.text(Slot("body"))
     if definitions:
         function = "json_to_record" if is_object else "json_to_recordset"
-        return sql_query.record_table(sql.call(function, sql.cast(text, JSON)), BODY, definitions)
+        return selects.record_table(nodes.call(function, nodes.cast(text, JSON)), BODY, definitions)
     if is_object:
-        return sql_query.subquery(sql_query.select([sql.alias(text, "json_data")]), BODY)
-    return sql_query.function_table(sql.call("json_array_elements", sql.cast(text, JSON)), BODY)
+        return selects.subquery(selects.select([nodes.alias(text, "json_data")]), BODY)
+    return selects.function_table(nodes.call("json_array_elements", nodes.cast(text, JSON)), BODY)
 
 
 def _rows_with_defaults(
     write: Write, parameters: Parameters, definitions: Sequence[tuple[str, TypeName]], given: Sequence[Column]
 ) -> Node:
     """Each object of the body laid over the columns' defaults."""
-    body = sql.cast(parameters.text(Slot("body")), JSONB)
+    body = nodes.cast(parameters.text(Slot("body")), JSONB)
     if write.is_object:
-        body = sql.call("jsonb_build_array", body)
-    pairs = [node for c in given for node in (sql.literal(c.name), sql.catalog_expression(c.default or "null"))]
-    laid_over = sql.concatenated(sql.call("jsonb_build_object", *pairs), sql.column(ELEMENT, "value"))
-    record = sql_query.record_table(sql.call("jsonb_to_record", laid_over), BODY, definitions)
-    elements = sql_query.function_table(sql.call("jsonb_array_elements", body), ELEMENT)
-    names = [sql.alias(sql.column(BODY, name), name) for name, _ in definitions]
-    query = sql_query.select(names, elements, joins=[sql_query.join(record, "cross")])
-    return sql_query.subquery(query, BODY)
+        body = nodes.call("jsonb_build_array", body)
+    pairs = [node for c in given for node in (nodes.literal(c.name), nodes.catalog_expression(c.default or "null"))]
+    laid_over = nodes.concatenated(nodes.call("jsonb_build_object", *pairs), nodes.column(ELEMENT, "value"))
+    record = selects.record_table(nodes.call("jsonb_to_record", laid_over), BODY, definitions)
+    elements = selects.function_table(nodes.call("jsonb_array_elements", body), ELEMENT)
+    names = [nodes.alias(nodes.column(BODY, name), name) for name, _ in definitions]
+    query = selects.select(names, elements, joins=[selects.join(record, "cross")])
+    return selects.subquery(query, BODY)
 
 
 def counted(*, up: bool) -> Node:
     """Counts in pgrst.inserted while rows are written: always true."""
-    number = sql.add(sql.coalesce(sql.cast(setting("pgrst.inserted"), INTEGER), sql.number(0)), 1 if up else -1)
-    changed = sql.call("set_config", sql.literal("pgrst.inserted"), sql.as_text(number), sql.true())
-    return sql.is_null(changed, negated=True)
+    number = nodes.add(nodes.coalesce(nodes.cast(setting("pgrst.inserted"), INTEGER), nodes.number(0)), 1 if up else -1)
+    changed = nodes.call("set_config", nodes.literal("pgrst.inserted"), nodes.as_text(number), nodes.true())
+    return nodes.is_null(changed, negated=True)
 
 
 def returned(level: Level, target: Level, primary_key: Sequence[str]) -> list[Node]:
@@ -156,18 +156,18 @@ def returned(level: Level, target: Level, primary_key: Sequence[str]) -> list[No
     """
     names = [reference.name for reference in _references(level)]
     if "*" in names or any(embed.relationship.function for embed in level.embeds):
-        fields = [sql.column(target.qualifier, "*")]
+        fields = [nodes.column(target.qualifier, "*")]
     else:
         joined = [name for embed in level.embeds for name in _joined_by(embed)]
         needed = dict.fromkeys([*names, *primary_key, *joined])
-        fields = [sql.column(target.qualifier, name) for name in needed if name in (target.columns or {})]
-    return [*fields, *computed_fields(level, target.qualifier)] or [sql.number(1)]
+        fields = [nodes.column(target.qualifier, name) for name in needed if name in (target.columns or {})]
+    return [*fields, *computed_fields(level, target.qualifier)] or [nodes.number(1)]
 
 
 def computed_fields(level: Level, row: str) -> list[Node]:
     """The computed fields that `level` names, of the row that a statement calls `row`."""
     functions = {r.name: r.column.function for r in _references(level) if r.column is not None and r.column.function}
-    return [sql.alias(sql.call(function, sql.row(row)), name) for name, function in functions.items()]
+    return [nodes.alias(nodes.call(function, nodes.row(row)), name) for name, function in functions.items()]
 
 
 def _references(level: Level) -> list[Reference]:
@@ -191,21 +191,21 @@ def _joined_by(embed: Embed) -> list[str]:
 
 def location(primary_key: Sequence[str]) -> Node:
     """`{key=eq.value,…}` of the one written row, for the Location header."""
-    row = sql_query.select(
-        [sql.alias(sql.call("row_to_json", sql.row("pgrst_row")), "r")],
-        sql_query.table(SOURCE, "pgrst_row"),
-        limit=sql.number(1),
+    row = selects.select(
+        [nodes.alias(nodes.call("row_to_json", nodes.row("pgrst_row")), "r")],
+        selects.table(SOURCE, "pgrst_row"),
+        limit=nodes.number(1),
     )
-    value = sql.coalesce(
-        sql.concatenated(sql.literal("eq."), sql.column("pgrst_pair", "value")), sql.literal("is.null")
+    value = nodes.coalesce(
+        nodes.concatenated(nodes.literal("eq."), nodes.column("pgrst_pair", "value")), nodes.literal("is.null")
     )
-    pair = sql.concatenated(sql.column("pgrst_pair", "key"), sql.literal("="), value)
-    pairs = sql_query.lateral_table(sql.call("json_each_text", sql.column("pgrst_data", "r")), "pgrst_pair")
-    is_key = [sql.equal(sql.column("pgrst_pair", "key"), sql.literal(name)) for name in primary_key]
-    query = sql_query.select(
-        [sql.call("array_agg", pair)],
-        sql_query.subquery(row, "pgrst_data"),
-        joins=[sql_query.join(pairs, "cross")],
-        where=[sql.joined("or", is_key)],
+    pair = nodes.concatenated(nodes.column("pgrst_pair", "key"), nodes.literal("="), value)
+    pairs = selects.lateral_table(nodes.call("json_each_text", nodes.column("pgrst_data", "r")), "pgrst_pair")
+    is_key = [nodes.equal(nodes.column("pgrst_pair", "key"), nodes.literal(name)) for name in primary_key]
+    query = selects.select(
+        [nodes.call("array_agg", pair)],
+        selects.subquery(row, "pgrst_data"),
+        joins=[selects.join(pairs, "cross")],
+        where=[nodes.joined("or", is_key)],
     )
-    return sql.case(sql.equal(page_total(), sql.number(1)), sql.scalar(query), sql.null())
+    return nodes.case(nodes.equal(page_total(), nodes.number(1)), nodes.scalar(query), nodes.null())

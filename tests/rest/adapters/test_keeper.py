@@ -10,9 +10,9 @@ import pytest
 from src.database.connections import Connections, Reserve
 from src.database.refresher import Refresher
 from src.rest.catalog import introspection
-from src.rest.catalog.catalog import Catalog, Name
 from src.rest.catalog.introspection import Exposure
 from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.model import Catalog, Name
 from tests.rest.http.conftest import as_gate, world_database, world_template  # noqa: F401 - fixtures
 from tests.support.races import until
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from src.database.connections import Connections
-from src.rest.catalog.catalog import Catalog
 from src.rest.catalog.introspection import Exposure, read_catalog
+from src.rest.catalog.model import Catalog
 from src.rest.errors import RestError
 from src.rest.ports import Identity
 from src.rest.protocol.reading import read

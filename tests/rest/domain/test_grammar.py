@@ -18,7 +18,7 @@ from src.rest.query.grammar import parse_order, parse_select
 from src.rest.query.logic import parse_logic
 from src.rest.query.parsing import TooLong
 from src.rest.query.plan import Field, JsonStep, Operator, OrderTerm, SelectEmbed, SelectField
-from src.rest.query.query import parse_query
+from src.rest.query.query_string import parse_query
 from src.rest.query.ranges import Range, content_range, status_of, top_level
 from src.rest.query.syntax import Syntax
 

@@ -19,7 +19,7 @@ from src.rest.errors import RestError
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Request
 from src.rest.query.patterns import states, states_of_array
-from src.rest.query.query import decoded, parse_query
+from src.rest.query.query_string import decoded, parse_query
 
 MANY_TERMS = "There may be at most 400 selected fields, embedded resources, conditions and order terms"
 MANY_PARAMETERS = "There may be at most 400 parameters"

@@ -12,8 +12,8 @@ import pytest
 
 from src.database.connections import Connections
 from src.logins import login_dsn
-from src.rest.catalog.catalog import Catalog
 from src.rest.catalog.introspection import Exposure, read_catalog
+from src.rest.catalog.model import Catalog
 from src.rest.ports import Identity
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Request

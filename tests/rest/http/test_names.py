@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from src.database.connections import Connections
 from src.rest.asgi.application import RestApplication
 from src.rest.asgi.information import Information
-from src.rest.catalog.catalog import Catalog, Name
 from src.rest.catalog.introspection import Exposure, read_catalog
 from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.model import Catalog, Name
 from src.rest.ports import Identity
 from src.rest.protocol.request import Configuration
 from src.rest.run.binding import Binder

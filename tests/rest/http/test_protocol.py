@@ -7,7 +7,7 @@ import json
 import asyncpg
 import pytest
 
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 from tests.rest.http.conftest import World, serving_world
 
 

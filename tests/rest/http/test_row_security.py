@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from src.rest.catalog.catalog import Catalog, Name
 from src.rest.catalog.introspection import Exposure, read_catalog
+from src.rest.catalog.model import Catalog, Name
 from tests.conftest import Api
 from tests.rest.http.conftest import World, serving_world
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from src.edge.errors import SettingsError
-from src.rest.catalog.catalog import Name
+from src.rest.catalog.model import Name
 from src.rest.server.settings import command_line, rest_settings
 
 

@@ -1,4 +1,4 @@
-"""Trees of SQL expressions. Only this module and sql_query know sqlglot, so that its traps are met in one place.
+"""Trees of SQL expressions. Only this module and selects know sqlglot, so that its traps are met in one place.
 
 Every identifier is quoted, every type is a catalog name, every function name comes from the catalog or from here, and
 every value is a numbered parameter bound as text and cast by the server: `CAST(CAST($1 AS text) AS type)`.
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from src.rest.catalog.catalog import TEXT, Name, TypeName
+from src.rest.catalog.model import TEXT, Name, TypeName
 from src.rest.query.plan import JsonStep
 
 Node = exp.Expr

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from sqlglot import exp
 
-from src.rest.catalog.catalog import Name, TypeName
-from src.rest.sql.sql import Node, Query, bare, data_type, equal, identifier
+from src.rest.catalog.model import Name, TypeName
+from src.rest.sql.nodes import Node, Query, bare, data_type, equal, identifier
 
 Join = exp.Join
 
