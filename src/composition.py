@@ -168,6 +168,12 @@ class Composed:
         await self.live_stripe.close()
 
 
+def store_of(settings: Settings, *, make: bool = True) -> FileStore:
+    """Where stored files are. Raises what store_at raises."""
+    folder = settings.data_dir / "storage"
+    return store_at(settings.storage_url, folder, only_https=settings.production, make=make)
+
+
 def compose(settings: Settings) -> Composed:
     """Make the shared parts; nothing connects before it is used."""
     pools = _pools(settings, settings.database_url)
@@ -195,7 +201,7 @@ def compose(settings: Settings) -> Composed:
     aside = Database({Role.SERVICE: reserve}, settings.switches_json, observer)
     switches = PostgresSwitches(database, aside, settings.switches, lambda: notifications.current(FLAGS))
     notifications.add(FLAGS, Refresher("reading the switches", switches.refresh))
-    storage = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
+    storage = store_of(settings)
     hbx = HbxClient(_hbx_settings(settings))
     circuit = Circuit(Retrying(HbxSupplier(hbx, settings.hbx_markup_percent)), PostgresCircuit(database, "hbx"))
     hear = partial(circuit.refresh, PostgresCircuit(aside, "hbx"))

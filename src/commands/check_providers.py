@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import httpx
 
-from src.adapters.files.store import store_at
 from src.adapters.hbx.client import signature
 from src.commands.verdict import Verdict
+from src.composition import store_of
 from src.domain.errors import DomainError, NotFound
 from src.domain.storage import BUCKETS, ObjectName
 from src.settings import LIVE_SWITCHES, Settings
@@ -90,9 +90,7 @@ async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Pro
 async def storage(settings: Settings, newest: str | None, hosts: int) -> Verdict:
     """Whether the file store answers, and holds the newest document; `hosts` are those that the service runs on."""
     try:
-        store = store_at(
-            settings.storage_url, settings.data_dir / "storage", only_https=settings.production, make=False
-        )
+        store = store_of(settings, make=False)
         await store.head(ObjectName(BUCKETS[0], newest or "check"))
     except (NotFound, FileNotFoundError):  # a folder is made with what is first kept
         if newest is not None:

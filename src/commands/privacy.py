@@ -12,9 +12,10 @@ from uuid import UUID
 
 import asyncpg
 
-from src.adapters.files.store import FileStore, store_at
+from src.adapters.files.store import FileStore
 from src.commands import local, operators
 from src.commands.arguments import Commands, group
+from src.composition import store_of
 from src.database.opened import connect
 from src.domain.storage import BUCKETS, StoredObject
 from src.logins import STAFF
@@ -68,7 +69,7 @@ async def finds(settings: Settings, request_id: UUID) -> list[Find]:
                 find
                 async for find in _in_files(
                     connection,
-                    store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production),
+                    store_of(settings),
                     request_id,
                     settings.privacy_secret,
                 )

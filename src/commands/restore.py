@@ -16,11 +16,12 @@ from typing import BinaryIO
 
 import asyncpg
 
-from src.adapters.files.store import FileStore, store_at
+from src.adapters.files.store import FileStore
 from src.commands import archive, backup, local, operators, progress, stopping
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError, tell
 from src.commands.wording import counted
+from src.composition import store_of
 from src.database import apply
 from src.database.errors import BROKEN
 from src.database.opened import Opened, connect
@@ -101,7 +102,7 @@ def restore(arguments: argparse.Namespace) -> int:
 
 async def _restore(settings: Settings, file: BinaryIO) -> None:
     dsn = settings.direct_url
-    store = store_at(settings.storage_url, settings.data_dir / "storage", only_https=settings.production)
+    store = store_of(settings)
     await local.create_database(settings)
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-restore"})
     try:

@@ -1,4 +1,4 @@
-"""docs/rest.md: the schema, the file, the command and the calls that it shows work together as they stand."""
+"""src/rest/README.md: the schema, the file, the command and the calls that it shows work together as they stand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import postgres
 from tests.support.guides import blocks
 from tests.support.processes import ROOT, command, environment, free_port
 
-GUIDE = "docs/rest.md"
+GUIDE = "src/rest/README.md"
 
 
 async def test_a_foreign_schema_is_served_as_the_guide_says(server: postgres.Server, tmp_path: Path) -> None:

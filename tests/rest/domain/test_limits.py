@@ -27,7 +27,7 @@ MANY_ELEMENTS = "Lists may have at most 20,000 elements"
 LONG_NAME = "A name may have at most 63 bytes"
 LONG_PATTERN = "A pattern or a text to search for may have at most 1,000 characters"
 UNLIMITED = replace(USER, header=10**9, parameters=10**9, terms=10**9, embeds=10**9, elements=10**9, repeats=10**9)
-GUIDE = Path(__file__).parents[3] / "docs" / "rest.md"
+GUIDE = Path(__file__).parents[3] / "src" / "rest" / "README.md"
 FORM, CSV = b"application/x-www-form-urlencoded", b"text/csv"
 
 
