@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from itertools import accumulate
+from typing import NoReturn
 
 from src.edge.limits import JsonLimits
 
@@ -53,6 +54,12 @@ def require_few(keys: int, limits: JsonLimits) -> None:
     if keys > limits.keys:
         message = f"A JSON object may have at most {limits.keys:,} keys"
         raise JsonTooLarge(message)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """What Python's parser takes for numbers and RFC 8259 does not: a decoder's `parse_constant`."""
+    message = f"{name} is not JSON"
+    raise ValueError(message)
 
 
 def _without_texts(text: bytes, limits: JsonLimits) -> bytes:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import inspect
 
 from src.domain.errors import InputInvalid
-from src.edge.json_size import JsonTooLarge, require_few, require_modest
+from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_modest
 from src.edge.limits import OF_BODIES
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -107,12 +107,7 @@ def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> dict[str, object
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
-
-
-JSON = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+JSON = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=refuse_constant)
 
 
 def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:

@@ -7,9 +7,8 @@ import io
 import json
 import sys
 from dataclasses import dataclass
-from typing import NoReturn
 
-from src.edge.json_size import JsonTooLarge, require_few, require_modest
+from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_modest
 from src.edge.limits import OF_BODIES, SERVICE, Limits
 from src.rest.errors import bad_body
 from src.rest.protocol.media import Kind, MediaType
@@ -125,14 +124,10 @@ def _decoded(body: bytes) -> str:
         raise bad_body(message) from None
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
 def _few(pairs: list[tuple[str, object]]) -> dict[str, object]:
     require_few(len(pairs), OF_BODIES)
     return dict(pairs)
 
 
-PLAIN = json.JSONDecoder(parse_constant=_refuse)
-COUNTING = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_few)
+PLAIN = json.JSONDecoder(parse_constant=refuse_constant)
+COUNTING = json.JSONDecoder(parse_constant=refuse_constant, object_pairs_hook=_few)
