@@ -38,9 +38,9 @@ from src.adapters.postgres.sweeps import PostgresSlots
 from src.adapters.postgres.switches import PostgresSwitches
 from src.adapters.postgres.webhooks import PostgresWebhooks
 from src.adapters.resilience.cache import Caching
+from src.adapters.resilience.cached_places import CachedPlaces
 from src.adapters.resilience.circuit import Circuit
 from src.adapters.resilience.flights import SingleFlight
-from src.adapters.resilience.places import RememberedPlaces
 from src.adapters.resilience.retry import Retrying
 from src.adapters.stripe.live import LiveStripe
 from src.adapters.stripe.mock import MockStripe
@@ -127,7 +127,7 @@ class Composed:
     refunds: Refunds
     search: PostgresSearch
     fixture_search: FixtureSearch
-    places: RememberedPlaces
+    places: CachedPlaces
     service_levels: ServiceLevels
     slots: Slots
     storage_trail: PostgresStorageTrail
@@ -246,7 +246,7 @@ def compose(settings: Settings) -> Composed:
         refunds=PostgresRefunds(database),
         search=search,
         fixture_search=FixtureSearch(),
-        places=RememberedPlaces(search),
+        places=CachedPlaces(search),
         service_levels=PostgresServiceLevels(database),
         slots=PostgresSlots(database),
         storage_trail=PostgresStorageTrail(database),

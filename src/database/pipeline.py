@@ -26,8 +26,8 @@ LONGEST = 4 * QUICK
 # What took less than LONGEST elsewhere, where others make it wait for processors, is tried here as if it had been quick
 # before, so many times: one of 0.2 ms takes 1.1 on a busy server and would never be sent.
 ON_TRIAL = (QUICK / 2, 8)
-# Statements whose pace is remembered.
-REMEMBERED = 1024
+# Statements whose average duration is kept.
+CACHE_SIZE = 1024
 UNKNOWN = (QUICK, 0)
 # Statements on their way at a time; more are for other processors of the server. A second line does not pay before:
 # where processors are few its process is scheduled so late that one of a hundred answers takes five times as long.
@@ -65,13 +65,13 @@ class Pipeline:
         """Remember how long a statement took; one that was never heard of is not sent."""
         pace, runs = self._paces.get(statement, UNKNOWN)
         runs = min(runs + 1, LAST_RUNS)
-        self._remember(statement, pace + (min(seconds, LONGEST) - pace) / runs, runs)
+        self._record(statement, pace + (min(seconds, LONGEST) - pace) / runs, runs)
 
     def learn(self, statement: str, seconds: float) -> None:
         """Remember how long a statement took elsewhere, unless it is quick here: there it also waits for processors."""
         pace, runs = self._paces.get(statement, UNKNOWN)
         if runs == 0 and seconds < LONGEST:
-            self._remember(statement, *ON_TRIAL)
+            self._record(statement, *ON_TRIAL)
         elif runs and pace >= QUICK:
             self.observe(statement, seconds)
 
@@ -87,9 +87,9 @@ class Pipeline:
         if self._connection is not None:
             self._connection.close()
 
-    def _remember(self, statement: str, pace: float, runs: int) -> None:
+    def _record(self, statement: str, pace: float, runs: int) -> None:
         self._paces[statement] = pace, runs
-        if len(self._paces) > REMEMBERED:
+        if len(self._paces) > CACHE_SIZE:
             self._paces.popitem(last=False)
 
     def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""What both ways in ask of a token (RFC 7519), whatever its claims mean to them, and what they remember of it."""
+"""Verifies JWTs (RFC 7519) for both APIs, and caches what verified ones mean."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from src.edge.json_size import require_modest_token
 from src.edge.jwks import Key
 from src.edge.limits import OF_BODIES
 
-REMEMBERED_BYTES = 16 * 1024 * 1024
-# What a remembered token takes beside its text and that of its claims.
+CACHE_BYTES = 16 * 1024 * 1024
+# The overhead of an entry beside the token and its claims.
 ENTRY_BYTES = 1_000
-# RFC 7515: three parts in base64url without padding, the last one empty where nobody signed.
+# RFC 7515: three parts in base64url without padding; the signature may be empty.
 TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.([A-Za-z0-9_-]*)")
 
 Token = TypeVar("Token")
@@ -27,7 +27,7 @@ Meaning = TypeVar("Meaning")
 
 
 class NotVerified(ValueError):
-    """No key verifies the signature, which is of `algorithm` by the token's own word."""
+    """No key verifies the signature. `algorithm` is what the token's header names."""
 
     def __init__(self, algorithm: object) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class NotVerified(ValueError):
 
 
 class ClaimsUnusable(ValueError):
-    """The signature holds, and the claims are no object that PostgreSQL's jsonb can hold."""
+    """The signature is valid, but the claims are no object that PostgreSQL's jsonb can store."""
 
 
 def verified(token: bytes, keys: Sequence[Key]) -> tuple[Key, dict[str, object]]:
@@ -45,7 +45,7 @@ def verified(token: bytes, keys: Sequence[Key]) -> tuple[Key, dict[str, object]]
     NotVerified, ClaimsUnusable, JsonTooLarge, or another ValueError for what is no token.
     """
     found = TOKEN.fullmatch(token)
-    # Many spellings of a signature would verify.
+    # base64 has several spellings of one signature; only the canonical one is accepted.
     if found is None or base64url_encode(base64url_decode(found[1])) != found[1]:
         raise ValueError
     require_modest_token(token, OF_BODIES)
@@ -66,7 +66,7 @@ def verified(token: bytes, keys: Sequence[Key]) -> tuple[Key, dict[str, object]]
 
 
 def _claims(payload: bytes) -> dict[str, object]:
-    """What jsonb cannot hold is NUL, half a character and a number beyond all."""
+    """Refuses what jsonb cannot store: NUL, lone surrogates, infinity and NaN."""
     try:
         claims = json.loads(payload)
         text = json.dumps(claims, ensure_ascii=False, allow_nan=False)
@@ -78,28 +78,27 @@ def _claims(payload: bytes) -> dict[str, object]:
     return claims
 
 
-class Remembered(OrderedDict[Token, tuple[Meaning, int]]):
-    """What verified tokens mean, and its size: of at most `most` tokens and REMEMBERED_BYTES, those used last."""
+class TokenCache(OrderedDict[Token, tuple[Meaning, int]]):
+    """An LRU cache of what verified tokens mean, of at most `max_size` tokens and CACHE_BYTES."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_size: int) -> None:
         super().__init__()
-        self.most = most
+        self.max_size = max_size
         self.bytes = 0
         self.evictions = 0
 
-    def recall(self, token: Token) -> Meaning | None:
-        """What a remembered token means, which is then used last."""
+    def find(self, token: Token) -> Meaning | None:
         found = self.get(token)
         if found is None:
             return None
         self.move_to_end(token)
         return found[0]
 
-    def remember(self, token: Token, meaning: Meaning, texts: int) -> None:
-        """Keep it, where needed in the place of others. `texts` are the bytes of the token and of what it means."""
+    def store(self, token: Token, meaning: Meaning, texts: int) -> None:
+        """`texts` are the bytes of the token and of what it means."""
         size = ENTRY_BYTES + texts
         self.bytes += size - self.pop(token, (meaning, 0))[1]
         self[token] = meaning, size
-        while len(self) > self.most or self.bytes > REMEMBERED_BYTES:
+        while len(self) > self.max_size or self.bytes > CACHE_BYTES:
             self.bytes -= self.popitem(last=False)[1][1]
             self.evictions += 1

@@ -1,4 +1,4 @@
-"""Who is calling: verified tokens, remembered until they expire (docs/api.md, Keys and tokens)."""
+"""Finds the caller from its tokens and caches verified ones until they expire (docs/api.md, Keys and tokens)."""
 
 import json
 import time
@@ -9,12 +9,12 @@ from uuid import UUID
 from src.domain.context import Caller, Role
 from src.domain.errors import CallerUnknown
 from src.edge.jwks import Key, public_keys
-from src.edge.tokens import Remembered, verified
+from src.edge.tokens import TokenCache, verified
 
 FUTURE_LEEWAY_SECONDS = 30
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 MAX_TOKEN_LENGTH = 8_192
-# Our keys are signed as that (`ecotrips token`), whoever else may sign with the secret.
+# The issuer in tokens that `ecotrips token` signs.
 OUR_ISSUER = "ecotrips"
 
 Credentials = tuple[bytes | None, bytes | None]
@@ -24,9 +24,8 @@ class Authenticator:
     """Verifies tokens with any of the secrets (HS256) and, when given, a JWKS (RS256, ES256, EdDSA; `kid` honoured).
 
     The first secret is the one in use; the others are being rotated out. `jwks` is a path or the JSON text itself.
-    Where `issuers` or `audiences` are given, a token of the JWKS has to name one of them: who publishes keys signs for
-    others, too. One of the secret, which nobody else has, may name none, but no other. Raises ValueError as
-    public_keys does.
+    Where `issuers` or `audiences` are given, a token of the JWKS has to name one of them, because its issuer also signs
+    for other services. A token of the secret may name none, but no other one. Raises ValueError as public_keys does.
     """
 
     def __init__(
@@ -37,22 +36,22 @@ class Authenticator:
         self._keys = self._secrets + (public_keys(jwks) if jwks else [])
         self._issuers = tuple(issuers)
         self._audiences = tuple(audiences)
-        # By the tokens alone: a caller could have any number of entries by what may stand around them.
-        self._known: Remembered[Credentials, tuple[Caller, float]] = Remembered(REMEMBERED)
+        # The key is the tokens without scheme and blanks, so that spellings of one token share an entry.
+        self._cache: TokenCache[Credentials, tuple[Caller, float]] = TokenCache(CACHE_SIZE)
 
     def caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         """The bearer, else the apikey. Raises CallerUnknown when there is neither or either does not verify."""
         credentials = headers.get(b"authorization"), headers.get(b"apikey")
-        known = self._known.recall(credentials)
+        known = self._cache.find(credentials)
         if known is None:
-            # Most clients write them so already.
+            # Tried second, because most clients send the bare form already.
             credentials = _bare(*credentials)
-            known = self._known.recall(credentials)
+            known = self._cache.find(credentials)
         if known is not None and known[1] > time.time():
             return known[0]
         caller, expires = self._verified(*credentials)
         size = len(caller.claims) + sum(len(token) for token in credentials if token)
-        self._known.remember(credentials, (caller, expires), size)
+        self._cache.store(credentials, (caller, expires), size)
         return caller
 
     def _verified(self, authorization: bytes | None, apikey: bytes | None) -> tuple[Caller, float]:
@@ -101,7 +100,7 @@ INVALID = "The token is invalid or expired"
 
 
 def _bare(authorization: bytes | None, apikey: bytes | None) -> Credentials:
-    """The tokens without what may stand around them."""
+    """The tokens without scheme and blanks."""
     if authorization is not None:
         scheme, _, token = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
@@ -117,8 +116,8 @@ def _caller(claims: Mapping[str, object]) -> tuple[Caller, float]:
     if not isinstance(expires, int | float) or expires <= time.time() or (role is Role.USER and expires == inf):
         raise CallerUnknown(INVALID)
     for name in ("nbf", "iat"):
-        moment = claims.get(name)
-        if moment is not None and float(str(moment)) > time.time() + FUTURE_LEEWAY_SECONDS:
+        timestamp = claims.get(name)
+        if timestamp is not None and float(str(timestamp)) > time.time() + FUTURE_LEEWAY_SECONDS:
             raise CallerUnknown(INVALID)
     user_id = None
     if role is Role.USER:

@@ -32,33 +32,33 @@ BLANKS = " \t\r\n"
 UNFIT = (msgspec.ValidationError, UnicodeError, OverflowError)
 
 
-def from_body(kind: type[T], body: bytes, *, remembered: bool = False) -> T:
+def from_body(kind: type[T], body: bytes, *, cached: bool = False) -> T:
     """Decode a JSON object; no body at all counts as `{}`. Raises InputInvalid with every fault.
 
-    `remembered` is for searches, which callers repeat and which tell nothing of a person.
+    `cached` is for searches: callers repeat them, and they hold no personal data.
     """
-    return _recalled(_body, kind, body) if remembered else _body(kind, body)
+    return _from_cache(_body, kind, body) if cached else _body(kind, body)
 
 
 def from_query(kind: type[T], query: bytes) -> T:
     """Decode query parameters; a repeated one is a fault. Raises InputInvalid with every fault.
 
-    Callers repeat themselves, so what a short query means is remembered.
+    Short queries are cached, because callers repeat them.
     """
-    return _recalled(_query, kind, query)
+    return _from_cache(_query, kind, query)
 
 
-def _recalled(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
-    """What a short text means, from memory when it was read lately: the structs are frozen."""
+def _from_cache(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
+    """A short text is decoded once; callers share the struct, which is frozen."""
     if len(text) > MAX_REMEMBERED_LENGTH:
         return read(kind, text)
-    found = _remembered(read, kind, text)
-    assert isinstance(found, kind)  # noqa: S101 - lru_cache forgets which type goes with which
+    found = _lru_cached(read, kind, text)
+    assert isinstance(found, kind)  # noqa: S101 - lru_cache loses the type
     return found
 
 
 @lru_cache(maxsize=1024)
-def _remembered(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
+def _lru_cached(read: Callable[[type[T], bytes], T], kind: type[T], text: bytes) -> T:
     return read(kind, text)
 
 
@@ -181,7 +181,7 @@ class _Reader:
 
 
 class _Holder(msgspec.Struct):
-    """One value. msgspec remembers how a struct is converted; other types it looks at each time."""
+    """One value in a struct, because msgspec caches how a struct is converted, and not other types."""
 
     value: object
 

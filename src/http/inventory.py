@@ -175,7 +175,7 @@ class InventoryController(Controller):
     ) -> Answer[HotelsAnswer]:
         """Hotels of a city with their cheapest price for the whole stay. An unknown city has none."""
         supplier = await _chosen(call, hotels, circuit, switches)
-        data = from_body(HotelsInput, call.body, remembered=True)
+        data = from_body(HotelsInput, call.body, cached=True)
         stay = data.stay
         place = await _located(call, data.city, places, fixture_search)
         if place is None:
@@ -195,7 +195,7 @@ class InventoryController(Controller):
     ) -> Answer[QuoteAnswer]:
         """The price of a plan of a hotel for each night; without a plan, of the cheapest one."""
         supplier = await _chosen(call, hotels, circuit, switches)
-        data = from_body(QuoteInput, call.body, remembered=True)
+        data = from_body(QuoteInput, call.body, cached=True)
         reply = await supplier.ask(RateQuery(data.supplier_hotel_id, data.plan_id, data.stay))
         return Answer(msgspec.json.encode({**_facts(call, reply, circuit), "quote": _quote(reply)}))
 

@@ -14,14 +14,14 @@ from src.http.client_address import ClientAddresses, Scope
 from src.http.endpoint import Endpoint
 from src.ports.callers import Callers
 
-REMEMBERED = 10_000
+MAX_REFUSED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Takes callers' tokens. Anonymous callers are told apart by their addresses, of which digests are kept.
 
-    Whoever was refused is refused until then without asking the database again, so that a flood does not reach it.
+    A refused caller is refused until its retry time without asking the database, so that a flood does not reach it.
     """
 
     callers: Callers
@@ -44,7 +44,7 @@ class Limits:
     def _remember(self, caller: tuple[str, str], until: float) -> None:
         self.refused[caller] = until
         self.refused.move_to_end(caller)
-        if len(self.refused) > REMEMBERED:
+        if len(self.refused) > MAX_REFUSED:
             self.refused.popitem(last=False)
 
 

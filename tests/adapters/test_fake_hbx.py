@@ -47,8 +47,8 @@ class Client:
 
     def signed(self, skew: int = 0) -> Mapping[str, str]:
         """Headers of a client whose clock is so many seconds ahead."""
-        moment = int(self.fake.clock()) + skew
-        return {"api-key": self.fake.key, "x-signature": signature(self.fake.key, self.fake.secret, moment)}
+        timestamp = int(self.fake.clock()) + skew
+        return {"api-key": self.fake.key, "x-signature": signature(self.fake.key, self.fake.secret, timestamp)}
 
     async def hotels(self, **changes: object) -> httpx.Response:
         asked = {"stay": STAY, "occupancies": [OCCUPANCY], "hotels": {"hotel": [6005]}, **changes}

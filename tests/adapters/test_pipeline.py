@@ -249,8 +249,8 @@ async def test_answers_cut_anywhere_are_put_together(pipeline: Pipeline, monkeyp
 
 async def test_values_are_what_has_the_same_words_in_both_languages(pipeline: Pipeline) -> None:
     statement = "select $1::text, $2::int8, $3::text, $4::date, $5::uuid, $6::timestamptz at time zone 'utc', $7::bool"
-    moment = datetime(2026, 11, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
-    others = date(2026, 11, 24), UUID(OPS_USER), moment, True
+    timestamp = datetime(2026, 11, 24, 9, 30, tzinfo=timezone(timedelta(hours=2)))
+    others = date(2026, 11, 24), UUID(OPS_USER), timestamp, True
     assert await sent(pipeline, statement, "é€", -5, None, *others) == [
         "é€".encode(),
         b"-5",

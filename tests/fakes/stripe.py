@@ -312,9 +312,9 @@ def live_settings(address: str, **changes: object) -> dict[str, object]:
 def signed(event: Json, *secrets: str, at: float | None = None) -> Json:
     """An event as an HTTP client sends it: body and headers, signed with each secret."""
     body = json.dumps(event).encode()
-    moment = str(int(time.time() if at is None else at))
-    made = [hmac.new(s.encode(), moment.encode() + b"." + body, hashlib.sha256).hexdigest() for s in secrets]
-    signature = ",".join([f"t={moment}", *(f"v1={one}" for one in made)])
+    timestamp = str(int(time.time() if at is None else at))
+    made = [hmac.new(s.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest() for s in secrets]
+    signature = ",".join([f"t={timestamp}", *(f"v1={one}" for one in made)])
     return {"content": body, "headers": {"stripe-signature": signature, "content-type": "application/json"}}
 
 

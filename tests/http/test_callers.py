@@ -62,7 +62,7 @@ def test_a_public_key_is_never_taken_for_a_secret() -> None:
         Authenticator([], jwks()).caller(bearer(token("service_role")))
 
 
-def test_a_remembered_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     authenticator = Authenticator([JWT_SECRET])
     headers = bearer(token("authenticated", TRAVELLER))
     assert authenticator.caller(headers).actor == TRAVELLER
@@ -124,8 +124,8 @@ def test_tokens_name_whom_they_are_of_and_for(
     assert anybody.caller(signed("ES256", iss=issuer, aud=audience)).actor == "service-role"
 
 
-def remembered(authenticator: Authenticator) -> int:
-    return len(authenticator._known)  # noqa: SLF001 - nothing else shows how much it holds
+def cache_size(authenticator: Authenticator) -> int:
+    return len(authenticator._cache)  # noqa: SLF001 - nothing else shows how much it holds
 
 
 def test_a_token_is_remembered_once_however_it_is_written() -> None:
@@ -136,7 +136,7 @@ def test_a_token_is_remembered_once_however_it_is_written() -> None:
         for scheme in (b"Bearer", b"bearer", b"BEARER"):
             headers = {b"authorization": scheme + b" " + space + key + space, b"apikey": space + key + space}
             assert authenticator.caller(headers).actor == "service-role"
-    assert remembered(authenticator) == 1
+    assert cache_size(authenticator) == 1
 
 
 def verbatim(claims: str) -> dict[bytes, bytes]:
@@ -202,7 +202,7 @@ def test_a_signature_is_spelled_in_one_way() -> None:
     for spelled in (*others, *odd):
         with pytest.raises(CallerUnknown):
             authenticator.caller(bearer(spelled))
-    assert remembered(authenticator) == 1
+    assert cache_size(authenticator) == 1
 
 
 def test_what_is_remembered_is_bounded_in_bytes_and_failures_are_not_remembered() -> None:
@@ -210,14 +210,14 @@ def test_what_is_remembered_is_bounded_in_bytes_and_failures_are_not_remembered(
     for number in range(1_000):
         with pytest.raises(CallerUnknown):
             authenticator.caller(bearer(f"{token('service_role')}{number}"))
-    assert remembered(authenticator) == 0
+    assert cache_size(authenticator) == 0
     for number in range(2_600):
         authenticator.caller(bearer(token("service_role", note=f"{number:05}" * 1000)))
-    held = sum(len(str(kept)) for kept in authenticator._known.items())  # noqa: SLF001 - likewise
-    assert 500 < remembered(authenticator) < 2_000
+    held = sum(len(str(kept)) for kept in authenticator._cache.items())  # noqa: SLF001 - likewise
+    assert 500 < cache_size(authenticator) < 2_000
     assert held < 17 * 1024 * 1024
     # The newest are still known.
-    first = next(reversed(authenticator._known))  # noqa: SLF001 - likewise
+    first = next(reversed(authenticator._cache))  # noqa: SLF001 - likewise
     assert authenticator.caller({b"authorization": first[0] or b""}).actor == "service-role"
 
 

@@ -1,11 +1,11 @@
-"""Fresh answers without a call; old ones, marked as such, when the supplier fails."""
+"""Caches a supplier's answers, and serves stale ones, marked as such, when the supplier fails."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
 
-from src.adapters.resilience.memory import Memory
+from src.adapters.resilience.ttl_cache import TtlCache
 from src.domain.errors import RateLimited, SupplierFailed, Unavailable
 from src.domain.inventory import Question, Reply
 from src.domain.resilience import Kept
@@ -14,25 +14,25 @@ from src.ports.resilience import Cache
 
 OLDEST = 24 * 3600
 DEADLINE = 7.8
-REMEMBERED = 1_000
+CACHE_SIZE = 1_000
 
 
 class Caching:
-    """Answers of one origin; what it remembers itself is fresh, so it is never other than what all processes keep."""
+    """Answers of one origin, from this process's TTL cache, else from the shared cache, else from `inner`."""
 
     def __init__(self, inner: Supplier, cache: Cache, origin: str) -> None:
         self._inner = inner
         self._cache = cache
         self._origin = origin
-        self._fresh: Memory[Question, Reply] = Memory(REMEMBERED)
+        self._fresh: TtlCache[Question, Reply] = TtlCache(CACHE_SIZE)
 
     async def ask(self, question: Question) -> Reply:
-        remembered = self._fresh.get(question)
-        if remembered is not None:
-            return remembered
+        cached = self._fresh.get(question)
+        if cached is not None:
+            return cached
         kept = await self._read(question)
         if kept is not None and kept.fresh_seconds > 0:
-            return self._fresh.keep(question, replace(kept.reply, cached=True), kept.fresh_seconds)
+            return self._fresh.put(question, replace(kept.reply, cached=True), kept.fresh_seconds)
         try:
             reply = await self._in_time(question)
         except (SupplierFailed, RateLimited):
@@ -41,7 +41,7 @@ class Caching:
                 raise
             return replace(kept.reply, cached=True, stale=kept.fresh_seconds <= 0)
         if reply.expires_at is not None and not reply.cached:
-            self._fresh.keep(question, replace(reply, cached=True), question.fresh_seconds)
+            self._fresh.put(question, replace(reply, cached=True), question.fresh_seconds)
         return reply
 
     async def _in_time(self, question: Question) -> Reply:

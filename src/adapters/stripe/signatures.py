@@ -26,12 +26,12 @@ class StripeSignatures:
 
     def valid(self, body: bytes, signature: str) -> bool:
         parts = [part.strip().partition("=") for part in signature.split(",")]
-        moments = [value for name, _, value in parts if name == "t"]
-        if len(moments) != 1 or not UNIX_SECONDS.fullmatch(moments[0]):
+        timestamps = [value for name, _, value in parts if name == "t"]
+        if len(timestamps) != 1 or not UNIX_SECONDS.fullmatch(timestamps[0]):
             return False
-        if abs(self._clock() - int(moments[0])) > TOLERANCE_SECONDS:
+        if abs(self._clock() - int(timestamps[0])) > TOLERANCE_SECONDS:
             return False
-        signed = moments[0].encode() + b"." + body
+        signed = timestamps[0].encode() + b"." + body
         expected = [hmac.new(secret, signed, hashlib.sha256).hexdigest().encode() for secret in self._secrets]
         given = [value.encode("utf-8", "replace") for name, _, value in parts if name == "v1"]
         return any(hmac.compare_digest(one, other) for one in expected for other in given)

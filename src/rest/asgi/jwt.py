@@ -12,7 +12,7 @@ from typing import NoReturn
 from src.edge import jwks
 from src.edge.json_size import JsonTooLarge
 from src.edge.jwks import Key
-from src.edge.tokens import ClaimsUnusable, NotVerified, Remembered, verified
+from src.edge.tokens import ClaimsUnusable, NotVerified, TokenCache, verified
 from src.rest.asgi.claims import ClaimPath
 from src.rest.errors import RestError
 from src.rest.ports import Identity
@@ -20,7 +20,7 @@ from src.rest.ports import Identity
 LEEWAY_SECONDS = 30
 PARTS = 3
 NO_KEY = "None of the keys was able to decode the JWT"
-# Lists and numbers of claims take so many times the bytes that they have in a token.
+# How many times their size in the token parsed claims may take in memory.
 SPACE = 16
 
 
@@ -53,20 +53,20 @@ def _decoded(text: str) -> bytes:
 class JwtIdentities:
     """Finds callers. `anonymous_role` is that of requests without a token, None when those are refused.
 
-    Tokens whose signature holds are remembered, at most `remembered` of them; their times are checked at every use.
+    Verified tokens are cached, at most `cache_size` of them; their times are checked at every use.
     """
 
     keys: list[Key] | None
     anonymous_role: str | None
     path: ClaimPath
     audience: str | None = None
-    remembered: int = 1000
-    known: Remembered[bytes, dict[str, object]] = field(init=False)
+    cache_size: int = 1000
+    cache: TokenCache[bytes, dict[str, object]] = field(init=False)
     lookups: int = 0
     hits: int = 0
 
     def __post_init__(self) -> None:
-        self.known = Remembered(self.remembered)
+        self.cache = TokenCache(self.cache_size)
 
     def __call__(self, headers: Mapping[bytes, bytes]) -> Identity:
         """The caller. Raises RestError PGRST300 to 303."""
@@ -88,28 +88,28 @@ class JwtIdentities:
         if self.keys is None:
             raise RestError(500, "PGRST300", "Server lacks JWT secret")
         self.lookups += 1
-        claims = self.known.recall(token)
+        claims = self.cache.find(token)
         if claims is not None:
             self.hits += 1
             return claims
         claims = _verified(token, self.keys)
-        if self.remembered:
-            self.known.remember(token, claims, SPACE * len(token))
+        if self.cache_size:
+            self.cache.store(token, claims, SPACE * len(token))
         return claims
 
     def _check_times(self, claims: dict[str, object]) -> None:
         now = int(time.time())
         for name in ("exp", "nbf", "iat"):
-            moment = claims.get(name)
-            if moment is None:
+            timestamp = claims.get(name)
+            if timestamp is None:
                 continue
-            if isinstance(moment, bool) or not isinstance(moment, int | float):
+            if isinstance(timestamp, bool) or not isinstance(timestamp, int | float):
                 _refuse_claims(f"The JWT '{name}' claim must be a number")
-            if name == "exp" and moment < now - LEEWAY_SECONDS:
-                _refuse_claims("JWT expired", f"Invalid by {int(now - moment)} seconds")
-            if name != "exp" and moment > now + LEEWAY_SECONDS:
+            if name == "exp" and timestamp < now - LEEWAY_SECONDS:
+                _refuse_claims("JWT expired", f"Invalid by {int(now - timestamp)} seconds")
+            if name != "exp" and timestamp > now + LEEWAY_SECONDS:
                 early = "JWT not yet valid" if name == "nbf" else "JWT issued at future"
-                _refuse_claims(early, f"Invalid by {int(moment - now)} seconds")
+                _refuse_claims(early, f"Invalid by {int(timestamp - now)} seconds")
 
     def _check_audience(self, claims: dict[str, object]) -> None:
         given = claims.get("aud")

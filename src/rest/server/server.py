@@ -182,8 +182,8 @@ class Standalone(Collector):
             gauge("pgrst_db_pool_waiting", "Requests that wait for a connection", pool.waiting),
             counter("pgrst_db_pool_timeouts", "Requests that got no connection in time", pool.timeouts),
             counter("pgrst_jwt_cache_requests", "Tokens looked for", tokens.lookups),
-            counter("pgrst_jwt_cache_hits", "Tokens that were remembered", tokens.hits),
-            counter("pgrst_jwt_cache_evictions", "Tokens that made room for others", tokens.known.evictions),
+            counter("pgrst_jwt_cache_hits", "Tokens found in the cache", tokens.hits),
+            counter("pgrst_jwt_cache_evictions", "Tokens evicted from the cache", tokens.cache.evictions),
         ]
 
 
@@ -225,11 +225,11 @@ async def _serve(standalone: Standalone) -> None:
     settings = standalone.settings
     socket = settings.server_unix_socket
     address = f"unix:{socket}" if socket else f"http://{settings.server_host}:{settings.server_port}"
-    most = connections()
-    servers = [_server(standalone, settings.server_host, settings.server_port, socket, most)]
+    max_size = connections()
+    servers = [_server(standalone, settings.server_host, settings.server_port, socket, max_size)]
     if settings.admin_port is not None:
         admin = Admin(lambda: standalone.ready, lambda: standalone.engine.catalog, standalone)
-        servers.append(_server(admin, settings.admin_host, settings.admin_port, "", most))
+        servers.append(_server(admin, settings.admin_host, settings.admin_port, "", max_size))
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(sign, _stop, servers)
@@ -252,7 +252,7 @@ def _stop(servers: list[_Server]) -> None:
         server.stop()  # type: ignore[no-untyped-call]  # granian's embedded server has no annotations
 
 
-def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int) -> _Server:
+def _server(application: Asgi, host: str, port: int, unix_socket: str, max_size: int) -> _Server:
     return _Server(
         draining(application),
         address=host,
@@ -261,7 +261,7 @@ def _server(application: Asgi, host: str, port: int, unix_socket: str, most: int
         interface=Interfaces.ASGINL,
         http1_settings=HTTP1,
         backlog=BACKLOG,
-        backpressure=most,
+        backpressure=max_size,
         log_enabled=False,
     )
 

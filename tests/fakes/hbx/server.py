@@ -67,7 +67,7 @@ class Behaviour:
 
 
 class FakeHbx:
-    """`calls` has the moment, path and body of each request; `held` keeps answers back until it is set."""
+    """`calls` has the timestamp, path and body of each request; `held` keeps answers back until it is set."""
 
     key = "key"
     secret = "secret"

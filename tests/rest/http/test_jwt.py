@@ -86,7 +86,7 @@ def test_times_have_thirty_seconds_of_leeway() -> None:
     assert refusal(identities(), bearer({"exp": "soon"}))[2] == "The JWT 'exp' claim must be a number"
 
 
-def test_times_are_checked_again_for_remembered_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_checked_again_for_cached_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     found = identities()
     headers = bearer({"role": "keeper", "exp": int(time.time()) + 5})
     assert found(headers).role == "keeper"
@@ -97,15 +97,15 @@ def test_times_are_checked_again_for_remembered_tokens(monkeypatch: pytest.Monke
     assert refusal(found, headers)[2] == "JWT expired"
 
 
-def test_remembered_tokens_are_bounded() -> None:
-    found = identities(remembered=3)
+def test_the_token_cache_is_bounded() -> None:
+    found = identities(cache_size=3)
     for number in range(10):
         found(bearer({"role": "keeper", "n": number}))
-    assert (len(found.known), found.known.evictions) == (3, 7)
+    assert (len(found.cache), found.cache.evictions) == (3, 7)
     found = identities()
     for number in range(300):
         found(bearer({"role": "keeper", "n": number, "note": "n" * 10_000}))
-    assert 50 < len(found.known) < 100
+    assert 50 < len(found.cache) < 100
 
 
 def test_the_audience_must_be_among_those_of_the_token() -> None:

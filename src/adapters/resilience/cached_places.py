@@ -1,22 +1,22 @@
-from src.adapters.resilience.memory import Memory
+from src.adapters.resilience.ttl_cache import TtlCache
 from src.domain.context import Context
 from src.domain.search import Place
 from src.ports.search import Places
 
 FRESH_SECONDS = 10
-REMEMBERED = 1_000
+CACHE_SIZE = 1_000
 
 
-class RememberedPlaces:
-    """Places that were found a moment ago. An unknown one is asked for each time: it may just have been added."""
+class CachedPlaces:
+    """A TTL cache of places. Unknown names are not cached, because the place may be added at any time."""
 
     def __init__(self, inner: Places) -> None:
         self._inner = inner
-        self._memory: Memory[str, Place] = Memory(REMEMBERED)
+        self._cache: TtlCache[str, Place] = TtlCache(CACHE_SIZE)
 
     async def locate(self, context: Context, name: str) -> Place | None:
-        known = self._memory.get(name)
+        known = self._cache.get(name)
         if known is not None:
             return known
         found = await self._inner.locate(context, name)
-        return found and self._memory.keep(name, found, FRESH_SECONDS)
+        return found and self._cache.put(name, found, FRESH_SECONDS)
