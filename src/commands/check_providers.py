@@ -11,7 +11,6 @@ import httpx
 
 from src.adapters.hbx.client import signature
 from src.commands.verdict import Verdict
-from src.composition import store_of
 from src.domain.errors import DomainError, NotFound
 from src.domain.storage import BUCKETS, ObjectName
 from src.settings import LIVE_SWITCHES, Settings
@@ -89,6 +88,8 @@ async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Pro
 
 async def storage(settings: Settings, newest: str | None, hosts: int) -> Verdict:
     """Whether the file store answers, and holds the newest document; `hosts` are those that the service runs on."""
+    from src.composition import store_of  # noqa: PLC0415 - the service's imports would slow every other command
+
     try:
         store = store_of(settings, make=False)
         await store.head(ObjectName(BUCKETS[0], newest or "check"))

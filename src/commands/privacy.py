@@ -15,7 +15,6 @@ import asyncpg
 from src.adapters.files.store import FileStore
 from src.commands import local, operators
 from src.commands.arguments import Commands, group
-from src.composition import store_of
 from src.database.opened import connect
 from src.domain.storage import BUCKETS, StoredObject
 from src.logins import STAFF
@@ -61,6 +60,8 @@ def _verify(request_id: UUID) -> int:
 
 async def finds(settings: Settings, request_id: UUID) -> list[Find]:
     """What names the person in the database and in the stored files, as ops see it."""
+    from src.composition import store_of  # noqa: PLC0415 - the service's imports would slow every other command
+
     connection = await connect(await operators.dsn_of(settings, STAFF))
     try:
         return [

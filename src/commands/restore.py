@@ -21,7 +21,6 @@ from src.commands import archive, backup, local, operators, progress, stopping
 from src.commands.archive import Statements, Table
 from src.commands.backup import BackupError, tell
 from src.commands.wording import counted
-from src.composition import store_of
 from src.database import apply
 from src.database.errors import BROKEN
 from src.database.opened import Opened, connect
@@ -101,6 +100,8 @@ def restore(arguments: argparse.Namespace) -> int:
 
 
 async def _restore(settings: Settings, file: BinaryIO) -> None:
+    from src.composition import store_of  # noqa: PLC0415 - the service's imports would slow every other command
+
     dsn = settings.direct_url
     store = store_of(settings)
     await local.create_database(settings)
