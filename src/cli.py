@@ -27,7 +27,8 @@ from src.database.unprivileged import EmbeddedPostgresError
 from src.domain.errors import DomainError, Unavailable
 from src.edge import bounded
 from src.edge.errors import SettingsError
-from src.environment import is_production, reach_this_machine_directly
+from src.settings import is_production
+from src.settings.libraries import reach_this_machine_directly
 
 COMMANDS = (processes, check, settings, db, flags, circuit, ledger, privacy, tokens)
 

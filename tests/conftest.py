@@ -20,8 +20,8 @@ from litestar import Litestar
 
 from src.app import create
 from src.domain.context import ANONYMOUS, SERVICE, Caller, Context, Role
-from src.environment import reach_this_machine_directly
 from src.logins import login_dsn
+from src.settings.libraries import reach_this_machine_directly
 from tests.support import postgres
 from tests.support.endpoints import served, undescribed
 from tests.support.tls import TlsServer, tls_server

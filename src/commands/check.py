@@ -15,8 +15,8 @@ from src.database.errors import FAILED
 from src.database.opened import connect
 from src.edge.errors import SettingsError
 from src.logins import service_dsn
-from src.production import MIN_SECRET_LENGTH
 from src.settings import LIVE_SWITCHES, Settings, faults_in_production
+from src.settings.weakness import MIN_SECRET_LENGTH
 
 
 def add(commands: Commands) -> None:

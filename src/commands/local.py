@@ -22,9 +22,8 @@ from src.database.embedded import EmbeddedPostgres, binaries, running
 from src.database.errors import FAILED
 from src.database.opened import connect
 from src.edge.errors import SettingsError
-from src.environment import is_production
 from src.logins import role_password, service_dsn
-from src.settings import SWITCHES, Settings, embedded_place, from_environment, programs
+from src.settings import SWITCHES, Settings, embedded_place, from_environment, is_production, programs
 
 OPS_USER = "22222222-2222-4222-8222-222222222222"
 TRAVELLER = "33333333-3333-4333-8333-333333333333"

@@ -9,19 +9,32 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from src.commands import local
 from src.commands.arguments import Commands
 from src.edge.errors import SettingsError
-from src.environment import PRODUCTION, UNSEEN
 from src.settings import declared
-from src.settings_table import Row, rows
+from src.settings.kinds import UNSEEN
+from src.settings.table import PRODUCTION, TABLE
 
 ENVIRONMENT, INSTALLATION, DEFAULT, NOT_SET = "environment", "installation", "default", "not set"
 NOT_KEPT = "not kept with the installation: commands ask for it"
 DERIVED = ("DATABASE_ROLE_SECRET", "LINK_SECRETS", "PRIVACY_HMAC_SECRET")
 FROM_JWT_SECRET = "derived from JWT_SECRET"  # noqa: S105 - a place
 EMBEDDED = "postgresql:///ecotrips"
+
+
+class Row(NamedTuple):
+    """A setting with everything that is told of it: `kind` follows "must be", `needed` is in production."""
+
+    name: str
+    group: str
+    meaning: str
+    kind: str
+    default: str
+    example: str
+    needed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,15 @@ def _begun(name: str, found: list[InForce]) -> bool:
     return any(line.row.name.startswith(name) for line in found)
 
 
+def rows() -> Iterator[Row]:
+    for group, members in TABLE.items():
+        for one in members:
+            default, there = one.default, one.production or one.default
+            told = default if there == default else f"{default}; in production {there}"
+            needed = one.needed or one.everywhere
+            yield Row(one.name, group, one.meaning, one.kind.must_be, told, one.example, needed=needed)
+
+
 def in_force(environ: Mapping[str, str]) -> tuple[list[InForce], list[str]]:
     """Every setting, and all faults. Nothing starts, and nothing is asked but files. Raises OSError."""
     own = {name: value for name, value in environ.items() if value}
@@ -74,16 +96,17 @@ def in_force(environ: Mapping[str, str]) -> tuple[list[InForce], list[str]]:
     def value_and_source(name: str) -> tuple[str, str]:
         setting = given.declared[name]
         if name in own:
-            return setting.shown(own[name]), ENVIRONMENT
+            return setting.kind.shown(own[name]), ENVIRONMENT
         if name in kept:
-            return setting.shown(kept[name]), INSTALLATION
+            return setting.kind.shown(kept[name]), INSTALLATION
         if name in made:
             return ("embedded" if name == "DATABASE_URL" else "made at the first start"), INSTALLATION
         if name in unkept:
             return "", NOT_KEPT
         if name in DERIVED and "JWT_SECRET" in {**kept, **own}:
             return "set", FROM_JWT_SECRET
-        return (setting.default, DEFAULT) if setting.default else ("", NOT_SET)
+        default = given.default(setting)
+        return (default, DEFAULT) if default else ("", NOT_SET)
 
     found = []
     for row in rows():

@@ -71,7 +71,7 @@ def test_every_function_of_an_endpoint_has_a_test_of_its_rules() -> None:
 
 
 async def test_every_schema_is_served_or_internal(admin: asyncpg.Connection) -> None:
-    """Who adds a schema says in src/settings.py that callers may see it, or here that they may not."""
+    """Who adds a schema says in src/settings/table.py that callers may see it, or here that they may not."""
     rows = await admin.fetch(
         "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
     )

@@ -19,35 +19,21 @@ from uuid import UUID
 import obstore
 import pytest
 
-from src import production
 from src.adapters.files.store import store_at
+from src.commands.settings import rows
 from src.database.roles import LOGINS
 from src.domain.errors import NotFound, Unavailable
 from src.domain.storage import ObjectName
 from src.edge.errors import SettingsError
-from src.environment import SECRET_NAME, Environment
-from src.production import (
-    CREDENTIALS_ADDRESSES,
-    OURS,
-    STORE_ADDRESSES,
-    STORE_PARTS,
-    STORE_WEAKENED,
-    WEAKENED,
-    Form,
-    weakness,
-)
 from src.rest.server.settings import rest_settings
-from src.settings import (
-    HBX_KEY,
-    HBX_SECRET,
-    INTERNAL_SCHEMAS,
-    LIVE_SWITCHES,
-    STRIPE_KEY,
-    STRIPE_SIGNING,
-    derived,
-    from_environment,
-)
-from src.settings_table import rows
+from src.settings import INTERNAL_SCHEMAS, LIVE_SWITCHES, derived, files, from_environment
+from src.settings import weakness as secrecy
+from src.settings.environment import Environment
+from src.settings.kinds import TEXT
+from src.settings.libraries import CREDENTIALS_ADDRESSES, STORE_ADDRESSES, STORE_PARTS, STORE_WEAKENED, WEAKENED
+from src.settings.setting import SECRET_NAME, Setting
+from src.settings.table import HBX_KEY, HBX_SECRET, STRIPE_KEY, STRIPE_SIGNING
+from src.settings.weakness import OURS, Form, weakness
 from tests.support.disks import disk
 from tests.support.processes import ROOT, ecotrips
 from tests.support.production import CHANCE, FIT, LETTERS, URL_SAFE, in_hex, letters
@@ -126,7 +112,7 @@ def test_every_setting_with_a_secrets_name_is_held_to_the_rule() -> None:
 def test_a_secret_cannot_be_read_as_if_it_were_a_word() -> None:
     for name in ("NEXT_API_KEY", "SMS_TOKEN", "MAIL_PASSWORD", "CHAT_SECRETS", "SECRET"):
         with pytest.raises(AssertionError, match=name):
-            Environment({}, production=False).text(name)
+            Setting(name, TEXT, "A word.", "word")
 
 
 def test_no_module_reads_a_secret_past_the_rule() -> None:
@@ -260,10 +246,10 @@ MADE_AS_TOLD = {
 @pytest.mark.parametrize("kind", MADE_AS_TOLD)
 def test_a_random_secret_is_never_that(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What zxcvbn says is far from the bound, so that no number of secrets gets there; the other rules are quick."""
-    chances = [production._chance(MADE_AS_TOLD[kind]()) for _ in range(40)]  # noqa: SLF001 - how near it comes
-    assert mean(chances) - 5 * stdev(chances) > production.MIN_CHANCE
+    chances = [secrecy._chance(MADE_AS_TOLD[kind]()) for _ in range(40)]  # noqa: SLF001 - how near it comes
+    assert mean(chances) - 5 * stdev(chances) > secrecy.MIN_CHANCE
     assert [found for _ in range(20) if (found := weakness(MADE_AS_TOLD[kind]()))] == []
-    monkeypatch.setattr(production, "_chance", lambda _secret: 1.0)
+    monkeypatch.setattr(secrecy, "_chance", lambda _secret: 1.0)
     assert [found for _ in range(10_000) if (found := weakness(MADE_AS_TOLD[kind]()))] == []
 
 
@@ -744,7 +730,7 @@ def test_files_do_not_lead_to_memory_or_what_is_swept_by_a_link(
         from_environment(FIT | {"STORAGE_URL": f"file://{folder}/files"})
         (Path(folder) / "files").symlink_to(tmp_path)
         assert "a folder that lasts: /tmp" in refused(STORAGE_URL=f"file://{folder}/files/ours")
-        monkeypatch.setattr(production, "SWEPT", ())
+        monkeypatch.setattr(files, "SWEPT", ())
         with disk("1m") as memory:
             for place in (memory, memory / "not" / "yet"):
                 assert "a folder that lasts: that one is in memory" in refused(STORAGE_URL=place.as_uri())

@@ -24,8 +24,7 @@ from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.domain.errors import DomainError
 from src.domain.messaging import Message
 from src.domain.storage import ObjectName
-from src.environment import THIS_MACHINE, reach_this_machine_directly
-from src.production import PLATFORMS
+from src.settings.libraries import PLATFORMS, THIS_MACHINE, reach_this_machine_directly
 from tests.fakes.wire import Reply, Request, listening
 from tests.support.processes import PATIENCE, ROOT, ecotrips, environment, free_port, server
 
@@ -80,7 +79,7 @@ def test_what_the_environment_says_already_stays(given: dict[str, str], expected
 
 CREDENTIALS = """
 import os, obstore
-from src.environment import reach_this_machine_directly
+from src.settings.libraries import reach_this_machine_directly
 from obstore.store import S3Store
 reach_this_machine_directly(os.environ)
 try:
@@ -92,7 +91,7 @@ except Exception as error:
 """
 SPANS = """
 import os
-from src.environment import reach_this_machine_directly
+from src.settings.libraries import reach_this_machine_directly
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor

@@ -22,15 +22,16 @@ from opentelemetry.sdk.trace import sampling
 
 from src.app import authenticator_of
 from src.commands import settings as command
+from src.commands.settings import rows
 from src.composition import compose
 from src.edge.errors import SettingsError
-from src.production import WEAKENED
 from src.rest.server.settings import OPTIONS, rest_settings
 from src.settings import declared, from_environment
-from src.settings_table import ELSEWHERE, FAMILIES, TABLE, rows
+from src.settings.libraries import WEAKENED
+from src.settings.table import TABLE
 from tests.support.postgres import JWT_SECRET
 from tests.support.processes import ROOT, ecotrips, environment
-from tests.support.settings_page import PAGE, page
+from tests.support.settings_page import ELSEWHERE, FAMILIES, PAGE, page
 
 BASE = {"JWT_SECRET": JWT_SECRET, "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}
 ROWS = {row.name: row for row in rows()}

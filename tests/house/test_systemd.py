@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.settings_table import rows
+from src.commands.settings import rows
 from tests.support.processes import ROOT
 from tests.support.programs import program
 

@@ -6,7 +6,7 @@ import re
 import shlex
 import textwrap
 
-from src.environment import SECRET_NAME
+from src.settings.setting import SECRET_NAME
 from tests.support.processes import ROOT
 
 
@@ -27,6 +27,6 @@ def leaving(login: str) -> list[list[str]]:
 
 
 def secret_settings() -> set[str]:
-    """What src/settings.py reads that is a secret, or an address with a password in it."""
-    named = set(re.findall(r'"([A-Z][A-Z0-9]*_[A-Z0-9_]+)"', (ROOT / "src" / "settings.py").read_text()))
+    """What src/settings/table.py declares that is a secret, or an address with a password in it."""
+    named = set(re.findall(r'"([A-Z][A-Z0-9]*_[A-Z0-9_]+)"', (ROOT / "src" / "settings" / "table.py").read_text()))
     return {name for name in named if SECRET_NAME.search(name) or re.fullmatch(r"DATABASE_(\w+_)?URL", name)}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
-from src.settings_table import ELSEWHERE, FAMILIES, rows
+from src.commands.settings import rows
 from tests.support.processes import ROOT
 
 PAGE = ROOT / "docs" / "settings.md"
 HEAD = """# Settings
 
-Made from the code by `.venv/bin/python -m tests.support.settings_page`: change src/settings_table.py, not this page.
+Made from the code by `.venv/bin/python -m tests.support.settings_page`: change src/settings/table.py, not this page.
 
 Settings are read from the environment, once, when a process starts; an empty one is not set. `ecotrips settings`
 shows each with its value in force and where that comes from, `ecotrips settings STRIPE` those whose names begin so,
@@ -34,6 +35,49 @@ secrets get into wrong places. Every other command refuses a wrong setting in on
 - **Needed** is what production does not start without ([security.md](security.md), Production); what of it is missing
   here `ecotrips check` lists under `keys`.
 """
+
+
+# Read by other programs than the service, which therefore cannot show them: the meaning, and the default.
+ELSEWHERE: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Containers (compose.yaml and Dockerfile)": {
+        "ECOTRIPS_MODE": ("offline or production: which of deploy/*.env compose.yaml adds.", ""),
+        "POSTGRES_PASSWORD": ("The administrator's password in compose.yaml's PostgreSQL: letters and digits.", ""),
+        "POSTGRES_DB": ("The database that its image makes.", "ecotrips"),
+        "POSTGRES_IMAGE": ("The image of PostgreSQL, by tag or digest.", "postgres:18.6"),
+        "COLLECTOR_IMAGE": ("The image of the collector.", "otel/opentelemetry-collector:0.140.0"),
+        "PYTHON_IMAGE": ("A build argument: the image that ours is built on.", "python:3.13-slim-bookworm"),
+    },
+    "The system": {
+        "PATH": ("Where psql, pg_dump and pg_restore are looked for, too.", ""),
+        "HTTPS_PROXY": (
+            "The proxy by which providers, S3 and a collector elsewhere are called; what is near never is.",
+            "",
+        ),
+        "HTTP_PROXY": ("Likewise for addresses without TLS.", ""),
+        "NO_PROXY": ("Hosts that are called without it.", ""),
+        "PSQL_PAGER": ("The pager of psql, before PAGER; without both one that fits is chosen.", ""),
+        "PAGER": ("The pager of all programs.", ""),
+        "TMPDIR": ("Temporary files, and the embedded server's socket where the path of DATA_DIR is long.", ""),
+    },
+    "Development": {
+        "PYTHON": ("The Python that make builds the environment with.", "python3"),
+        "BENCH": ("Arguments of make bench.", ""),
+        "PGBOUNCER": ("The PgBouncer that tests start.", "the one on the PATH"),
+        "ECOTRIPS_TEST_POSTGRES": ("Where tests have their PostgreSQL (docs/develop.md).", "auto"),
+        "ECOTRIPS_TEST_POSTGRES_IMAGE": ("Its image, where that is a container.", "postgres:18"),
+        "FUZZ_REQUESTS": ("How many requests are made up for each operation and caller.", "6"),
+        "SOAK_MINUTES": ("How long make soak runs.", "30"),
+        "BENCH_DATA": ("Where benches keep their database (bench/README.md).", ".data/bench"),
+    },
+}
+
+# Families whose single names are in another place.
+FAMILIES: Mapping[str, str] = {
+    "PGRST_": "options of `ecotrips rest` alone ([rest.md](rest.md))",
+    "AWS_": "what else the S3 library knows (object_store's `AmazonS3ConfigKey`)",
+    "OTEL_": "what else OpenTelemetry's Python SDK knows",
+    "PG": "what else libpq knows, for psql and dumps",
+}
 
 
 def page() -> str:

@@ -1,0 +1,200 @@
+"""The environment, read by the table of settings, with all its faults kept."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from src.database import dsn
+from src.database.roles import LOGINS
+from src.edge.errors import SettingsError
+from src.settings.addresses import database_faults
+from src.settings.kinds import DATABASE, T, another, folder_with, is_key_pair
+from src.settings.libraries import library_faults, store_faults
+from src.settings.setting import Setting
+from src.settings.table import ADDRESSES, LINKS, PRIVACY, SWITCHES, TABLE, Settings, derived
+from src.settings.weakness import PASSWORD, holds, repetitions, weakness
+
+BY_NAME = {setting.name: setting for group in TABLE.values() for setting in group}
+
+
+class Environment:
+    """Reads settings. A missing or wrong one gives its default and adds to `faults`; `require_sound` tells them all.
+
+    An empty one is not set. In production a setting that is `needed` has to be there, none is of a kind that production
+    does not take, and every secret is looked at.
+    """
+
+    def __init__(self, given: Mapping[str, str], *, production: bool) -> None:
+        self.production = production
+        self.declared: dict[str, Setting[Any]] = {}
+        self.faults: list[str] = []
+        self._given = given
+        self._foreign: list[tuple[str, str]] = []
+        self._secrets: list[tuple[str, str]] = []
+        self._passwords: set[str] = set()
+        self._own: dict[str, set[str]] = defaultdict(set)
+
+    def read(self, setting: Setting[T]) -> T:
+        self.declared[setting.name] = setting
+        value = self._given.get(setting.name, "")
+        faults = list(dict.fromkeys(self._against(setting, value)))
+        self.faults += faults
+        self._hold(setting, value)
+        return setting.kind.read(value if value and not faults else self.default(setting))
+
+    def default(self, setting: Setting[Any]) -> str:
+        return (self.production and setting.production) or setting.default
+
+    def foreign(self, what: str, secret: str) -> None:
+        """A secret that is in use elsewhere: none of ours may be the same."""
+        self._foreign.append((what, secret))
+
+    def _against(self, setting: Setting[Any], value: str) -> Iterator[str]:
+        name, there = setting.name, setting.production
+        needed = setting.needed or (setting.needed_with and self._given.get(setting.needed_with))
+        if (setting.everywhere or (self.production and needed)) and not value.strip(" ,\t\n"):
+            yield f"{name} is not set"
+        elif value:
+            against = setting.kind.against(value, production=self.production)
+            yield from (f"{name} {fault}" for fault in against if fault)
+            if self.production and there and value != there and setting.kind.sound(value):
+                yield f"{name}={value} is not allowed in production; it must be {there}"
+            if setting.needs and not self._given.get(setting.needs):
+                yield f"{name} must be set together with {setting.needs}"
+
+    def _hold(self, setting: Setting[Any], value: str) -> None:
+        """Nothing is shown of a secret, not even of a weak one."""
+        kind, held = setting.kind, setting.kind.held
+        for what, secret in held(setting.name, value) if held and value else ():
+            self._own[setting.name].add(secret)
+            if not self.production or not secret or secret in self._passwords:
+                continue
+            if kind.form is PASSWORD:  # addresses and files of one database share it
+                self._passwords.add(secret)
+            if weak := weakness(secret, kind.form):
+                self.faults.append(f"{what} {weak}")
+            else:
+                self._secrets.append((what, secret))
+
+    def require_sound(self) -> None:
+        """Raises SettingsError with every fault, and never with a secret."""
+        found = self.all_faults()
+        if found and self.production:
+            raise SettingsError("not fit for production:\n  " + "\n  ".join(found))
+        if found:
+            raise SettingsError("\n".join(found))
+
+    def all_faults(self) -> list[str]:
+        found = [*self.faults, *self._faults_of_databases(), *self._faults_of_key_pair()]
+        if not self.production:
+            return found
+        if self._given.get("STORAGE_URL", "").startswith("s3://"):
+            found += store_faults(self._given)
+        secrets = [*self._foreign, *self._secrets]
+        elsewhere = dict.fromkeys(self._secrets_elsewhere(secrets))
+        return [*found, *library_faults(self._given), *repetitions(secrets), *elsewhere]
+
+    def _faults_of_databases(self) -> Iterator[str]:
+        # What is wrong with PG… is told once, by its own name.
+        told = {fault.split()[0] for fault in self.faults}
+        environ = {name: value for name, value in self._given.items() if name not in told}
+        for name, setting in self.declared.items():
+            if setting.kind is not DATABASE or not environ.get(name):
+                continue
+            if fault := dsn.fault(environ[name], environ):
+                yield f"{name}: {fault}"
+            elif self.production:
+                address = dsn.Dsn.of(environ[name])
+                yield from (f"{name} {fault}" for fault in database_faults(address, self._given))
+
+    def _faults_of_key_pair(self) -> Iterator[str]:
+        certificate, key = (self._given.get(f"HBX_CLIENT_{what}", "") for what in ("CERT", "KEY"))
+        said = any(fault.startswith("HBX_CLIENT_") for fault in self.faults)
+        if "HBX_CLIENT_CERT" in self.declared and certificate and not said and not is_key_pair(certificate, key):
+            must_be = "a file with a certificate (PEM) and its key, or that in HBX_CLIENT_KEY"
+            yield f"HBX_CLIENT_CERT {another(must_be, certificate)}"
+
+    def _secrets_elsewhere(self, secrets: list[tuple[str, str]]) -> Iterator[str]:
+        """Settings in which a secret stands that is not theirs: what is no secret is shown, logged and sent."""
+        for name in self.declared:
+            text = unquote(self._given.get(name, ""))
+            for own in filter(None, self._own[name]):
+                text = text.replace(own, "").replace(unquote(own), "")
+            yield from (f"{name} holds {what}" for what, secret in secrets if text and holds(text, secret))
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises SettingsError naming every variable that is missing or wrong.
+
+    With ECOTRIPS_ENV=production that is also whatever is not fit for production (docs/security.md).
+    """
+    given = Environment(environ, production=is_production(environ))
+    settings = _read(given)
+    given.require_sound()
+    return settings
+
+
+def declared(environ: Mapping[str, str], *, production: bool) -> Environment:
+    """Every setting that is read, with what is given and its faults: nothing is raised."""
+    given = Environment(environ, production=production)
+    _read(given)
+    return given
+
+
+def faults_in_production(environ: Mapping[str, str]) -> list[str]:
+    """What from_environment would refuse if this were production."""
+    return declared(environ, production=True).all_faults()
+
+
+def is_production(environ: Mapping[str, str]) -> bool:
+    """What ECOTRIPS_ENV says. Raises SettingsError for a word that it does not know."""
+    return bool(_alone(environ, BY_NAME["ECOTRIPS_ENV"]))
+
+
+def port(environ: Mapping[str, str]) -> int:
+    """Where to listen, before anything else is read. Raises SettingsError."""
+    return int(_alone(environ, BY_NAME["PORT"]))
+
+
+def programs(environ: Mapping[str, str], wanted: str = "") -> Path | None:
+    """POSTGRES_BIN, which has to hold the `wanted` program; None when it is not set. Raises SettingsError."""
+    folder: Path | None = _alone(environ, replace(BY_NAME["POSTGRES_BIN"], kind=folder_with(wanted)))
+    return folder
+
+
+def embedded_place(environ: Mapping[str, str]) -> tuple[Path, int | None]:
+    """The embedded PostgreSQL's folder, and the port that it listens on beside its socket. Raises SettingsError."""
+    return _alone(environ, BY_NAME["DATA_DIR"]), _alone(environ, BY_NAME["POSTGRES_PORT"]) or None
+
+
+def _alone(environ: Mapping[str, str], setting: Setting[T]) -> T:
+    given = Environment(environ, production=False)
+    found = given.read(setting)
+    given.require_sound()
+    return found
+
+
+def _read(given: Environment) -> Settings:
+    values: dict[str, Any] = {name: given.read(setting) for name, setting in BY_NAME.items()}
+    settings = Settings(
+        **{found.name: values[found.metadata["setting"].name] for found in fields(Settings) if found.metadata},
+        traced=any(values[f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT"] for kind in ("", "TRACES_")),
+        switches={name: values[name] for name in SWITCHES},
+    )
+    if not given.production:
+        return settings
+    with suppress(OSError):
+        given.foreign("the secret of the demo (jwt_secret in DATA_DIR)", (settings.data_dir / "jwt_secret").read_text())
+    for secret in filter(None, settings.jwt_secrets):
+        for purpose in (PRIVACY, LINKS, ADDRESSES):
+            given.foreign("a value derived from JWT_SECRET", derived(secret, purpose))
+    for login in LOGINS:
+        given.foreign("a password derived from DATABASE_ROLE_SECRET", derived(settings.database_role_secret, login))
+    return settings
