@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from src.database import dsn
 from src.database.roles import LOGINS
 from src.edge.errors import SettingsError
 from src.settings.addresses import database_faults
-from src.settings.kinds import DATABASE, T, another, folder_with, is_key_pair
+from src.settings.kinds import DATABASE, T, another, folder_with
 from src.settings.libraries import library_faults, store_faults
 from src.settings.setting import Setting
 from src.settings.table import ADDRESSES, LINKS, PRIVACY, SWITCHES, TABLE, Settings, derived
@@ -64,7 +65,7 @@ class Environment:
         elif value:
             against = setting.kind.against(value, production=self.production)
             yield from (f"{name} {fault}" for fault in against if fault)
-            if self.production and there and value != there and setting.kind.sound(value):
+            if self.production and there and value != there and setting.kind.is_sound(value):
                 yield f"{name}={value} is not allowed in production; it must be {there}"
             if setting.needs and not self._given.get(setting.needs):
                 yield f"{name} must be set together with {setting.needs}"
@@ -115,9 +116,14 @@ class Environment:
                 yield from (f"{name} {fault}" for fault in database_faults(address, self._given))
 
     def _faults_of_key_pair(self) -> Iterator[str]:
-        certificate, key = (self._given.get(f"HBX_CLIENT_{what}", "") for what in ("CERT", "KEY"))
-        said = any(fault.startswith("HBX_CLIENT_") for fault in self.faults)
-        if "HBX_CLIENT_CERT" in self.declared and certificate and not said and not is_key_pair(certificate, key):
+        certificate, key = (self._given.get(name, "") for name in ("HBX_CLIENT_CERT", "HBX_CLIENT_KEY"))
+        told = any(fault.startswith("HBX_CLIENT_") for fault in self.faults)
+        if not certificate or told or "HBX_CLIENT_CERT" not in self.declared:
+            return
+        try:
+            # Without a password OpenSSL would ask whoever sits at the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key or None, password="")
+        except (OSError, ValueError):
             must_be = "a file with a certificate (PEM) and its key, or that in HBX_CLIENT_KEY"
             yield f"HBX_CLIENT_CERT {another(must_be, certificate)}"
 

@@ -8,12 +8,12 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 from urllib.parse import unquote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from src.database import dsn
 from src.edge import jwks
@@ -42,8 +42,8 @@ class Kind(Generic[T]):
 
     `faults` says what else is wrong with one, as what follows the setting's name, and `in_production` says it there.
     `held` gives the secrets of a setting, each with how it is called; they have this `form`. `show` makes of a sound
-    value what may be shown, None for nothing. `blanks` are refused but there; a list has no empty element. A `public`
-    kind holds no secret, though its name may say so.
+    value what may be shown, None for nothing. `blanks` are refused but there: what is compared with words or numbers
+    needs no such look, and a list has no empty element. A `public` kind holds no secret, though its name may say so.
     """
 
     must_be: str
@@ -57,14 +57,19 @@ class Kind(Generic[T]):
     blanks: Literal["nowhere", "at its ends", "in a list", "anywhere"] = "nowhere"
     public: bool = False
 
+    def is_sound(self, value: str) -> bool:
+        with suppress(ValueError, ArithmeticError, LookupError, OSError):  # whatever reading it raises
+            return bool(self.sound(value))
+        return False
+
     def against(self, value: str, *, production: bool) -> Iterable[Fault]:
         """All that is wrong with a value. One of another kind is not repeated: it may be a secret."""
-        if not self.sound(value):
-            yield another(self.must_be, value)
-        elif UNSEEN.search(value) and self.blanks != "anywhere":
+        if UNSEEN.search(value) and self.blanks != "anywhere":
             yield f"holds characters that cannot be seen, and must be {self.must_be}"
         elif value != value.strip() and self.blanks == "nowhere":
             yield f"has blanks at its ends, and must be {self.must_be}"
+        elif not self.is_sound(value):
+            yield another(self.must_be, value)
         else:
             if self.blanks == "in a list" and len(elements(value)) <= value.count(","):
                 yield "has an empty element"
@@ -73,7 +78,7 @@ class Kind(Generic[T]):
     def shown(self, value: str) -> str:
         """What is of its kind and looks like no secret; of anything else how long it is, as it may be one."""
         clear = not UNSEEN.search(value) and value == value.strip()
-        found = self.show(value) if clear and self.sound(value) else None
+        found = self.show(value) if clear and self.is_sound(value) else None
         return f"({shown.length(value)})" if found is None else found
 
 
@@ -90,30 +95,26 @@ def text(must_be: str = "a text", pattern: str = ".*", public: str = "") -> Kind
     return Kind(must_be, str, re.compile(pattern, re.DOTALL).fullmatch, show=show, public=bool(public))
 
 
-def one_of(read: Callable[[str], T], *values: str) -> Kind[T]:
-    return Kind(" or ".join(values), read, values.__contains__, show=str)
+def one_of(read: Callable[[str], T], *values: str, unset: str = "") -> Kind[T]:
+    return Kind(" or ".join(values) + unset, read, values.__contains__, show=str, blanks="anywhere")
 
 
 def if_set(*values: str) -> Kind[str]:
-    return Kind(f"{' or '.join(values)}, or not set", str, values.__contains__, show=str)
+    return one_of(str, *values, unset=", or not set")
 
 
 def number(least: int, most: int) -> Kind[int]:
-    def is_sound(value: str) -> bool:
-        sensible = value.isascii() and value.isdigit() and len(value) <= len(str(most))
-        return sensible and least <= int(value) <= most
+    def sound(value: str) -> bool:
+        return value.isascii() and value.isdigit() and len(value) <= len(str(most)) and least <= int(value) <= most
 
-    return Kind(f"a whole number from {least} to {most}", int, is_sound, show=str)
+    return Kind(f"a whole number from {least} to {most}", int, sound, show=str, blanks="anywhere")
 
 
 def decimal(least: int, most: int) -> Kind[Decimal]:
-    def is_sound(value: str) -> bool:
-        with suppress(InvalidOperation):
-            found = Decimal(value)
-            return not found.is_nan() and least <= found <= most and value.isascii() and "_" not in value
-        return False
+    def sound(value: str) -> bool:
+        return value.isascii() and "_" not in value and least <= Decimal(value) <= most
 
-    return Kind(f"a number from {least} to {most}", Decimal, is_sound, show=str, blanks="at its ends")
+    return Kind(f"a number from {least} to {most}", Decimal, sound, show=str, blanks="anywhere")
 
 
 def elements(value: str) -> tuple[str, ...]:
@@ -194,62 +195,39 @@ def _faults_of_origins(value: str) -> list[Fault]:
 
 
 def _networks(value: str) -> Networks:
-    """Those of a list with commas; none when one of them is none."""
-    with suppress(ValueError):
-        return tuple(map(ip_network, elements(value)))
-    return ()
+    return tuple(map(ip_network, elements(value)))
 
 
 def _is_readable(path: str) -> bool:
-    with suppress(OSError, ValueError):
-        return Path(path).is_file() and os.access(path, os.R_OK)
-    return False
+    return Path(path).is_file() and os.access(path, os.R_OK)
 
 
 def certificates(word: str = "") -> Kind[str]:
     """The path of a file with certificates of who vouches for servers, or this word."""
 
-    def is_sound(value: str) -> bool:
-        with suppress(OSError, ValueError):
-            return value == word or bool(ssl.create_default_context(cafile=value).get_ca_certs())
-        return False
+    def sound(value: str) -> bool:
+        return value == word or bool(ssl.create_default_context(cafile=value).get_ca_certs())
 
     must_be = f"a file with certificates (PEM){f', or {word}' if word else ''}"
-    return Kind(must_be, str, is_sound, show=str, blanks="at its ends")
-
-
-def is_key_pair(certificate: str, key: str) -> bool:
-    with suppress(OSError, ValueError):
-        # Without a password OpenSSL would ask whoever sits at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key or None, password="")
-        return True
-    return False
+    return Kind(must_be, str, sound, show=str, blanks="at its ends")
 
 
 def _may_be_folder(value: str) -> bool:
     """Whether it is one, or nothing is in its way."""
-    with suppress(OSError, ValueError):
-        path = Path(value).absolute()
-        return next(place for place in (path, *path.parents) if place.exists()).is_dir()
-    return False
+    path = Path(value).absolute()
+    return next(place for place in (path, *path.parents) if place.exists()).is_dir()
 
 
 def folder_with(program: str = "") -> Kind[Path | None]:
-    def is_sound(value: str) -> bool:
-        with suppress(OSError, ValueError):
-            return Path(value).is_dir() and (Path(value) / program).exists()
-        return False
+    def sound(value: str) -> bool:
+        return Path(value).is_dir() and (Path(value) / program).exists()
 
     must_be = f"a folder with {program or 'programs'} in it"
-    return Kind(must_be, lambda value: Path(value) if value else None, is_sound, blanks="at its ends")
+    return Kind(must_be, lambda value: Path(value) if value else None, sound, blanks="at its ends")
 
 
 def _is_timezone(name: str) -> bool:
-    if OF_THE_SYSTEM_ALONE.fullmatch(name):
-        return False
-    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
-        return bool(ZoneInfo(name))
-    return False
+    return not OF_THE_SYSTEM_ALONE.fullmatch(name) and bool(ZoneInfo(name))
 
 
 def _faults_of_public_keys(value: str) -> list[Fault]:
@@ -301,12 +279,12 @@ NETWORKS: Kind[Networks] = Kind(
 FILE: Kind[str] = Kind("a file that can be read", str, _is_readable, show=str, blanks="at its ends", public=True)
 PASSFILE = replace(FILE, held=_held_by_passfile, form=PASSWORD)
 FOLDER: Kind[Path] = Kind("a folder you own, made when it is missing", Path, _may_be_folder, blanks="at its ends")
-TIMEZONE: Kind[str] = Kind("a time zone such as Africa/Kigali", str, _is_timezone, show=str)
+TIMEZONE: Kind[str] = Kind("a time zone such as Africa/Kigali", str, _is_timezone, show=str, blanks="anywhere")
 # What it holds is no secret.
 PUBLIC_KEYS: Kind[str] = Kind(
     "a file with a JWKS, or its JSON",
     str,
     faults=_faults_of_public_keys,
-    show=lambda value: value if _is_readable(value) else None,
+    show=lambda value: value if FILE.is_sound(value) else None,
     blanks="anywhere",
 )

@@ -20,7 +20,7 @@ from src.database.dsn import HIGHEST_PORT
 from src.database.schemas import OF_THE_SYSTEM
 from src.settings import kinds
 from src.settings.addresses import collector_fault, hotelbeds_fault
-from src.settings.kinds import Kind, Networks
+from src.settings.kinds import Networks
 from src.settings.setting import Setting, env
 from src.settings.weakness import Form
 
@@ -57,8 +57,8 @@ def _schema_fault(schema: str) -> str | None:
 SWITCH = kinds.one_of(str, "0", "1")
 ON_OR_OFF = kinds.one_of("1".__eq__, "0", "1")
 TRUE_OR_FALSE = kinds.one_of(str, "false", "true")
-ENVIRONMENT = Kind("production or development, or not set", PRODUCTION.__eq__, (PRODUCTION, "development").__contains__)
-LEVEL = Kind(" or ".join(LOG_LEVELS), str.upper, lambda level: level.upper() in LOG_LEVELS, show=str)
+ENVIRONMENT = kinds.one_of(PRODUCTION.__eq__, PRODUCTION, "development", unset=", or not set")
+LEVEL = replace(kinds.one_of(str.upper, *LOG_LEVELS), sound=lambda level: level.upper() in LOG_LEVELS)
 ACCOUNT = replace(
     kinds.text("an account's id, acct_…", r"acct_\w+", public="acct_[A-Za-z0-9]{1,24}"),
     in_production=lambda account: ["is a placeholder" if PLACEHOLDER.search(account) else None],
