@@ -22,7 +22,7 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def test_nothing_is_imported_from_a_test_module() -> None:
-    files = [file for folder in ("tests", "bench", "src") for file in (ROOT / folder).rglob("*.py")]
+    files = [file for folder in ("tests", "bench") for file in (ROOT / folder).rglob("*.py")]
     names = {str(file.relative_to(ROOT)): [*imported(file)] for file in files}
     assert any(name.startswith("tests.support.") for found in names.values() for name in found)
     borrowed = {
