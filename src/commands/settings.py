@@ -62,13 +62,10 @@ def show(arguments: argparse.Namespace) -> int:
     text = json.dumps({"settings": shown, "faults": faults}, indent=2) if arguments.json else "\n".join(_lines(wanted))
     with suppress(BrokenPipeError):  # who reads has seen enough
         print(text, flush=True)
-    faults += [f"no setting's name begins with {name}" for name in arguments.names if not _begun(name, found)]
+    begun = {name for name in arguments.names if any(line.row.name.startswith(name) for line in found)}
+    faults += [f"no setting's name begins with {name}" for name in arguments.names if name not in begun]
     print("".join(f"ecotrips: {fault}\n" for fault in faults), end="", file=sys.stderr)
     return 1 if faults else 0
-
-
-def _begun(name: str, found: list[InForce]) -> bool:
-    return any(line.row.name.startswith(name) for line in found)
 
 
 def rows() -> Iterator[Row]:
