@@ -36,7 +36,7 @@ DATABASE = 1.0  # seconds of processor for one request
 HEADER = 8 * 1024  # bytes, as clients and proxies take them
 LOG = 16 * 1024  # bytes for one request
 # Seconds after which nobody waits for an answer any more.
-PATIENCE = 20
+TIMEOUT = 20
 # Memory is given back, and the database ends what it was asked for, a moment after the answer.
 SETTLE = 0.02
 IDLE = 2.0
@@ -146,7 +146,7 @@ class Target:
         took = time.monotonic() - began
         statuses = Counter(status for status, _ in answers)
         time.sleep(SETTLE)
-        if took > PATIENCE:
+        if took > TIMEOUT:
             self.start()
             return Seen(statuses, took, took, 0, 0, took)
         return Seen(
@@ -176,7 +176,7 @@ def _memory(pid: int, name: str) -> int:
 def _answer(port: int, sent: bytes) -> tuple[str, int]:
     """Status and bytes of the header of the answer, read to its end; NO_ANSWER when none came."""
     head, found = b"", b""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
         # The answer may come, and the connection end, before all is sent.
         with contextlib.suppress(OSError):
             connection.sendall(sent)

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 MEBIBYTE = 1024 * 1024
 # As long as a request line may be, and a little less than a whole header.
 LINE = 60_000
-LARGEST = 60 * MEBIBYTE
+MAX_BODY = 60 * MEBIBYTE
 # Counts whose square is felt.
 MANY = 100_000
 
@@ -515,9 +515,9 @@ def rest_bodies() -> Iterator[Hostile]:
             yield post(f"body for {place}: {name}", target, value)
             if not name.startswith("an object"):
                 yield post(f"body for {place}: {name} in a field", target, f'{{"p_query":{value},"p_limit":5}}')
-        yield post(f"body for {place}: 60 MB of empty lists", target, "[" + "[]," * (LARGEST // 3) + "[]]")
-        yield post(f"body for {place}: 60 MB of text", target, '{"p_query":"' + "x" * LARGEST + '","p_limit":5}')
-    yield post("body: 60 MB of empty objects", ROWS, "[" + "{}," * (LARGEST // 3) + "{}]")
+        yield post(f"body for {place}: 60 MB of empty lists", target, "[" + "[]," * (MAX_BODY // 3) + "[]]")
+        yield post(f"body for {place}: 60 MB of text", target, '{"p_query":"' + "x" * MAX_BODY + '","p_limit":5}')
+    yield post("body: 60 MB of empty objects", ROWS, "[" + "{}," * (MAX_BODY // 3) + "{}]")
     keys = ",".join("{" + f'"c{number}":1' + "}" for number in range(60_000))
     yield post("body: rows with other keys each", ROWS, f"[{keys}]")
     yield post("body: many rows", ROWS, "[" + ",".join(['{"traveler":"a"}'] * 50_000) + "]")
@@ -633,7 +633,7 @@ def function_bodies() -> Iterator[Hostile]:
     yield post("quote: many items", "/functions/v1/bff-quote", '{"items":[' + ",".join([item] * 15_000) + "]}")
     yield post("checkout: a key of its own", FUNCTION, json.dumps({**CHECKOUT, "idempotency_key": "k" * MEBIBYTE}))
     yield post("checkout: spelled twice", FUNCTION, '{"amount_cents":1,' * 1 + '"amountCents":1,' * 60_000 + '"x":1}')
-    yield post("checkout: 60 MB", FUNCTION, '{"x":"' + "x" * LARGEST + '"}')
+    yield post("checkout: 60 MB", FUNCTION, '{"x":"' + "x" * MAX_BODY + '"}')
     yield post("checkout: a form", FUNCTION, "a=b&" * 250_000, FORM)
     yield post("checkout: multipart", FUNCTION, *_multipart())
     yield post("checkout: blanks", FUNCTION, " " * MEBIBYTE)

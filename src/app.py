@@ -120,7 +120,7 @@ def create(settings: Settings | None = None) -> Litestar:
         limits=limits,
         turns=turns,
     )
-    engine, keeper = service_engine(
+    engine, loader = service_engine(
         _by_name(composed.shares),
         composed.reserve,
         _by_name(composed.standbys),
@@ -135,7 +135,7 @@ def create(settings: Settings | None = None) -> Litestar:
             guard=GUARD,
         ),
     )
-    schema = Refresher("reading the schema", keeper.read)
+    schema = Refresher("reading the schema", loader.read)
     composed.notifications.add("pgrst", schema)
     composed.metrics.gauge("ecotrips_catalog_stale", "1 while the schema is older than known", lambda: schema.behind)
     fronted = by_function(endpoints)

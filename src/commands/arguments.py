@@ -22,12 +22,12 @@ def group(commands: Commands, name: str, text: str) -> Commands:
     return commands.add_parser(name, help=text).add_subparsers(dest="action", required=True)
 
 
-def number(least: int, most: int) -> Callable[[str], int]:
-    """The type of every option that takes a whole number: from `least` to `most`, or the command line is refused."""
+def number(minimum: int, maximum: int) -> Callable[[str], int]:
+    """The type of options that take a whole number from `minimum` to `maximum`."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and least <= int(text) <= most):
-            message = f"{text!r:.40} is no whole number from {least} to {most}"
+        if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS and minimum <= int(text) <= maximum):
+            message = f"{text!r:.40} is no whole number from {minimum} to {maximum}"
             raise argparse.ArgumentTypeError(message)
         return int(text)
 

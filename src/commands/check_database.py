@@ -24,8 +24,8 @@ from src.settings import Settings
 OLDEST_POSTGRES = 15
 MAX_SKEW_SECONDS = 2
 # The service levels promised, by the names of ops.service_levels(); a level without data is not judged.
-AT_LEAST = {"checkout_success_ratio_last_hour": 0.96}
-AT_MOST = {
+MIN_LEVELS = {"checkout_success_ratio_last_hour": 0.96}
+MAX_LEVELS = {
     "webhook_lag_p95_seconds_last_hour": 3.0,
     "refund_lag_p95_seconds_last_hour": 900.0,
     "notification_queue_ratio": 0.1,
@@ -61,7 +61,7 @@ where pronamespace = 'pg_catalog'::regnamespace and proname = any ($1)
 order by proname
 """
 MADE_UP_TAX_ID = "TIN 000000000"
-STANDINGS = {"same": (True, "as shipped"), "before": (None, "of the next release, which this one works on")}
+RELEASE_STATUSES = {"same": (True, "as shipped"), "before": (None, "of the next release, which this one works on")}
 WORKERS = """
 select extract(epoch from now() - max(finished_at))::float8 as silence,
   coalesce(array_agg(name order by name) filter (where failures > 0), '{}') as failing
@@ -84,8 +84,8 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
     if not await connection.fetchval("select to_regclass('meta.releases') is not null"):
         yield Verdict("sql", well=False, detail="nothing applied: run ecotrips db apply")
         return
-    standing = await connection.fetchval(apply.STANDING, apply.digest(apply.shipped()))
-    well, detail = STANDINGS.get(standing, (False, "differs: run ecotrips db apply"))
+    status = await connection.fetchval(apply.RELEASE_STATUS, apply.digest(apply.shipped()))
+    well, detail = RELEASE_STATUSES.get(status, (False, "differs: run ecotrips db apply"))
     yield Verdict("sql", well=well, detail=detail)
     if well is False:
         return
@@ -174,16 +174,16 @@ async def _logins(connection: Opened) -> Verdict:
 
 async def _prepared(connection: Opened) -> Verdict:
     """Which transactions outlive their sessions, or could: they keep their locks beyond every timeout."""
-    most = int(await connection.fetchval("select current_setting('max_prepared_transactions')"))
+    maximum = int(await connection.fetchval("select current_setting('max_prepared_transactions')"))
     rows = await connection.fetch(PREPARED)
     kept = [f"{row['gid']!r} of {row['owner']} since {row['prepared']:%Y-%m-%dT%H:%M:%SZ}" for row in rows]
     if kept:
         detail = f"keep their locks until they are committed or rolled back: {', '.join(kept)}"
-    elif most:
-        detail = f"max_prepared_transactions is {most}: any login may keep locks beyond its session; set it to 0"
+    elif maximum:
+        detail = f"max_prepared_transactions is {maximum}: any login may keep locks beyond its session; set it to 0"
     else:
         detail = "no transaction can be"
-    return Verdict("prepared", well=False if kept else None if most else True, detail=detail)
+    return Verdict("prepared", well=False if kept else None if maximum else True, detail=detail)
 
 
 async def _disk(connection: Opened) -> Verdict:
@@ -222,12 +222,14 @@ def _way(connection: Opened) -> str:
 
 def _levels(levels: Mapping[str, float]) -> Verdict:
     missed = [
-        f"{name}={levels[name]:g} (at least {least:g})"
-        for name, least in AT_LEAST.items()
-        if levels.get(name, least) < least
+        f"{name}={levels[name]:g} (at least {minimum:g})"
+        for name, minimum in MIN_LEVELS.items()
+        if levels.get(name, minimum) < minimum
     ]
     missed += [
-        f"{name}={levels[name]:g} (at most {most:g})" for name, most in AT_MOST.items() if levels.get(name, most) > most
+        f"{name}={levels[name]:g} (at most {maximum:g})"
+        for name, maximum in MAX_LEVELS.items()
+        if levels.get(name, maximum) > maximum
     ]
     shown = [f"{name}={value:g}" for name, value in levels.items() if name not in WAITING]
     return Verdict("service levels", well=not missed, detail=", ".join(missed or shown))

@@ -100,7 +100,7 @@ async def require_ready(settings: Settings) -> None:
         message = f"the database does not answer: {error}"
         raise NotReadyError(message) from None
     try:
-        if await connection.fetchval(apply.STANDING, apply.digest(apply.shipped())) == "differs":
+        if await connection.fetchval(apply.RELEASE_STATUS, apply.digest(apply.shipped())) == "differs":
             message = "the database holds other SQL than this release: run ecotrips db apply"
             raise NotReadyError(message)
         if fault := await local.environment_fault(connection, settings):

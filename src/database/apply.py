@@ -29,8 +29,7 @@ MIGRATIONS = "migrations/"
 SCHEMAS_FILE = f"{MIGRATIONS}0001_schemas.sql"
 ADVISORY_LOCK = 0x65636F74726970
 LOCK_PAUSE_SECONDS = 0.05
-# Whoever asks for a table after us waits behind us, so a lock on one is waited for in short attempts, with pauses that
-# let them through.
+# Other sessions queue behind a waiting lock request, so a lock is waited for in short attempts with pauses.
 LOCK_ATTEMPTS = 20
 LOCK_TIMEOUT = "set local lock_timeout = '300ms'"
 LOCK_LOOK_SECONDS, LOCK_REST_SECONDS = 0.1, 0.5
@@ -105,9 +104,9 @@ select encode(sha256(convert_to(string_agg(file || '=' || digest || E'\\n', '' o
 from meta.applied
 """
 
-# What a release, by its digest, $1, finds: `same`; `before`, it is the one before what the database holds; `between`,
-# what it left whole is being changed, or was; `differs`, it waits for db apply.
-STANDING = f"""
+# How the release with the digest $1 relates to the database. `same`: it is applied. `before`: the database holds the
+# next release. `between`: the next release is being applied. `differs`: `db apply` has to run.
+RELEASE_STATUS = f"""
 select case
   when $1 = held.digest then 'same'
   when $1 = (select digest from meta.releases order by place desc limit 1) then 'between'
@@ -174,8 +173,8 @@ from (select distinct unnest(pg_blocking_pids($1)) as pid) as found left join pg
 
 
 @dataclass(frozen=True, slots=True)
-class _Patient:
-    """Transactions that are tried again while others hold locks; `beside` is the connection that finds out who does."""
+class _LockRetry:
+    """Retries transactions while other sessions hold locks; `beside` is the connection that finds those sessions."""
 
     connection: asyncpg.Connection[asyncpg.Record]
     beside: asyncpg.Connection[asyncpg.Record]
@@ -255,15 +254,15 @@ async def apply(
         await connection.execute(WITHOUT_LIMIT)
         beside = await connect(dsn, server_settings={"application_name": "ecotrips-apply"})
         try:
-            patient = _Patient(connection, beside, report)
-            ran = await _apply(patient, files, role_password)
+            retry = _LockRetry(connection, beside, report)
+            ran = await _apply(retry, files, role_password)
             if production:
-                for flag in await patient.run("meta.set_environment", _set_production):
+                for flag in await retry.run("meta.set_environment", _set_production):
                     report(f"{flag}: override removed")
             if switches is not None:
-                await patient.execute("ops.switch_defaults", KEEP_SWITCHES, json.dumps(switches))
+                await retry.execute("ops.switch_defaults", KEEP_SWITCHES, json.dumps(switches))
             if privacy_secret is not None:
-                await patient.run("privacy.service_key", lambda used: _keep_privacy_key(used, privacy_secret, report))
+                await retry.run("privacy.service_key", lambda used: _keep_privacy_key(used, privacy_secret, report))
         finally:
             await beside.close()
         return ran
@@ -292,8 +291,8 @@ async def _set_production(connection: asyncpg.Connection[asyncpg.Record]) -> lis
     return list(await connection.fetchval("select meta.set_environment('production')"))
 
 
-async def _apply(patient: _Patient, files: list[SqlFile], role_password: Callable[[str], str]) -> list[str]:
-    applied = await patient.run("meta.applied", _applied)
+async def _apply(retry: _LockRetry, files: list[SqlFile], role_password: Callable[[str], str]) -> list[str]:
+    applied = await retry.run("meta.applied", _applied)
     edited = [f.name for f in files if _is_migration(f) and applied.get(f.name, f.digest) != f.digest]
     if edited:
         message = f"{edited[0]} was edited after it was applied; add a new migration instead"
@@ -305,24 +304,24 @@ async def _apply(patient: _Patient, files: list[SqlFile], role_password: Callabl
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
     # Also when nothing changed: the database may have been copied or restored, and the secret may be another.
-    await _make_roles(patient, role_password)
+    await _make_roles(retry, role_password)
     if not changed:
-        await patient.run("meta.applied", lambda connection: _keep_in_step(connection, files))
+        await retry.run("meta.applied", lambda connection: _keep_in_step(connection, files))
         return []
     # New tables and functions start without policies and grants, so those two files follow every change; also when it
     # fails before them, and is tried again.
     last = [f for f in files if f.name in FOLLOWING and f not in changed]
     if applied:
-        await patient.execute("meta.applied", "delete from meta.applied where file = any ($1)", FOLLOWING)
+        await retry.execute("meta.applied", "delete from meta.applied where file = any ($1)", FOLLOWING)
     ran = [*changed, *last]
     for file in ran:
-        patient.report(file.name)
-        await _run(patient, file, files.index(file))
+        retry.report(file.name)
+        await _run(retry, file, files.index(file))
     if not applied:
         # The first migration grants more on the schema public than is to stay.
-        await patient.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
-    await patient.run("meta.applied", lambda connection: _keep_in_step(connection, files))
-    await patient.execute("notify", "notify pgrst, 'reload schema'")
+        await retry.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
+    await retry.run("meta.applied", lambda connection: _keep_in_step(connection, files))
+    await retry.execute("notify", "notify pgrst, 'reload schema'")
     return [file.name for file in ran]
 
 
@@ -358,18 +357,18 @@ async def make_roles(
     try:
         beside = await connect(dsn)
         try:
-            await _make_roles(_Patient(connection, beside, report), role_password)
+            await _make_roles(_LockRetry(connection, beside, report), role_password)
         finally:
             await beside.close()
     finally:
         await connection.close()
 
 
-async def _make_roles(patient: _Patient, role_password: Callable[[str], str]) -> None:
+async def _make_roles(retry: _LockRetry, role_password: Callable[[str], str]) -> None:
     """Raises ApplyError."""
     for _ in range(ATTEMPTS):
         try:
-            await _make_roles_once(patient, role_password)
+            await _make_roles_once(retry, role_password)
         except CHANGED_MEANWHILE as error:
             if not isinstance(error, asyncpg.InternalServerError) or MEANWHILE in str(error):
                 await asyncio.sleep(LOCK_PAUSE_SECONDS)
@@ -380,24 +379,24 @@ async def _make_roles(patient: _Patient, role_password: Callable[[str], str]) ->
     raise ApplyError(message)
 
 
-async def _make_roles_once(patient: _Patient, role_password: Callable[[str], str]) -> None:
+async def _make_roles_once(retry: _LockRetry, role_password: Callable[[str], str]) -> None:
     try:
-        await patient.execute(ROLES_FILE.name, ROLES_FILE.read_text())
+        await retry.execute(ROLES_FILE.name, ROLES_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
         message = f"{error.args[0]}: {NOT_THE_MAKER}"
         raise ApplyError(message) from error
     try:
-        await patient.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
+        await retry.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
         raise ApplyError(NOT_THE_OWNER) from error
     # Who may not revoke is only warned.
     is_open = "select has_database_privilege('public', current_database(), 'create, temporary')"
-    if await patient.connection.fetchval(is_open):
+    if await retry.connection.fetchval(is_open):
         raise ApplyError(NOT_THE_OWNER)
-    await patient.run("passwords", lambda connection: _set_passwords(connection, role_password))
+    await retry.run("passwords", lambda connection: _set_passwords(connection, role_password))
 
 
-async def _run(patient: _Patient, file: SqlFile, ordinal: int) -> None:
+async def _run(retry: _LockRetry, file: SqlFile, ordinal: int) -> None:
     async def run(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         await connection.execute("set local check_function_bodies = off")
         if file.name != SCHEMAS_FILE:
@@ -416,7 +415,7 @@ async def _run(patient: _Patient, file: SqlFile, ordinal: int) -> None:
         )
 
     try:
-        await patient.run(file.name, run)
+        await retry.run(file.name, run)
     except asyncpg.PostgresError as error:
         message = f"{file.name}: {error}"
         raise ApplyError(message) from error

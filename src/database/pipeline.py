@@ -1,8 +1,8 @@
 """Quick reads of many callers over one connection, each sent behind the others without waiting for their answers.
 
-A round trip is then shared by all who ask at the same time, which saves both sides most of their waking up and reading.
-Whoever comes behind a slow statement waits for it, so only statements that proved to be quick are sent this way. What
-cannot be answered here is to be asked in the ordinary way, as reads may be asked twice.
+Concurrent callers share a round trip, which saves both sides system calls. A statement waits for those before it, so
+only statements that proved to be quick are sent this way. What the pipeline cannot answer is asked again on a
+connection of a pool, which is safe because it only reads.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from src.database.errors import Translated
 from src.database.opened import attach
 from src.database.pipelined import Answer, Pipelined
 
-# Seconds that a quick statement takes on average. What takes longer gains little and is better shared among the
-# processors of the server: a page of 1.6 ms kept one of two busy, 631 a second, and 950 in the ordinary way.
+# The average seconds up to which a statement counts as quick. A pipeline runs on one process of the server, so slower
+# statements are better spread over several connections.
 QUICK = 0.001
-# How many of the last runs make the average, and what longer ones count as: this process is often busy with others when
-# the first of several answers comes, and that does not make a statement slow.
+# The average covers so many of the last runs. Longer ones are cut to MAX_TRIAL_SECONDS, because an answer is also late
+# when this process is busy.
 LAST_RUNS = 32
-LONGEST = 4 * QUICK
-# What took less than LONGEST elsewhere, where others make it wait for processors, is tried here as if it had been quick
-# before, so many times: one of 0.2 ms takes 1.1 on a busy server and would never be sent.
+MAX_TRIAL_SECONDS = 4 * QUICK
+# A statement that took less than MAX_TRIAL_SECONDS on a pool's connection is tried on the pipeline with this average,
+# because on a busy server even quick ones wait for a processor.
 ON_TRIAL = (QUICK / 2, 8)
 # Statements whose average duration is kept.
 CACHE_SIZE = 1024
 UNKNOWN = (QUICK, 0)
-# Statements on their way at a time; more are for other processors of the server. A second line does not pay before:
-# where processors are few its process is scheduled so late that one of a hundred answers takes five times as long.
-MOST = 128
+# Statements in flight at a time; further ones go to other connections, and so to other processors of the server.
+MAX_IN_FLIGHT = 128
 
 
 class Pipeline:
@@ -47,7 +46,7 @@ class Pipeline:
         self._paces: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def ask(self, statement: str, values: Sequence[object]) -> Answer | None:
-        """The single row of a read, to be awaited; None, now or then, when it has to be asked in the ordinary way.
+        """A future of the single row of a read; None, now or later, when a pool has to be asked instead.
 
         The answer raises asyncpg.PostgresError.
         """
@@ -57,31 +56,31 @@ class Pipeline:
         if connection is None or connection.closed:
             self._open()
             return None
-        if connection.stuck or connection.waiting >= MOST:
+        if connection.stuck or connection.waiting >= MAX_IN_FLIGHT:
             return None
         return connection.send(statement, values)
 
     def observe(self, statement: str, seconds: float) -> None:
-        """Remember how long a statement took; one that was never heard of is not sent."""
+        """Update the average of a statement that ran on the pipeline."""
         pace, runs = self._paces.get(statement, UNKNOWN)
         runs = min(runs + 1, LAST_RUNS)
-        self._record(statement, pace + (min(seconds, LONGEST) - pace) / runs, runs)
+        self._record(statement, pace + (min(seconds, MAX_TRIAL_SECONDS) - pace) / runs, runs)
 
-    def learn(self, statement: str, seconds: float) -> None:
-        """Remember how long a statement took elsewhere, unless it is quick here: there it also waits for processors."""
+    def observe_pooled(self, statement: str, seconds: float) -> None:
+        """Update the average of a statement that ran on a pool, unless it is known to be quick on the pipeline."""
         pace, runs = self._paces.get(statement, UNKNOWN)
-        if runs == 0 and seconds < LONGEST:
+        if runs == 0 and seconds < MAX_TRIAL_SECONDS:
             self._record(statement, *ON_TRIAL)
         elif runs and pace >= QUICK:
             self.observe(statement, seconds)
 
     @property
     def waiting(self) -> int:
-        """How many statements were sent and not answered yet, for metrics."""
+        """How many statements are in flight, for metrics."""
         return self._connection.waiting if self._connection is not None else 0
 
     def close(self) -> None:
-        """What still waits is to be asked in the ordinary way."""
+        """Answer None to everything in flight."""
         if self._opening is not None:
             self._opening.cancel()
         if self._connection is not None:
@@ -104,7 +103,7 @@ class Pipeline:
                 opened = await attach(self._dsn, timeout=5, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end in a task that nobody asks
+        except Exception as error:  # noqa: BLE001 - nobody reads this task's result
             # Whoever asks in the ordinary way is told.
             self._rests_until = asyncio.get_running_loop().time() + self._outage.failed(error)
         finally:

@@ -1,4 +1,4 @@
-"""Part of a pool, for statements whose cost their caller chooses: however many there are, others find a connection."""
+"""Limits how many connections of a pool expensive statements take, so that others find one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from src.database.errors import PoolTimeout
 
 
 class Share:
-    """At most `most` of the connections of `pool` at once; PoolTimeout is raised after `timeout` seconds."""
+    """At most `max_connections` of the connections of `pool` at once; PoolTimeout is raised after `timeout` seconds."""
 
-    def __init__(self, pool: Connections, most: int, *, timeout: float = 5.0) -> None:
+    def __init__(self, pool: Connections, max_connections: int, *, timeout: float = 5.0) -> None:
         self._pool = pool
-        self._places = asyncio.Semaphore(most)
+        self._places = asyncio.Semaphore(max_connections)
         self._timeout = timeout
 
     def acquire(self) -> Lease:

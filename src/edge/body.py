@@ -1,4 +1,4 @@
-"""A request's body from ASGI's events: whole, or not at all."""
+"""Reads a request's body from ASGI's events: the whole body, or an error."""
 
 import asyncio
 from collections import Counter
@@ -7,26 +7,26 @@ from typing import Any
 
 from src.edge.limits import MEBIBYTE
 
-# Encodings of bytes that are what they are: nothing here expands any others.
+# The only encodings that are accepted; nothing here decompresses.
 AS_IT_IS = ((b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"))
-# What helps who sends others (RFC 9110, 15.5.16).
+# The answer to other encodings names this one (RFC 9110, 15.5.16).
 TAKEN = ("Accept-Encoding", "identity")
-# What a body may take: so long, or as long as one of the largest size takes at this pace.
+# The timeout of a body: MIN_SECONDS, or what a body of the maximum size takes at this rate.
 MIN_SECONDS = 10
 BYTES_PER_SECOND = 512 * 1024
-# Bytes of unfinished bodies that a process keeps for one role of callers; four of the largest size at least.
-MIN_ROOM = 64 * 1024 * 1024
-# Until a body that there was no room for may be sent again.
-NO_ROOM_SECONDS = 2
-# As much of each body takes no room: whoever fills it with halves of large ones keeps nobody from small ones.
+# How many bytes of unfinished bodies a process holds for one role; at least four bodies of the maximum size.
+MIN_BUDGET = 64 * 1024 * 1024
+# Retry-After when the budget is used up.
+OVER_BUDGET_SECONDS = 2
+# The first bytes of a body are free, so that small bodies pass while large ones use up the budget.
 SMALL = 16 * 1024
-# Pieces that a body may come in: so many, and one for each of so many bytes, which is less than any network's packet.
+# A body may come in MAX_PIECES events, and one more for each PIECE bytes, which is less than a packet of any network.
 MAX_PIECES = 2_000
 PIECE = 256
 
 
 def first_of_each(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by lower-case name: the first of a repeated one counts, of a body's encodings all of them."""
+    """Headers by lower-case name: the first of repeated ones counts, but the values of encoding headers are joined."""
     listed = list(headers)
     first = dict(reversed(listed))
     if len(first) < len(listed):
@@ -43,77 +43,77 @@ class BodyError(Exception):
 
 
 class TooLarge(BodyError):
-    """More than was asked for; the rest is not kept."""
+    """The body is larger than the caller may send."""
 
     status = 413
 
-    def __init__(self, largest: int) -> None:
-        super().__init__(f"body is larger than {largest // MEBIBYTE} MiB")
+    def __init__(self, max_size: int) -> None:
+        super().__init__(f"body is larger than {max_size // MEBIBYTE} MiB")
 
 
 class TooSlow(BodyError):
-    """Still not there after the time it was given."""
+    """The body did not arrive before its timeout."""
 
     status = 408
 
 
 class BrokenOff(BodyError):
-    """The client hung up before the end: what came until then must not be taken for the whole."""
+    """The client closed the connection before the end of the body."""
 
 
-class NoRoom(BodyError):
-    """Too many large bodies of such callers are under way."""
+class OverBudget(BodyError):
+    """The unfinished bodies of callers of this role use up the budget."""
 
 
 class InPieces(BodyError):
-    """In more pieces than anybody who means well sends it: each costs about as much as a small call."""
+    """The body came in too many events; each costs about as much as a small request."""
 
 
 class Encoded(BodyError):
-    """Compressed, or encoded in another way: its bytes are not what its media type says."""
+    """The body is compressed or encoded in another way."""
 
     status = 415
 
 
-class Room:
-    """Bytes of unfinished bodies, by the role of their callers."""
+class BodyBudget:
+    """Counts the bytes of unfinished bodies by role."""
 
     def __init__(self) -> None:
         self.taken: Counter[str] = Counter()
 
-    def take(self, role: str, size: int, largest: int) -> None:
-        """`give_back` has to follow, unless there is none: NoRoom."""
-        if self.taken[role] + size > max(MIN_ROOM, 4 * largest):
-            raise NoRoom
+    def take(self, role: str, size: int, max_size: int) -> None:
+        """Reserve bytes, which `give_back` returns. Raises OverBudget."""
+        if self.taken[role] + size > max(MIN_BUDGET, 4 * max_size):
+            raise OverBudget
         self.taken[role] += size
 
     def give_back(self, role: str, size: int) -> None:
         self.taken[role] -= size
 
 
-ROOM = Room()
+BUDGET = BodyBudget()
 
 
-def body_timeout(largest: int) -> float:
-    """Seconds that a body of at most `largest` bytes may take."""
-    return max(MIN_SECONDS, largest / BYTES_PER_SECOND)
+def body_timeout(max_size: int) -> float:
+    """The seconds in which a body of at most `max_size` bytes has to arrive."""
+    return max(MIN_SECONDS, max_size / BYTES_PER_SECOND)
 
 
 async def whole_body(
-    headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Mapping[str, Any]]], largest: int, role: str
+    headers: Mapping[bytes, bytes], receive: Callable[[], Awaitable[Mapping[str, Any]]], max_size: int, role: str
 ) -> bytes:
-    """At most `largest` bytes from a caller of `role`, if they come in time. Raises BodyError.
+    """The body of a caller of `role`, at most `max_size` bytes. Raises BodyError.
 
-    What is announced to be larger, or encoded, is not read at all.
+    A body that is announced as larger, or as encoded, is not read at all.
     """
     _require_as_it_is(headers)
     announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and float(announced) > largest:
-        raise TooLarge(largest)
+    if announced.isdigit() and float(announced) > max_size:
+        raise TooLarge(max_size)
     parts: list[bytes] = []
-    size = room = 0
+    size = reserved = 0
     try:
-        async with asyncio.timeout(body_timeout(largest)):
+        async with asyncio.timeout(body_timeout(max_size)):
             while True:
                 event = await receive()
                 if event["type"] == "http.disconnect":
@@ -121,19 +121,19 @@ async def whole_body(
                     raise BrokenOff(message)
                 part: bytes = event.get("body", b"")
                 size += len(part)
-                _require_bounded(size, len(parts), largest)
+                _require_bounded(size, len(parts), max_size)
                 if not event.get("more_body", False):
                     return b"".join([*parts, part]) if parts else part
                 if size > SMALL:
-                    ROOM.take(role, len(part), largest)
-                    room += len(part)
+                    BUDGET.take(role, len(part), max_size)
+                    reserved += len(part)
                 parts.append(part)
     except TimeoutError:
-        message = f"body did not arrive within {body_timeout(largest):.0f} s"
+        message = f"body did not arrive within {body_timeout(max_size):.0f} s"
         raise TooSlow(message) from None
     finally:
-        if room:
-            ROOM.give_back(role, room)
+        if reserved:
+            BUDGET.give_back(role, reserved)
 
 
 def _require_as_it_is(headers: Mapping[bytes, bytes]) -> None:
@@ -143,9 +143,9 @@ def _require_as_it_is(headers: Mapping[bytes, bytes]) -> None:
             raise Encoded(message)
 
 
-def _require_bounded(size: int, pieces: int, largest: int) -> None:
-    if size > largest:
-        raise TooLarge(largest)
+def _require_bounded(size: int, pieces: int, max_size: int) -> None:
+    if size > max_size:
+        raise TooLarge(max_size)
     if pieces > MAX_PIECES + size // PIECE:
         message = "body comes in too many pieces"
         raise InPieces(message)

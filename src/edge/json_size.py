@@ -1,4 +1,4 @@
-"""How deep and how large a JSON text is, told before anything is made of it, in linear time and little memory."""
+"""Checks how deep and how large a JSON text is before it is parsed, in linear time and little memory."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import NoReturn
 
 from src.edge.limits import JsonLimits
 
-# What opens counts one up, what closes one down: as signed bytes 1 and -1.
+# Opening brackets count 1 and closing ones -1, as signed bytes.
 STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 BLANKS = b" \t\r\n"
 MARKS = b"[]{},"
-# Everything else is part of a value, whatever it is.
+# All other bytes are parts of values.
 TOKENS = bytes(code if code in MARKS else ord("0") for code in range(256))
 
 
 class JsonTooLarge(ValueError):
-    """The text is deeper or holds more than it may; the message says which limit it meets."""
+    """The text is too deep or holds too much; the message names the limit."""
 
 
-def require_modest(text: bytes, limits: JsonLimits) -> None:
-    """Raises JsonTooLarge for UTF-8 JSON beyond `limits`; whether it is JSON at all is the parser's to say.
+def require_within(text: bytes, limits: JsonLimits) -> None:
+    """Raises JsonTooLarge for UTF-8 JSON beyond `limits`; the parser finds texts that are no JSON.
 
-    An object with too many keys is told by the parser, too (`require_few`): where objects end cannot be counted.
+    The keys of one object cannot be counted here, as the ends of objects are not known: `require_few` does it later.
     """
     opened = text.count(b"[") + text.count(b"{")
     if opened <= limits.depth and (
-        # An element takes two bytes of a list.
+        # A list has at least two bytes for each element.
         len(text) <= 2 * limits.values or opened + text.count(b",") <= limits.values
     ):
         return
     marks = _without_texts(text, limits).translate(TOKENS, BLANKS)
     opened = marks.count(b"[") + marks.count(b"{")
     empty = marks.count(b"[]") + marks.count(b"{}")
-    # All but the outermost of what opens is itself a value.
+    # Every nested list and object is itself a value.
     if marks.count(b",") + opened - empty > limits.values or opened > limits.values + 1:
         raise JsonTooLarge(_too_many(limits))
     steps = memoryview(marks.translate(STEPS, b",0")).cast("b")
@@ -43,10 +43,10 @@ def require_modest(text: bytes, limits: JsonLimits) -> None:
         raise JsonTooLarge(message)
 
 
-def require_modest_token(token: bytes, limits: JsonLimits) -> None:
-    """The same of a JWT's header and claims, before a library reads them. Raises ValueError for what is no base64."""
+def require_within_jwt(token: bytes, limits: JsonLimits) -> None:
+    """The same for a JWT's header and claims, before a library parses them. Raises ValueError for invalid base64."""
     for part in token.split(b".", 2)[:2]:
-        require_modest(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)), limits)
+        require_within(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)), limits)
 
 
 def require_few(keys: int, limits: JsonLimits) -> None:
@@ -65,7 +65,7 @@ def refuse_constant(name: str) -> NoReturn:
 def _without_texts(text: bytes, limits: JsonLimits) -> bytes:
     """The text with 0 in place of each string."""
     plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A value has at most one string before it, its key, and is at most one itself.
+    # A value comes after at most one string, its key, and is itself at most one.
     if plain.count(b'"') > 4 * limits.values + 2:
         raise JsonTooLarge(_too_many(limits))
     return b"0".join(plain.split(b'"')[::2])

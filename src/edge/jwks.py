@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from src.edge.json_size import require_modest
+from src.edge.json_size import require_within
 from src.edge.limits import OF_PROVIDERS
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def keys_of(text: str) -> list[Key]:
 def _items(given: str, otherwise: str) -> list[dict[str, str]]:
     try:
         text = given if given.lstrip().startswith("{") else Path(given).read_text()
-        require_modest(text.encode(), OF_PROVIDERS)
+        require_within(text.encode(), OF_PROVIDERS)
         content = json.loads(text)
         items: list[dict[str, str]] = content.get("keys", [content])
         if not all(isinstance(item["kty"], str) for item in items):

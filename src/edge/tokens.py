@@ -12,7 +12,7 @@ from typing import TypeVar
 import jwt
 from jwt.utils import base64url_decode, base64url_encode
 
-from src.edge.json_size import require_modest_token
+from src.edge.json_size import require_within_jwt
 from src.edge.jwks import Key
 from src.edge.limits import OF_BODIES
 
@@ -48,7 +48,7 @@ def verified(token: bytes, keys: Sequence[Key]) -> tuple[Key, dict[str, object]]
     # base64 has several spellings of one signature; only the canonical one is accepted.
     if found is None or base64url_encode(base64url_decode(found[1])) != found[1]:
         raise ValueError
-    require_modest_token(token, OF_BODIES)
+    require_within_jwt(token, OF_BODIES)
     try:
         header = jwt.get_unverified_header(token)
     except jwt.PyJWTError:

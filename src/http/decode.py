@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect
 
 from src.domain.errors import InputInvalid
-from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_modest
+from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_within
 from src.edge.limits import OF_BODIES
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -81,7 +81,7 @@ def _json_object(body: bytes) -> dict[str, object]:
     message = "The body is not valid JSON"
     try:
         text = body.decode().strip(BLANKS)
-        require_modest(body, OF_BODIES)
+        require_within(body, OF_BODIES)
         # What decode() does, without its regular expressions for the blanks around.
         value, end = JSON.raw_decode(text)
     except JsonTooLarge as fault:
@@ -162,7 +162,7 @@ class _Reader:
     def _value(self, field: "_Field", value: object, prefix: str) -> object:
         if field.struct is not None and isinstance(value, dict):
             return self.struct(field.struct, value, f"{prefix}{field.key}.")
-        if field.item is not None and isinstance(value, list) and field.shortest <= len(value) <= field.longest:
+        if field.item is not None and isinstance(value, list) and field.min_length <= len(value) <= field.max_length:
             return [
                 self._item(field.item, entry, f"{prefix}{field.key}[{number}]") for number, entry in enumerate(value)
             ]
@@ -197,8 +197,8 @@ class _Field:
     kind: inspect.Type
     struct: type[msgspec.Struct] | None
     item: type[msgspec.Struct] | None
-    shortest: int
-    longest: float
+    min_length: int
+    max_length: float
     normalise: Callable[[str], str] | None
     holder: type[_Holder]
 
@@ -258,8 +258,8 @@ def _field(field: inspect.Field, annotation: object) -> _Field:
         kind=field.type,
         struct=inner.cls if isinstance(inner, inspect.StructType) else None,
         item=listed.item_type.cls if isinstance(listed.item_type, inspect.StructType) else None,
-        shortest=listed.min_length or 0,
-        longest=listed.max_length or float("inf"),
+        min_length=listed.min_length or 0,
+        max_length=listed.max_length or float("inf"),
         normalise=extra.get("normalise"),
         holder=cast("type[_Holder]", holder),
     )
@@ -301,12 +301,12 @@ def _described(kind: inspect.Type) -> str:  # noqa: C901, PLR0911, PLR0912 - a t
             return f"an integer from {lowest} to {highest}"
         case inspect.BoolType():
             return "true or false"
-        case inspect.StrType(min_length=None | 0, max_length=int(longest)):
-            return f"<= {longest} characters"
-        case inspect.StrType(min_length=shortest, max_length=int(longest)):
-            return f"between {shortest} and {longest} characters"
-        case inspect.ListType(min_length=int(shortest), max_length=int(longest)):
-            return f"a list of {shortest} to {longest}"
+        case inspect.StrType(min_length=None | 0, max_length=int(max_length)):
+            return f"<= {max_length} characters"
+        case inspect.StrType(min_length=min_length, max_length=int(max_length)):
+            return f"between {min_length} and {max_length} characters"
+        case inspect.ListType(min_length=int(min_length), max_length=int(max_length)):
+            return f"a list of {min_length} to {max_length}"
         case inspect.ListType() | inspect.VarTupleType():
             return "a list"
         case inspect.DictType() | inspect.StructType():

@@ -12,7 +12,7 @@ import msgspec
 
 from src.domain.errors import InputInvalid
 from src.domain.messaging import Inbound, Report
-from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.json_size import JsonTooLarge, require_within
 from src.edge.limits import OF_BODIES
 
 NUMBER = re.compile(r"[1-9]\d{6,14}", re.ASCII)
@@ -67,7 +67,7 @@ class WhatsAppEventInput(msgspec.Struct):
 def events_of(body: bytes) -> tuple[list[Inbound], list[Report]]:
     """Inbound messages and reports. What cannot be understood is left out. Raises InputInvalid for no envelope."""
     try:
-        require_modest(body, OF_BODIES)
+        require_within(body, OF_BODIES)
         envelope = msgspec.json.decode(body, type=WhatsAppEventInput)
     except JsonTooLarge as fault:
         raise InputInvalid(str(fault)) from None

@@ -6,7 +6,7 @@ from litestar.types import Receive, Scope, Send
 
 from src.domain.context import Role
 from src.domain.errors import Unavailable
-from src.edge.body import NO_ROOM_SECONDS, TAKEN, BodyError, Encoded, NoRoom, first_of_each, whole_body
+from src.edge.body import OVER_BUDGET_SECONDS, TAKEN, BodyError, Encoded, OverBudget, first_of_each, whole_body
 from src.edge.limits import MEBIBYTE
 from src.http.problems import InputRefused
 
@@ -20,13 +20,13 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return first_of_each(scope["headers"])
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, largest: int = MAX_BODY_SIZE) -> bytes:
+async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, max_size: int = MAX_BODY_SIZE) -> bytes:
     """The whole body of a caller of `role`. Raises InputRefused and Unavailable."""
     try:
-        return await whole_body(headers, receive, largest, role.value)
-    except NoRoom:
+        return await whole_body(headers, receive, max_size, role.value)
+    except OverBudget:
         message = "Too many large bodies are under way"
-        raise Unavailable(message, NO_ROOM_SECONDS) from None
+        raise Unavailable(message, OVER_BUDGET_SECONDS) from None
     except BodyError as error:
         name, value = TAKEN
         owed = [(name.lower().encode(), value.encode())] if isinstance(error, Encoded) else []

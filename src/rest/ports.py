@@ -46,8 +46,8 @@ class RestEngine(Protocol):
         For what costs something before the database, whose word it is, can say so.
         """
 
-    def recall(self, request: Request) -> tuple[Job, Prepared] | None:
-        """What reading and preparing a request would give, where that is known already."""
+    def cached(self, request: Request) -> tuple[Job, Prepared] | None:
+        """What reading and preparing a request would give, if that is cached."""
 
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request. Raises RestError for what the catalog does not have."""

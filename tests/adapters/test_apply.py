@@ -278,7 +278,7 @@ async def test_what_a_release_finds_on_the_way_to_the_next_and_back(empty: str, 
     connection = await asyncpg.connect(empty)
 
     async def found(*digests: str) -> list[str]:
-        return [await connection.fetchval(apply.STANDING, digest) for digest in digests]
+        return [await connection.fetchval(apply.RELEASE_STATUS, digest) for digest in digests]
 
     functions.write_text(f"{text}\n")
     second = apply.digest(apply.shipped(sql))

@@ -13,7 +13,7 @@ import pytest
 
 from src.adapters.telemetry.audit import StandardOutput
 from src.domain.audit import AuditLine
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def test_an_audit_line_waits_for_a_reader_who_is_behind_and_lets_other_threads_r
         os.set_blocking(1, True)
         reading = threads.submit(read_on, pipe)
         StandardOutput().record(AuditLine("permits.request", "r", "anonymous", {"park": "Akagera"}))
-        reading.result(PATIENCE)
+        reading.result(TIMEOUT)
         os.close(pipe)
     assert bytes(read[filled:]) == b"AUDIT permits.request requestId=r actor=anonymous park=Akagera\n"
 
@@ -65,5 +65,5 @@ def test_an_audit_line_may_be_longer_than_a_pipe() -> None:
             reading = threads.submit(lambda: b"".join(iter(lambda: os.read(pipe, 1 << 16), b"")))
             facts = {f"f{number}": "x" * 100 for number in range(3_000)}
             StandardOutput().record(AuditLine("storage.object", "r", "anonymous", facts))
-        assert reading.result(PATIENCE).endswith(b" f2999=" + b"x" * 100 + b"\n")
+        assert reading.result(TIMEOUT).endswith(b" f2999=" + b"x" * 100 + b"\n")
         os.close(pipe)

@@ -18,7 +18,7 @@ from src.database.opened import SILENCE, Opened, limit_silence
 from src.domain.errors import Unavailable
 from src.logins import login_dsn
 from tests.support.postgres import settings
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 from tests.support.races import until
 
 
@@ -30,7 +30,7 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Connections]:
-    pool = Connections(database, 3, timeout=PATIENCE)
+    pool = Connections(database, 3, timeout=TIMEOUT)
     yield pool
     await pool.close()
 

@@ -16,7 +16,7 @@ from src.database.connections import Connections, Reserve
 from src.database.errors import PoolTimeout
 from src.database.notifications import Notifications
 from src.database.refresher import GRACE, Refresher
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 from tests.support.races import until
 
 OTHERS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
@@ -63,9 +63,9 @@ async def test_one_channels_news_do_not_hide_that_anothers_are_still_read(
         for event in (reading, read, heard):
             event.clear()
         await admin.execute("notify slow")
-        await asyncio.wait_for(reading.wait(), PATIENCE)
+        await asyncio.wait_for(reading.wait(), TIMEOUT)
         await admin.execute("notify quick")
-        await asyncio.wait_for(heard.wait(), PATIENCE)
+        await asyncio.wait_for(heard.wait(), TIMEOUT)
         await until(lambda: notifications.current("quick"))
         assert not notifications.current("slow")
         read.set()
@@ -135,11 +135,11 @@ async def test_a_thousand_notifications_cost_two_refreshes(database: str, admin:
         reading.clear()
         before = tries
         await admin.execute("notify news")
-        await asyncio.wait_for(reading.wait(), PATIENCE)
+        await asyncio.wait_for(reading.wait(), TIMEOUT)
         # Each with a text of its own: equal ones of a transaction are sent once.
         await admin.execute("select pg_notify('news', n::text) from generate_series(1, 1000) n")
         await admin.execute("notify last")
-        await asyncio.wait_for(heard.wait(), PATIENCE)
+        await asyncio.wait_for(heard.wait(), TIMEOUT)
         read.set()
         await until(lambda: notifications.current("news"))
         assert tries - before == 2
@@ -247,7 +247,7 @@ async def test_what_a_lost_connection_missed_is_read(database: str, admin: async
         for _ in range(3):
             tried.clear()
             await admin.execute(KILL)
-            await asyncio.wait_for(tried.wait(), PATIENCE)
+            await asyncio.wait_for(tried.wait(), TIMEOUT)
             await until(lambda: notifications.current("news"))
 
 

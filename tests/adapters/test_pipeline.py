@@ -14,7 +14,7 @@ import pytest
 
 from src.database import pipeline as module
 from src.database import pipelined
-from src.database.pipeline import LAST_RUNS, LONGEST, MOST, QUICK, Pipeline
+from src.database.pipeline import LAST_RUNS, MAX_IN_FLIGHT, MAX_TRIAL_SECONDS, QUICK, Pipeline
 from src.database.pipelined import MAX_STATEMENTS, Answer, Pipelined, Row
 from tests.conftest import OPS_USER, Api
 from tests.support.races import until
@@ -114,25 +114,25 @@ async def test_a_quick_statement_stays_so_however_long_it_takes_elsewhere(
     monkeypatch.setattr(module, "QUICK", QUICK)
     pipeline.observe(WHO, 0)
     for _ in range(LAST_RUNS):
-        pipeline.learn(WHO, 60)
+        pipeline.observe_pooled(WHO, 60)
     assert await answered(pipeline, WHO, ["a", 1]) is not None
 
 
 async def test_what_others_hold_up_elsewhere_is_tried(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     await sent(pipeline, BEFORE, "a")
     monkeypatch.setattr(module, "QUICK", QUICK)
-    pipeline.learn(WHO, LONGEST)
+    pipeline.observe_pooled(WHO, MAX_TRIAL_SECONDS)
     assert await answered(pipeline, WHO, ["a", 1]) is None
-    pipeline.learn(WHO, 3 * QUICK)
+    pipeline.observe_pooled(WHO, 3 * QUICK)
     assert await answered(pipeline, WHO, ["a", 1]) is not None
     for _ in range(10):
         pipeline.observe(WHO, 1.6 * QUICK)
     assert await answered(pipeline, WHO, ["a", 1]) is None
     # What was slow here is only tried again when it is quick elsewhere, on average.
-    pipeline.learn(WHO, 0.9 * QUICK)
+    pipeline.observe_pooled(WHO, 0.9 * QUICK)
     assert await answered(pipeline, WHO, ["a", 1]) is None
     for _ in range(LAST_RUNS):
-        pipeline.learn(WHO, 0.5 * QUICK)
+        pipeline.observe_pooled(WHO, 0.5 * QUICK)
     assert await answered(pipeline, WHO, ["a", 1]) is not None
 
 
@@ -167,8 +167,8 @@ async def test_a_server_that_answers_no_more_is_left(
 
 async def test_no_more_are_sent_than_can_wait(pipeline: Pipeline) -> None:
     await sent(pipeline, BEFORE, "a")
-    rows = await asyncio.gather(*(answered(pipeline, BEFORE, [str(number)]) for number in range(MOST + 10)))
-    assert [row is not None for row in rows] == [number < MOST for number in range(MOST + 10)]
+    rows = await asyncio.gather(*(answered(pipeline, BEFORE, [str(number)]) for number in range(MAX_IN_FLIGHT + 10)))
+    assert [row is not None for row in rows] == [number < MAX_IN_FLIGHT for number in range(MAX_IN_FLIGHT + 10)]
 
 
 async def test_what_a_lost_connection_owes_is_asked_elsewhere(pipeline: Pipeline, admin: asyncpg.Connection) -> None:
@@ -295,7 +295,7 @@ async def test_a_read_answers_the_same_whichever_way_it_is_asked(api: Api, monke
 
         await until(asked)
         with monkeypatch.context() as full:
-            full.setattr(module, "MOST", 0)
+            full.setattr(module, "MAX_IN_FLIGHT", 0)
             await asked()
         assert answers[True] == answers[False], path
         assert answers[True][0] == status

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.edge.json_size import JsonTooLarge, require_modest, require_modest_token
+from src.edge.json_size import JsonTooLarge, require_within, require_within_jwt
 from src.edge.limits import MEBIBYTE, OF_BODIES, JsonLimits
 
 VALUES = st.recursive(
@@ -33,7 +33,7 @@ def values_of(value: object) -> int:
 
 def fits(text: bytes, **limits: int) -> bool:
     try:
-        require_modest(text, JsonLimits(**limits))
+        require_within(text, JsonLimits(**limits))
     except JsonTooLarge:
         return False
     return True
@@ -65,9 +65,9 @@ def nested(levels: int, opening: str = "[", closing: str = "]") -> bytes:
     ],
 )
 def test_each_limit_is_met_exactly(at: bytes, beyond: bytes) -> None:
-    require_modest(at, OF_BODIES)
+    require_within(at, OF_BODIES)
     with pytest.raises(JsonTooLarge):
-        require_modest(beyond, OF_BODIES)
+        require_within(beyond, OF_BODIES)
 
 
 HOSTILE = [
@@ -100,8 +100,8 @@ def test_little_memory_is_taken_for_any_text(text: bytes) -> None:
 
 def test_a_tokens_header_and_claims_are_looked_at() -> None:
     shallow, deep = (base64.urlsafe_b64encode(nested(levels)).rstrip(b"=") for levels in (64, 65))
-    require_modest_token(b".".join([shallow, shallow, deep]), OF_BODIES)
+    require_within_jwt(b".".join([shallow, shallow, deep]), OF_BODIES)
     for parts in product([shallow, deep], repeat=2):
         if deep in parts:
             with pytest.raises(JsonTooLarge):
-                require_modest_token(b".".join([*parts, b""]), OF_BODIES)
+                require_within_jwt(b".".join([*parts, b""]), OF_BODIES)

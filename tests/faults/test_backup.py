@@ -33,7 +33,7 @@ from tests.support.cluster import execute, server, start_again
 from tests.support.disks import disk
 from tests.support.persons import make_person
 from tests.support.postgres import JWT_SECRET, Server, settings, with_login
-from tests.support.processes import PATIENCE, descendants, ecotrips, environment, wait_until_gone
+from tests.support.processes import TIMEOUT, descendants, ecotrips, environment, wait_until_gone
 
 TABLES = """
 select format('select %L as name, count(*) as rows from %s', oid::regclass, oid::regclass) as statement from pg_class
@@ -685,7 +685,7 @@ def half_way(
         start_new_session=True,
         preexec_fn=lambda: [signal.signal(sign, signal.SIG_DFL) for sign in STOPPING],  # noqa: PLW1509 - no threads here
     )
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not (folder / "half-way").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -712,9 +712,9 @@ def test_a_backup_that_is_ended_leaves_yesterdays(database: str, tmp_path: Path,
         with half_way(folder, database, "backup", "dump", **given) as other:
             assert (folder / beside[0]).exists()
             other.send_signal(signal.SIGTERM)
-            assert other.wait(PATIENCE) == 130
+            assert other.wait(TIMEOUT) == 130
         process.send_signal(sign)
-        _, said = process.communicate(timeout=PATIENCE)
+        _, said = process.communicate(timeout=TIMEOUT)
         assert "Traceback" not in said
     assert process.returncode == (-sign if sign == signal.SIGKILL else 130)
     wait_until_gone(*programs)
@@ -731,7 +731,7 @@ def test_a_backup_under_nohup_outlives_its_terminal(database: str, tmp_path: Pat
     with half_way(tmp_path, database, "backup", "dump", under="nohup", **given) as process:
         process.send_signal(signal.SIGHUP)
         (tmp_path / "go").touch()
-        _, said = process.communicate(timeout=PATIENCE)
+        _, said = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0, said
 
 
@@ -752,8 +752,8 @@ def test_what_comes_beside_a_restore_waits_for_it(database: str, empty: str, tmp
             said = beside.stdout.readline()
             assert re.fullmatch(r" *waiting for process \d+ of postgres \(ecotrips-restore\)\n", said), said
             (tmp_path / "go").touch()
-            assert process.wait(PATIENCE) == 0
-            said, _ = beside.communicate(timeout=PATIENCE)
+            assert process.wait(TIMEOUT) == 0
+            said, _ = beside.communicate(timeout=TIMEOUT)
     if other == "apply":
         assert (beside.returncode, said) == (0, "up to date\n")
     else:
@@ -793,8 +793,8 @@ def test_no_sql_is_applied_during_a_backup(database: str, tmp_path: Path) -> Non
             said = applying.stdout.readline()
             assert re.fullmatch(r"  waiting for process \d+ of postgres \(ecotrips-backup\)\n", said), said
             (tmp_path / "go").touch()
-            assert process.wait(PATIENCE) == 0
-            assert applying.communicate(timeout=PATIENCE)[0] == "up to date\n"
+            assert process.wait(TIMEOUT) == 0
+            assert applying.communicate(timeout=TIMEOUT)[0] == "up to date\n"
 
 
 async def test_nobodys_lock_keeps_a_backup_from_being_made(
@@ -835,7 +835,7 @@ async def test_who_changes_tables_during_a_backup_is_named(
         changing = asyncio.create_task(admin.execute(change))
         await asyncio.sleep(0.3)
         (tmp_path / "go").touch()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         _, said = await process.communicate()
     assert process.returncode == 1
     assert said.decode() == (
@@ -915,12 +915,12 @@ def test_a_backup_whose_server_is_lost_leaves_yesterdays(own: tuple[EmbeddedPost
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not asyncio.run(execute(dsn, WAITS)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         crash(postgres)
-        _, said = process.communicate(timeout=PATIENCE)
+        _, said = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert said.startswith("ecotrips: ")
     assert said.count("\n") == 1
@@ -933,7 +933,7 @@ def test_a_backup_whose_server_is_lost_leaves_yesterdays(own: tuple[EmbeddedPost
 
 def wait_until_reading(pid: int) -> None:
     """Until the command waits for what the archive's program writes."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while "pipe" not in Path(f"/proc/{pid}/wchan").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -949,7 +949,7 @@ def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str
         if ended == "without its server":
             crash(postgres)
             (tmp_path / "go").touch()
-            _, said = process.communicate(timeout=PATIENCE)
+            _, said = process.communicate(timeout=TIMEOUT)
             assert (process.returncode, said.count("\n")) == (1, 1), said
             assert "the database does not answer" in said
             start_again(postgres)
@@ -957,7 +957,7 @@ def test_a_restore_that_is_ended_leaves_nothing(own: tuple[EmbeddedPostgres, str
             if ended == "stopped while it reads":
                 wait_until_reading(process.pid)
             process.send_signal(signal.SIGKILL if ended == "killed" else signal.SIGINT)
-            process.communicate(timeout=PATIENCE)
+            process.communicate(timeout=TIMEOUT)
             assert process.returncode == (-signal.SIGKILL if ended == "killed" else 130)
     (tmp_path / "go").touch()
     assert asyncio.run(counts(copy)) == {}
@@ -989,7 +989,7 @@ def stopped_at(moment: float, folder: Path, dsn: str, *arguments: str) -> tuple[
             with suppress(ProcessLookupError):
                 send(process.pid, chosen.choice(STOPPING))
             time.sleep(chosen.choice((0, 0, 0.001, 0.05)))
-        said, told = process.communicate(timeout=PATIENCE)
+        said, told = process.communicate(timeout=TIMEOUT)
     assert "Traceback" not in told, (moment, told)
     assert "Exception" not in told, (moment, told)
     return process.returncode, said, told
@@ -1068,7 +1068,7 @@ def test_a_restore_that_is_stopped_after_its_commit_says_what_is_there(
             silent.accept()[0],
         ):
             process.send_signal(signal.SIGTERM)
-            said, told = process.communicate(timeout=PATIENCE)
+            said, told = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, said) == (130, "")
     assert told.endswith("\nstopped: all was restored, and not all stored documents are proved\n")
     assert asyncio.run(counts(empty)) == asyncio.run(counts(database))

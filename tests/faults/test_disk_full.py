@@ -14,7 +14,7 @@ from tests.conftest import Api
 from tests.support import postgres
 from tests.support.cluster import start_again
 from tests.support.disks import disk
-from tests.support.processes import PATIENCE, ecotrips, server
+from tests.support.processes import TIMEOUT, ecotrips, server
 from tests.support.storms import DOCUMENTED, checkout, client, is_alive, require_sound, until_done
 
 pytestmark = pytest.mark.heavy
@@ -64,7 +64,7 @@ async def test_a_full_disk_refuses_and_loses_nothing(small: Path, tmp_path: Path
                 ballast = fill(small)
                 # What room the database has within its own files is used up first.
                 seen, number = set[int](), 0
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     while 503 not in seen:
                         seen.add(await checkout(http, number % count))
                         number += 1

@@ -17,7 +17,7 @@ from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Reply, Request, listening
 from tests.support.messaging import NUMBER, events, live_settings, work
 from tests.support.money import captured
-from tests.support.processes import PATIENCE, server
+from tests.support.processes import TIMEOUT, server
 from tests.support.races import killed, post
 
 NOTICE = {"type": "link_notice", "to": NUMBER, "text": "Your invoice", "url": "https://ecotrips.example/i"}
@@ -60,7 +60,7 @@ async def test_a_message_whose_sender_died_is_shown_as_unknown_and_not_sent_agai
     gate.shut, gate.held = at == UNREACHED, at != UNREACHED
     with server(database, tmp_path, **live) as running:
         asking = asyncio.ensure_future(post(running, "wa-send", Api.service, **NOTICE))
-        await asyncio.wait_for(gate.knocked.wait(), PATIENCE)
+        await asyncio.wait_for(gate.knocked.wait(), TIMEOUT)
         if at == UNRECORDED:
             async with admin.transaction():
                 await admin.execute("select from wa.messages for update")
@@ -117,7 +117,7 @@ async def test_a_number_whose_document_was_never_rendered_keeps_it(
         }
         with server(database, tmp_path, **away) as running:
             asking = asyncio.ensure_future(post(running, "fin-invoice-generate", Api.service, **asked))
-            await asyncio.wait_for(store.knocked.wait(), PATIENCE)
+            await asyncio.wait_for(store.knocked.wait(), TIMEOUT)
             running.kill()
             with pytest.raises(httpx.TransportError):
                 await asking

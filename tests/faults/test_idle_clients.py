@@ -19,7 +19,7 @@ import pytest
 from bench.proc import resident_megabytes
 from src.edge.listening import DEAF_MILLISECONDS
 from tests.conftest import ANON_KEY, CHECKOUT
-from tests.support.processes import PATIENCE, ServerProcess, descendants, server
+from tests.support.processes import TIMEOUT, ServerProcess, descendants, server
 
 KEY = {"apikey": ANON_KEY}
 PATHS = ("/functions/v1/bff-checkout", "/rest/v1/rpc/search_places", "/functions/v1/wa-webhook")
@@ -45,7 +45,7 @@ def require_files(clients: int) -> None:
 
 def connect(running: ServerProcess, life: ExitStack) -> socket.socket:
     port = urlsplit(running.address).port or 0
-    return life.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+    return life.enter_context(socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT))
 
 
 def half(running: ServerProcess, life: ExitStack, path: str, size: int) -> socket.socket:
@@ -65,7 +65,7 @@ def slowest(running: ServerProcess, seconds: float = 2) -> float:
         while time.monotonic() < end:
             for method, path, body in (("GET", "/healthz", None), ("POST", "/functions/v1/bff-checkout", CHECKOUT)):
                 began = time.monotonic()
-                answer = httpx.request(method, running.address + path, json=body, headers=KEY, timeout=PATIENCE)
+                answer = httpx.request(method, running.address + path, json=body, headers=KEY, timeout=TIMEOUT)
                 assert answer.status_code == 200, answer.text
                 longest = max(longest, time.monotonic() - began)
         return longest
@@ -84,29 +84,29 @@ def told(halves: list[socket.socket]) -> Counter[bytes]:
 def test_idle_sockets_and_half_bodies_keep_nobody_waiting(database: str, tmp_path: Path, idle: int, begun: int) -> None:
     require_files(idle + begun)
     with server(database, tmp_path) as running, ExitStack() as life:
-        patience = 1 + 3 * slowest(running)  # a second, and what other tests do to the machine
+        timeout = 1 + 3 * slowest(running)  # a second, and what other tests do to the machine
         worker = next(descendants(running.process.pid))
         before = resident_megabytes(worker)
         for _ in range(idle):
             connect(running, life)
-        assert slowest(running) < patience
+        assert slowest(running) < timeout
         assert resident_megabytes(worker) - before < 4 + idle * 0.016
         halves = [half(running, life, PATHS[number % 3], SMALL) for number in range(begun)]
-        assert slowest(running, 3) < patience
+        assert slowest(running, 3) < timeout
         assert resident_megabytes(worker) - before < 8 + idle * 0.016 + begun * 0.05
         assert told(halves) == {b"408": begun}
-        assert slowest(running) < patience
+        assert slowest(running) < timeout
 
 
 @pytest.mark.heavy
 def test_halves_of_large_bodies_fill_no_memory_and_keep_nobody_waiting(database: str, tmp_path: Path) -> None:
     require_files(1_000)
     with server(database, tmp_path) as running, ExitStack() as life:
-        patience = 1 + 3 * slowest(running)  # a second, and what other tests do to the machine
+        timeout = 1 + 3 * slowest(running)  # a second, and what other tests do to the machine
         worker = next(descendants(running.process.pid))
         before = resident_megabytes(worker)
         halves = [half(running, life, PATHS[number % 3], LARGE) for number in range(1_000)]
-        assert slowest(running, 5) < patience
+        assert slowest(running, 5) < timeout
         assert resident_megabytes(worker) - before < 450  # all that was sent would be 500 more
         seen = told(halves)
         assert set(seen) == {b"408", b"503"}

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import ANON_KEY, OPS_USER
-from tests.support.processes import PATIENCE, server
+from tests.support.processes import TIMEOUT, server
 from tests.support.races import blocked
 
 pytestmark = pytest.mark.heavy
@@ -43,8 +43,8 @@ async def status_of(port: int, request: bytes) -> bytes:
 async def test_slow_clients_are_hung_up_on_and_nobody_waits_for_them(database: str, tmp_path: Path) -> None:
     with server(database, tmp_path) as running:
         port = urlsplit(running.address).port or 0
-        patient = httpx.AsyncClient(base_url=running.address, timeout=PATIENCE)
-        async with asyncio.timeout(PATIENCE), patient as client:
+        patient = httpx.AsyncClient(base_url=running.address, timeout=TIMEOUT)
+        async with asyncio.timeout(TIMEOUT), patient as client:
             slow = [asyncio.create_task(slow_client(port)) for _ in range(SLOW_CLIENTS)]
             assert (await client.get("/healthz")).status_code == 200
             large = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + b"x" * 2**20 + b"\r\n\r\n"
@@ -61,7 +61,7 @@ async def test_more_than_the_database_takes_is_told_when_to_come_back(
 ) -> None:
     with server(database, tmp_path, DATABASE_POOL_SIZE="1") as running:
         headers = {"apikey": ANON_KEY}
-        async with httpx.AsyncClient(base_url=running.address, headers=headers, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=running.address, headers=headers, timeout=TIMEOUT) as client:
             async with admin.transaction():
                 await admin.execute("lock table payment.payments in access exclusive mode")
                 refused = [

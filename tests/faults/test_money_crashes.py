@@ -21,7 +21,7 @@ from tests.conftest import CHECKOUT, ITINERARY, OPS_USER, Api
 from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import Door, listening
 from tests.support.postgres import settings
-from tests.support.processes import PATIENCE, ServerProcess, exit_code, server, worker_turn
+from tests.support.processes import TIMEOUT, ServerProcess, exit_code, server, worker_turn
 from tests.support.races import killed_waiting, post
 from tests.support.webhooks import SECRET, tell
 
@@ -76,7 +76,7 @@ class World:
         self.door.shut = at == UNREACHED
         stripe.reached.clear()
         stripe.held = asyncio.Event()
-        await asyncio.wait_for((self.door.knocked if self.door.shut else stripe.reached).wait(), PATIENCE)
+        await asyncio.wait_for((self.door.knocked if self.door.shut else stripe.reached).wait(), TIMEOUT)
         if at == UNRECORDED:
             async with self.admin.transaction():
                 await self.admin.execute("select from payment.payments for update")

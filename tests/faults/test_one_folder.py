@@ -18,8 +18,8 @@ import pytest
 from src.database.embedded import EmbeddedPostgres, binaries
 from tests.support.cluster import MEMORY
 from tests.support.processes import (
-    PATIENCE,
     ROOT,
+    TIMEOUT,
     ServerProcess,
     command,
     environment,
@@ -88,7 +88,7 @@ def begun(folder: Path, words: str, *more: str, script: tuple[str, ...] = ("-m",
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What it printed."""
-    said, _ = process.communicate(timeout=PATIENCE)
+    said, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, (process.args, said)
     return said
 
@@ -152,7 +152,7 @@ def test_eight_at_once_all_work_and_the_server_goes(rounds: int) -> None:
 def killed_at(folder: Path, step: int, words: str, *more: str) -> bool:
     """Whether it was killed: False when it had ended before that step."""
     process = begun(folder, words, *more, script=("-c", KILLED_AT, str(step)))
-    said, _ = process.communicate(timeout=PATIENCE)
+    said, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode in {0, -signal.SIGKILL}, said
     return process.returncode != 0
 
@@ -269,7 +269,7 @@ def test_who_stops_the_server_of_others_is_told_and_a_reset_is_refused(folder: P
     with shell(folder) as ask:
         assert ask("select 1") == "1"
         reset = begun(folder, "db reset --yes")
-        said, _ = reset.communicate(timeout=PATIENCE)
+        said, _ = reset.communicate(timeout=TIMEOUT)
         found = re.fullmatch(rf"ecotrips: {folder} is in use: end (ecotrips db psql \(pid \d+\)) first\n", said)
         assert found, said
         assert reset.returncode == 1

@@ -16,7 +16,7 @@ from tests.support import processes
 from tests.support.cluster import execute, server
 from tests.support.pgbouncer import PREPARING, pgbouncer, require_version
 from tests.support.postgres import Server, make_template, settings
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 
 @pytest.mark.parametrize("pooler", ["transaction", ""])
@@ -56,7 +56,7 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
                     == 2 + 1
                 ), "two of the pooler and the one that listens"
                 await execute(primary.url(name), "select ops.set_flag('USE_FIXTURES', '0')")
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     while await composed.switches.value("USE_FIXTURES") != "0":
                         await asyncio.sleep(0.02)
             finally:
@@ -64,5 +64,5 @@ async def test_callers_share_two_connections_and_none_sees_anothers_settings(tmp
             # The pooler does not know the administrator: what a start looks at, it looks at directly.
             pooled = {"DATABASE_DIRECT_URL": primary.url(name), "DATABASE_POOLER": pooler}
             with processes.server(given.database_url, tmp_path, **pooled) as one:
-                async with httpx.AsyncClient(timeout=PATIENCE) as client:
+                async with httpx.AsyncClient(timeout=TIMEOUT) as client:
                     assert (await client.get(f"{one.address}/readyz")).status_code == 200

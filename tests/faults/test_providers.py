@@ -19,7 +19,7 @@ from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import Door, Handler, listening
 from tests.support.escrows import met_escrows
 from tests.support.postgres import JWT_SECRET
-from tests.support.processes import PATIENCE, ServerProcess, command, environment, free_port, server
+from tests.support.processes import TIMEOUT, ServerProcess, command, environment, free_port, server
 from tests.support.races import post, until
 from tests.support.webhooks import SECRET, tell
 
@@ -103,7 +103,7 @@ class World:
 
     async def settled(self) -> None:
         """The worker has nothing left to do, though its pauses pass as soon as they begin."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while await self.admin.fetchval(UNDER_WAY):
                 await self.admin.execute(TIME_PASSES)
                 await asyncio.sleep(0.2)
@@ -165,7 +165,7 @@ async def test_a_worker_killed_in_the_middle_of_all_its_sweeps_leaves_each_work_
     stripe.held = whatsapp.held = True
     async with world.providers(stripe=stripe, whatsapp=whatsapp):
         with world.working() as worker:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while not (world.stripe.refunds and world.stripe.transfers and world.whatsapp.taken):
                     await world.admin.execute(TIME_PASSES)
                     await asyncio.sleep(0.2)

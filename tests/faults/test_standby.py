@@ -17,7 +17,7 @@ from src.domain.errors import NotAllowed
 from tests.conftest import SERVICE_CONTEXT, SERVICE_KEY, user_context
 from tests.support.cluster import Cluster, cluster, execute
 from tests.support.postgres import settings
-from tests.support.processes import PATIENCE, server
+from tests.support.processes import TIMEOUT, server
 from tests.support.races import until
 
 # Say which server ran them.
@@ -101,8 +101,8 @@ async def test_what_one_process_writes_the_other_reads(pair: Cluster, tmp_path: 
     key = {"apikey": SERVICE_KEY}
     with server(pair.primary_dsn, tmp_path, **live) as one, server(pair.primary_dsn, tmp_path, **live) as two:
         async with (
-            httpx.AsyncClient(base_url=f"{one.address}/functions/v1", headers=key, timeout=PATIENCE) as writing,
-            httpx.AsyncClient(base_url=two.address, headers=key, timeout=PATIENCE) as reading,
+            httpx.AsyncClient(base_url=f"{one.address}/functions/v1", headers=key, timeout=TIMEOUT) as writing,
+            httpx.AsyncClient(base_url=two.address, headers=key, timeout=TIMEOUT) as reading,
         ):
             assert (await reading.get(WHERE_READ)).json() == [{"on_standby": True}]
             for number in range(30):

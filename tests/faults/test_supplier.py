@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ANON_KEY
 from tests.fakes.hbx.server import Behaviour, FakeHbx, running
-from tests.support.processes import PATIENCE, ServerProcess, ecotrips, server
+from tests.support.processes import TIMEOUT, ServerProcess, ecotrips, server
 from tests.support.races import until
 
 pytestmark = pytest.mark.heavy
@@ -55,7 +55,7 @@ async def pair(database: str, tmp_path: Path, fake: FakeHbx) -> AsyncIterator[Pa
     with ExitStack() as stack:
         one, two = (stack.enter_context(server(database, tmp_path, **live(fake))) for _ in range(2))
         async with httpx.AsyncClient(
-            headers={"apikey": ANON_KEY}, timeout=PATIENCE, limits=httpx.Limits(max_connections=500)
+            headers={"apikey": ANON_KEY}, timeout=TIMEOUT, limits=httpx.Limits(max_connections=500)
         ) as http:
             yield Pair((one, two), http)
 

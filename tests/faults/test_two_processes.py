@@ -10,7 +10,7 @@ import httpx
 
 from src.domain.context import Role
 from tests.conftest import ANON_KEY, OPS_USER, SERVICE_KEY, Api, as_role, token
-from tests.support.processes import PATIENCE, command, descendants, environment, free_port, server, wait_until_gone
+from tests.support.processes import TIMEOUT, command, descendants, environment, free_port, server, wait_until_gone
 from tests.support.races import blocked
 
 ROUNDS = 10
@@ -18,7 +18,7 @@ ROUNDS = 10
 
 def bookings(address: str, bearer: str) -> httpx.Response:
     headers = {"apikey": ANON_KEY, "authorization": f"Bearer {bearer}"}
-    return httpx.get(f"{address}/functions/v1/ops-bookings", headers=headers, timeout=PATIENCE)
+    return httpx.get(f"{address}/functions/v1/ops-bookings", headers=headers, timeout=TIMEOUT)
 
 
 async def test_the_next_request_of_each_process_obeys_a_switch(
@@ -40,7 +40,7 @@ async def test_a_stopped_server_finishes_what_it_began(
 ) -> None:
     body = {"itinerary_id": OPS_USER, "amount_cents": 100, "currency": "USD"}
     with server(database, tmp_path) as running:
-        async with httpx.AsyncClient(base_url=running.address, headers=Api.anonymous, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=running.address, headers=Api.anonymous, timeout=TIMEOUT) as client:
             async with admin.transaction():
                 await admin.execute("lock table payment.payments in access exclusive mode")
                 request = asyncio.create_task(client.post("/functions/v1/bff-checkout", json=body))
@@ -48,7 +48,7 @@ async def test_a_stopped_server_finishes_what_it_began(
                 running.process.terminate()
                 await asyncio.sleep(0.3)
             assert (await request).status_code == 200
-        assert running.process.wait(PATIENCE) == 0
+        assert running.process.wait(TIMEOUT) == 0
 
 
 def test_nothing_outlives_a_killed_parent(tmp_path: Path) -> None:

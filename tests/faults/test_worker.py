@@ -22,7 +22,7 @@ from src.domain.errors import ProviderFailed, Unavailable
 from src.domain.sweeps import Sweep
 from src.worker import Worker
 from tests.support.postgres import JWT_SECRET, settings
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 AGE = 10.0**9
 
@@ -44,7 +44,7 @@ async def running(worker: Worker) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         worker.stop()
-        await asyncio.wait_for(task, PATIENCE)
+        await asyncio.wait_for(task, TIMEOUT)
 
 
 def handles(
@@ -84,7 +84,7 @@ async def test_many_workers_take_one_turn_in_a_period(database: str, admin: asyn
         slots = PostgresSlots(composed.database)
         workers = [Worker([Sweep("shared", AGE, handles([], seen))], slots, print) for _ in range(3)]
         tasks = [asyncio.create_task(worker.run()) for worker in workers]
-        await asyncio.wait_for(begun.wait(), PATIENCE)
+        await asyncio.wait_for(begun.wait(), TIMEOUT)
         for worker in workers:
             worker.stop()
         await asyncio.gather(*tasks)
@@ -117,7 +117,7 @@ async def test_two_hosts_take_every_slot_once_between_them(database: str, admin:
             for host, composed in (("one", one), ("two", two))
         ]
         async with running(workers[0]), running(workers[1]):
-            await asyncio.wait_for(both.wait(), PATIENCE)
+            await asyncio.wait_for(both.wait(), TIMEOUT)
     slots = await admin.fetch("select slot, request_id from public.slots order by request_id")
     assert len({row["slot"] for row in slots}) == len(slots)
     assert [row["request_id"] for row in slots] == sorted(request_id for request_id, _ in turns)
@@ -137,12 +137,12 @@ async def test_a_notification_begins_a_sweep_long_before_its_period_ends(
         worker = Worker([sweep], PostgresSlots(composed.database), print)
         composed.notifications.add(sweep.channel, Refresher(sweep.name, partial(worker.wake, sweep.name)))
         async with running(worker):
-            await asyncio.wait_for(turns.get(), PATIENCE)
+            await asyncio.wait_for(turns.get(), TIMEOUT)
             await composed.notifications.start()
             # Connecting counts as a notification, because some may have been missed.
-            await asyncio.wait_for(turns.get(), PATIENCE)
+            await asyncio.wait_for(turns.get(), TIMEOUT)
             await admin.execute("select pg_notify('ecotrips_payouts', '')")
-            await asyncio.wait_for(turns.get(), PATIENCE)
+            await asyncio.wait_for(turns.get(), TIMEOUT)
 
 
 async def test_a_failing_sweep_is_counted_and_neither_quotes_its_error_nor_ends_the_others(
@@ -178,7 +178,7 @@ async def test_a_stop_waits_for_the_running_batch_and_begins_no_other(database: 
     async with composed_on(database) as composed:
         worker = Worker([Sweep("slow", AGE, slow)], PostgresSlots(composed.database), print)
         async with running(worker) as task:
-            await asyncio.wait_for(entered.wait(), PATIENCE)
+            await asyncio.wait_for(entered.wait(), TIMEOUT)
             worker.stop()
             await asyncio.sleep(0)
             assert not task.done()
@@ -204,14 +204,14 @@ async def test_sigterm_stops_the_worker_cleanly(database: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("worker started: ")
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, "")
     assert output.splitlines()[-1].startswith("worker stopped: handled=")
 
 
 async def test_the_worker_of_a_parent_that_is_gone_stops(database: str) -> None:
     with worker_process(database, "--parent", "1") as process:
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
     assert "worker stopped: handled=" in output
 
@@ -222,7 +222,7 @@ async def test_once_does_what_is_due_and_ends(database: str, admin: asyncpg.Conn
         " values ('someone', 'old', '', 'r', now(), now() - interval '2 days')"
     )
     with worker_process(database, "--once") as process:
-        output, errors = process.communicate(timeout=PATIENCE)
+        output, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, errors) == (0, "")
     assert output.startswith("SWEEP idempotency requestId=worker-")
     assert output.splitlines()[-1] == "worker done: handled=1 failed=0 idempotency=1"
@@ -255,7 +255,7 @@ async def test_sweeps_that_wait_for_the_database_are_one_line(
 
 async def test_a_database_that_is_away_is_one_clear_line(database: str) -> None:
     with worker_process(database.replace("/test_", "/gone_"), "--once") as process:
-        _, errors = process.communicate(timeout=PATIENCE)
+        _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     *logged, said = errors.splitlines()
     assert said.startswith("ecotrips: ")

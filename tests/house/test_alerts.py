@@ -22,7 +22,7 @@ from src.adapters.postgres.database import Database
 from src.app import COUNTED_FROM_THE_START
 from src.domain.errors import NotAllowed, Unavailable
 from tests.conftest import Api
-from tests.support.processes import PATIENCE, free_port, server
+from tests.support.processes import TIMEOUT, free_port, server
 from tests.support.programs import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -467,7 +467,7 @@ class Away:
     async def call(self, *_arguments: object) -> bytes:
         if self._failure:
             raise self._failure
-        await asyncio.sleep(PATIENCE)
+        await asyncio.sleep(TIMEOUT)
         return b""
 
 
@@ -521,7 +521,7 @@ def test_prometheus_reads_a_server_that_wants_a_token_and_answers_the_dashboard(
 
 def answered(port: int, query: str, value: str) -> None:
     """Once Prometheus answers `query` with one `value`."""
-    found, deadline = None, time.monotonic() + PATIENCE
+    found, deadline = None, time.monotonic() + TIMEOUT
     while found != value:
         assert time.monotonic() < deadline, (query, found)
         time.sleep(0.2)

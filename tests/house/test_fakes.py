@@ -14,7 +14,7 @@ import httpx
 
 from tests.conftest import ITINERARY, Api
 from tests.fakes import stripe
-from tests.support.processes import PATIENCE, ROOT, first_line, free_port, server
+from tests.support.processes import ROOT, TIMEOUT, first_line, free_port, server
 
 COMMAND = re.compile(
     r"^\.venv/bin/python (-m tests\.fakes\.whatsapp) 8430 http://127\.0\.0\.1:8000(\S+)$", re.MULTILINE
@@ -33,7 +33,7 @@ def fake_whatsapp(port: int) -> Iterator[dict[str, str]]:
 async def test_the_fake_whatsapp_runs_by_hand(database: str, admin: asyncpg.Connection, tmp_path: Path) -> None:
     port = free_port()
     with fake_whatsapp(port) as live, server(database, tmp_path, PORT=str(port), **live) as running:
-        async with httpx.AsyncClient(base_url=running.address, headers=Api.service, timeout=PATIENCE) as client:
+        async with httpx.AsyncClient(base_url=running.address, headers=Api.service, timeout=TIMEOUT) as client:
             for ending, status in (("0001", 200), ("0026", 200), ("0190", 502), ("0408", 202)):
                 body = {"to": f"25078812{ending}", "text": "Muraho"}
                 assert (await client.post("/functions/v1/wa-send", json=body)).status_code == status
@@ -41,7 +41,7 @@ async def test_the_fake_whatsapp_runs_by_hand(database: str, admin: asyncpg.Conn
             (await client.post(f"{live['WA_GRAPH_BASE']}/_ctl/inbound", json=written)).raise_for_status()
         ends = {"0001": "read", "0026": "failed", "0190": "failed", "0408": "read"}
         query = "select right(msisdn, 4) as ending, status from wa.messages where direction = 'out'"
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while (seen := {row["ending"]: row["status"] for row in await admin.fetch(query)}) != ends:
             assert time.monotonic() < deadline, seen
     assert await admin.fetchval("select body from wa.messages where direction = 'in'") == "Murakoze 🙏"
@@ -52,7 +52,7 @@ async def test_the_fake_stripe_runs_by_hand(database: str, admin: asyncpg.Connec
     with first_line("-m", "tests.fakes.stripe", str(free_port())) as base:
         live = {**settings, "STRIPE_API_BASE": base}
         with server(database, tmp_path, **live) as running:
-            async with httpx.AsyncClient(base_url=running.address, headers=Api.service, timeout=PATIENCE) as client:
+            async with httpx.AsyncClient(base_url=running.address, headers=Api.service, timeout=TIMEOUT) as client:
                 asked = {"itinerary_id": ITINERARY, "amount_cents": 25000, "currency": "USD"}
                 payment = (await client.post("/functions/v1/bff-checkout", json=asked)).json()
                 confirmed = f"{base}/v1/payment_intents/{payment['payment_intent']}/confirm"

@@ -24,7 +24,7 @@ from src.domain.storage import ObjectName
 from src.edge.listening import HTTP1
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
 from tests.support.cluster import MEMORY
-from tests.support.processes import PATIENCE, ROOT, free_port, server
+from tests.support.processes import ROOT, TIMEOUT, free_port, server
 from tests.support.programs import program
 from tests.support.tls import Authority
 
@@ -59,7 +59,7 @@ class Proxied:
     def client(self, source: str = CALLER) -> httpx.Client:
         """A caller from another address than the proxy's own."""
         transport = httpx.HTTPTransport(local_address=source, verify=self.trust)
-        return httpx.Client(base_url=self.address, transport=transport, timeout=PATIENCE)
+        return httpx.Client(base_url=self.address, transport=transport, timeout=TIMEOUT)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def nginx(backends: list[str]) -> Iterator[Proxied]:
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         assert process.poll() is None, process.stderr and process.stderr.read()
         try:
@@ -230,7 +230,7 @@ async def test_one_address_has_its_share(proxied: Proxied) -> None:
 
     writers = await asyncio.gather(*(held() for _ in range(int(asked[0]))))
     with proxied.client() as http, proxied.client(OTHER) as other:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while (answer := await asyncio.to_thread(http.get, "/healthz")).status_code != 429:
                 await asyncio.sleep(0.05)
         assert problem(answer) == (429, "RATE_LIMITED", "1")

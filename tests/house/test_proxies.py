@@ -26,7 +26,7 @@ from src.domain.messaging import Message
 from src.domain.storage import ObjectName
 from src.settings.libraries import PLATFORMS, THIS_MACHINE, reach_this_machine_directly
 from tests.fakes.wire import Reply, Request, listening
-from tests.support.processes import PATIENCE, ROOT, ecotrips, environment, free_port, server
+from tests.support.processes import ROOT, TIMEOUT, ecotrips, environment, free_port, server
 
 PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 AWS = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}
@@ -128,7 +128,7 @@ async def test_a_server_gets_ready_and_reaches_the_collector_of_this_machine(dat
         told.set()
         return Reply(200, {})
 
-    async with listening(collect) as collector, asyncio.timeout(PATIENCE):
+    async with listening(collect) as collector, asyncio.timeout(TIMEOUT):
         telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_METRIC_EXPORT_INTERVAL": "50"}
         with ExitStack() as running:
             started = server(database, tmp_path, **NOWHERE, **telemetry)  # ready when it has said so

@@ -19,7 +19,7 @@ import pytest
 from src.commands.db import GREETING
 from src.settings import DEFAULT_SCHEMAS
 from tests.support.postgres import JWT_SECRET
-from tests.support.processes import PATIENCE, environment
+from tests.support.processes import TIMEOUT, environment
 
 TALL = 2000
 PROMPT = re.compile(r"(psql_staff@\w+[=-]|mine)[>#] ")
@@ -67,8 +67,8 @@ def at_a_terminal(
     reader = threading.Thread(target=read)
     reader.start()
     os.write(ours, typed.encode() + b"\n\\q\n" if not arguments else b"")
-    assert process.wait(PATIENCE) == 0
-    reader.join(PATIENCE)
+    assert process.wait(TIMEOUT) == 0
+    reader.join(TIMEOUT)
     os.close(ours)
     return PROMPT.sub("", b"".join(shown).decode().replace("\r", "")).split("\n")
 

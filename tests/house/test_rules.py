@@ -110,4 +110,4 @@ def test_nobody_parses_json_of_any_depth() -> None:
     for file in source.rglob("*.py"):
         text, name = file.read_text(), file.relative_to(source).as_posix()
         if PARSES.search(text) and name not in TRUSTED:
-            assert "require_modest" in text or "except RecursionError" in text, name
+            assert "require_within" in text or "except RecursionError" in text, name

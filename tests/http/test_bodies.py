@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from src.edge import body
-from src.edge.body import SMALL, InPieces, NoRoom, TooLarge, TooSlow, body_timeout, whole_body
+from src.edge.body import SMALL, InPieces, OverBudget, TooLarge, TooSlow, body_timeout, whole_body
 from src.http.rest import OF_ROLE
 from tests.conftest import Api
 from tests.support.endpoints import declared
@@ -54,17 +54,17 @@ async def halves() -> Any:
     for task in begun:
         task.cancel()
     await asyncio.gather(*begun, return_exceptions=True)
-    assert not +body.ROOM.taken
+    assert not +body.BUDGET.taken
 
 
 def refused(tasks: list[asyncio.Task[bytes]]) -> int:
-    return sum(task.done() and isinstance(task.exception(), NoRoom) for task in tasks)
+    return sum(task.done() and isinstance(task.exception(), OverBudget) for task in tasks)
 
 
 async def test_halves_of_large_bodies_take_a_bounded_room_and_leave_small_ones_alone(halves: Any) -> None:
     tasks = await halves(200, pieces=16)
     assert 60 < 200 - refused(tasks) < 75
-    with pytest.raises(NoRoom):
+    with pytest.raises(OverBudget):
         await Coming(16, ends=True).read()
     assert await Coming(1, SMALL, ends=True).read() == b"x" * SMALL
     assert len(await Coming(16, ends=True).read(role="authenticated")) == 16 * 60_000

@@ -19,7 +19,7 @@ from src.edge.asgi import Message, Send
 from src.edge.draining import Incoming, draining
 from tests.conftest import ANON_KEY, CHECKOUT, SERVICE_KEY, TRAVELLER, token
 from tests.support import npm
-from tests.support.processes import PATIENCE, ServerProcess, server
+from tests.support.processes import TIMEOUT, ServerProcess, server
 
 KEY = {"apikey": ANON_KEY}
 SERVICE = {"apikey": SERVICE_KEY}
@@ -100,7 +100,7 @@ def test_node_sees_every_early_answer(running: ServerProcess, tmp_path: Path) ->
     script.write_text(NODE)
     cases = json.dumps({name: case[:3] for name, case in EARLY.items()})
     command = [npm.node(), str(script), running.address, cases]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 0, done.stderr
     seen: dict[str, list[int | str]] = json.loads(done.stdout)
     lost = {name: found for name, found in seen.items() if found != wanted(EARLY[name.rpartition(", ")[0]][3])}
@@ -230,7 +230,7 @@ class Raw:
     @classmethod
     @contextlib.asynccontextmanager
     async def to(cls, running: ServerProcess) -> Any:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             opened = cls(*await asyncio.open_connection("127.0.0.1", urlsplit(running.address).port))
             try:
                 yield opened

@@ -15,7 +15,7 @@ from msgspec import inspect
 from tests.conftest import Api
 from tests.support.endpoints import declared
 
-ROOM = 2**20 - 4_096
+MAX_SIZE = 2**20 - 4_096
 """Bytes that all values of a body share."""
 
 TABLES = """
@@ -73,7 +73,7 @@ def bodies(target: Target, shapes: list[str]) -> Iterator[tuple[str, bytes]]:
     """All fields of one shape at once."""
     for shape in shapes:
         names = target.fields or ["unknown"]
-        value = SHAPES[shape](ROOM // len(names) - 64)
+        value = SHAPES[shape](MAX_SIZE // len(names) - 64)
         yield shape, ("{" + ",".join(f"{json.dumps(name)}:{value}" for name in names) + "}").encode()
 
 
@@ -107,18 +107,18 @@ def queries(target: Target) -> Iterator[tuple[str, bytes]]:
     """A QUERY body of conditions, by what is long about it."""
     for column in target.fields[:1]:
         for shape, text in {
-            "a name": f"{'n' * ROOM}=eq.1",
-            "a value": f"{column}=eq.{'v' * ROOM}",
-            "conditions": "&".join([f"{column}=is.null"] * (ROOM // len(f"{column}=is.null&"))),
-            "logic": f"or=({','.join([f'{column}.is.null'] * (ROOM // len(f'{column}.is.null,')))})",
-            "nesting": "or=" + "(and" * (ROOM // 4),
-            "a list": f"{column}=in.({','.join(['1'] * (ROOM // 2))})",
-            "quotes": f"{column}=in.(" + '"' * ROOM,
-            "fields": "select=" + ",".join([column] * (ROOM // (len(column) + 1))),
-            "a path": "select=" + column + "->a" * (ROOM // 3),
-            "embeds": "select=" + "a(" * (ROOM // 2),
-            "orders": "order=" + ",".join([f"{column}.desc"] * (ROOM // (len(column) + 6))),
-            "a pattern": f"{column}=match." + "(a+)+" * (ROOM // 5),
+            "a name": f"{'n' * MAX_SIZE}=eq.1",
+            "a value": f"{column}=eq.{'v' * MAX_SIZE}",
+            "conditions": "&".join([f"{column}=is.null"] * (MAX_SIZE // len(f"{column}=is.null&"))),
+            "logic": f"or=({','.join([f'{column}.is.null'] * (MAX_SIZE // len(f'{column}.is.null,')))})",
+            "nesting": "or=" + "(and" * (MAX_SIZE // 4),
+            "a list": f"{column}=in.({','.join(['1'] * (MAX_SIZE // 2))})",
+            "quotes": f"{column}=in.(" + '"' * MAX_SIZE,
+            "fields": "select=" + ",".join([column] * (MAX_SIZE // (len(column) + 1))),
+            "a path": "select=" + column + "->a" * (MAX_SIZE // 3),
+            "embeds": "select=" + "a(" * (MAX_SIZE // 2),
+            "orders": "order=" + ",".join([f"{column}.desc"] * (MAX_SIZE // (len(column) + 6))),
+            "a pattern": f"{column}=match." + "(a+)+" * (MAX_SIZE // 5),
         }.items():
             yield shape, text.encode()
 

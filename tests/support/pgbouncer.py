@@ -15,7 +15,7 @@ from pathlib import Path
 
 from src.database.unprivileged import Runner
 from tests.support.cluster import MEMORY
-from tests.support.processes import PATIENCE, free_port
+from tests.support.processes import TIMEOUT, free_port
 from tests.support.programs import program
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -73,7 +73,7 @@ def pgbouncer(host: Path, size: int = 2, *, prepares: bool = False) -> Iterator[
 
 
 def _wait_until_listening(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()

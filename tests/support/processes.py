@@ -24,7 +24,7 @@ from tests.support.postgres import JWT_SECRET
 
 ROOT = Path(__file__).parents[2]
 # Seconds to wait for what usually takes a moment: a machine may be slow, and busy with other tests.
-PATIENCE = 120
+TIMEOUT = 120
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["src.worker", "stripe"])
 
@@ -44,7 +44,7 @@ class ServerProcess:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def text(self) -> str:
         return self.output.read_text()
@@ -69,7 +69,7 @@ def ecotrips(folder: Path, *arguments: str, **changes: str) -> subprocess.Comple
     """`ecotrips ARGUMENTS` in `folder` to its end; `changes` are of its environment."""
     env = environment(**{"JWT_SECRET": JWT_SECRET, **changes})
     run = [sys.executable, "-m", "src.cli", *arguments]
-    return subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    return subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=TIMEOUT)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ async def exit_code(worker: multiprocessing.process.BaseProcess) -> int:
     """Once it has ended. Asked from this thread alone: starting a process asks about all others too, and an exit
     status can be read only once, so a second thread may find none.
     """
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (code := worker.exitcode) is None:
             await asyncio.sleep(0.01)
     return code
@@ -139,7 +139,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 def wait_until_gone(*pids: int) -> None:
     """Until none of the processes runs any more."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while alive := [pid for pid in pids if _lives(pid)]:
         assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_text() for pid in alive]
         time.sleep(0.02)
@@ -157,7 +157,7 @@ def _take_turn(settings: Settings) -> None:
 
 
 def _wait_for(text: str, started: ServerProcess) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while text not in started.text():
         assert started.process.poll() is None, started.text()
         assert time.monotonic() < deadline, started.text()
@@ -173,7 +173,7 @@ def is_free(lock: Path) -> bool:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

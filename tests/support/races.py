@@ -12,12 +12,12 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.support.processes import PATIENCE, ServerProcess
+from tests.support.processes import TIMEOUT, ServerProcess
 
 
 async def until(holds: Callable[[], object]) -> None:
     """Wait until it holds: what it gives, or what that gives when it is awaited, is true."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             found = holds()
             if await found if isawaitable(found) else found:
@@ -53,7 +53,7 @@ def rule_of(outcome: object) -> object:
 async def blocked(admin: asyncpg.Connection) -> int:
     """The database session that waits for the administrator's lock."""
     query = "select pid from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (found := await admin.fetchval(query)) is None:
             await asyncio.sleep(0.01)
     return int(found)
@@ -76,5 +76,5 @@ async def killed(running: ServerProcess, admin: asyncpg.Connection, request: Awa
 
 async def post(running: ServerProcess, function: str, headers: dict[str, str], **body: object) -> httpx.Response:
     """One request to a server that may die under it."""
-    async with httpx.AsyncClient(base_url=running.address, timeout=PATIENCE) as client:
+    async with httpx.AsyncClient(base_url=running.address, timeout=TIMEOUT) as client:
         return await client.post(f"/functions/v1/{function}", json=body, headers=headers)

@@ -16,7 +16,7 @@ import jwt
 
 from tests.rest.http.conftest import as_gate
 from tests.support.postgres import JWT_SECRET
-from tests.support.processes import PATIENCE, ROOT, environment, free_port
+from tests.support.processes import ROOT, TIMEOUT, environment, free_port
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Standalone:
     pid: int
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not holds():
             assert time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.05)

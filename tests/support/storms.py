@@ -11,7 +11,7 @@ import httpx
 
 from tests.conftest import ANON_KEY, ITINERARY
 from tests.support.cluster import execute
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 DOCUMENTED = {200, 503}
 PAYMENTS = "select count(*) from payment.payments where intent_id is not null"
@@ -23,7 +23,7 @@ FAULTY = "select count(*) from fin.verify_ledger()"
 async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=2000, max_keepalive_connections=2000)
     async with httpx.AsyncClient(
-        base_url=address, headers={"apikey": ANON_KEY}, limits=limits, timeout=PATIENCE
+        base_url=address, headers={"apikey": ANON_KEY}, limits=limits, timeout=TIMEOUT
     ) as made:
         yield made
 
@@ -48,7 +48,7 @@ async def until_done(http: httpx.AsyncClient, numbers: range) -> Counter[int]:
     """
     seen: Counter[int] = Counter()
     left = set(numbers)
-    async with asyncio.timeout(3 * PATIENCE):
+    async with asyncio.timeout(3 * TIMEOUT):
         while left:
             tried = sorted(left)
             asked = []

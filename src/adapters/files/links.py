@@ -11,7 +11,7 @@ from uuid import uuid4
 import jwt
 
 from src.domain.storage import Link, LinkExpired, LinkMismatched, LinkRefused, ObjectName, StoredObject
-from src.edge.json_size import require_modest_token
+from src.edge.json_size import require_within_jwt
 from src.edge.limits import OF_BODIES
 
 SCOPE = "download"
@@ -55,7 +55,7 @@ class SignedLinks:
         try:
             if len(token) > MAX_TOKEN_LENGTH:
                 raise jwt.InvalidTokenError
-            require_modest_token(token.encode(), OF_BODIES)
+            require_within_jwt(token.encode(), OF_BODIES)
             secret = self._secrets[str(jwt.get_unverified_header(token).get("kid"))]
             # Our own clock decides below; the library's cannot be handed in.
             return jwt.decode(token, secret, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})

@@ -13,7 +13,7 @@ import msgspec
 
 from src.domain.errors import Conflict, CredentialsRefused, InputInvalid, NotFound, QuotaSpent, SupplierFailed
 from src.domain.resilience import TryAgain
-from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.json_size import JsonTooLarge, require_within
 from src.edge.limits import OF_PROVIDERS
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def failure(answer: httpx.Response) -> Exception:  # noqa: PLR0911 - a table, on
 def _object(answer: httpx.Response) -> Mapping[str, object]:
     """Raises SupplierFailed for what is no JSON object, or too deep or too large a one."""
     try:
-        require_modest(answer.content, OF_PROVIDERS)
+        require_within(answer.content, OF_PROVIDERS)
         return msgspec.json.decode(answer.content, type=dict[str, object])
     except (JsonTooLarge, msgspec.DecodeError):
         raise SupplierFailed(UNREADABLE) from None

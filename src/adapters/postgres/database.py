@@ -82,7 +82,7 @@ class Database:
             async with self._pools[role].acquire() as connection:
                 began = time.monotonic()
                 text = await connection.fetchval(statement, *values)
-                pipeline.learn(statement, time.monotonic() - began)
+                pipeline.observe_pooled(statement, time.monotonic() - began)
             return str(text).encode()
 
     async def value(self, context: Context, statement: str, /, *arguments: object) -> object:

@@ -2,14 +2,14 @@ import asyncpg
 
 from src.adapters.postgres.database import SETTINGS, Database
 from src.adapters.postgres.switches import PostgresSwitches
-from src.database.apply import STANDING
+from src.database.apply import RELEASE_STATUS
 from src.database.notifications import Notifications
 from src.database.refresher import Refresher
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
 from src.domain.health import State
 
-FOUND = f"{SETTINGS} select ({STANDING.replace('$1', '$4')}) from s"  # noqa: S608 - constants
+FOUND = f"{SETTINGS} select ({RELEASE_STATUS.replace('$1', '$4')}) from s"  # noqa: S608 - constants
 
 
 class PostgresReadiness:

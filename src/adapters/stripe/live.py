@@ -147,10 +147,10 @@ class LiveStripe:
         if self._client is None:
             import stripe  # noqa: PLC0415 - see the class
 
-            from src.adapters.stripe.sdk import ModestClient  # noqa: PLC0415 - see the class
+            from src.adapters.stripe.sdk import LimitedClient  # noqa: PLC0415 - see the class
 
             stripe.enable_telemetry = False
-            self._http = ModestClient(timeout=self._timeout)
+            self._http = LimitedClient(timeout=self._timeout)
             self._client = stripe.StripeClient(
                 self._api_key,
                 http_client=self._http,

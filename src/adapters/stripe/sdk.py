@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import stripe
 
-from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.json_size import JsonTooLarge, require_within
 from src.edge.limits import OF_PROVIDERS
 
 
-class ModestClient(stripe.HTTPXClient):
+class LimitedClient(stripe.HTTPXClient):
     """The SDK's own, for which an answer that is deeper or larger than any of Stripe's is no answer."""
 
     async def request_async(
@@ -18,7 +18,7 @@ class ModestClient(stripe.HTTPXClient):
     ) -> tuple[bytes, int, Mapping[str, str]]:
         content, status, answered = await super().request_async(method, url, headers, post_data)
         try:
-            require_modest(content, OF_PROVIDERS)
+            require_within(content, OF_PROVIDERS)
         except JsonTooLarge as fault:
             raise stripe.APIConnectionError(str(fault)) from None  # type: ignore[no-untyped-call]  # it has no types
         return content, status, answered

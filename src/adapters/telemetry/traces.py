@@ -1,4 +1,4 @@
-"""OpenTelemetry over OTLP, made only where an endpoint is set: OTEL_EXPORTER_OTLP_ENDPOINT and its relatives."""
+"""OpenTelemetry traces over OTLP, where OTEL_EXPORTER_OTLP_ENDPOINT or a more specific variable is set."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROPAGATED = frozenset({b"traceparent", b"tracestate"})
 TRACES_PER_SECOND = 100
 
 
-class AtMost(Sampler):
-    """The first `per_second` traces of each second: to make and export one takes as long as to answer a request."""
+class RateLimitedSampler(Sampler):
+    """Samples the first `per_second` traces of each second, because a trace costs as much as a request."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
@@ -51,18 +51,18 @@ class AtMost(Sampler):
         return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
 
     def get_description(self) -> str:
-        return f"AtMost{{{self._per_second}/s}}"
+        return f"RateLimitedSampler{{{self._per_second}/s}}"
 
 
 class Traces:
     """Spans of requests, SQL functions and provider calls.
 
     The sampler, headers and the rest come from OpenTelemetry's own environment variables; without OTEL_TRACES_SAMPLER
-    it is AtMost for traces that begin here, and their caller's choice for others.
+    RateLimitedSampler decides for traces that begin here, and the caller for others.
     """
 
     def __init__(self, processor: SpanProcessor | None = None) -> None:
-        sampler = None if "OTEL_TRACES_SAMPLER" in os.environ else ParentBased(AtMost(TRACES_PER_SECOND))
+        sampler = None if "OTEL_TRACES_SAMPLER" in os.environ else ParentBased(RateLimitedSampler(TRACES_PER_SECOND))
         self._provider = TracerProvider(sampler, Resource.create({"service.name": SERVICE_NAME}))
         self._provider.add_span_processor(processor or BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("src")
@@ -98,6 +98,6 @@ class Traces:
                 raise
 
     async def close(self) -> None:
-        """Send what is left; without a collector this waits for its time-out, so it does in a thread."""
+        """Send what is left, in a thread, because without a collector this blocks until its timeout."""
         self._http.uninstrument()
         await asyncio.to_thread(self._provider.shutdown)

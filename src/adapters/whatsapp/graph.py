@@ -8,7 +8,7 @@ import msgspec
 from src.adapters.whatsapp.outcomes import PAIR_RATE, PAIR_RATE_SECONDS, RESULTS
 from src.adapters.whatsapp.payload import payload
 from src.domain.messaging import Message, Outcome, Result
-from src.edge.json_size import JsonTooLarge, require_modest
+from src.edge.json_size import JsonTooLarge, require_within
 from src.edge.limits import OF_PROVIDERS
 
 MAX_RETRY_AFTER = 3600
@@ -56,7 +56,7 @@ class GraphWhatsApp:
         except httpx.HTTPError:
             return Outcome(Result.UNKNOWN)
         try:
-            require_modest(response.content, OF_PROVIDERS)
+            require_within(response.content, OF_PROVIDERS)
             answer = msgspec.json.decode(response.content, type=_Answer)
         except (JsonTooLarge, msgspec.DecodeError):
             answer = _Answer()

@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from src.edge.asgi import Message, Receive, Send
-from src.edge.body import NO_ROOM_SECONDS, TAKEN, BodyError, Encoded, NoRoom, whole_body
+from src.edge.body import OVER_BUDGET_SECONDS, TAKEN, BodyError, Encoded, OverBudget, whole_body
 from src.edge.limits import MAX_HEADER_SIZE, SERVICE, Limits
 from src.edge.turns import Turns
 from src.rest.asgi.information import INFORMATION, Information
@@ -97,17 +97,17 @@ class RestApplication:
         if request.method not in WITHOUT_BODY:
             await self._expect(request, identity, limits)
             request.body = await _body(request, receive, identity.role, limits.body)
-        recalled = self.engine.recall(request)
-        large = recalled is None and _effort(request) > QUICKLY_PLANNED
+        cached = self.engine.cached(request)
+        large = cached is None and _effort(request) > QUICKLY_PLANNED
         if large:
             await self.turns.take()
-        job = read(self.configuration, request, limits) if recalled is None else recalled[0]
+        job = read(self.configuration, request, limits) if cached is None else cached[0]
         lap("parse")
         if job.action.kind in INFORMATION:
             return await self.information.answer(job, identity)
         if large:
             await self.turns.take()
-        prepared = self.engine.prepare(job) if recalled is None else recalled[1]
+        prepared = self.engine.prepare(job) if cached is None else cached[1]
         lap("plan")
         if self.log_query:
             scope[STATEMENT] = prepared.statement
@@ -165,12 +165,12 @@ def _effort(request: Request) -> int:
     return len(query) + len(request.body) + PARENTHESIS * (query.count(b"(") + query.count(b"%28"))
 
 
-async def _body(request: Request, receive: Receive, role: str, largest: int) -> bytes:
+async def _body(request: Request, receive: Receive, role: str, max_size: int) -> bytes:
     try:
-        return await whole_body(request.first, receive, largest, role)
-    except NoRoom:
+        return await whole_body(request.first, receive, max_size, role)
+    except OverBudget:
         message = "Too many large request bodies are under way"
-        raise RestError(503, "PGRST102", message, headers=[("Retry-After", str(NO_ROOM_SECONDS))]) from None
+        raise RestError(503, "PGRST102", message, headers=[("Retry-After", str(OVER_BUDGET_SECONDS))]) from None
     except BodyError as error:
         headers = [TAKEN] if isinstance(error, Encoded) else []
         raise RestError(error.status, "PGRST102", f"The request {error}", headers=headers) from None

@@ -14,7 +14,7 @@ CANDIDATES = 50
 NOT_A_WORD = re.compile(r"[^\w, ]+")
 # Among more names no hint is looked for, nor for a longer text or with one: what a mistake may cost is bounded.
 MAX_KNOWN = 500
-LONGEST = 4 * MAX_NAME_LENGTH
+MAX_LENGTH = 4 * MAX_NAME_LENGTH
 
 
 def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | None:
@@ -25,8 +25,8 @@ def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | Non
 
 def scored(name: str, known: Iterable[str], minimum: float = 0.33) -> list[tuple[float, str]]:
     """Known names with their scores, best first."""
-    candidates = sorted({candidate for candidate in known if len(candidate) <= LONGEST})
-    if len(name) > LONGEST or len(candidates) > MAX_KNOWN:
+    candidates = sorted({candidate for candidate in known if len(candidate) <= MAX_LENGTH})
+    if len(name) > MAX_LENGTH or len(candidates) > MAX_KNOWN:
         return []
     exact = [candidate for candidate in candidates if candidate.lower() == name.lower()]
     if exact:

@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_modest
+from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_within
 from src.edge.limits import OF_BODIES, SERVICE, Limits
 from src.rest.errors import bad_body
 from src.rest.protocol.media import Kind, MediaType
@@ -54,7 +54,7 @@ def parse_payload(
 
 def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payload:
     try:
-        require_modest(body, OF_BODIES)
+        require_within(body, OF_BODIES)
     except JsonTooLarge as fault:
         raise bad_body(str(fault)) from None
     if columns is not None:
@@ -94,7 +94,7 @@ def _of_rows(rows: object) -> Payload:
     return Payload(json.dumps(rows, ensure_ascii=False).encode(), _keys(rows), isinstance(rows, dict))
 
 
-def _csv_rows(text: str, most: int) -> list[dict[str, str | None]]:
+def _csv_rows(text: str, max_fields: int) -> list[dict[str, str | None]]:
     lines = filter(None, csv.reader(io.StringIO(text, newline="")))
     names = next(lines, None)
     if names is None:
@@ -105,8 +105,8 @@ def _csv_rows(text: str, most: int) -> list[dict[str, str | None]]:
         if len(line) != len(names):
             message = "All lines must have same number of fields"
             raise bad_body(message)
-        if (len(rows) + 1) * len(names) > most:
-            message = f"CSV may hold at most {most:,} fields"
+        if (len(rows) + 1) * len(names) > max_fields:
+            message = f"CSV may hold at most {max_fields:,} fields"
             raise bad_body(message)
         rows.append(dict(zip(names, map(_csv_value, line), strict=True)))
     return rows

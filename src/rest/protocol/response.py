@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from src.edge.json_size import require_modest
+from src.edge.json_size import require_within
 from src.edge.limits import OF_BODIES
 from src.rest.catalog.model import Returns
 from src.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
@@ -217,7 +217,7 @@ def _overridden(status: int, headers: Headers, result: ResultSet) -> tuple[int, 
 
 def _guc_headers(text: str) -> Headers:
     try:
-        require_modest(text.encode(), OF_BODIES)
+        require_within(text.encode(), OF_BODIES)
         items = json.loads(text)
     except ValueError:
         raise bad_guc_headers() from None

@@ -1,7 +1,7 @@
-"""Reads that differ in the values of their comparisons only: the first one is read, the others are recalled.
+"""Caches parsed reads that differ only in the values of their comparisons.
 
-A read is taken apart by one expression into its outline, which is the key it is remembered by, and its values. What is
-remembered was read with a mark in place of each value, so that where a value goes is seen and not guessed.
+One regular expression splits a read into its outline, which is the key of the cache, and its values. The cached read
+was parsed with a mark in place of each value, which shows where each value goes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from src.rest.query.query_string import Query, decoded, encoded
 # These operators take everything after their dot, so no value changes how the rest is read.
 COMPARISON = re.compile(rb"((?:^|&)[A-Za-z0-9_.]+=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([^&]*)")
 SPECIAL = re.compile(rb";|\0|%00")
-# Private use characters, which stand for themselves everywhere in a query string.
+# Marks are private use characters, which mean nothing in a query string.
 FIRST_MARK = 0xE000
 MAX_MARKS = 100
-# Bytes of an outline: outlines are kept.
-LONGEST = 1024
+# In bytes, because outlines are cached.
+MAX_OUTLINE_LENGTH = 1024
 
 
 class Outline(NamedTuple):
@@ -35,7 +35,7 @@ class Outline(NamedTuple):
 
 
 def outline(request: Request) -> Outline | None:
-    """None for whatever has to be read from its beginning to its end."""
+    """None for a request that has to be parsed in full."""
     raw = request.raw_query
     if request.method not in ("GET", "HEAD") or len(raw) > MAX_HEADER_SIZE or SPECIAL.search(raw):
         return None
@@ -45,7 +45,7 @@ def outline(request: Request) -> Outline | None:
     except UnicodeDecodeError:
         return None
     del pieces[2::3]
-    if sum(map(len, pieces)) > LONGEST:
+    if sum(map(len, pieces)) > MAX_OUTLINE_LENGTH:
         return None
     header = request.first.get
     key = (
@@ -81,7 +81,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(configuration: Configuration, request: Request, found: Outline) -> Shape | None:
-    """What can be remembered of a request with this outline; None when its values are not all comparisons' operands."""
+    """What is cached of a request with this outline; None when some value is no operand of a comparison."""
     marks = [chr(FIRST_MARK + number) for number in range(len(found.texts))]
     if len(marks) > MAX_MARKS:
         return None

@@ -25,7 +25,7 @@ from src.rest.query.parsing import (
     not_followed_by,
     nothing,
     optional,
-    recalled,
+    parse_cached,
     separated,
     separated1,
     sequence,
@@ -251,34 +251,34 @@ selected: Parser[tuple[SelectItem, ...]] = mapped(select_items, tuple)
 ordered: Parser[tuple[OrderTerm, ...]] = mapped(order_terms, tuple)
 
 
-def _require_few(text: str, most: int) -> None:
+def _require_few(text: str, max_terms: int) -> None:
     """Raises TooMany for what has too many terms at a glance: outside of quotes a comma or an arrow begins one."""
-    if '"' not in text and text.count(",") + text.count("->") >= most:
+    if '"' not in text and text.count(",") + text.count("->") >= max_terms:
         raise TooMany
 
 
-def parse_select(text: str, most: int = SERVICE.terms) -> tuple[SelectItem, ...]:
+def parse_select(text: str, max_terms: int = SERVICE.terms) -> tuple[SelectItem, ...]:
     """The items of `select`. Raises Syntax, TooMany and TooLong, as do the others."""
-    _require_few(text, most)
-    return recalled(selected, f"failed to parse select parameter ({text})", text, most)
+    _require_few(text, max_terms)
+    return parse_cached(selected, f"failed to parse select parameter ({text})", text, max_terms)
 
 
-def parse_order(text: str, most: int = SERVICE.terms) -> tuple[OrderTerm, ...]:
-    _require_few(text, most)
-    return recalled(ordered, f"failed to parse order ({text})", text, most)
+def parse_order(text: str, max_terms: int = SERVICE.terms) -> tuple[OrderTerm, ...]:
+    _require_few(text, max_terms)
+    return parse_cached(ordered, f"failed to parse order ({text})", text, max_terms)
 
 
-def parse_tree_path(text: str, most: int = SERVICE.terms) -> tuple[Path, Field]:
-    return recalled(tree_path, f"failed to parse tree path ({text})", text, most)
+def parse_tree_path(text: str, max_terms: int = SERVICE.terms) -> tuple[Path, Field]:
+    return parse_cached(tree_path, f"failed to parse tree path ({text})", text, max_terms)
 
 
-def parse_logic_path(text: str, most: int = SERVICE.terms) -> tuple[Path, str]:
+def parse_logic_path(text: str, max_terms: int = SERVICE.terms) -> tuple[Path, str]:
     """The embedded resource a logic tree applies to, and `and`, `or` or their negations."""
-    names = recalled(dotted, f"failed to parse logic path ({text})", text, most)
+    names = parse_cached(dotted, f"failed to parse logic path ({text})", text, max_terms)
     operator = f"not.{names[-1]}" if "not" in names else names[-1]
     return tuple(name for name in names[:-1] if name != "not"), operator
 
 
-def parse_columns(parameter: str, text: str, most: int = SERVICE.terms) -> tuple[str, ...]:
-    _require_few(text, most)
-    return recalled(listed, f"failed to parse {parameter} parameter ({text})", text, most)
+def parse_columns(parameter: str, text: str, max_terms: int = SERVICE.terms) -> tuple[str, ...]:
+    _require_few(text, max_terms)
+    return parse_cached(listed, f"failed to parse {parameter} parameter ({text})", text, max_terms)

@@ -29,7 +29,7 @@ from src.rest.query.parsing import (
     inside,
     label,
     matching,
-    recalled,
+    parse_cached,
     separated1,
     sequence,
     shortcut,
@@ -104,10 +104,10 @@ _logic_tree: Parser[RawFilter | RawLogic] = counted(
 )
 
 
-def parse_logic(key: str, text: str, most: int = SERVICE.terms) -> tuple[Path, RawLogic]:
+def parse_logic(key: str, text: str, max_terms: int = SERVICE.terms) -> tuple[Path, RawLogic]:
     """A logic tree and the embedded resource it applies to. Raises Syntax, TooMany, TooLong."""
-    path, operator = parse_logic_path(key, most)
-    tree = recalled(_logic_tree, f"failed to parse logic tree ({text})", operator + text, most)
+    path, operator = parse_logic_path(key, max_terms)
+    tree = parse_cached(_logic_tree, f"failed to parse logic tree ({text})", operator + text, max_terms)
     return path, tree if isinstance(tree, RawLogic) else RawLogic("and", (tree,), False)
 
 

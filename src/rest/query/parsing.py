@@ -2,7 +2,7 @@
 
 A parser is a function from (text, position) to a Result. A failure carries the furthest position reached and what was
 unexpected and expected there. `sequence` builds a parser from a generator: `name = yield field_name`. What it yields
-is best made once, outside of it: making a parser costs more than most texts.
+is best made once, outside of it, because making a parser is slow.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class TooDeep(Exception):
 
 
 @dataclass(slots=True)
-class _Room:
-    """For what may still be parsed. One parser runs at a time, from its beginning to its end.
+class _Budget:
+    """What may still be parsed. It is global, as parsers do not run concurrently.
 
-    `repetitions` are those of a name's parts, whose number has no bound outside of names.
+    `repetitions` counts parts of a name, and is unbounded outside of names.
     """
 
     terms: int = 0
@@ -64,15 +64,15 @@ class _Room:
     repetitions: float = math.inf
 
 
-_ROOM = _Room()
+_BUDGET = _Budget()
 
 
-def run(parser: Parser[Value], name: str, text: str, most: int) -> Value:
-    """What `parser` makes of `text`, of not many more than `most` terms: who asks counts what was made of them.
+def run(parser: Parser[Value], name: str, text: str, max_terms: int) -> Value:
+    """The value that `parser` reads from `text`; the caller counts its terms exactly.
 
     Raises TooMany, TooLong, and Syntax with Parsec's wording; `name` says what was being parsed.
     """
-    _ROOM.terms, _ROOM.levels, _ROOM.repetitions = most + 1, USER.nesting, math.inf
+    _BUDGET.terms, _BUDGET.levels, _BUDGET.repetitions = max_terms + 1, USER.nesting, math.inf
     try:
         result = parser(text, 0)
     except TooDeep:
@@ -83,10 +83,10 @@ def run(parser: Parser[Value], name: str, text: str, most: int) -> Value:
     raise syntax_error(name, text, result.failure)
 
 
-def recalled(parser: Parser[Value], name: str, text: str, most: int) -> Value:
-    """The same, remembered if it is short: such texts of any client are few, and have few terms."""
+def parse_cached(parser: Parser[Value], name: str, text: str, max_terms: int) -> Value:
+    """Like `run`; the results of short texts are cached."""
     if len(text) > MAX_CACHED_LENGTH:
-        return run(parser, name, text, most)
+        return run(parser, name, text, max_terms)
     value: Value = _once(parser, name, text)
     return value
 
@@ -149,10 +149,10 @@ def matching(pattern: str) -> Parser[str]:
 
 def matching1(pattern: str) -> Parser[str]:
     """The same of at least one character."""
-    longest = matching(pattern)
+    parse_longest = matching(pattern)
 
     def parse(text: str, at: int) -> Result[str]:
-        result = longest(text, at)
+        result = parse_longest(text, at)
         return result if result.consumed else _failed(at, result.failure)
 
     return parse
@@ -256,8 +256,8 @@ def many(parser: Parser[Value]) -> Parser[list[Value]]:
                     return _failed(at, result.failure, consumed=True)
                 return Result(True, position > at, values, position, result.failure)
             values.append(result.value)
-            _ROOM.repetitions -= 1
-            if _ROOM.repetitions < 0:
+            _BUDGET.repetitions -= 1
+            if _BUDGET.repetitions < 0:
                 raise TooLong
             position = result.position
 
@@ -271,12 +271,12 @@ def named(parser: Parser[str]) -> Parser[str]:
     """
 
     def parse(text: str, at: int) -> Result[str]:
-        outside = _ROOM.repetitions
+        outside = _BUDGET.repetitions
         # A name in a name takes of the same.
-        _ROOM.repetitions = min(outside, MAX_NAME_LENGTH)
+        _BUDGET.repetitions = min(outside, MAX_NAME_LENGTH)
         result = parser(text, at)
         if outside > MAX_NAME_LENGTH:
-            _ROOM.repetitions = outside
+            _BUDGET.repetitions = outside
         if result.ok and too_long(result.value):
             raise TooLong
         return result
@@ -350,8 +350,8 @@ def skipped(pattern: str, value_of: Callable[[str], str], parser: Parser[str]) -
     return parse
 
 
-def remembered(parser: Parser[Value]) -> Parser[Value]:
-    """`parser`, run once at each place of a text however many alternatives begin with it."""
+def memoized(parser: Parser[Value]) -> Parser[Value]:
+    """`parser`, whose results at each position are kept for alternatives that begin with it, too."""
     of: str | None = None
     known: dict[int, Result[Value]] = {}
 
@@ -374,8 +374,8 @@ def counted(parser: Parser[Value]) -> Parser[Value]:
     def parse(text: str, at: int) -> Result[Value]:
         result = parser(text, at)
         if result.ok:
-            _ROOM.terms -= 1
-            if _ROOM.terms < 0:
+            _BUDGET.terms -= 1
+            if _BUDGET.terms < 0:
                 raise TooMany
         return result
 
@@ -386,11 +386,11 @@ def inside(parser: Parser[Value]) -> Parser[Value]:
     """`parser`, one level further in. Raises TooDeep."""
 
     def parse(text: str, at: int) -> Result[Value]:
-        if not _ROOM.levels:
+        if not _BUDGET.levels:
             raise TooDeep
-        _ROOM.levels -= 1
+        _BUDGET.levels -= 1
         result = parser(text, at)
-        _ROOM.levels += 1
+        _BUDGET.levels += 1
         return result
 
     return parse

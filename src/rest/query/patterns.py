@@ -17,7 +17,7 @@ SET = rf"\[\^?+\]?+(?:{ESCAPE}|{NAMED}|[^\]])*+(?:\]|\Z)"
 # As PostgreSQL reads them one after the other (regc_lex.c); it refuses counts above 255.
 TOKEN = re.compile(
     rf"(?P<reference>\\[1-9])|(?P<class>\\[dswDSW])|(?P<place>\\[AmMyYZ]|[$^]|\[\[:[<>]:]])|{ESCAPE}|(?P<set>{SET})|(?P<comment>\(\?#)|(?P<open>\((?:\?<?[:=!])?)"
-    r"|\{0*(?P<least>\d{1,4})(?P<to>,0*(?P<most>\d{0,4}))?\}\??|(?P<often>[*+?])\??|(?P<any>\.)|.",
+    r"|\{0*(?P<minimum>\d{1,4})(?P<to>,0*(?P<maximum>\d{0,4}))?\}\??|(?P<often>[*+?])\??|(?P<any>\.)|.",
     re.DOTALL,
 )
 # What it begins with may say that it is of another syntax, or that blanks are none of it.
@@ -81,16 +81,16 @@ class Part(NamedTuple):
             self.places + part.places,
         )
 
-    def repeated(self, least: int, most: int) -> Part:
-        """`most` copies in a row, of which `least` have to be there."""
-        followed = most * (most - 1) // 2 if self.empty else most - 1
+    def repeated(self, minimum: int, maximum: int) -> Part:
+        """`maximum` copies in a row, of which `minimum` have to be there."""
+        followed = maximum * (maximum - 1) // 2 if self.empty else maximum - 1
         return Part(
-            self.states * most,
-            self.arcs * most + followed * self.last * self.first,
-            self.first * (most if self.empty else 1),
-            self.last * (most if self.empty else most - min(least, most) + 1),
-            self.empty or not least,
-            self.places * (AS_MANY if most > 1 else 1),
+            self.states * maximum,
+            self.arcs * maximum + followed * self.last * self.first,
+            self.first * (maximum if self.empty else 1),
+            self.last * (maximum if self.empty else maximum - min(minimum, maximum) + 1),
+            self.empty or not minimum,
+            self.places * (AS_MANY if maximum > 1 else 1),
         )
 
     def looped(self) -> Part:
@@ -144,7 +144,7 @@ def states(pattern: str, *, folded: bool = False) -> int:
     for token in TOKEN.finditer(pattern):
         if token["comment"]:
             raise OtherSyntax
-        if token["least"] or token["often"]:
+        if token["minimum"] or token["often"]:
             machine.last = _repeated(machine.last, token)
         elif token["open"]:
             machine.open(token[0])
@@ -173,19 +173,19 @@ def _options(pattern: str) -> str:
 
 def _repeated(part: Part, token: re.Match[str]) -> Part:
     if token["often"]:
-        least, most = int(token["often"] == "+"), 1 if token["often"] == "?" else 0
+        minimum, maximum = int(token["often"] == "+"), 1 if token["often"] == "?" else 0
     else:
-        least = int(token["least"])
-        most = int(token["most"] or 0) if token["to"] else max(least, 1)
+        minimum = int(token["minimum"])
+        maximum = int(token["maximum"] or 0) if token["to"] else max(minimum, 1)
     if token["often"]:
         # The sign is a character as any other.
         part = part._replace(states=part.states + 1)
-    if most:
-        return part.repeated(least, max(least, most))
-    if least == 1:
+    if maximum:
+        return part.repeated(minimum, max(minimum, maximum))
+    if minimum == 1:
         # PostgreSQL has a group that has to be there behind those that may.
         return part.repeated(2, 2).looped()
-    return part.repeated(least, max(least, 1)).looped()
+    return part.repeated(minimum, max(minimum, 1)).looped()
 
 
 def _width(of: str) -> int:

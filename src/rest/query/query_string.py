@@ -64,16 +64,16 @@ class Query(NamedTuple):
     has_logic: bool
 
 
-def pairs_of(raw: bytes, most: int = SERVICE.parameters) -> list[Pair]:
+def pairs_of(raw: bytes, max_parameters: int = SERVICE.parameters) -> list[Pair]:
     """The parameters in their order; `+` is a blank, `;` separates like `&`, None where there is no `=`.
 
     Raises RestError for text that is not UTF-8 or holds NUL, which no name or value of Postgres can, and for more than
-    `most`.
+    `max_parameters`.
     """
     if not raw:
         return []
-    if raw.count(b"&") + raw.count(b";") >= most:
-        message = f"There may be at most {most:,} parameters"
+    if raw.count(b"&") + raw.count(b";") >= max_parameters:
+        message = f"There may be at most {max_parameters:,} parameters"
         raise too_much(message)
     try:
         text = raw.decode()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from src.rest.errors import bad_range
 
-LARGEST = 2**63 - 1
+MAX_INT8 = 2**63 - 1
 HEADER = re.compile(r"^(\d+)-(\d*)$", re.ASCII)
 NEGATIVE = "Limit should be greater than or equal to zero."
 NUMBER = re.compile(r"^\s*(-?)(\d+)\s*$", re.ASCII)
@@ -31,7 +31,7 @@ def number(text: str) -> int | None:
     if match is None:
         return None
     value = int(match[2][:20])
-    return max(-value, -LARGEST) if match[1] else min(value, LARGEST)
+    return max(-value, -MAX_INT8) if match[1] else min(value, MAX_INT8)
 
 
 def top_level(limit: str | None, offset: str | None, header: str | None) -> Range:
@@ -54,7 +54,7 @@ def top_level(limit: str | None, offset: str | None, header: str | None) -> Rang
             rows = min(upper) - start + 1 if upper else None
             if rows is not None and rows <= 0:
                 raise bad_range(NEGATIVE)
-    return Range(min(start, LARGEST), rows if rows is None else min(rows, LARGEST))
+    return Range(min(start, MAX_INT8), rows if rows is None else min(rows, MAX_INT8))
 
 
 def content_range(first: int, last: int, total: int | None) -> str:

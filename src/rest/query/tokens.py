@@ -21,12 +21,12 @@ from src.rest.query.parsing import (
     mapped,
     matching,
     matching1,
+    memoized,
     named,
     none_of,
     not_followed_by,
     one_of,
     optional,
-    remembered,
     satisfy,
     separated1,
     sequence,
@@ -99,7 +99,7 @@ def separated_by_dash(parser: Parser[str]) -> Parser[str]:
     return mapped(separated1(parser, attempt(dash)), "-".join)
 
 
-field_name = remembered(
+field_name = memoized(
     label(
         named(either(quoted_value, hastened(rf"{PLAIN}(?:-{PLAIN})*(?=-{PLAIN})", separated_by_dash(identifier)))),
         "field name (* or [a..z0..9_$])",

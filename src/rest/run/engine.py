@@ -18,7 +18,7 @@ from src.rest.sql.calling import find_routine, unknown_routine
 from src.rest.sql.preparation import Preparation
 
 Kept = TypeVar("Kept")
-# A client can mint shapes, so what is kept of them is bounded.
+# Clients can make any number of shapes, so the caches are bounded.
 KEPT_SHAPES = 1024
 # Characters of both statements, and bytes of what they are made of.
 MAX_KEPT_SIZE = 16 * 1024
@@ -34,17 +34,17 @@ class Engine:
         self._preparation: Preparation | None = None
         self._shapes: OrderedDict[Hashable, Prepared] = OrderedDict()
         self._seen: OrderedDict[Hashable, None] = OrderedDict()
-        self._recalled: OrderedDict[Hashable, tuple[Shape, Prepared]] = OrderedDict()
+        self._cached_reads: OrderedDict[Hashable, tuple[Shape, Prepared]] = OrderedDict()
 
     @property
     def catalog(self) -> Catalog | None:
         return self._preparation.catalog if self._preparation else None
 
     def use(self, catalog: Catalog) -> None:
-        """Serve by this catalog from now on."""
+        """Replace the catalog."""
         self._preparation = Preparation(catalog, self.configuration)
         self._shapes.clear()
-        self._recalled.clear()
+        self._cached_reads.clear()
 
     def table(self, name: Name) -> Table:
         return find_table(self._known, name)
@@ -65,10 +65,10 @@ class Engine:
             raise no_catalog()
         return self._preparation.catalog
 
-    def recall(self, request: Request) -> tuple[Job, Prepared] | None:
-        """A read with its SQL, without reading it, when one of its outline was prepared twice before."""
+    def cached(self, request: Request) -> tuple[Job, Prepared] | None:
+        """The job and SQL of a read without parsing it, when a read of its outline is cached."""
         found = outline(request)
-        known = self._recalled.get(found.key) if found is not None else None
+        known = self._cached_reads.get(found.key) if found is not None else None
         return (known[0].job(request, found.texts), known[1]) if found is not None and known is not None else None
 
     def prepare(self, job: Job) -> Prepared:
@@ -78,10 +78,10 @@ class Engine:
         if found is None or not _is_small(job, prepared):
             return prepared
         if found.key not in self._seen:
-            # To be recalled a request is read once more; many come with values in their outline, and never again.
+            # Only the second request of an outline makes a shape, as many outlines never come again.
             _keep(self._seen, found.key, None)
         elif (shape := shape_of(self.configuration, job.request, found)) is not None:
-            _keep(self._recalled, found.key, (shape, prepared))
+            _keep(self._cached_reads, found.key, (shape, prepared))
         return prepared
 
     def _prepared(self, job: Job) -> Prepared:
@@ -107,7 +107,7 @@ class Engine:
 
 
 def _is_small(job: Job, prepared: Prepared) -> bool:
-    """Whether it may be kept, with what it is kept by: the query, and the names in a body."""
+    """Whether it may be cached: the statement, and its key of query and names in a body."""
     request = job.request
     by = len(request.raw_query) + (len(request.body) if job.action.by_get else 0)
     if job.payload is not None:
@@ -122,7 +122,7 @@ def _keep(cache: OrderedDict[Hashable, Kept], key: Hashable, value: Kept) -> Non
 
 
 def _shape(job: Job) -> Hashable:
-    """All that decides the text of the statement: everything but the values."""
+    """The key of a statement: all of the request but its values."""
     action, query, preferences, payload = job.action, job.query, job.preferences, job.payload
     body: Hashable = None
     if payload is not None:

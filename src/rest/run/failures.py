@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from src.database.errors import BROKEN, DatabaseUnavailable, PoolTimeout
-from src.edge.json_size import require_modest
+from src.edge.json_size import require_within
 from src.edge.limits import OF_BODIES
 from src.rest.errors import RestError
 
@@ -168,7 +168,7 @@ def _raised(message: str, details: str | None) -> RestError:
 
 def _object(text: str, required: tuple[str, ...]) -> dict[str, object] | None:
     try:
-        require_modest(text.encode(), OF_BODIES)
+        require_within(text.encode(), OF_BODIES)
         value = json.loads(text)
     except ValueError:
         return None

@@ -174,8 +174,8 @@ class Runner:
         guess = int(json.loads(plan)[0]["Plan"]["Plan Rows"])
         if counted is None:
             return guess
-        largest = self._configuration.max_rows
-        return max(counted, guess) if largest is None or counted > largest else counted
+        max_rows = self._configuration.max_rows
+        return max(counted, guess) if max_rows is None or counted > max_rows else counted
 
     async def _undo(self, job: Job, connection: Connection) -> None:
         """Raise RollBack where nothing of the transaction is to be kept; what it defers to its end is still checked."""
@@ -237,6 +237,6 @@ def _check(job: Job, prepared: Prepared, result: ResultSet) -> None:
             raise key_mismatch()
         if prepared.media.kind in SINGULAR_KINDS:
             raise not_singular(result.page_total)
-    most = preferences.max_affected
-    if most is not None and preferences.strict and kind in LIMITED and result.page_total > most:
+    max_affected = preferences.max_affected
+    if max_affected is not None and preferences.strict and kind in LIMITED and result.page_total > max_affected:
         raise too_many_affected(result.page_total)

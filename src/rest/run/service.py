@@ -9,7 +9,7 @@ from src.database.connections import Reserve, Source
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
 from src.rest.catalog.introspection import Exposure
-from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.loader import CatalogLoader
 from src.rest.protocol.request import Configuration
 from src.rest.run.binding import Binder
 from src.rest.run.engine import Engine
@@ -25,8 +25,8 @@ def service_engine(
     logins: Mapping[str, str],
     switches: str,
     configuration: Configuration,
-) -> tuple[Engine, CatalogKeeper]:
-    """The engine, and the keeper whose `read` is to run at start and after each notification on channel pgrst.
+) -> tuple[Engine, CatalogLoader]:
+    """The engine, and the loader, whose `read` has to run at start and after each notification on channel pgrst.
 
     `pools` has one for each caller's role, `logins` those roles' names in the database. The catalog is read through
     `reserve`. `standbys` is where reads go if there is one, `pipelines` where quick ones go if there is none;
@@ -41,4 +41,4 @@ def service_engine(
         extensions=False,
         guard=configuration.guard.name if configuration.guard else "",
     )
-    return engine, CatalogKeeper(reserve, exposure, engine.use)
+    return engine, CatalogLoader(reserve, exposure, engine.use)

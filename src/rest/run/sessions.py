@@ -81,7 +81,7 @@ class RoleSessions:
             began = time.monotonic()
             row = await connection.fetchrow(statement, *arguments)
             if row is not None and isinstance(row["body"], str):
-                pipeline.learn(statement, time.monotonic() - began)
+                pipeline.observe_pooled(statement, time.monotonic() - began)
         return result_of(row)
 
     @asynccontextmanager

@@ -37,7 +37,7 @@ from src.rest.asgi.claims import BadPathError, parse_claim_path
 from src.rest.asgi.information import Information
 from src.rest.asgi.jwt import BadSecretError, JwtIdentities, keys_of
 from src.rest.catalog.introspection import Exposure
-from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.loader import CatalogLoader
 from src.rest.catalog.model import Catalog
 from src.rest.run.binding import Binder
 from src.rest.run.engine import Engine
@@ -73,7 +73,7 @@ class Standalone(Collector):
             pooler=not settings.db_prepared_statements,
         )
         self._reserve = Reserve(self._pool)
-        self.keeper = CatalogKeeper(self._reserve, _exposure(settings))
+        self.loader = CatalogLoader(self._reserve, _exposure(settings))
         self._compose(settings)
         self.schema = Refresher("reading settings and schema", self._read)
         self.notifications = Notifications(settings.db_uri, {settings.db_channel: self.schema})
@@ -141,8 +141,8 @@ class Standalone(Collector):
             log.error("the settings kept in the database are not used: %s", error)  # noqa: TRY400 - the error says all
         except Exception as error:  # noqa: BLE001 - whatever it is, the schema is still read
             failed = error
-        self.keeper.exposure = _exposure(settings)
-        catalog = await self.keeper.read()
+        self.loader.exposure = _exposure(settings)
+        catalog = await self.loader.read()
         if settings != self.settings:
             self._compose(settings)
         self.engine.use(catalog)
@@ -168,13 +168,13 @@ class Standalone(Collector):
     def collect(self) -> list[Metric]:
         """The metrics of the administration port, by PostgREST's names where it has one."""
         loads = CounterMetricFamily("pgrst_schema_cache_loads", "Readings of the schema", labels=("status",))
-        loads.add_metric(("SUCCESS",), self.keeper.loads)
-        loads.add_metric(("FAIL",), self.keeper.failures)
+        loads.add_metric(("SUCCESS",), self.loader.loads)
+        loads.add_metric(("FAIL",), self.loader.failures)
         pool, size, tokens = self._pool, self.settings.db_pool, self.identities
         gauge, counter = GaugeMetricFamily, CounterMetricFamily
         return [
             loads,
-            gauge("pgrst_schema_cache_query_time_seconds", "Duration of the last reading", self.keeper.seconds),
+            gauge("pgrst_schema_cache_query_time_seconds", "Duration of the last reading", self.loader.seconds),
             gauge("ecotrips_catalog_stale", "Whether a known change is not read yet", self.schema.behind),
             gauge("ecotrips_listening", "Whether changes of the schema are heard of", self.notifications.listening),
             gauge("pgrst_db_pool_max", "Connections at most", size),

@@ -196,11 +196,11 @@ def _configuration(options: Options) -> Configuration:
             message = f"db-schemas does not allow schema: '{schema}'"
             raise SettingsError(message)
     end, override = TRANSACTION_ENDS[options.one_of("db-tx-end", "commit", frozenset(TRANSACTION_ENDS))]
-    largest = options.number("db-max-rows", -1)
+    max_rows = options.number("db-max-rows", -1)
     return Configuration(
         schemas=schemas,
         extra_search_path=options.names("db-extra-search-path", "public", empty=True),
-        max_rows=largest if largest >= 0 else None,
+        max_rows=max_rows if max_rows >= 0 else None,
         aggregates=options.truth("db-aggregates-enabled", default=False),
         plans=options.truth("db-plan-enabled", default=False),
         openapi=options.one_of("openapi-mode", "follow-privileges", OPENAPI_MODES),

@@ -84,9 +84,9 @@ class Preparation:
         )
         job.preferences.refuse_unknown()
         parameters = Parameters()
-        largest = self._configuration.max_rows
+        max_rows = self._configuration.max_rows
         if handler.kind is Media.NDJSON:
-            query = rows_as_json(ReadWriter(parameters, largest).query(root))
+            query = rows_as_json(ReadWriter(parameters, max_rows).query(root))
             return Prepared(
                 nodes.text_of(query),
                 parameters.slots,
@@ -101,7 +101,7 @@ class Preparation:
             Handler(None) if job.action.head else handler,
             parameters,
             counts=job.preferences.counts,
-            largest=largest,
+            max_rows=max_rows,
             estimated=count == "estimated",
         )
         explain_parameters = Parameters()
@@ -219,9 +219,9 @@ class Preparation:
         parameters = Parameters()
         source = call(routine, job, parameters, root)
         guard = self._guard(root)
-        largest = self._configuration.max_rows
-        writer = ReadWriter(parameters, largest)
-        windowed = largest is not None or root.window is not None
+        max_rows = self._configuration.max_rows
+        writer = ReadWriter(parameters, max_rows)
+        windowed = max_rows is not None or root.window is not None
         read_only = job.action.by_get or routine.volatility != "v"
         if handler.kind is Media.NDJSON:
             query = rows_as_json(writer.query(root), source, routine.returns)

@@ -36,11 +36,11 @@ NO_WINDOW = Window(())
 
 
 class ReadWriter:
-    """Writes levels into statements that share `parameters`. `largest` caps the rows of every window."""
+    """Writes levels into statements that share `parameters`. `max_rows` caps the rows of every window."""
 
-    def __init__(self, parameters: Parameters, largest: int | None = None) -> None:
+    def __init__(self, parameters: Parameters, max_rows: int | None = None) -> None:
         self._parameters = parameters
-        self._largest = largest
+        self._max_rows = max_rows
 
     def query(self, level: Level, embed: Embed | None = None) -> Query:
         """The SELECT of a level; `embed` is how it hangs on its parent."""
@@ -223,9 +223,9 @@ class ReadWriter:
         window = level.window or NO_WINDOW
         offset = self._parameters.raw(Slot("value", window.offset)) if window.offset >= 0 else None
         if window.limit >= 0:
-            kind = "value" if self._largest is None else "capped"
+            kind = "value" if self._max_rows is None else "capped"
             return self._parameters.raw(Slot(kind, window.limit)), offset
-        rows = [bound for bound in (window.rows, self._largest) if bound is not None]
+        rows = [bound for bound in (window.rows, self._max_rows) if bound is not None]
         return nodes.number(min(rows)) if rows else None, offset
 
     def condition(self, level: Level, condition: Condition) -> Node:

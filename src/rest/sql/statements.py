@@ -141,15 +141,15 @@ def _geojson() -> Node:
 
 
 def read_statement(
-    root: Level, handler: Handler, parameters: Parameters, *, counts: bool, largest: int | None, estimated: bool
+    root: Level, handler: Handler, parameters: Parameters, *, counts: bool, max_rows: int | None, estimated: bool
 ) -> Query:
     """The statement that answers a GET on a relation."""
-    writer = ReadWriter(parameters, largest)
+    writer = ReadWriter(parameters, max_rows)
     source = writer.query(root)
-    windowed = largest is not None or root.window is not None
+    windowed = max_rows is not None or root.window is not None
     counted = writer.total(root) if counts and windowed else None
-    if counted is not None and estimated and largest is not None:
-        counted.set("limit", selects.limit(nodes.number(largest + 1)))
+    if counted is not None and estimated and max_rows is not None:
+        counted.set("limit", selects.limit(nodes.number(max_rows + 1)))
     rows = selects.select([nodes.star()], selects.table(SOURCE))
     return answer(source, rows, handler, counted=counted, total=page_total() if counts else None)
 

@@ -9,7 +9,7 @@ from tests.fakes.hbx.hotels import Json, Rate, Refused
 from tests.fakes.wire import Request
 
 PATH = "/hotel-api/1.0/bookings"
-LONGEST_REFERENCE = 20
+MAX_REFERENCE_LENGTH = 20
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Bookings:
 
     def _book(self, asked: Json) -> Json:
         reference = asked.get("clientReference", "")
-        if not 1 <= len(reference) <= LONGEST_REFERENCE or not asked["holder"].get("surname"):
+        if not 1 <= len(reference) <= MAX_REFERENCE_LENGTH or not asked["holder"].get("surname"):
             raise Refused(400, "INVALID_REQUEST", "holder and a clientReference of at most 20 characters are required")
         rates = [self.sellable(room["rateKey"]) for room in asked["rooms"]]
         if any(rate.recheck for rate in rates):

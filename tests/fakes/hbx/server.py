@@ -31,7 +31,7 @@ from tests.fakes.hbx import bookings, hotels, limits
 from tests.fakes.hbx.hotels import Json, Rate, Refused
 from tests.fakes.wire import Reply, Request, deep, listening
 
-LARGEST_SKEW = 300
+MAX_SKEW = 300
 MODES_BY_HOTEL = {
     9403: "refused",
     9429: "limited",
@@ -182,7 +182,7 @@ class FakeHbx:
         now = int(self.clock())
         signatures = {
             hashlib.sha256(f"{self.key}{self.secret}{now + skew}".encode()).hexdigest()
-            for skew in range(-LARGEST_SKEW, LARGEST_SKEW + 1)
+            for skew in range(-MAX_SKEW, MAX_SKEW + 1)
         }
         return headers.get("api-key") == self.key and headers.get("x-signature") in signatures
 

@@ -20,7 +20,7 @@ from src.database.connections import Connections
 from src.rest.asgi.application import RestApplication
 from src.rest.asgi.information import Information
 from src.rest.catalog.introspection import Exposure, read_catalog
-from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.loader import CatalogLoader
 from src.rest.catalog.model import Catalog
 from src.rest.ports import Identity
 from src.rest.protocol.request import Configuration
@@ -115,7 +115,7 @@ async def serving_world(dsn: str, catalog: Catalog | None = None, **changes: obj
     engine = Engine(configuration, Runner(sessions, Binder(configuration.max_rows), configuration))
     exposure = Exposure(configuration.schemas, configuration.extra_search_path)
     if catalog is None:
-        catalog = await CatalogKeeper(pool, exposure).read()
+        catalog = await CatalogLoader(pool, exposure).read()
     engine.use(catalog)
     sessions.use(catalog)
     application = RestApplication(engine, configuration, by_header, Information(engine, configuration))

@@ -21,7 +21,7 @@ from tests.conftest import ITINERARY, Api
 from tests.rest.http.conftest import World, serving_world
 
 CALLERS: dict[str, dict[str, str]] = {"anon": Api.anonymous, "traveller": Api.user(), "service": Api.service}
-LARGEST = {"anon": MEBIBYTE, "traveller": MEBIBYTE, "service": 64 * MEBIBYTE}
+MAX_BODY = {"anon": MEBIBYTE, "traveller": MEBIBYTE, "service": 64 * MEBIBYTE}
 
 
 async def sent(api: Api, path: str, body: AsyncIterator[bytes], who: str, **headers: str) -> httpx.Response:
@@ -98,7 +98,7 @@ async def test_a_body_is_as_large_as_its_callers_role_may_send(api: Api, who: st
             yield b" " * 4096
         yield b" " * (4096 - 12 - 2) + b'"}'
 
-    path, largest = "/rpc/search_places?columns=p_query", LARGEST[who]
+    path, largest = "/rpc/search_places?columns=p_query", MAX_BODY[who]
     for size in (largest, largest + 4096):
         answer = await sent(api, path, pieces(size), who)
         too_large = answer.status_code == 413
@@ -155,7 +155,7 @@ async def test_what_the_database_answers_with_fits_into_a_header_too(world_datab
 
 async def test_what_is_kept_of_requests_is_bounded_in_number_and_bytes(world: World) -> None:
     engine = world.engine
-    caches = (engine._shapes, engine._seen, engine._recalled)  # noqa: SLF001 - what it keeps is not to be seen otherwise
+    caches = (engine._shapes, engine._seen, engine._cached_reads)  # noqa: SLF001 - what it keeps is not to be seen otherwise
     for cache in caches:
         cache.clear()
     for number in range(40):

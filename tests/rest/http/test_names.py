@@ -19,7 +19,7 @@ from src.database.connections import Connections
 from src.rest.asgi.application import RestApplication
 from src.rest.asgi.information import Information
 from src.rest.catalog.introspection import Exposure, read_catalog
-from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.loader import CatalogLoader
 from src.rest.catalog.model import Catalog, Name
 from src.rest.ports import Identity
 from src.rest.protocol.request import Configuration
@@ -132,10 +132,10 @@ async def serving_names(dsn: str, given: Names) -> AsyncIterator[httpx.AsyncClie
     pool = Connections(login_url(dsn, given["login"], PASSWORD), 1)
     sessions = AuthenticatorSessions(pool, configuration, Catalog())
     engine = Engine(configuration, Runner(sessions, Binder(None), configuration))
-    keeper = CatalogKeeper(
+    loader = CatalogLoader(
         pool, Exposure(configuration.schemas, configuration.extra_search_path), engine.use, sessions.use
     )
-    await keeper.read()
+    await loader.read()
 
     def identity(_headers: object) -> Identity:
         return Identity(given["role"], json.dumps({"role": given["role"]}))

@@ -302,13 +302,13 @@ async def test_filters_in_a_body_of_another_type_are_not_ignored(zoo: World, pat
 
 async def test_a_read_whose_like_came_twice_is_recalled(zoo: World) -> None:
     requests = [Request("GET", "/animals", b"select=name&id=eq.%d" % number) for number in range(3)]
-    recalled = []
+    cached = []
     for request in requests:
-        recalled.append(zoo.engine.recall(request))
+        cached.append(zoo.engine.cached(request))
         zoo.engine.prepare(read(CONFIGURATION, request))
-    assert recalled[:2] == [None, None]
-    assert recalled[2] is not None
-    assert recalled[2][0] == read(CONFIGURATION, requests[2])
+    assert cached[:2] == [None, None]
+    assert cached[2] is not None
+    assert cached[2][0] == read(CONFIGURATION, requests[2])
 
 
 async def test_an_entity_tag_saves_sending_the_same_again(zoo: World) -> None:

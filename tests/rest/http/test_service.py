@@ -28,7 +28,7 @@ SCHEMAS = ("public", "fin", "ops", "booking", "payment", "core", "audit")
 async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = postgres.settings(database)
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
-    engine, keeper = service_engine(
+    engine, loader = service_engine(
         {role.value: pool for role, pool in pools.items()},
         Reserve(pools[Role.SERVICE]),
         {},
@@ -37,7 +37,7 @@ async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
         settings.switches_json,
         Configuration(schemas=SCHEMAS, anonymous_role="anon"),
     )
-    await keeper.read()
+    await loader.read()
     application = service_application(engine, engine.configuration, Authenticator(settings.jwt_secrets), Turns())
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(cast("Any", application)), base_url="http://rest"

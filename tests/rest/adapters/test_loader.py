@@ -11,7 +11,7 @@ from src.database.connections import Connections, Reserve
 from src.database.refresher import Refresher
 from src.rest.catalog import introspection
 from src.rest.catalog.introspection import Exposure
-from src.rest.catalog.keeper import CatalogKeeper
+from src.rest.catalog.loader import CatalogLoader
 from src.rest.catalog.model import Catalog, Name
 from tests.rest.http.conftest import as_gate, world_database, world_template  # noqa: F401 - fixtures
 from tests.support.races import until
@@ -36,15 +36,15 @@ async def test_a_connection_may_break_at_each_question(
 
     read: list[Catalog] = []
     pool = Connections(as_gate(world_database), 2)
-    keeper = CatalogKeeper(Reserve(pool), Exposure(("zoo",)), read.append)
-    refresher = Refresher("reading", keeper.read)
+    loader = CatalogLoader(Reserve(pool), Exposure(("zoo",)), read.append)
+    refresher = Refresher("reading", loader.read)
     monkeypatch.setattr(asyncpg.Connection, "fetch", breaking)
     await refresher.start()
     assert refresher.stale
     assert read == []
     await until(lambda: not refresher.stale)
     assert Name("zoo", "animals") in read[0].tables
-    assert (keeper.loads, keeper.failures, pool.busy) == (1, 1, 0)
+    assert (loader.loads, loader.failures, pool.busy) == (1, 1, 0)
     assert asked == step + 1 + QUESTIONS
     await refresher.stop()
     await pool.close()
@@ -63,10 +63,10 @@ async def test_what_is_read_may_be_what_nobody_expected(
 
     monkeypatch.setattr(introspection, "_tables", surprised)
     pool = Connections(as_gate(world_database), 2)
-    keeper = CatalogKeeper(Reserve(pool), Exposure(("zoo",)))
-    refresher = Refresher("reading", keeper.read)
+    loader = CatalogLoader(Reserve(pool), Exposure(("zoo",)))
+    refresher = Refresher("reading", loader.read)
     await refresher.start()
-    await until(lambda: keeper.failures > 2)
+    await until(lambda: loader.failures > 2)
     assert refresher.stale
     failing = False
     await until(lambda: not refresher.stale)

@@ -1,4 +1,4 @@
-"""Keeps the engine's catalog current."""
+"""Loads the catalog of a database."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from src.rest.catalog.introspection import Exposure, read_catalog
 from src.rest.catalog.model import Catalog
 
 
-class CatalogKeeper:
-    """Reads the catalog through `connections` and hands it to everyone in `users`.
+class CatalogLoader:
+    """Reads the catalog through `connections` and passes it to each of `users`.
 
-    A failed reading keeps the old catalog. `loads`, `failures` and the `seconds` of the last reading are for metrics.
+    They keep the old catalog when a reading fails. `loads`, `failures` and the `seconds` of the last reading are for
+    metrics.
     """
 
     def __init__(self, connections: Source, exposure: Exposure, *users: Callable[[Catalog], None]) -> None:
@@ -25,7 +26,7 @@ class CatalogKeeper:
         self.seconds = 0.0
 
     async def read(self) -> Catalog:
-        """Read and hand over. Raises what the connection raises."""
+        """Raises what the connection raises."""
         try:
             async with self._connections.acquire() as connection:
                 began = time.perf_counter()
