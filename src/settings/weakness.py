@@ -8,7 +8,7 @@ import re
 from array import array
 from base64 import b32decode, b64decode
 from binascii import unhexlify
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
@@ -103,7 +103,7 @@ def _is_guessable(secret: str, least: int) -> bool:
 
 def _is_made_up(secret: str, least: int) -> bool:
     found = UUID_FORM.search(secret.lower())
-    if found and (UUID(found[0]).version != RANDOM_UUID or found[0] in _examples()):
+    if found and (UUID(found[0]).version != RANDOM_UUID or found[0] in _listed()):
         return True
     return _chance(secret) < (MIN_CHANCE if least >= MIN_SECRET_LENGTH else MIN_CHANCE_OF_SHORT)
 
@@ -126,13 +126,9 @@ def _chance(secret: str) -> float:
 
 def _is_digest(secret: str) -> bool:
     """Whether it begins as a usual digest of a common word does, or its second half, in hex, base64 or base32."""
-    for decoded in {decoded for body in _bodies(secret) for decoded in _decoded(body)}:
-        if len(decoded) >= DIGEST_BYTES:
-            begin = int.from_bytes(decoded[:DIGEST_BYTES], "big")
-            at = bisect_left(_digests(), begin)
-            if at < len(_digests()) and _digests()[at] == begin:
-                return True
-    return False
+    decoded = (found for body in _bodies(secret) for found in _decoded(body) if len(found) >= DIGEST_BYTES)
+    begins = {int.from_bytes(found[:DIGEST_BYTES], "big") for found in decoded}
+    return any(bisect_left(_digests(), begin) < bisect_right(_digests(), begin) for begin in begins)
 
 
 def _steps(letters: str, by: int) -> set[int]:
@@ -213,10 +209,6 @@ def _known() -> list[str]:
 
 
 @cache
-def _examples() -> frozenset[str]:
-    return frozenset(filter(UUID_FORM.fullmatch, _listed()))
-
-
 def _listed() -> list[str]:
     return [line for line in PUBLISHED.read_text().splitlines() if line and not line.startswith("# ")]
 
