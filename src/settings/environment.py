@@ -5,13 +5,14 @@ from __future__ import annotations
 import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 from urllib.parse import unquote
 
 from src.database import dsn
 from src.edge.errors import SettingsError
 from src.settings.addresses import database_faults
-from src.settings.kinds import DATABASE, T, another
+from src.settings.kinds import DATABASE, SHARED_PASSWORD, T, another
 from src.settings.libraries import library_faults, store_faults
 from src.settings.setting import Setting
 from src.settings.weakness import PASSWORD, holds, repetitions, weakness
@@ -64,17 +65,18 @@ class Environment:
 
     def _hold(self, setting: Setting[Any], value: str) -> None:
         """Nothing is shown of a secret, not even of a weak one."""
-        kind, held = setting.kind, setting.kind.held
-        for what, secret in held(setting.name, value) if held and value else ():
-            self._own[setting.name].add(secret)
-            if not self.production or not secret or secret in self._passwords:
-                continue
-            if kind.form is PASSWORD:  # addresses and files of one database share it
-                self._passwords.add(secret)
-            if weak := weakness(secret, kind.form):
+        form, held = setting.kind.form, setting.kind.held if self.production and value else None
+        for what, secret in filter(itemgetter(1), held(setting.name, value) if held else ()):
+            if what in (setting.name, SHARED_PASSWORD):  # else it stands in a file
+                self._own[setting.name].add(secret)
+            if form is PASSWORD and secret in self._passwords:
+                continue  # addresses and files of one database share it
+            if weak := weakness(secret, form):
                 self.faults.append(f"{what} {weak}")
-            else:
-                self._secrets.append((what, secret))
+                continue
+            self._secrets.append((what, secret))
+            if form is PASSWORD:
+                self._passwords.add(secret)
 
     def require_sound(self) -> None:
         """Raises SettingsError with every fault, and never with a secret."""
@@ -123,6 +125,6 @@ class Environment:
         """Settings in which a secret stands that is not theirs: what is no secret is shown, logged and sent."""
         for name in self.declared:
             text = unquote(self._given.get(name, ""))
-            for own in filter(None, self._own[name]):
+            for own in self._own[name]:
                 text = text.replace(own, "").replace(unquote(own), "")
             yield from (f"{name} holds {what}" for what, secret in secrets if text and holds(text, secret))

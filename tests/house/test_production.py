@@ -315,6 +315,14 @@ def test_each_secret_serves_one_purpose(name: str) -> None:
         assert body not in said
 
 
+@pytest.mark.parametrize("name", ["JWT_SECRET", "METRICS_TOKEN", "WA_ACCESS_TOKEN", "WA_VERIFY_TOKEN"])
+def test_the_databases_password_is_shared_by_its_addresses_alone(name: str) -> None:
+    own = FIT["DATABASE_URL"].split(":")[2].partition("@")[0]
+    from_environment(FIT | {"DATABASE_REPLICA_URL": FIT["DATABASE_URL"], "PGPASSWORD": own})
+    said = refused(**{name: own, "PGPASSWORD": own})
+    assert re.search(f"{name} is the same as the password|the password in .* is the same as {name}", said)
+
+
 SPELLINGS: dict[str, Callable[[bytes], str]] = {
     "base64": lambda raw: base64.b64encode(raw).decode(),
     "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
