@@ -42,6 +42,7 @@ check: $(VENV)/.dev ## Lint, types, architecture contracts, SQL checks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/squawk sql/migrations/*.sql
+	@$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 sql/*.sql sql/functions sql/views sql/examples
 
 bench: $(VENV)/.dev ## Measure against floors in under ten minutes; bench-<name> runs bench/<name> (bench/README.md)
 	@$(BIN)/python -m bench $(BENCH)

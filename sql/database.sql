@@ -6,16 +6,19 @@ declare
   v_callers constant text := 'public, anon, authenticated, service_role, ops_staff, web_anon, web_authenticated,'
     ' web_service, psql_staff, psql_service';
   v_owner constant text := (select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'public');
-  -- What PostgreSQL lets anybody write to the disk, without a right on any table: large objects, records of the log, files.
+  -- What PostgreSQL lets anybody write to the disk, without a right on any table: large objects, records of the log,
+  -- files.
   v_writers constant text[] := array[
-    'lo_creat', 'lo_create', 'lo_export', 'lo_from_bytea', 'lo_import', 'lo_put', 'lo_truncate', 'lo_truncate64', 'lo_unlink',
+    'lo_creat', 'lo_create', 'lo_export', 'lo_from_bytea', 'lo_import', 'lo_put', 'lo_truncate', 'lo_truncate64',
+    'lo_unlink',
     'lowrite', 'pg_export_snapshot', 'pg_logical_emit_message'
   ];
-  -- And what lets anybody use up what all sessions share: the table of locks, and transaction ids. Of ours only who applies
-  -- SQL needs them.
+  -- And what lets anybody use up what all sessions share: the table of locks, and transaction ids. Of ours only who
+  -- applies SQL needs them.
   v_hoarders constant text[] := array[
     'pg_advisory_lock', 'pg_advisory_lock_shared', 'pg_advisory_xact_lock', 'pg_advisory_xact_lock_shared',
-    'pg_try_advisory_lock', 'pg_try_advisory_lock_shared', 'pg_try_advisory_xact_lock', 'pg_try_advisory_xact_lock_shared',
+    'pg_try_advisory_lock', 'pg_try_advisory_lock_shared', 'pg_try_advisory_xact_lock',
+    'pg_try_advisory_xact_lock_shared',
     'pg_current_xact_id', 'txid_current'
   ];
   v_function regprocedure;

@@ -1,7 +1,6 @@
--- Who may use what: the only file that grants, but for the schema public (database.sql). Everything is revoked first, so
--- this file is the whole truth.
--- Levels: any key (anon) < user (authenticated) < service (service_role). What only ops may do is granted to
--- authenticated and refused by sec.require_ops() or a row policy, because persona is data.
+-- Who may use what: the only file that grants, but for the schema public (database.sql). Everything is revoked first,
+-- so this file is the whole truth. Levels: any key (anon) < user (authenticated) < service (service_role). What only
+-- ops may do is granted to authenticated and refused by sec.require_ops() or a row policy, because persona is data.
 
 do $$
 declare
@@ -14,7 +13,8 @@ begin
     execute format('revoke all on %s from public, anon, authenticated, service_role, ops_staff', v_object.name);
   end loop;
   for v_object in
-    select oid::regclass as name from pg_class where relowner = 'ecotrips_owner'::regrole and relkind in ('r', 'p', 'v', 'm')
+    select oid::regclass as name from pg_class where relowner = 'ecotrips_owner'::regrole
+      and relkind in ('r', 'p', 'v', 'm')
   loop
     execute format('revoke all on %s from public, anon, authenticated, service_role, ops_staff', v_object.name);
   end loop;
@@ -63,7 +63,8 @@ to service_role;
 -- Money: ops see all of it and ask for an itinerary's refund; the service moves it.
 grant select on
   payment.payments, payment.refunds, payment.webhook_events, payment.transitions, payment.refund_transitions,
-  fin.entries, fin.postings, fin.accounts, fin.account_kinds, fin.entry_types, fin.sequences, fin.heads, fin.checkpoints,
+  fin.entries, fin.postings, fin.accounts, fin.account_kinds, fin.entry_types, fin.sequences, fin.heads,
+  fin.checkpoints,
   fin.ledger, fin.clearing, ops.v_refunds
 to authenticated, service_role;
 grant execute on function
@@ -73,7 +74,9 @@ to authenticated, service_role;
 grant execute on function
   public.record_payment_intent(uuid, text, text, text), public.record_intent_failure(uuid, text, boolean),
   public.claim_due_intents(int),
-  public.apply_payment_event(text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint),
+  public.apply_payment_event(
+    text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint
+  ),
   public.retry_webhook_events(int),
   public.request_refund(uuid, bigint, text, text), public.record_refund(uuid, text, text, text),
   public.claim_due_refunds(int),
@@ -110,7 +113,8 @@ grant execute on function
   "group".payouts_report(date, date), public.retry_exception(uuid, text)
 to authenticated, service_role;
 grant execute on function
-  public.record_contribution_intent(uuid, text, text, text), public.expire_escrows(int), public.request_escrow_refunds(int),
+  public.record_contribution_intent(uuid, text, text, text), public.expire_escrows(int),
+  public.request_escrow_refunds(int),
   public.claim_payouts(int, uuid), public.finish_payout(uuid, int, text, text, text)
 to service_role;
 
@@ -130,12 +134,14 @@ to service_role;
 
 -- Places: any key reads and searches, the service fills.
 grant select on catalog.search_index to anon, authenticated, service_role;
-grant execute on function public.search_places(text, int), public.locate_place(text) to anon, authenticated, service_role;
+grant execute on function public.search_places(text, int), public.locate_place(text) to anon, authenticated,
+  service_role;
 grant execute on function public.populate_search_index(jsonb) to service_role;
 -- Privacy: users ask for themselves and see their requests, ops do the rest; the worker deletes files and what is old.
 grant usage on schema privacy to authenticated, service_role;
 grant select on
-  privacy.requests, privacy.queue, privacy.data_map, privacy.mapped_tables, privacy.links, privacy.retention, privacy.plans,
+  privacy.requests, privacy.queue, privacy.data_map, privacy.mapped_tables, privacy.links, privacy.retention,
+  privacy.plans,
   privacy.certificates, privacy.purges, privacy.map_faults
 to authenticated, service_role;
 grant execute on function
@@ -148,7 +154,8 @@ grant execute on function
   public.find_erased_subject(uuid, text), public.find_erased_subject_in_text(uuid, text, text)
 to authenticated, service_role;
 grant execute on function
-  public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text), public.sweep_privacy_retention(int),
+  public.claim_privacy_purges(int, uuid), public.finish_privacy_purge(uuid, int, text),
+  public.sweep_privacy_retention(int),
   public.remind_privacy_deadlines(int), privacy.service_key_id()
 to service_role;
 
@@ -175,11 +182,13 @@ grant execute on function
   inventory.judge_circuit(text, int, text, int, int, text)
 to service_role;
 
--- What people do as the service. Staff in psql are refused by sec.require_service(), which says by which login to come back;
--- the server's own refusal could not.
+-- What people do as the service. Staff in psql are refused by sec.require_service(), which says by which login to come
+-- back; the server's own refusal could not.
 grant execute on function
   public.append_ledger_entry(uuid, text, bigint, text, text, timestamptz, text),
-  public.apply_payment_event(text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint),
+  public.apply_payment_event(
+    text, text, jsonb, boolean, timestamptz, text, uuid, text, uuid, bigint, text, text, bigint
+  ),
   public.generate_invoice(text, uuid, uuid, text, boolean), public.increment_counter(text, bigint),
   public.place_hold(uuid, text, text, date, date, jsonb, text, text, bigint, text, jsonb),
   public.populate_search_index(jsonb), public.receive_message_events(jsonb, jsonb),

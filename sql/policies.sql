@@ -1,8 +1,8 @@
 -- Who sees which rows. Row security is on for every table and forced, so even the owner passes a policy: its own, which
 -- security definer functions act under after their checks. Applied before grants.sql, again whenever it changes.
--- Others' rows are left out. A policy that raised would do so for rows that a condition finds by an index, and so tell of
--- them. What is for ops alone is refused besides: a view asks sec.ops_only() before it reads, and /rest/v1 asks it for every
--- table with a policy of that name.
+-- Others' rows are left out. A policy that raised would do so for rows that a condition finds by an index, and so tell
+-- of them. What is for ops alone is refused besides: a view asks sec.ops_only() before it reads, and /rest/v1 asks it
+-- for every table with a policy of that name.
 
 do $$
 declare
@@ -36,7 +36,8 @@ create policy ops_only on ops.sweeps for select using ((select sec.is_ops()));
 
 create policy own_itineraries on booking.itineraries for select using (user_id = (select auth.uid()));
 create policy ops_read on booking.itineraries for select using ((select sec.is_ops()));
-create policy service_writes on booking.itineraries using ((select sec.is_service())) with check ((select sec.is_service()));
+create policy service_writes on booking.itineraries
+  using ((select sec.is_service())) with check ((select sec.is_service()));
 create policy own_items on booking.items for select
 using (itinerary_id in (select id from booking.itineraries where user_id = (select auth.uid())));
 create policy ops_read on booking.items for select using ((select sec.is_ops()));
@@ -66,7 +67,8 @@ create policy ops_only on permits.quota for select using ((select sec.is_ops()))
 create policy ops_only on fin.invoices for select using ((select sec.is_ops()));
 create policy ops_only on fin.seller for select using ((select sec.is_ops()));
 create policy ops_only on booking.suppliers for select using ((select sec.is_ops()));
-create policy service_writes on booking.suppliers using ((select sec.is_service())) with check ((select sec.is_service()));
+create policy service_writes on booking.suppliers
+  using ((select sec.is_service())) with check ((select sec.is_service()));
 create policy service_read on ops.counters for select using ((select sec.is_service()));
 
 create policy anyone_reads on catalog.search_index for select using (true);

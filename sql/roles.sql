@@ -48,8 +48,8 @@ comment on role web_service is 'ecoTrips: the login of the service for itself';
 comment on role psql_staff is 'ecoTrips: the login of people in ecotrips psql';
 comment on role psql_service is 'ecoTrips: the login of people in ecotrips psql --service';
 
--- PostgreSQL lets a login change its own settings and password, so whoever shares one could shut the others out. What is not
--- set below is taken back, in every database.
+-- PostgreSQL lets a login change its own settings and password, so whoever shares one could shut the others out. What
+-- is not set below is taken back, in every database.
 do $$
 declare
   v_set record;
@@ -59,7 +59,8 @@ begin
     left join pg_database d on d.oid = s.setdatabase
     where r.rolname in ('web_anon', 'web_authenticated', 'web_service', 'psql_staff', 'psql_service')
   loop
-    execute format('alter role %I', v_set.rolname) || coalesce(' in database ' || quote_ident(v_set.datname), '') || ' reset all';
+    execute format('alter role %I', v_set.rolname) || coalesce(' in database ' || quote_ident(v_set.datname), '')
+    || ' reset all';
   end loop;
 end;
 $$;

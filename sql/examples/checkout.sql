@@ -16,10 +16,12 @@ from public.record_payment_intent(:'payment', 'pi_mock_' || left(:'payment', 8))
 
 -- Then what the provider tells: the money was taken. The same event again changes nothing.
 select public.apply_payment_event(
-  'mock:' || :'intent', 'payment_intent.succeeded', '{}', false, now(), :'intent', :'payment', :'intent', null, 25000, 'usd'
+  'mock:' || :'intent', 'payment_intent.succeeded', '{}', false, now(), :'intent', :'payment', :'intent', null, 25000,
+  'usd'
 ) ->> 'result' as first;
 select public.apply_payment_event(
-  'mock:' || :'intent', 'payment_intent.succeeded', '{}', false, now(), :'intent', :'payment', :'intent', null, 25000, 'usd'
+  'mock:' || :'intent', 'payment_intent.succeeded', '{}', false, now(), :'intent', :'payment', :'intent', null, 25000,
+  'usd'
 ) ->> 'result' as again;
 
 select status, captured_cents, refunded_cents from payment.payments where id = :'payment';

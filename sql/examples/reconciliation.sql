@@ -17,7 +17,9 @@ from payment.payments p
 cross join lateral (
   select
     coalesce(sum(amount_cents) filter (where entry_type = 'capture_succeeded'), 0) as captured,
-    coalesce(sum(case entry_type when 'refund_succeeded' then amount_cents when 'refund_failed' then -amount_cents end) filter (
+    coalesce(sum(
+      case entry_type when 'refund_succeeded' then amount_cents when 'refund_failed' then -amount_cents end
+    ) filter (
       where entry_type = 'refund_succeeded' or provider_ref in (
         select s.provider_ref from fin.ledger s where s.payment_id = p.id and s.entry_type = 'refund_succeeded'
       )

@@ -1,8 +1,8 @@
 -- What a caller may send, for the functions that HTTP, /rest/v1 and psql call: the bounds and messages of the endpoint
--- that fronts the function (src/http), one line for each parameter, after the right and before anything is read.
--- Each gives the value back to be assigned, trimmed where it is text. The planner puts the body of such a function in the
--- place of its call (one SQL expression, volatile, without settings), so a check costs what its condition costs; to perform
--- it would cost several times as much.
+-- that fronts the function (src/http), one line for each parameter, after the right and before anything is read. Each
+-- gives the value back to be assigned, trimmed where it is text. The planner puts the body of such a function in the
+-- place of its call (one SQL expression, volatile, without settings), so a check costs what its condition costs; to
+-- perform it would cost several times as much.
 
 create or replace function sec.refuse_input(p_message text) returns text
 language plpgsql volatile
@@ -11,14 +11,17 @@ begin
   raise exception using errcode = 'PT400', constraint = 'input_valid', message = p_message;
 end;
 $$;
-comment on function sec.refuse_input(text) is 'Raises input_valid. Volatile, and so whatever calls it: else the planner may call it to estimate what comes out.';
+comment on function sec.refuse_input(text) is
+'Raises input_valid. Volatile, and so whatever calls it: else the planner may call it to estimate what comes out.';
 
 create or replace function sec.blanks() returns text
 language sql immutable
 as $$
-  select E' \u0009\u000A\u000B\u000C\u000D\u001C\u001D\u001E\u001F\u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
+  select E' \u0009\u000A\u000B\u000C\u000D\u001C\u001D\u001E\u001F\u0085\u00A0\u1680\u2000\u2001\u2002\u2003'
+    || E'\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
 $$;
-comment on function sec.blanks() is 'Every character that counts as a blank around a text: Unicode''s White_Space and the four separators.';
+comment on function sec.blanks() is
+'Every character that counts as a blank around a text: Unicode''s White_Space and the four separators.';
 
 create or replace function sec.valid_text(
   p_name text, p_value text, p_least int, p_most int, p_optional boolean default false, p_message text default null
@@ -36,7 +39,9 @@ $$;
 comment on function sec.valid_text(text, text, int, int, boolean, text) is
 'The text without blanks around it, if it has from p_least to p_most characters. Raises input_valid.';
 
-create or replace function sec.valid_pattern(p_value text, p_pattern text, p_message text, p_optional boolean default false)
+create or replace function sec.valid_pattern(
+  p_value text, p_pattern text, p_message text, p_optional boolean default false
+)
 returns text
 language sql volatile
 as $$
@@ -63,7 +68,8 @@ begin
     or not (p_local and v_host ~ '^(127[.]0[.]0[.]1|[a-z][a-z0-9-]*)$') and (
       length(v_host) > 253
       or v_host !~ ('^(' || v_label || '[.])+([a-z]{2,63}|xn--' || v_label || ')$')
-      or v_host ~ '(^|[.])(localhost|localdomain|local|internal|intranet|private|corp|home|mail|lan|arpa|onion|alt|test|invalid)$'
+      or v_host ~ '(^|[.])(localhost|localdomain|local|internal|intranet|private|corp|'
+        'home|mail|lan|arpa|onion|alt|test|invalid)$'
     ) then
     perform sec.refuse_input(p_name || ' must lead to a public host, without credentials');
   end if;
@@ -72,7 +78,8 @@ begin
 end;
 $$;
 comment on function sec.valid_link(text, text, boolean) is
-'An http(s) address of visible ASCII without credentials, to a public host; p_local: or to one that is near. Raises input_valid.';
+'An http(s) address of visible ASCII without credentials, to a public host; p_local: or to one that is near. Raises '
+'input_valid.';
 
 create or replace function sec.valid_choice(
   p_name text, p_value text, p_choices text[], p_optional boolean default false, p_message text default null
@@ -80,11 +87,13 @@ create or replace function sec.valid_choice(
 language sql volatile
 as $$
   select case
-    when btrim(p_value, sec.blanks()) = any (p_choices) or p_value is null and p_optional then btrim(p_value, sec.blanks())
+    when btrim(p_value, sec.blanks()) = any (p_choices) or p_value is null and p_optional
+      then btrim(p_value, sec.blanks())
     else sec.refuse_input(coalesce(p_message, p_name || ' must be ' || array_to_string(p_choices, '|')))
   end
 $$;
-comment on function sec.valid_choice(text, text, text[], boolean, text) is 'The text, if it is one of these. Raises input_valid.';
+comment on function sec.valid_choice(text, text, text[], boolean, text) is
+'The text, if it is one of these. Raises input_valid.';
 
 create or replace function sec.valid_currency(p_name text, p_value text, p_optional boolean default false) returns text
 language sql volatile
@@ -92,13 +101,16 @@ as $$ select sec.valid_choice(p_name, upper(p_value), array['USD', 'EUR', 'RWF']
 comment on function sec.valid_currency(text, text, boolean) is 'A currency''s code in capitals. Raises input_valid.';
 
 create or replace function sec.valid_integer(
-  p_name text, p_value bigint, p_least bigint, p_most bigint, p_optional boolean default false, p_message text default null
+  p_name text, p_value bigint, p_least bigint, p_most bigint, p_optional boolean default false,
+  p_message text default null
 ) returns bigint
 language sql volatile
 as $$
   select case
     when p_value between p_least and p_most or p_value is null and p_optional then p_value
-    else sec.refuse_input(coalesce(p_message, p_name || ' must be an integer from ' || p_least || ' to ' || p_most))::bigint
+    else sec.refuse_input(
+      coalesce(p_message, p_name || ' must be an integer from ' || p_least || ' to ' || p_most)
+    )::bigint
   end
 $$;
 comment on function sec.valid_integer(text, bigint, bigint, bigint, boolean, text) is
@@ -117,9 +129,12 @@ $$;
 comment on function sec.valid_number(text, double precision, double precision, double precision) is
 'The number, if it lies within the bounds, both included. Raises input_valid.';
 
-create or replace function sec.valid_amount(p_name text, p_value bigint, p_optional boolean default false) returns bigint
+create or replace function sec.valid_amount(p_name text, p_value bigint, p_optional boolean default false)
+returns bigint
 language sql volatile
-as $$ select sec.valid_integer(p_name, p_value, 1, 1000000000000, p_optional, p_name || ' must be a positive integer') $$;
+as $$
+  select sec.valid_integer(p_name, p_value, 1, 1000000000000, p_optional, p_name || ' must be a positive integer')
+$$;
 comment on function sec.valid_amount(text, bigint, boolean) is 'An amount of money in minor units. Raises input_valid.';
 
 create or replace function sec.valid_date(
@@ -135,7 +150,8 @@ $$;
 comment on function sec.valid_date(text, date, boolean, text) is
 'A day with a year of four digits, which neither infinity has. Raises input_valid.';
 
-create or replace function sec.valid_time(p_name text, p_value timestamptz, p_optional boolean default false) returns timestamptz
+create or replace function sec.valid_time(p_name text, p_value timestamptz, p_optional boolean default false)
+returns timestamptz
 language sql volatile
 as $$
   select case
@@ -167,7 +183,9 @@ as $$
     when jsonb_typeof(p_value) is distinct from p_type then
       sec.refuse_input(p_name || ' must be ' || case p_type when 'array' then 'a list' else 'an object' end)::jsonb
     when length(p_value::text) > p_most or jsonb_path_exists(p_value, '$.**{17 to last}') then
-      sec.refuse_input(p_name || ' must be at most ' || p_most || ' characters of JSON, nested no deeper than 16')::jsonb
+      sec.refuse_input(
+        p_name || ' must be at most ' || p_most || ' characters of JSON, nested no deeper than 16'
+      )::jsonb
     else p_value
   end
 $$;

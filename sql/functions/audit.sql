@@ -5,7 +5,8 @@ language sql volatile
 as $$
   insert into audit.events (who, what, request_id, payload) values (sec.actor(), p_what, sec.request_id(), p_payload)
 $$;
-comment on function audit.record(text, jsonb) is 'Adds one event; the payload holds ids and states, never personal data.';
+comment on function audit.record(text, jsonb) is
+'Adds one event; the payload holds ids and states, never personal data.';
 
 create or replace function audit.refuse_change() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -18,13 +19,14 @@ begin
     hint = 'Record a correction as a new row.';
 end;
 $$;
-comment on function audit.refuse_change() is 'Trigger of append-only tables: refuses update, delete and truncate for everyone.';
+comment on function audit.refuse_change() is
+'Trigger of append-only tables: refuses update, delete and truncate for everyone.';
 
 create or replace trigger refuse_change before update or delete or truncate on audit.events
 for each statement execute function audit.refuse_change();
 
--- A function cannot choose its isolation. With one snapshot for the whole transaction its guards would read what was true
--- before somebody else committed; serializable would help only if everybody else were it, too.
+-- A function cannot choose its isolation. With one snapshot for the whole transaction its guards would read what was
+-- true before somebody else committed; serializable would help only if everybody else were it, too.
 create or replace function audit.require_read_committed() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -75,7 +77,8 @@ begin
 end;
 $$;
 comment on function audit.record_writes() is
-'Trigger of tables that callers write themselves: an event for each statement, with the columns that are its arguments; of <column>_sha256 the digest.';
+'Trigger of tables that callers write themselves: an event for each statement, with the columns that are its '
+'arguments; of <column>_sha256 the digest.';
 
 -- A person's id is told by its digest, so that nothing is left to erase.
 -- What triggers and cascades bring about belongs to the statement that began it.

@@ -49,7 +49,9 @@ declare
   v_total bigint;
 begin
   perform sec.require_ops();
-  v_from := coalesce(sec.valid_date('from', p_start_from, p_optional => true, p_message => 'Invalid from date'), '-infinity');
+  v_from := coalesce(
+    sec.valid_date('from', p_start_from, p_optional => true, p_message => 'Invalid from date'), '-infinity'
+  );
   v_to := coalesce(sec.valid_date('to', p_start_to, p_optional => true, p_message => 'Invalid to date'), 'infinity');
   p_supplier := sec.valid_text('supplier', p_supplier, 0, 64, p_optional => true);
   p_page := sec.valid_integer('page', p_page, 1, 1000000000);
@@ -61,7 +63,8 @@ begin
   -- Plain queries for each case, planned once: "p_supplier is null or …" would be planned anew at every call.
   if p_supplier is null then
     select json_agg(page order by start_date, id) into v_rows from (
-      select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note, total_cents,
+      select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note,
+        total_cents,
         currency, has_items, created_at
       from ops.v_bookings where start_date between v_from and v_to
       order by start_date, id limit p_page_size offset v_skip
@@ -69,7 +72,8 @@ begin
     select count(*) into v_total from booking.itineraries where start_date between v_from and v_to;
   else
     select json_agg(page order by start_date, id) into v_rows from (
-      select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note, total_cents,
+      select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note,
+        total_cents,
         currency, has_items, created_at
       from ops.v_bookings where supplier = upper(p_supplier) and start_date between v_from and v_to
       order by start_date, id limit p_page_size offset v_skip

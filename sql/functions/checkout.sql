@@ -26,9 +26,13 @@ comment on function payment.checkout_answer(payment.payments, text, text) is
 
 create or replace function payment.intent_key(p_payment payment.payments) returns text
 language sql immutable
-as $$ select 'pi:create:' || p_payment.id::text || case when p_payment.intent_try > 1 then ':' || p_payment.intent_try::text else '' end $$;
+as $$
+  select 'pi:create:' || p_payment.id::text
+    || case when p_payment.intent_try > 1 then ':' || p_payment.intent_try::text else '' end
+$$;
 comment on function payment.intent_key(payment.payments) is
-'The provider''s idempotency key of this payment''s intent. After a definite refusal it is another one: providers replay refusals.';
+'The provider''s idempotency key of this payment''s intent. After a definite refusal it is another one: providers '
+'replay refusals.';
 
 create or replace function public.start_checkout(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
@@ -59,10 +63,11 @@ begin
 end;
 $$;
 comment on function public.record_payment_intent(uuid, text, text, text) is
-'Service: tells the books of an intent that the provider made for a payment, and opens its ledger; what the provider said of it '
-'before is applied. The same intent again changes nothing. The client secret is answered, never stored.';
+'Service: tells the books of an intent that the provider made for a payment, and opens its ledger; what the provider '
+'said of it before is applied. The same intent again changes nothing. The client secret is answered, never stored.';
 
-create or replace function public.record_intent_failure(p_payment_id uuid, p_error text, p_definite boolean) returns json
+create or replace function public.record_intent_failure(p_payment_id uuid, p_error text, p_definite boolean)
+returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -90,8 +95,8 @@ begin
 end;
 $$;
 comment on function public.record_intent_failure(uuid, text, boolean) is
-'Internal: the provider refused to make an intent (p_definite: the payment failed, asking again starts anew) or its answer is '
-'not known (the worker asks again under the same key). p_error is a code.';
+'Internal: the provider refused to make an intent (p_definite: the payment failed, asking again starts anew) or its '
+'answer is not known (the worker asks again under the same key). p_error is a code.';
 
 create or replace function public.claim_due_intents(p_limit int default 20) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -100,10 +105,12 @@ declare
   v_due json;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
-  -- Providers forget keys after a day. Nobody has the secret of an intent that was never recorded, so it cannot be paid.
+  -- Providers forget keys after a day. Nobody has the secret of an intent that was never recorded, so it cannot be
+  -- paid.
   perform public.record_intent_failure(id, 'abandoned', true)
   from payment.payments
-  where next_attempt_at <= now() and intent_id is null and status = 'processing' and created_at < now() - interval '23 hours';
+  where next_attempt_at <= now() and intent_id is null and status = 'processing'
+    and created_at < now() - interval '23 hours';
   with due as (
     select id from payment.payments
     where next_attempt_at <= now() and intent_id is null and status = 'processing'
@@ -124,4 +131,5 @@ comment on function public.claim_due_intents(int) is
 create or replace function payment.backoff(p_attempts int) returns interval
 language sql immutable
 as $$ select least(interval '1 hour', interval '1 minute' * power(2, least(p_attempts, 10))) $$;
-comment on function payment.backoff(int) is 'How long after its n-th try something is tried again: 1 minute doubled up to an hour.';
+comment on function payment.backoff(int) is
+'How long after its n-th try something is tried again: 1 minute doubled up to an hour.';

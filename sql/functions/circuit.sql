@@ -12,7 +12,8 @@ as $$
 $$;
 comment on function inventory.circuit_shown(inventory.circuit) is 'closed, open or half-open: open and rested.';
 
-create or replace function inventory.circuit_answer(p_circuit inventory.circuit, p_probing boolean default false) returns json
+create or replace function inventory.circuit_answer(p_circuit inventory.circuit, p_probing boolean default false)
+returns json
 language sql stable
 as $$
   select json_build_object(
@@ -68,7 +69,8 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
   update inventory.circuit set probe_until = null, version = version + 1 where name = p_name and version = p_version
 $$;
-comment on function inventory.release_probe(text, int) is 'Internal: the probe ended without a verdict; another may probe.';
+comment on function inventory.release_probe(text, int) is
+'Internal: the probe ended without a verdict; another may probe.';
 
 create or replace function inventory.judge_circuit(
   p_name text, p_version int, p_state text, p_failures int, p_cooldown_seconds int, p_error text default null
@@ -83,7 +85,9 @@ begin
   p_version := sec.valid_integer('version', p_version, 0, 2147483647);
   p_state := sec.valid_choice('state', p_state, array['open', 'closed']);
   p_failures := sec.valid_integer('failures', p_failures, 0, 1000000);
-  p_cooldown_seconds := sec.valid_integer('cooldown_seconds', p_cooldown_seconds, 0, 86400, p_optional => p_state = 'closed');
+  p_cooldown_seconds := sec.valid_integer(
+    'cooldown_seconds', p_cooldown_seconds, 0, 86400, p_optional => p_state = 'closed'
+  );
   p_error := left(p_error, 1000);
   select * into v_before from inventory.circuit where name = p_name for update;
   if v_before.version <> p_version then
@@ -105,10 +109,12 @@ begin
 end;
 $$;
 comment on function inventory.judge_circuit(text, int, text, int, int, text) is
-'Internal: writes what outcomes have made of the circuit. When it has changed meanwhile nothing is written, and it is returned
+'Internal: writes what outcomes have made of the circuit. When it has changed meanwhile nothing is written, and it is '
+'returned
 as it is; else null.';
 
-create or replace function inventory.tell_circuit(p_before inventory.circuit, p_after inventory.circuit, p_error text) returns void
+create or replace function inventory.tell_circuit(p_before inventory.circuit, p_after inventory.circuit, p_error text)
+returns void
 language plpgsql volatile
 as $$
 begin
@@ -119,7 +125,9 @@ begin
     perform pg_notify('ecotrips_circuit', p_after.name);
   end if;
   if p_after.state = 'open' and p_before.state = 'closed' then
-    perform ops.open_exception('circuit', p_after.name, coalesce(p_error, 'the supplier does not answer'), upper(p_after.name));
+    perform ops.open_exception(
+      'circuit', p_after.name, coalesce(p_error, 'the supplier does not answer'), upper(p_after.name)
+    );
   elsif p_after.state = 'closed' and p_before.state = 'open' then
     perform ops.resolve_exception('circuit', p_after.name);
   end if;
@@ -144,7 +152,8 @@ begin
   end if;
   if p_forced is null then
     -- Ops have seen to it: it starts afresh.
-    update inventory.circuit set forced = null, state = 'closed', failures = 0, epoch = epoch + 1, version = version + 1,
+    update inventory.circuit set forced = null, state = 'closed', failures = 0, epoch = epoch + 1,
+      version = version + 1,
       opened_at = null, cooldown_until = null, probe_until = null, updated_at = clock_timestamp()
     where name = p_name returning * into v_circuit;
   else

@@ -1,6 +1,7 @@
 -- Contributions to escrows: each with its own payment; and the refunds of what a closed escrow still holds.
 
-create or replace function "group".contribution_key(p_escrow_id uuid, p_member_id uuid, p_idempotency_key text) returns text
+create or replace function "group".contribution_key(p_escrow_id uuid, p_member_id uuid, p_idempotency_key text)
+returns text
 language sql volatile
 as $$
   select 'contribution:' || left(
@@ -37,7 +38,8 @@ as $$
   where c.id = p_contribution_id
 $$;
 comment on function "group".contribution_answer(uuid, "group".escrows, text, json) is
-'The body of groups-contribute; p_payment, for our own eyes, is the payment whose intent is to be asked of the provider.';
+'The body of groups-contribute; p_payment, for our own eyes, is the payment whose intent is to be asked of the '
+'provider.';
 
 create or replace function public.contribute(
   p_escrow_id uuid,
@@ -81,7 +83,9 @@ begin
           when v_escrow.status in ('open', 'met') then 'The escrow''s deadline has passed'
           else format('The escrow is %s', replace(v_escrow.status, '_', ' '))
         end;
-    elsif exists (select from "group".payouts where escrow_id = p_escrow_id and status in ('processing', 'needs_reconcile')) then
+    elsif exists (
+      select from "group".payouts where escrow_id = p_escrow_id and status in ('processing', 'needs_reconcile')
+    ) then
       raise exception using errcode = 'PT409', constraint = 'escrow_open', message = 'The escrow is being paid out';
     end if;
   end if;
@@ -92,19 +96,21 @@ begin
     values (p_escrow_id, v_member.id, p_amount_cents, v_escrow.currency, v_payment.id, v_payment.mode = 'live')
     returning id into v_contribution_id;
     perform audit.record('escrow.contribution', jsonb_build_object(
-      'escrow_id', p_escrow_id, 'contribution_id', v_contribution_id, 'payment_id', v_payment.id, 'amount_cents', p_amount_cents
+      'escrow_id', p_escrow_id, 'contribution_id', v_contribution_id, 'payment_id', v_payment.id,
+      'amount_cents', p_amount_cents
     ));
     v_escrow := "group".recount(p_escrow_id, v_payment.id);
   end if;
   return "group".contribution_answer(
     v_contribution_id, v_escrow,
-    p_payment => case when v_payment.captured_cents = 0 and v_payment.status <> 'voided' then payment.checkout_answer(v_payment) end
+    p_payment => case when v_payment.captured_cents = 0 and v_payment.status <> 'voided'
+      then payment.checkout_answer(v_payment) end
   );
 end;
 $$;
 comment on function public.contribute(uuid, bigint, text, uuid, uuid, text) is
-'A member, or ops for one: promises an amount to an escrow and begins its payment. Two equal contributions are two, unless they '
-'carry the same p_idempotency_key.';
+'A member, or ops for one: promises an amount to an escrow and begins its payment. Two equal contributions are two, '
+'unless they carry the same p_idempotency_key.';
 
 create or replace function public.record_contribution_intent(
   p_contribution_id uuid, p_intent_id text, p_client_secret text default null, p_provider_status text default null
@@ -122,11 +128,13 @@ begin
 end;
 $$;
 comment on function public.record_contribution_intent(uuid, text, text, text) is
-'Internal: stores the intent of a contribution''s payment, as record_payment_intent does, and answers for groups-contribute.';
+'Internal: stores the intent of a contribution''s payment, as record_payment_intent does, and answers for '
+'groups-contribute.';
 
 create or replace function public.group_contribution_summary(p_escrow_id uuid)
 returns table (
-  escrow_id uuid, group_id uuid, status text, currency text, target_cents bigint, total_cents bigint, captured_cents bigint,
+  escrow_id uuid, group_id uuid, status text, currency text, target_cents bigint, total_cents bigint,
+  captured_cents bigint,
   contributors int, min_members int, deadline timestamptz, target text, total text, captured text
 )
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
@@ -181,7 +189,8 @@ begin
     order by id for update skip locked
   ) locked;
   for v_due in
-    select * from "group".contributions where payment_id = any(v_payments) and refund_status = 'due' order by escrow_id, id
+    select * from "group".contributions where payment_id = any(v_payments) and refund_status = 'due'
+      order by escrow_id, id
   loop
     perform from "group".escrows where id = v_due.escrow_id for update;
     select * into v_due from "group".contributions where id = v_due.id and refund_status = 'due';
@@ -194,7 +203,8 @@ begin
 end;
 $$;
 comment on function public.request_escrow_refunds(int) is
-'Internal: turns what closed escrows must give back into refunds and says how many; nothing while ESCROW_REFUNDS_PAUSED is on.';
+'Internal: turns what closed escrows must give back into refunds and says how many; nothing while '
+'ESCROW_REFUNDS_PAUSED is on.';
 
 create or replace function "group".request_refund(p_due "group".contributions) returns void
 language plpgsql volatile
@@ -209,7 +219,8 @@ begin
     )).id;
   else
     -- Somebody refunded it by hand in the meantime.
-    select id into v_refund_id from payment.refunds where payment_id = p_due.payment_id order by requested_at desc limit 1;
+    select id into v_refund_id from payment.refunds where payment_id = p_due.payment_id order by requested_at desc
+      limit 1;
   end if;
   update "group".contributions
   set refund_status = 'requested', refund_id = v_refund_id, refund_next_at = null
@@ -242,4 +253,5 @@ begin
 end;
 $$;
 comment on function "group".retry_refund(text) is
-'Queues the refund of a contribution again, named by the contribution''s or the failed refund''s id; false when there is none.';
+'Queues the refund of a contribution again, named by the contribution''s or the failed refund''s id; false when there '
+'is none.';

@@ -17,4 +17,5 @@ begin
   );
 end;
 $$;
-comment on function public.increment_counter(text, bigint) is 'Service: adds to a named counter, made when new, and returns it.';
+comment on function public.increment_counter(text, bigint) is
+'Service: adds to a named counter, made when new, and returns it.';

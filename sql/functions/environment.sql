@@ -3,7 +3,8 @@
 create or replace function meta.is_production() returns boolean
 language sql stable
 return coalesce((select name from meta.environment), 'production') = 'production';
-comment on function meta.is_production() is 'Service: whether this database is a production one; without a word of it, it is.';
+comment on function meta.is_production() is
+'Service: whether this database is a production one; without a word of it, it is.';
 
 create or replace function meta.set_environment(p_name text) returns text[]
 language plpgsql volatile
@@ -30,23 +31,26 @@ begin
 end;
 $$;
 comment on function meta.set_environment(text) is
-'Administrator: says what this database is, removes the switches that mock something when that is production, and names them.';
+'Administrator: says what this database is, removes the switches that mock something when that is production, and '
+'names them.';
 
 create or replace function ops.is_mock(p_name text, p_value text) returns boolean
 language sql immutable
 return p_name not in ('PAYOUTS_PAUSED', 'ESCROW_REFUNDS_PAUSED') and p_value not in ('0', 'live');
 comment on function ops.is_mock(text, text) is
-'Whether a switch so mocks something: any that is not known to do something else, with a value that is not the live one.';
+'Whether a switch so mocks something: any that is not known to do something else, with a value that is not the live '
+'one.';
 
 create or replace function ops.refuse_in_production() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The table is locked before the statement's snapshot is taken, so meta.set_environment came before or comes after all
-  -- of this transaction.
+  -- The table is locked before the statement's snapshot is taken, so meta.set_environment came before or comes after
+  -- all of this transaction.
   if (select name from meta.environment) is distinct from 'development' then
     raise exception using
-      errcode = 'PT409', constraint = 'production_is_live', message = 'This is a production database: nothing is mocked in it';
+      errcode = 'PT409', constraint = 'production_is_live',
+      message = 'This is a production database: nothing is mocked in it';
   end if;
   return new;
 end;

@@ -19,7 +19,8 @@ begin
       when 'expired' then now() >= new.deadline
       when 'paid_out' then exists (select from "group".payouts where escrow_id = new.id and status = 'succeeded')
       else not exists (
-        select from "group".payouts where escrow_id = new.id and status in ('processing', 'needs_reconcile', 'succeeded')
+        select from "group".payouts where escrow_id = new.id
+          and status in ('processing', 'needs_reconcile', 'succeeded')
       )
     end
   ) then
@@ -28,15 +29,18 @@ begin
       message = format('An escrow that is %s cannot become %s now', old.status, new.status);
   end if;
   if (new.id, new.group_id, new.itinerary_id, new.currency, new.target_cents, new.min_members, new.deadline)
-    is distinct from (old.id, old.group_id, old.itinerary_id, old.currency, old.target_cents, old.min_members, old.deadline) then
-    raise exception using errcode = 'PT409', constraint = 'escrow_terms_fixed', message = 'An escrow''s terms never change';
+    is distinct from (
+      old.id, old.group_id, old.itinerary_id, old.currency, old.target_cents, old.min_members, old.deadline
+    ) then
+    raise exception using
+      errcode = 'PT409', constraint = 'escrow_terms_fixed', message = 'An escrow''s terms never change';
   end if;
   return new;
 end;
 $$;
 comment on function "group".guard_escrow() is
-'Trigger: an escrow moves only along "group".escrow_transitions, and only when what the new state means is true. None is '
-'cancelled while it is being paid out.';
+'Trigger: an escrow moves only along "group".escrow_transitions, and only when what the new state means is true. None '
+'is cancelled while it is being paid out.';
 
 create or replace trigger guard_escrow before insert or update on "group".escrows
 for each row execute function "group".guard_escrow();
@@ -45,7 +49,9 @@ for each statement execute function audit.refuse_change();
 create or replace trigger refuse_removal before delete or truncate on "group".contributions
 for each statement execute function audit.refuse_change();
 
-create or replace function "group".recount(p_escrow_id uuid, p_payment_id uuid default null, p_cancel boolean default false)
+create or replace function "group".recount(
+  p_escrow_id uuid, p_payment_id uuid default null, p_cancel boolean default false
+)
 returns "group".escrows
 language plpgsql volatile
 as $$
@@ -96,9 +102,10 @@ begin
 end;
 $$;
 comment on function "group".recount(uuid, uuid, boolean) is
-'The one place where an escrow changes: under its row''s lock it counts what its payments are worth now (of p_payment_id alone '
-'when only that one changed), books the difference between their accounts and the escrow''s, and moves the escrow to the state '
-'that follows: met, expired, or, when asked, cancelled. What a closed escrow still holds is queued to be refunded.';
+'The one place where an escrow changes: under its row''s lock it counts what its payments are worth now (of '
+'p_payment_id alone when only that one changed), books the difference between their accounts and the escrow''s, and '
+'moves the escrow to the state that follows: met, expired, or, when asked, cancelled. What a closed escrow still '
+'holds is queued to be refunded.';
 
 create or replace function "group".recount_contributions(p_escrow "group".escrows, p_payment_id uuid) returns void
 language plpgsql volatile
@@ -119,7 +126,9 @@ begin
           else p.amount_cents
         end as pledged,
         -- What a payout includes stays, so that a refund of it finds the payment's account empty.
-        greatest(p.captured_cents - p.refunded_cents - p.refund_pending_cents, least(c.held_cents, c.paid_cents)) as held,
+        greatest(
+          p.captured_cents - p.refunded_cents - p.refund_pending_cents, least(c.held_cents, c.paid_cents)
+        ) as held,
         case
           when c.refund_status is null or c.refund_status not in ('requested', 'refunded') then c.refund_status
           when r.status = 'pending' then 'requested'
@@ -164,8 +173,9 @@ begin
 end;
 $$;
 comment on function "group".follow_payment() is
-'Trigger: an escrow follows its payments. What a refund takes is released before the refund is booked; all else waits for the '
-'commit, when the payment''s own facts are booked and the escrow''s lock is short. As the owner: so does PostgreSQL before 18.';
+'Trigger: an escrow follows its payments. What a refund takes is released before the refund is booked; all else waits '
+'for the commit, when the payment''s own facts are booked and the escrow''s lock is short. As the owner: so does '
+'PostgreSQL before 18.';
 
 create or replace trigger release_from_escrow after update of refunded_cents, refund_pending_cents on payment.payments
 for each row when (new.refunded_cents + new.refund_pending_cents > old.refunded_cents + old.refund_pending_cents)
@@ -174,7 +184,9 @@ execute function "group".follow_payment();
 do $$
 begin
   -- A constraint trigger cannot be replaced.
-  if not exists (select from pg_trigger where tgrelid = 'payment.payments'::regclass and tgname = 'count_in_escrow') then
+  if not exists (
+    select from pg_trigger where tgrelid = 'payment.payments'::regclass and tgname = 'count_in_escrow'
+  ) then
     create constraint trigger count_in_escrow after update on payment.payments
     deferrable initially deferred for each row when (
       (new.status, new.captured_cents, new.refunded_cents, new.refund_pending_cents)
@@ -225,7 +237,9 @@ begin
   perform audit.record('escrow.created', jsonb_build_object(
     'escrow_id', v_escrow.id, 'group_id', p_group_id, 'target_cents', p_target_cents, 'currency', v_escrow.currency
   ));
-  return json_build_object('ok', true, 'request_id', sec.request_id(), 'escrow_id', v_escrow.id, 'status', v_escrow.status);
+  return json_build_object(
+    'ok', true, 'request_id', sec.request_id(), 'escrow_id', v_escrow.id, 'status', v_escrow.status
+  );
 end;
 $$;
 comment on function public.create_escrow(uuid, bigint, timestamptz, int, text, uuid) is
@@ -262,7 +276,8 @@ begin
 end;
 $$;
 comment on function public.cancel_escrow(uuid) is
-'The owner, or ops: cancels an escrow while it is open, ops until it is paid out; what was captured goes back. Again changes nothing.';
+'The owner, or ops: cancels an escrow while it is open, ops until it is paid out; what was captured goes back. Again '
+'changes nothing.';
 
 create or replace function public.expire_escrows(p_limit int default 100) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -289,4 +304,5 @@ begin
 end;
 $$;
 comment on function public.expire_escrows(int) is
-'Internal: expires open escrows whose deadline has passed; one with contributions gets its failed payout and its refunds.';
+'Internal: expires open escrows whose deadline has passed; one with contributions gets its failed payout and its '
+'refunds.';

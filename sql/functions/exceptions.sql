@@ -18,7 +18,8 @@ as $$
   update ops.exceptions set status = 'resolved', updated_at = now()
   where kind = p_kind and cause = p_cause and status <> 'resolved'
 $$;
-comment on function ops.resolve_exception(text, text) is 'Resolves the unresolved exception of a cause, if there is one.';
+comment on function ops.resolve_exception(text, text) is
+'Resolves the unresolved exception of a cause, if there is one.';
 
 create or replace function ops.add_fixtures(p_fixtures jsonb) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -51,7 +52,8 @@ begin
   end if;
   v_all := sec.is_ops();
   p_status := sec.valid_choice(
-    'status', lower(p_status), array['open', 'retrying', 'resolved'], true, 'status must be one of open|retrying|resolved'
+    'status', lower(p_status), array['open', 'retrying', 'resolved'], true,
+    'status must be one of open|retrying|resolved'
   );
   p_page := sec.valid_integer('page', p_page, 1, 1000000000);
   p_page_size := sec.valid_integer('page_size', p_page_size, 1, 100);
@@ -99,8 +101,8 @@ begin
   end if;
   update ops.exceptions set status = 'retrying', retry_note = coalesce(p_note, retry_note), updated_at = now()
   where id = p_exception_id;
-  -- What queues the work behind each kind again. The others (a deadline that is near, books that disagree) are for people:
-  -- they are only marked, and open again after a while.
+  -- What queues the work behind each kind again. The others (a deadline that is near, books that disagree) are for
+  -- people: they are only marked, and open again after a while.
   v_queued := case v_exception.kind
     when 'payment' then payment.retry_intent(v_exception.cause)
     when 'webhook' then payment.retry_event(v_exception.cause)
@@ -117,11 +119,14 @@ begin
     'exception_id', p_exception_id, 'kind', v_exception.kind, 'queued', v_queued
   ));
   select * into v_exception from ops.exceptions where id = p_exception_id;
-  return json_build_object('ok', true, 'request_id', sec.request_id(), 'exception_id', p_exception_id, 'status', v_exception.status);
+  return json_build_object(
+    'ok', true, 'request_id', sec.request_id(), 'exception_id', p_exception_id, 'status', v_exception.status
+  );
 end;
 $$;
 comment on function public.retry_exception(uuid, text) is
-'Ops: queues the work behind an unresolved exception again. It ends as resolved, or is back as open with one attempt more.';
+'Ops: queues the work behind an unresolved exception again. It ends as resolved, or is back as open with one attempt '
+'more.';
 
 create or replace function ops.reopen_stalled_exceptions(p_limit int default 500) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -142,4 +147,5 @@ begin
 end;
 $$;
 comment on function ops.reopen_stalled_exceptions(int) is
-'Internal: opens again what is being retried for a quarter of an hour without an end, and says how many. Nothing retries fixtures.';
+'Internal: opens again what is being retried for a quarter of an hour without an end, and says how many. Nothing '
+'retries fixtures.';

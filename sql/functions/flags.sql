@@ -19,8 +19,8 @@ begin
 end;
 $$;
 comment on function ops.flag(text) is
-'Service: the switch''s value in force: the row, else the calling service''s environment (request.switches; in psql ops.switch_defaults), '
-'else live; in a production database live whatever they say, but for pauses.';
+'Service: the switch''s value in force: the row, else the calling service''s environment (request.switches; in psql '
+'ops.switch_defaults), else live; in a production database live whatever they say, but for pauses.';
 
 create or replace function ops.set_flag(p_name text, p_value text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -32,7 +32,8 @@ begin
     'ESCROW_REFUNDS_PAUSED'
   ]);
   p_value := sec.valid_choice(
-    p_name, p_value, case p_name when 'OPS_REFUND_MODE' then array['live', 'mock'] else array['0', '1'] end, p_optional => true
+    p_name, p_value, case p_name when 'OPS_REFUND_MODE' then array['live', 'mock'] else array['0', '1'] end,
+    p_optional => true
   );
   if p_value is null then
     delete from ops.flags where name = p_name;

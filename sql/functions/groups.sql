@@ -5,9 +5,12 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status <> old.status
-    and not exists (select from "group".group_transitions where from_status = old.status and to_status = new.status) then
+    and not exists (
+      select from "group".group_transitions where from_status = old.status and to_status = new.status
+    ) then
     raise exception using
-      errcode = 'PT409', constraint = 'group_transition', message = format('A group that is %s cannot become %s', old.status, new.status);
+      errcode = 'PT409', constraint = 'group_transition',
+      message = format('A group that is %s cannot become %s', old.status, new.status);
   end if;
   new.updated_at := now();
   return new;
@@ -64,14 +67,15 @@ begin
   if v_member.id is null then
     raise exception using errcode = 'PT404', constraint = 'member_known', message = 'Member not found';
   elsif p_user_id <> v_member.user_id then
-    raise exception using errcode = 'PT400', constraint = 'member_of_user', message = 'member_id belongs to another user';
+    raise exception using
+      errcode = 'PT400', constraint = 'member_of_user', message = 'member_id belongs to another user';
   end if;
   return v_member;
 end;
 $$;
 comment on function "group".acting_member(uuid, uuid, uuid) is
-'The membership the caller acts with: their own, or, being ops, that of a user or member they name. Raises member_only, '
-'member_known, member_of_user, user_named, ops_only.';
+'The membership the caller acts with: their own, or, being ops, that of a user or member they name. Raises '
+'member_only, member_known, member_of_user, user_named, ops_only.';
 
 create or replace function public.create_group(
   p_name text, p_size_target int default null, p_itinerary_id uuid default null, p_user_id uuid default null
@@ -88,9 +92,12 @@ begin
   perform "group".require_itinerary(p_itinerary_id);
   insert into "group".groups (name, size_target, itinerary_id) values (p_name, p_size_target, p_itinerary_id)
   returning id into v_group_id;
-  insert into "group".members (group_id, user_id, role) values (v_group_id, v_user_id, 'owner') returning id into v_member_id;
+  insert into "group".members (group_id, user_id, role) values (v_group_id, v_user_id, 'owner')
+    returning id into v_member_id;
   perform audit.record('group.created', jsonb_build_object('group_id', v_group_id, 'member_id', v_member_id));
-  return json_build_object('ok', true, 'request_id', sec.request_id(), 'group_id', v_group_id, 'member_id', v_member_id);
+  return json_build_object(
+    'ok', true, 'request_id', sec.request_id(), 'group_id', v_group_id, 'member_id', v_member_id
+  );
 end;
 $$;
 comment on function public.create_group(text, int, uuid, uuid) is
@@ -136,7 +143,8 @@ begin
     select * into v_member from "group".members where group_id = p_group_id and user_id = v_user_id;
     if not found then
       raise exception using
-        errcode = 'PT409', constraint = 'group_open', message = format('The group is %s and takes no members', v_status);
+        errcode = 'PT409', constraint = 'group_open',
+        message = format('The group is %s and takes no members', v_status);
     end if;
   end if;
   return json_build_object(
@@ -146,7 +154,8 @@ begin
 end;
 $$;
 comment on function public.join_group(uuid, uuid) is
-'A user, or ops for one: joins an open group as a member; who is in it already gets the same membership. Ops name the user in p_user_id.';
+'A user, or ops for one: joins an open group as a member; who is in it already gets the same membership. Ops name the '
+'user in p_user_id.';
 
 create or replace function public.set_group_status(p_group_id uuid, p_status text) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

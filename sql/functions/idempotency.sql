@@ -27,16 +27,19 @@ begin
   select * into v_row from ops.idempotency_keys k where k.caller = p_caller and k.key = p_key;
   if v_row.request_hash <> p_request_hash then
     raise exception using
-      errcode = 'PT409', constraint = 'idempotency_key_reused', message = 'The Idempotency-Key was used with another request';
+      errcode = 'PT409', constraint = 'idempotency_key_reused',
+      message = 'The Idempotency-Key was used with another request';
   elsif v_row.status is null then
     raise exception using
-      errcode = 'PT409', constraint = 'idempotency_key_in_use', message = 'A request with this Idempotency-Key is still running';
+      errcode = 'PT409', constraint = 'idempotency_key_in_use',
+      message = 'A request with this Idempotency-Key is still running';
   end if;
   return json_build_object('status', v_row.status, 'body', v_row.body);
 end;
 $$;
 comment on function ops.claim_idempotency_key(text, text, bytea) is
-'Internal: the first request''s claim, else the first answer''s status and body; raises idempotency_key_reused or idempotency_key_in_use.';
+'Internal: the first request''s claim, else the first answer''s status and body; raises idempotency_key_reused or '
+'idempotency_key_in_use.';
 
 create or replace function ops.settle_idempotency_key(p_claim uuid, p_status int, p_body text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -52,7 +55,8 @@ as $$
   select p_answer::text;
 $$;
 comment on function ops.keep_first_answer(uuid, json) is
-'Internal: keeps a function''s answer under a claimed key in the very transaction of its effect, so that a lost answer is not run again. The claim is a secret of its request.';
+'Internal: keeps a function''s answer under a claimed key in the very transaction of its effect, so that a lost '
+'answer is not run again. The claim is a secret of its request.';
 
 create or replace function ops.release_idempotency_key(p_claim uuid) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -82,4 +86,5 @@ begin
   return v_purged;
 end;
 $$;
-comment on function ops.purge_idempotency_keys(int) is 'Internal: removes at most p_limit answers older than 24 h and says how many.';
+comment on function ops.purge_idempotency_keys(int) is
+'Internal: removes at most p_limit answers older than 24 h and says how many.';

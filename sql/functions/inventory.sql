@@ -16,7 +16,8 @@ $$;
 comment on function inventory.read_cache(text, text) is
 'Internal: what an origin last said to a question, null when nothing; fresh while fresh_seconds is positive.';
 
-create or replace function inventory.claim_flight(p_key text, p_origin text, p_holder uuid, p_seconds int) returns boolean
+create or replace function inventory.claim_flight(p_key text, p_origin text, p_holder uuid, p_seconds int)
+returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -163,13 +164,15 @@ begin
   if (v_hold.supplier_hotel_id, v_hold.plan_id, v_hold.check_in, v_hold.check_out, v_hold.pax)
     is distinct from (p_supplier_hotel_id, p_plan_id, p_check_in, p_check_out, p_pax) then
     raise exception using
-      errcode = 'PT409', constraint = 'hold_key_reused', message = 'The idempotency key belongs to a hold of something else';
+      errcode = 'PT409', constraint = 'hold_key_reused',
+      message = 'The idempotency key belongs to a hold of something else';
   end if;
   return inventory.hold_answer(v_hold);
 end;
 $$;
 comment on function public.find_hold(uuid, text, text, date, date, jsonb, text) is
-'Internal: a user''s hold of an idempotency key, null when there is none; raises hold_key_reused when it holds something else.';
+'Internal: a user''s hold of an idempotency key, null when there is none; raises hold_key_reused when it holds '
+'something else.';
 
 create or replace function public.place_hold(
   p_user_id uuid,
@@ -217,10 +220,12 @@ begin
     );
   end if;
   perform audit.record('inventory.held', jsonb_build_object(
-    'hold_id', v_id, 'hold_ref', v_hold.hold_ref, 'source', p_source, 'total_cents', p_total_cents, 'currency', p_currency
+    'hold_id', v_id, 'hold_ref', v_hold.hold_ref, 'source', p_source, 'total_cents', p_total_cents,
+    'currency', p_currency
   ));
   return inventory.hold_answer(v_hold);
 end;
 $$;
 comment on function public.place_hold(uuid, text, text, date, date, jsonb, text, text, bigint, text, jsonb) is
-'Service: keeps a rate at the price that the caller was told, for 15 minutes, once for each idempotency key. It is not a booking.';
+'Service: keeps a rate at the price that the caller was told, for 15 minutes, once for each idempotency key. It is '
+'not a booking.';

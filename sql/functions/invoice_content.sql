@@ -21,7 +21,8 @@ begin
 end;
 $$;
 comment on function fin.set_seller(text, text, text, text, text, text, int) is
-'Ops: who issues documents from now on; p_tax_rate_bp is in hundredths of a per cent (1800 is 18 %) and included in prices.';
+'Ops: who issues documents from now on; p_tax_rate_bp is in hundredths of a per cent (1800 is 18 %) and included in '
+'prices.';
 
 create or replace function fin.next_number(p_prefix text, p_day date) returns text
 language plpgsql volatile
@@ -33,7 +34,9 @@ begin
   on conflict (prefix, business_day) do update set last = s.last + 1
   returning last into v_last;
   -- lpad cuts what is longer than its length, so the 10,000th of a day needs a longer one.
-  return format('%s-%s-%s', p_prefix, to_char(p_day, 'YYYYMMDD'), lpad(v_last::text, greatest(4, length(v_last::text)), '0'));
+  return format(
+    '%s-%s-%s', p_prefix, to_char(p_day, 'YYYYMMDD'), lpad(v_last::text, greatest(4, length(v_last::text)), '0')
+  );
 end;
 $$;
 comment on function fin.next_number(text, date) is
@@ -58,10 +61,12 @@ as $$
   )
   -- The items are what was paid for only if they add up to it; a deposit or a share is one line.
   select case
-    when bool_and(same_currency) and sum(price_cents) = p_payment.captured_cents then jsonb_agg(line order by start_at, id)
+    when bool_and(same_currency) and sum(price_cents) = p_payment.captured_cents
+      then jsonb_agg(line order by start_at, id)
     else jsonb_build_array(jsonb_build_object(
       'description', case
-        when exists (select from "group".contributions c where c.payment_id = p_payment.id) then 'Share of a group''s travel services'
+        when exists (select from "group".contributions c where c.payment_id = p_payment.id)
+          then 'Share of a group''s travel services'
         else 'Travel services as booked'
       end,
       'amount_cents', p_payment.captured_cents

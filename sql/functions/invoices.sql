@@ -71,7 +71,8 @@ begin
   order by e.seq desc limit 1;
   if v_refund.id is null then
     raise exception using
-      errcode = 'PT409', constraint = 'refund_to_credit', message = 'There is no succeeded refund without a credit note';
+      errcode = 'PT409', constraint = 'refund_to_credit',
+      message = 'There is no succeeded refund without a credit note';
   end if;
   select * into v_credited from fin.invoices where payment_id = p_payment.id and kind = 'invoice';
   select count(*) into v_earlier from fin.invoices where credited_invoice_id = v_credited.id;
@@ -229,5 +230,5 @@ begin
 end;
 $$;
 comment on function fin.claim_invoices_to_render(int) is
-'Internal: issued documents that nobody has rendered, kept from other workers for five minutes; an hour after its issue such a '
-'document is an ops exception.';
+'Internal: issued documents that nobody has rendered, kept from other workers for five minutes; an hour after its '
+'issue such a document is an ops exception.';

@@ -20,7 +20,8 @@ begin
   return null;
 end;
 $$;
-comment on function fin.check_balance() is 'Trigger at commit: the postings of a fact sum to zero. As the owner, for callers may not read them.';
+comment on function fin.check_balance() is
+'Trigger at commit: the postings of a fact sum to zero. As the owner, for callers may not read them.';
 
 do $$
 begin
@@ -34,12 +35,19 @@ $$;
 
 create or replace function fin.lines_text(p_lines fin.line[]) returns text
 language sql immutable
-as $$ select string_agg(l.account || '=' || l.amount_cents::text, ';' order by l.ordinality) from unnest(p_lines) with ordinality l $$;
-comment on function fin.lines_text(fin.line[]) is 'The canonical text of postings, as the hash takes it in; null for none.';
+as $$
+  select string_agg(l.account || '=' || l.amount_cents::text, ';' order by l.ordinality)
+    from unnest(p_lines) with ordinality l
+$$;
+comment on function fin.lines_text(fin.line[]) is
+'The canonical text of postings, as the hash takes it in; null for none.';
 
 create or replace function fin.postings_text(p_entry_id uuid) returns text
 language sql stable
-as $$ select string_agg(account || '=' || amount_cents::text, ';' order by line) from fin.postings where entry_id = p_entry_id $$;
+as $$
+  select string_agg(account || '=' || amount_cents::text, ';' order by line) from fin.postings
+    where entry_id = p_entry_id
+$$;
 comment on function fin.postings_text(uuid) is 'The canonical text of a fact''s stored postings; null for none.';
 
 create or replace function fin.entry_hash(p_entry fin.entries, p_postings text) returns bytea
@@ -77,13 +85,15 @@ begin
   loop
     if v_account.kind is null then
       raise exception using
-        errcode = 'PT409', constraint = 'account_known', message = format('No kind of account is named like %s', v_account.account);
+        errcode = 'PT409', constraint = 'account_known',
+        message = format('No kind of account is named like %s', v_account.account);
     end if;
     if v_account.change > 0 then
       insert into fin.accounts as a (account, kind, currency, balance_cents, version)
       values (v_account.account, v_account.kind, p_currency, v_account.change, v_account.postings)
       on conflict (account) do update
-        set balance_cents = a.balance_cents + excluded.balance_cents, version = a.version + excluded.version, updated_at = now()
+        set balance_cents = a.balance_cents + excluded.balance_cents, version = a.version + excluded.version,
+          updated_at = now()
         where a.currency = p_currency;
     else
       update fin.accounts
@@ -92,13 +102,15 @@ begin
     end if;
     if not found then
       raise exception using
-        errcode = 'PT409', constraint = 'account_covered', message = format('%s does not hold that much', v_account.account);
+        errcode = 'PT409', constraint = 'account_covered',
+        message = format('%s does not hold that much', v_account.account);
     end if;
   end loop;
 end;
 $$;
 comment on function fin.move_balances(fin.line[], text) is
-'Adds postings to the balances of payments'' and escrows'' accounts; raises account_covered where one would fall below zero.';
+'Adds postings to the balances of payments'' and escrows'' accounts; raises account_covered where one would fall '
+'below zero.';
 
 create or replace function fin.post(
   p_stream_id uuid,
@@ -129,14 +141,16 @@ begin
     if (v_entry.amount_cents, v_entry.currency, fin.postings_text(v_entry.id))
       is distinct from (p_amount_cents, p_currency, fin.lines_text(p_lines)) then
       raise exception using
-        errcode = 'PT409', constraint = 'ledger_conflict', message = 'ledger_conflict: the fact is recorded with other terms';
+        errcode = 'PT409', constraint = 'ledger_conflict',
+        message = 'ledger_conflict: the fact is recorded with other terms';
     end if;
     return v_entry;
   end if;
   if v_head.stream_kind is distinct from v_kind
     or not exists (select from fin.sequences where previous = v_head.entry_type and next = p_entry_type) then
     raise exception using
-      errcode = 'PT409', constraint = 'ledger_sequence', message = format('%s may not follow %s', p_entry_type, v_head.entry_type);
+      errcode = 'PT409', constraint = 'ledger_sequence',
+      message = format('%s may not follow %s', p_entry_type, v_head.entry_type);
   end if;
   -- Before the clock is read, so that a seal sees every writer whose time may lie before it (fin.wait_for_writers).
   lock table fin.entries in row exclusive mode;
@@ -146,7 +160,9 @@ begin
   v_entry.payment_id := case v_kind when 'payment' then p_stream_id end;
   v_entry.escrow_id := case v_kind when 'escrow' then p_stream_id end;
   -- Providers report whole seconds: a fact is never dated before the one it follows.
-  v_entry.occurred_at := greatest(coalesce(p_occurred_at, clock_timestamp()), v_head.occurred_at + interval '1 microsecond');
+  v_entry.occurred_at := greatest(
+    coalesce(p_occurred_at, clock_timestamp()), v_head.occurred_at + interval '1 microsecond'
+  );
   v_entry.recorded_at := clock_timestamp();
   v_entry.itinerary_id := p_itinerary_id;
   v_entry.entry_type := p_entry_type;
@@ -167,8 +183,8 @@ begin
 end;
 $$;
 comment on function fin.post(uuid, text, bigint, text, text, fin.line[], uuid, timestamptz, text) is
-'Appends one fact with its balanced postings (debits positive) to the stream of a payment or an escrow. The same type and '
-'provider_ref again returns the first row; with another amount, currency or postings it raises ledger_conflict.';
+'Appends one fact with its balanced postings (debits positive) to the stream of a payment or an escrow. The same type '
+'and provider_ref again returns the first row; with another amount, currency or postings it raises ledger_conflict.';
 
 create or replace function fin.transfer(p_debit text, p_credit text, p_amount_cents bigint) returns fin.line[]
 language sql immutable
@@ -204,4 +220,5 @@ as $$
   )
 $$;
 comment on function fin.append_entry(payment.payments, text, bigint, text, text, text, timestamptz, text) is
-'Appends one fact of a payment that its caller has locked; p_debit and p_credit are kinds of accounts, null where no money moves.';
+'Appends one fact of a payment that its caller has locked; p_debit and p_credit are kinds of accounts, null where no '
+'money moves.';

@@ -40,9 +40,12 @@ begin
   where stream_id = p_payment_id and entry_type = p_entry_type and provider_ref = p_provider_ref;
   if v_entry.id is null then
     if p_entry_type <> 'fee_charged' and p_currency <> v_payment.currency then
-      raise exception using errcode = 'PT409', constraint = 'event_terms_match', message = 'currency differs from the payment';
+      raise exception using
+        errcode = 'PT409', constraint = 'event_terms_match', message = 'currency differs from the payment';
     elsif p_entry_type in ('intent_created', 'capture_succeeded', 'capture_failed') and (
-      p_amount_cents <> v_payment.amount_cents and (p_entry_type <> 'capture_succeeded' or p_amount_cents > v_payment.amount_cents)
+      p_amount_cents <> v_payment.amount_cents and (
+        p_entry_type <> 'capture_succeeded' or p_amount_cents > v_payment.amount_cents
+      )
       or p_provider_ref <> coalesce(v_payment.intent_id, p_provider_ref)
     ) then
       raise exception using
@@ -60,29 +63,36 @@ begin
           raise exception using
             errcode = 'PT409', constraint = 'ledger_sequence', message = format('%s may not follow none', p_entry_type);
         end if;
-        v_event.type := case p_entry_type when 'capture_failed' then 'payment_intent.payment_failed' else 'payment_intent.succeeded' end;
+        v_event.type := case p_entry_type when 'capture_failed' then 'payment_intent.payment_failed'
+        else 'payment_intent.succeeded' end;
         perform payment.apply_intent_event(v_payment, v_event);
       when p_entry_type in ('refund_succeeded', 'refund_failed') then
         v_event.type := 'refund.updated';
         v_event.object_status := substr(p_entry_type, 8);
         perform payment.apply_refund_event(v_payment, v_event);
       when p_entry_type in ('dispute_opened', 'dispute_closed') then
-        v_event.type := case p_entry_type when 'dispute_opened' then 'charge.dispute.created' else 'charge.dispute.closed' end;
-        v_event.object_status := case p_entry_type when 'dispute_opened' then 'needs_response' else coalesce(p_note, 'won') end;
+        v_event.type := case p_entry_type when 'dispute_opened' then 'charge.dispute.created'
+        else 'charge.dispute.closed' end;
+        v_event.object_status := case p_entry_type when 'dispute_opened' then 'needs_response'
+        else coalesce(p_note, 'won') end;
         perform payment.apply_dispute_event(v_payment, v_event);
       when p_entry_type = 'fee_charged' then
-        perform payment.book_fee(v_payment, p_amount_cents, coalesce(p_currency, v_payment.currency), p_provider_ref, p_occurred_at);
+        perform payment.book_fee(
+          v_payment, p_amount_cents, coalesce(p_currency, v_payment.currency), p_provider_ref, p_occurred_at
+        );
     end case;
     select * into v_entry from fin.entries
     where stream_id = p_payment_id and entry_type = p_entry_type and provider_ref = p_provider_ref;
     if v_entry.id is null then
       raise exception using
-        errcode = 'PT409', constraint = 'ledger_sequence', message = format('%s does not fit the payment''s state', p_entry_type);
+        errcode = 'PT409', constraint = 'ledger_sequence',
+        message = format('%s does not fit the payment''s state', p_entry_type);
     end if;
   end if;
   if v_entry.amount_cents <> p_amount_cents or v_entry.currency <> coalesce(p_currency, v_entry.currency) then
     raise exception using
-      errcode = 'PT409', constraint = 'ledger_conflict', message = 'ledger_conflict: the fact is recorded with other terms';
+      errcode = 'PT409', constraint = 'ledger_conflict',
+      message = 'ledger_conflict: the fact is recorded with other terms';
   end if;
   perform audit.record('ledger.appended', jsonb_build_object('payment_id', p_payment_id, 'entry_id', v_entry.id));
   return json_strip_nulls(json_build_object(
@@ -101,10 +111,12 @@ begin
 end;
 $$;
 comment on function public.append_ledger_entry(uuid, text, bigint, text, text, timestamptz, text) is
-'Service: records a fact of a payment by hand, with the effect that the provider''s event would have had. The same fact again '
-'gives the first row, a differing one raises ledger_conflict; requests of refunds and payouts have workflows of their own.';
+'Service: records a fact of a payment by hand, with the effect that the provider''s event would have had. The same '
+'fact again gives the first row, a differing one raises ledger_conflict; requests of refunds and payouts have '
+'workflows of their own.';
 
-create or replace function public.live_books(p_since timestamptz default '-infinity', p_intent_ids text[] default '{}') returns json
+create or replace function public.live_books(p_since timestamptz default '-infinity', p_intent_ids text[] default '{}')
+returns json
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(json_agg(json_build_object(
@@ -117,5 +129,5 @@ as $$
   where mode = 'live' and intent_id is not null and (updated_at >= p_since or intent_id = any(p_intent_ids))
 $$;
 comment on function public.live_books(timestamptz, text[]) is
-'Internal: what the books say of each live payment that changed since then or has one of these intents, for the comparison with '
-'the provider.';
+'Internal: what the books say of each live payment that changed since then or has one of these intents, for the '
+'comparison with the provider.';

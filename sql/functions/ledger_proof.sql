@@ -29,7 +29,8 @@ declare
   v_writers text[] := array(
     select virtualtransaction from pg_locks
     where locktype = 'relation' and relation = 'fin.entries'::regclass and mode = 'RowExclusiveLock' and granted
-      and database = (select oid from pg_database where datname = current_database()) and pid is distinct from pg_backend_pid()
+      and database = (select oid from pg_database where datname = current_database())
+      and pid is distinct from pg_backend_pid()
   );
 begin
   while exists (
@@ -38,17 +39,19 @@ begin
   ) loop
     if clock_timestamp() > statement_timestamp() + c_patience then
       raise exception using
-        errcode = '55P03', constraint = 'ledger_left_open', message = 'A transaction that writes to the ledger has been left open';
+        errcode = '55P03', constraint = 'ledger_left_open',
+        message = 'A transaction that writes to the ledger has been left open';
     end if;
     perform pg_sleep(0.01);
   end loop;
 end;
 $$;
 comment on function fin.wait_for_writers() is
-'Returns when what was being written to the ledger is committed or undone. A lock would do so too, and keep out whoever comes '
-'later until its transaction ends. Raises 55P03 after three seconds.';
+'Returns when what was being written to the ledger is committed or undone. A lock would do so too, and keep out '
+'whoever comes later until its transaction ends. Raises 55P03 after three seconds.';
 
-create or replace function fin.seal_ledger(p_through timestamptz default date_trunc('day', now(), 'UTC')) returns fin.checkpoints
+create or replace function fin.seal_ledger(p_through timestamptz default date_trunc('day', now(), 'UTC'))
+returns fin.checkpoints
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -73,8 +76,8 @@ begin
 end;
 $$;
 comment on function fin.seal_ledger(timestamptz) is
-'Ops: seals all days that have ended (UTC) with one root and returns the newest checkpoint; again changes nothing. Waits for '
-'writers, and no writer waits for it.';
+'Ops: seals all days that have ended (UTC) with one root and returns the newest checkpoint; again changes nothing. '
+'Waits for writers, and no writer waits for it.';
 
 create or replace trigger refuse_change before update or delete or truncate on fin.checkpoints
 for each statement execute function audit.refuse_change();
@@ -87,7 +90,8 @@ begin
   perform sec.require_ops();
   return query
   with lines as materialized (
-    select p.entry_id, sum(p.amount_cents) as total, string_agg(p.account || '=' || p.amount_cents::text, ';' order by p.line) as text
+    select p.entry_id, sum(p.amount_cents) as total,
+      string_agg(p.account || '=' || p.amount_cents::text, ';' order by p.line) as text
     from fin.postings p group by p.entry_id
   ), chained as materialized (
     select
@@ -99,7 +103,8 @@ begin
     from fin.entries e left join lines l on l.entry_id = e.id
     window stream as (partition by e.stream_id order by e.seq)
   ), ends as (
-    select distinct on (c.stream_id) c.stream_id, c.seq, c.hash, c.entry_type from chained c order by c.stream_id, c.seq desc
+    select distinct on (c.stream_id) c.stream_id, c.seq, c.hash, c.entry_type from chained c
+      order by c.stream_id, c.seq desc
   ), balances as (
     select p.account, sum(p.amount_cents) as total, count(*) as postings from fin.postings p group by p.account
   ), booked as (
@@ -117,9 +122,11 @@ begin
     (c.prev_hash is distinct from c.before, 'prev_hash is not the hash before'),
     (c.place <> c.seq, 'a number is missing before this row'),
     (coalesce(c.total, 0) <> 0, 'the postings do not balance'),
-    (c.unposted and c.entry_type in ('capture_succeeded', 'refund_requested', 'refund_succeeded', 'refund_failed', 'fee_charged'),
-      'the postings are missing'),
-    (not exists (select from fin.sequences s where s.previous = c.previous and s.next = c.entry_type), 'the sequence is not legal')
+    (c.unposted and c.entry_type in (
+        'capture_succeeded', 'refund_requested', 'refund_succeeded', 'refund_failed', 'fee_charged'
+      ), 'the postings are missing'),
+    (not exists (select from fin.sequences s where s.previous = c.previous and s.next = c.entry_type),
+      'the sequence is not legal')
   ) v (broken, problem) where v.broken
   union all
   select coalesce(h.stream_id, e.stream_id), coalesce(e.seq, h.seq), 'the stream does not end in its head'
@@ -162,7 +169,8 @@ begin
 end;
 $$;
 comment on function fin.verify_ledger() is
-'Ops: every way in which the ledger, its balances, payments, refunds and checkpoints disagree; no row is the proof that they do not.';
+'Ops: every way in which the ledger, its balances, payments, refunds and checkpoints disagree; no row is the proof '
+'that they do not.';
 
 create or replace function public.seal_ledger() returns json
 language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -170,4 +178,5 @@ as $$
   select json_build_object('ok', true, 'through', through, 'root', encode(root, 'hex'), 'request_id', sec.request_id())
   from fin.seal_ledger()
 $$;
-comment on function public.seal_ledger() is 'Ops: seals the days that have ended (fin.seal_ledger); what the worker calls once a day.';
+comment on function public.seal_ledger() is
+'Ops: seals the days that have ended (fin.seal_ledger); what the worker calls once a day.';

@@ -47,7 +47,8 @@ begin
   return v_purged;
 end;
 $$;
-comment on function ops.purge_rate_limits(int) is 'Internal: removes at most p_limit token buckets that are long full again.';
+comment on function ops.purge_rate_limits(int) is
+'Internal: removes at most p_limit token buckets that are long full again.';
 
 create or replace function sec.count_answer(p_bytes bigint) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -63,14 +64,15 @@ begin
     raise exception using
       errcode = 'PT400',
       constraint = 'answer_bounded',
-      message = 'Resources inside others may hold 4 MiB in all, of ops 1 MiB in each list, where a row is shown more than once; '
-        'as much may numbers that texts are cast to',
+      message = 'Resources inside others may hold 4 MiB in all, of ops 1 MiB in each list, where a row is shown more than '
+        'once; as much may numbers that texts are cast to',
       hint = 'Embed a list on one way only, or give it a limit.';
   end if;
 end;
 $$;
 comment on function sec.count_answer(bigint) is
-'Internal: counts bytes that an answer holds beyond its rows. Raises answer_bounded beyond 4 MiB in all; of ops and the service in values above 1 MiB only.';
+'Internal: counts bytes that an answer holds beyond its rows. Raises answer_bounded beyond 4 MiB in all; of ops and '
+'the service in values above 1 MiB only.';
 
 create or replace function sec.bounded_rows(p_rows jsonb) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -93,7 +95,8 @@ begin
 end;
 $$;
 comment on function sec.bounded_rows(jsonb) is
-'Internal: counts the bytes of lists, and rows, that an answer may show more than once. Raises answer_bounded as sec.count_answer.';
+'Internal: counts the bytes of lists, and rows, that an answer may show more than once. Raises answer_bounded as '
+'sec.count_answer.';
 
 create or replace function sec.bounded_cast(p_value anyelement) returns anyelement
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -112,4 +115,5 @@ begin
 end;
 $$;
 comment on function sec.bounded_cast(anyelement) is
-'Internal: counts the digits that exponents in a text stand for, before it is cast to numbers. Raises answer_bounded as sec.count_answer.';
+'Internal: counts the digits that exponents in a text stand for, before it is cast to numbers. Raises answer_bounded '
+'as sec.count_answer.';

@@ -8,7 +8,8 @@ begin
   if new.status <> old.status
     and not exists (select from wa.transitions where from_status = old.status and to_status = new.status) then
     raise exception using
-      errcode = 'PT409', constraint = 'message_transition', message = format('A %s message cannot become %s', old.status, new.status);
+      errcode = 'PT409', constraint = 'message_transition',
+      message = format('A %s message cannot become %s', old.status, new.status);
   end if;
   new.updated_at := now();
   return new;
@@ -66,27 +67,33 @@ begin
   perform sec.valid_text('template.name', p_template ->> 'name', 1, 512);
   perform sec.valid_text('template.components.body_text', p_template ->> 'body_text', 1, 1024);
   perform sec.valid_text('template.language', p_template ->> 'language', 2, 16);
-  if not p_template @? 'strict $ ? (@.name.type() == "string" && @.body_text.type() == "string" && @.language.type() == "string")'
+  if not p_template @? 'strict $ ? (@.name.type() == "string" && @.body_text.type() == "string" '
+    '&& @.language.type() == "string")'
     or coalesce(jsonb_typeof(p_template -> 'buttons'), 'array') <> 'array'
     or coalesce(jsonb_typeof(p_template -> 'variables'), 'null') not in ('null', 'object') then
-    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'template has a field of another type';
+    raise exception using
+      errcode = 'PT400', constraint = 'input_valid', message = 'template has a field of another type';
   elsif jsonb_array_length(p_template -> 'buttons') > 10 or exists (
     select from jsonb_array_elements(p_template -> 'buttons') as button
     where not button @? 'strict $ ? (@.size() == 2 && @[0].type() == "string" && @[1].type() == "string")'
       or length(button ->> 0) not between 1 and 256 or length(button ->> 1) not between 1 and 25
   ) then
     raise exception using
-      errcode = 'PT400', constraint = 'input_valid', message = 'template.components.buttons must be a list of 0 to 10 pairs of id and text';
+      errcode = 'PT400', constraint = 'input_valid',
+      message = 'template.components.buttons must be a list of 0 to 10 pairs of id and text';
   elsif exists (
-    select from jsonb_path_query(p_template, 'strict $.variables ? (@.type() == "object").*') as value where jsonb_typeof(value) <> 'string'
+    select from jsonb_path_query(p_template, 'strict $.variables ? (@.type() == "object").*') as value
+      where jsonb_typeof(value) <> 'string'
   ) then
-    raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'template.components.vars must hold texts';
+    raise exception using
+      errcode = 'PT400', constraint = 'input_valid', message = 'template.components.vars must hold texts';
   end if;
   return p_template;
 end;
 $$;
 comment on function wa.valid_template(jsonb, boolean) is
-'A template {name, body_text, language, buttons?: [[id, text]], variables?: {}} as senders read it. Raises input_valid.';
+'A template {name, body_text, language, buttons?: [[id, text]], variables?: {}} as senders read it. Raises '
+'input_valid.';
 
 create or replace function public.send_message(
   p_type text,
@@ -105,7 +112,9 @@ declare
 begin
   perform sec.require_service();
   p_type := sec.valid_choice('type', p_type, array['text', 'link_notice', 'template']);
-  v_msisdn := ltrim(sec.valid_pattern(p_recipient, '^[+]?[1-9][0-9]{6,14}$', 'to must be a phone number in E.164 digits'), '+');
+  v_msisdn := ltrim(
+    sec.valid_pattern(p_recipient, '^[+]?[1-9][0-9]{6,14}$', 'to must be a phone number in E.164 digits'), '+'
+  );
   p_text := sec.valid_text('text', p_text, 0, 4096, p_optional => true);
   p_url := sec.valid_text('url', p_url, 0, 2048, p_optional => true);
   if p_type <> 'template' then
@@ -114,7 +123,9 @@ begin
   if p_type = 'link_notice' then
     -- A mock's message is sent to nobody, and may name the machine that it is tried on, or one beside it.
     p_url := sec.valid_link('url', p_url, ops.flag('WA_OFFLINE') = '1');
-    p_text := sec.valid_text('text', p_text, 1, 4095 - length(p_url), p_message => 'text and url together must be <= 4096 characters');
+    p_text := sec.valid_text(
+      'text', p_text, 1, 4095 - length(p_url), p_message => 'text and url together must be <= 4096 characters'
+    );
   end if;
   p_template := wa.valid_template(p_template, p_type <> 'template');
   p_link_template := sec.valid_text('link_template', p_link_template, 1, 600, p_optional => true);
@@ -145,7 +156,8 @@ begin
 end;
 $$;
 comment on function public.send_message(text, text, text, text, jsonb, text, boolean) is
-'Service: records a message, which the worker sends; with p_claimed the caller sends it and records the outcome within a minute.';
+'Service: records a message, which the worker sends; with p_claimed the caller sends it and records the outcome '
+'within a minute.';
 
 create or replace function wa.may_write_freely(p_msisdn text) returns boolean
 language sql stable
@@ -199,8 +211,12 @@ begin
     return;
   end if;
   update wa.messages set status = 'unknown', locked_until = null where id = p_message.id;
-  perform ops.open_exception('message', p_message.id::text, 'no answer: it may have been sent; retry only if it was not', 'WHATSAPP');
-  perform audit.record('message.unknown', jsonb_build_object('message_id', p_message.id, 'attempt', p_message.attempts));
+  perform ops.open_exception(
+    'message', p_message.id::text, 'no answer: it may have been sent; retry only if it was not', 'WHATSAPP'
+  );
+  perform audit.record(
+    'message.unknown', jsonb_build_object('message_id', p_message.id, 'attempt', p_message.attempts)
+  );
 end;
 $$;
 comment on function wa.settle_unknown(wa.messages) is
@@ -232,7 +248,8 @@ begin
   case
     when p_result = 'accepted' then
       update wa.messages
-      set status = 'sent', provider_message_id = p_provider_message_id, sent_at = now(), locked_until = null, error_code = null
+      set status = 'sent', provider_message_id = p_provider_message_id, sent_at = now(), locked_until = null,
+        error_code = null
       where id = p_message_id;
       perform ops.resolve_exception('message', p_message_id::text);
       perform wa.apply_status(s.provider_message_id, null, s.status, s.occurred_at, s.error_code)
@@ -243,11 +260,15 @@ begin
     when p_result = 'outside_window' and v_message.sent_as = 'text' and v_message.link_template is not null then
       perform wa.requeue(p_message_id, p_error_code, 0, 'template');
     when p_result = 'retry' and p_attempt % c_attempts <> 0 then
-      perform wa.requeue(p_message_id, p_error_code, coalesce(p_retry_after, 2 ^ (p_attempt % c_attempts))::int, v_message.sent_as);
+      perform wa.requeue(
+        p_message_id, p_error_code, coalesce(p_retry_after, 2 ^ (p_attempt % c_attempts))::int, v_message.sent_as
+      );
     when p_result = 'hold' and p_attempt % c_attempts <> 0 then
       perform wa.hold(v_message.msisdn, coalesce(p_retry_after, 86400));
       perform wa.requeue(p_message_id, p_error_code, coalesce(p_retry_after, 86400), v_message.sent_as);
-      perform ops.open_exception('message', p_message_id::text, format('held for a day by WhatsApp (%s)', p_error_code), 'WHATSAPP');
+      perform ops.open_exception(
+        'message', p_message_id::text, format('held for a day by WhatsApp (%s)', p_error_code), 'WHATSAPP'
+      );
     else
       perform wa.fail(p_message_id, p_error_code);
   end case;
@@ -259,13 +280,15 @@ begin
 end;
 $$;
 comment on function public.record_message_outcome(uuid, int, text, text, int, int) is
-'Internal: what became of an attempt: accepted, retry, hold (a day), outside_window, refused or unknown. Older attempts change nothing.';
+'Internal: what became of an attempt: accepted, retry, hold (a day), outside_window, refused or unknown. Older '
+'attempts change nothing.';
 
 create or replace function wa.requeue(p_message_id uuid, p_error_code int, p_seconds int, p_sent_as text) returns void
 language sql volatile
 as $$
   update wa.messages
-  set status = 'queued', sent_as = p_sent_as, error_code = p_error_code, locked_until = null, provider_message_id = null,
+  set status = 'queued', sent_as = p_sent_as, error_code = p_error_code, locked_until = null,
+    provider_message_id = null,
     -- Spread, so that what failed together does not come back together.
     next_attempt_at = now() + make_interval(secs => p_seconds * (1 + random() / 4))
   where id = p_message_id
@@ -288,7 +311,8 @@ begin
   set status = 'failed', failed_at = coalesce(failed_at, now()), error_code = p_error_code, locked_until = null
   where id = p_message_id;
   perform ops.open_exception(
-    'message', p_message_id::text, format('WhatsApp did not take or deliver the message (%s)', coalesce(p_error_code::text, 'no code')), 'WHATSAPP'
+    'message', p_message_id::text, format('WhatsApp did not take or deliver the message (%s)',
+    coalesce(p_error_code::text, 'no code')), 'WHATSAPP'
   );
 end;
 $$;

@@ -25,7 +25,8 @@ begin
       -- An attempt that failed was replaced by another; its reports are not the new one's.
       and (p_status <> 'failed' or status <> 'queued')
       and not exists (
-        select from wa.statuses s where s.provider_message_id = p_provider_message_id and s.status = 'failed' and p_status <> 'failed'
+        select from wa.statuses s where s.provider_message_id = p_provider_message_id and s.status = 'failed'
+          and p_status <> 'failed'
       )
     )
   for update;
@@ -55,7 +56,9 @@ begin
     update wa.messages set status = p_status, locked_until = null, error_code = null where id = v_message.id;
     perform ops.resolve_exception('message', v_message.id::text);
   end if;
-  perform audit.record('message.' || p_status, jsonb_build_object('message_id', v_message.id, 'error_code', p_error_code));
+  perform audit.record(
+    'message.' || p_status, jsonb_build_object('message_id', v_message.id, 'error_code', p_error_code)
+  );
 end;
 $$;
 comment on function wa.apply_status(text, uuid, text, timestamptz, int) is
@@ -81,7 +84,8 @@ begin
     where length(e.provider_message_id) between 1 and 128 is not true or isfinite(e.occurred_at) is not true
   ) then
     raise exception using
-      errcode = 'PT400', constraint = 'input_valid', message = 'each event must have a provider_message_id and an occurred_at';
+      errcode = 'PT400', constraint = 'input_valid',
+      message = 'each event must have a provider_message_id and an occurred_at';
   end if;
   with given as (
     select distinct on (provider_message_id) *
@@ -91,7 +95,8 @@ begin
   ), fresh as (
     insert into wa.messages (direction, mode, type, msisdn, body, status, provider_message_id, created_at)
     select
-      'in', case ops.flag('WA_OFFLINE') when '1' then 'mock' else 'live' end, type, msisdn, left(body, 4096), 'received',
+      'in', case ops.flag('WA_OFFLINE') when '1' then 'mock' else 'live' end, type, msisdn, left(body, 4096),
+      'received',
       provider_message_id, occurred_at
     from given
     on conflict (provider_message_id) do nothing

@@ -7,20 +7,24 @@ begin
   if new.status <> old.status
     and not exists (select from payment.transitions where from_status = old.status and to_status = new.status) then
     raise exception using
-      errcode = 'PT409', constraint = 'payment_transition', message = format('A %s payment cannot become %s', old.status, new.status);
+      errcode = 'PT409', constraint = 'payment_transition',
+      message = format('A %s payment cannot become %s', old.status, new.status);
   end if;
   if (new.id, new.itinerary_id, new.amount_cents, new.currency, new.idempotency_key, new.mode)
     is distinct from (old.id, old.itinerary_id, old.amount_cents, old.currency, old.idempotency_key, old.mode) then
-    raise exception using errcode = 'PT409', constraint = 'payment_terms_fixed', message = 'A payment''s terms never change';
+    raise exception using
+      errcode = 'PT409', constraint = 'payment_terms_fixed', message = 'A payment''s terms never change';
   end if;
   if new.intent_id is distinct from old.intent_id and old.intent_id is not null then
-    raise exception using errcode = 'PT409', constraint = 'payment_intent_fixed', message = 'The payment already has another intent';
+    raise exception using
+      errcode = 'PT409', constraint = 'payment_intent_fixed', message = 'The payment already has another intent';
   end if;
   new.updated_at := now();
   return new;
 end;
 $$;
-comment on function payment.guard_transition() is 'Trigger: only legal moves; the terms and the intent of a payment never change.';
+comment on function payment.guard_transition() is
+'Trigger: only legal moves; the terms and the intent of a payment never change.';
 
 create or replace trigger guard_transition before update on payment.payments
 for each row execute function payment.guard_transition();
@@ -51,7 +55,8 @@ comment on function payment.default_key(uuid, bigint, text) is
 'The key of a payment whose caller chose none: 48 hex digits of SHA-256 over itinerary:cents:CURRENCY.';
 
 create or replace function payment.ensure_payment_record(
-  p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null, p_derived boolean default false
+  p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null,
+  p_derived boolean default false
 ) returns payment.payments
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -109,9 +114,10 @@ begin
 end;
 $$;
 comment on function payment.ensure_payment_record(uuid, bigint, text, text, boolean) is
-'The payment of an idempotency key that its caller chose (payment.default_key when none), or, p_derived, that we made; made when '
-'new. Raises payment_key_chosen for a chosen key that looks like ours, payment_key_reused, itinerary_known, and payment_over when '
-'the default key''s payment is voided or fully refunded. The worker gives it an intent a minute later unless payment.set_intent has.';
+'The payment of an idempotency key that its caller chose (payment.default_key when none), or, p_derived, that we '
+'made; made when new. Raises payment_key_chosen for a chosen key that looks like ours, payment_key_reused, '
+'itinerary_known, and payment_over when the default key''s payment is voided or fully refunded. The worker gives it '
+'an intent a minute later unless payment.set_intent has.';
 
 create or replace function public.ensure_payment_record(
   p_itinerary_id uuid, p_amount_cents bigint, p_currency text, p_idempotency_key text default null
@@ -140,26 +146,32 @@ begin
   where id = p_payment.id
   returning * into p_payment;
   perform fin.append_entry(p_payment, 'intent_created', p_payment.amount_cents, p_intent_id);
-  perform audit.record('payment.intent_created', jsonb_build_object('payment_id', p_payment.id, 'intent_id', p_intent_id));
+  perform audit.record(
+    'payment.intent_created', jsonb_build_object('payment_id', p_payment.id, 'intent_id', p_intent_id)
+  );
   perform ops.resolve_exception('payment', p_payment.id::text);
   return p_payment;
 end;
 $$;
 comment on function payment.set_intent(payment.payments, text) is
-'Gives a locked payment its intent and opens its ledger; the same intent again changes nothing, another raises payment_intent_fixed.';
+'Gives a locked payment its intent and opens its ledger; the same intent again changes nothing, another raises '
+'payment_intent_fixed.';
 
 create or replace function payment.book_fee(
-  p_payment payment.payments, p_amount_cents bigint, p_currency text, p_provider_ref text, p_occurred_at timestamptz default null
+  p_payment payment.payments, p_amount_cents bigint, p_currency text, p_provider_ref text,
+  p_occurred_at timestamptz default null
 ) returns fin.entries
 language sql volatile
 as $$
   select * from fin.post(
     p_payment.id, 'fee_charged', p_amount_cents, p_currency, p_provider_ref,
-    fin.transfer('fees:' || p_currency, 'provider_clearing:' || p_currency, p_amount_cents), p_payment.itinerary_id, p_occurred_at
+    fin.transfer('fees:' || p_currency, 'provider_clearing:' || p_currency, p_amount_cents), p_payment.itinerary_id,
+    p_occurred_at
   )
 $$;
 comment on function payment.book_fee(payment.payments, bigint, text, text, timestamptz) is
-'Books what the provider charged for a locked payment, in the currency that it settles in; p_provider_ref is its own record of it.';
+'Books what the provider charged for a locked payment, in the currency that it settles in; p_provider_ref is its own '
+'record of it.';
 
 create or replace function payment.capture(
   p_payment payment.payments, p_occurred_at timestamptz default null, p_captured_cents bigint default null
@@ -171,17 +183,21 @@ begin
     return p_payment;
   end if;
   update payment.payments
-  set status = 'succeeded', captured_cents = coalesce(p_captured_cents, amount_cents), provider_ref = intent_id, next_attempt_at = null, last_error = null
+  set status = 'succeeded', captured_cents = coalesce(p_captured_cents, amount_cents), provider_ref = intent_id,
+    next_attempt_at = null, last_error = null
   where id = p_payment.id
   returning * into p_payment;
   perform fin.append_entry(
-    p_payment, 'capture_succeeded', p_payment.captured_cents, p_payment.intent_id, 'provider_clearing', 'payment', p_occurred_at
+    p_payment, 'capture_succeeded', p_payment.captured_cents, p_payment.intent_id, 'provider_clearing', 'payment',
+    p_occurred_at
   );
-  perform audit.record('payment.captured', jsonb_build_object('payment_id', p_payment.id, 'amount_cents', p_payment.captured_cents));
+  perform audit.record(
+    'payment.captured', jsonb_build_object('payment_id', p_payment.id, 'amount_cents', p_payment.captured_cents)
+  );
   perform ops.resolve_exception('payment', p_payment.id::text);
   return p_payment;
 end;
 $$;
 comment on function payment.capture(payment.payments, timestamptz, bigint) is
-'Books that a locked payment''s money was taken, all of it or p_captured_cents: status, captured_cents, ledger, audit; again '
-'changes nothing.';
+'Books that a locked payment''s money was taken, all of it or p_captured_cents: status, captured_cents, ledger, '
+'audit; again changes nothing.';

@@ -1,5 +1,5 @@
--- Payouts: one for each met escrow. Planned with its escrow locked, claimed with a lease, made by the provider outside any
--- transaction, finished by whoever holds the newest claim (docs/api.md, Groups, escrows and payouts).
+-- Payouts: one for each met escrow. Planned with its escrow locked, claimed with a lease, made by the provider outside
+-- any transaction, finished by whoever holds the newest claim (docs/api.md, Groups, escrows and payouts).
 
 create or replace function "group".guard_payout() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -11,28 +11,34 @@ begin
         and (status, new.status) in (('met', 'processing'), ('expired', 'failed'))
     ) then
       raise exception using
-        errcode = 'PT409', constraint = 'payout_transition', message = 'A payout begins with a met escrow, or failed with an expired one';
+        errcode = 'PT409', constraint = 'payout_transition',
+        message = 'A payout begins with a met escrow, or failed with an expired one';
     end if;
     return new;
   end if;
   if new.status <> old.status and not exists (
     select from "group".payout_transitions where from_status = old.status and to_status = new.status
-  ) or new.status = 'processing' and not exists (select from "group".escrows where id = new.escrow_id and status = 'met') then
+  ) or new.status = 'processing' and not exists (
+    select from "group".escrows where id = new.escrow_id and status = 'met'
+  ) then
     raise exception using
-      errcode = 'PT409', constraint = 'payout_transition', message = format('A payout that is %s cannot become %s', old.status, new.status);
+      errcode = 'PT409', constraint = 'payout_transition',
+      message = format('A payout that is %s cannot become %s', old.status, new.status);
   end if;
   if (new.id, new.escrow_id, new.currency) is distinct from (old.id, old.escrow_id, old.currency)
     or (new.total_cents, new.mode) is distinct from (old.total_cents, old.mode) and new.generation <= old.generation
     or new.generation < old.generation or new.claim < old.claim then
-    raise exception using errcode = 'PT409', constraint = 'payout_terms_fixed', message = 'A payout''s terms change with a new generation only';
+    raise exception using
+      errcode = 'PT409', constraint = 'payout_terms_fixed',
+      message = 'A payout''s terms change with a new generation only';
   end if;
   new.updated_at := now();
   return new;
 end;
 $$;
 comment on function "group".guard_payout() is
-'Trigger: a payout moves only along "group".payout_transitions, is under way only while its escrow is met, and keeps what the '
-'provider was asked for.';
+'Trigger: a payout moves only along "group".payout_transitions, is under way only while its escrow is met, and keeps '
+'what the provider was asked for.';
 
 create or replace trigger guard_payout before insert or update on "group".payouts
 for each row execute function "group".guard_payout();
@@ -47,7 +53,8 @@ declare
 begin
   insert into "group".payouts (escrow_id, total_cents, currency, mode, status, last_error)
   values (
-    p_escrow.id, p_escrow.total_cents, p_escrow.currency, "group".payout_mode(p_escrow.id), 'failed', 'expired_no_payout'
+    p_escrow.id, p_escrow.total_cents, p_escrow.currency, "group".payout_mode(p_escrow.id), 'failed',
+    'expired_no_payout'
   )
   returning id into v_payout_id;
   perform fin.post(
@@ -66,7 +73,8 @@ as $$
     select from "group".contributions where escrow_id = p_escrow_id and live and held_cents > 0
   ) then 'live' else 'mock' end
 $$;
-comment on function "group".payout_mode(uuid) is 'live as soon as real money lies in the escrow: a mock must never pay that out.';
+comment on function "group".payout_mode(uuid) is
+'live as soon as real money lies in the escrow: a mock must never pay that out.';
 
 create or replace function "group".is_payable(p_escrow "group".escrows) returns boolean
 language sql stable
@@ -80,8 +88,8 @@ as $$
     )
 $$;
 comment on function "group".is_payable("group".escrows) is
-'Whether a payout may begin: met, enough captured (with mock payments: pledged), real money not while payments are mocked, '
-'nothing disputed.';
+'Whether a payout may begin: met, enough captured (with mock payments: pledged), real money not while payments are '
+'mocked, nothing disputed.';
 
 create or replace function "group".plan_payout(p_escrow "group".escrows) returns "group".payouts
 language plpgsql volatile
@@ -104,27 +112,31 @@ begin
   update "group".contributions set paid_cents = case when live then held_cents else pledged_cents end
   where escrow_id = p_escrow.id;
   perform audit.record('payout.planned', jsonb_build_object(
-    'payout_id', v_payout.id, 'escrow_id', p_escrow.id, 'total_cents', v_payout.total_cents, 'generation', v_payout.generation
+    'payout_id', v_payout.id, 'escrow_id', p_escrow.id, 'total_cents', v_payout.total_cents,
+    'generation', v_payout.generation
   ));
   return v_payout;
 end;
 $$;
 comment on function "group".plan_payout("group".escrows) is
-'Begins the payout of a locked escrow, or a new generation after a refusal, if it is payable. Returns the payout as it then is, '
-'null without one.';
+'Begins the payout of a locked escrow, or a new generation after a refusal, if it is payable. Returns the payout as '
+'it then is, null without one.';
 
 create or replace function "group".backoff(p_attempts int) returns interval
 language sql volatile
-as $$ select least(interval '1 hour', interval '30 seconds' * power(2, least(p_attempts, 10))) * (0.75 + random() / 2) $$;
-comment on function "group".backoff(int) is 'How long after its n-th try a payout is tried again: about a minute, doubled up to an hour.';
+as $$
+  select least(interval '1 hour', interval '30 seconds' * power(2, least(p_attempts, 10))) * (0.75 + random() / 2)
+$$;
+comment on function "group".backoff(int) is
+'How long after its n-th try a payout is tried again: about a minute, doubled up to an hour.';
 
 create or replace function public.claim_payouts(p_limit int default 20, p_escrow_id uuid default null) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_lease constant interval := interval '2 minutes';
-  -- The provider forgets a key after 24 hours: from then on the same key might pay again. Once ops ask for it, the payout
-  -- is looked for at the provider before it is made.
+  -- The provider forgets a key after 24 hours: from then on the same key might pay again. Once ops ask for it, the
+  -- payout is looked for at the provider before it is made.
   c_key_lives constant interval := interval '23 hours';
   v_paused boolean := p_escrow_id is null and ops.flag('PAYOUTS_PAUSED') = '1';
   v_escrow "group".escrows;
@@ -154,9 +166,11 @@ begin
         continue;
       elsif v_payout.claim > 0 and v_payout.generation_at < now() - c_key_lives and v_payout.mode = 'live'
         and not v_payout.requested then
-        update "group".payouts set status = 'needs_reconcile', next_attempt_at = null, locked_until = null where id = v_payout.id;
+        update "group".payouts set status = 'needs_reconcile', next_attempt_at = null, locked_until = null
+          where id = v_payout.id;
         perform ops.open_exception(
-          'payout', v_payout.id::text, 'a day later nobody knows whether the provider paid: try again, or decide_payout', 'STRIPE'
+          'payout', v_payout.id::text,
+          'a day later nobody knows whether the provider paid: try again, or decide_payout', 'STRIPE'
         );
         continue;
       end if;
@@ -174,13 +188,14 @@ begin
 end;
 $$;
 comment on function public.claim_payouts(int, uuid) is
-'Internal: leases payouts that are due to the caller for two minutes, planning those that met escrows still lack; of one escrow '
-'when named. Skips what another worker holds, and all but requested ones while PAYOUTS_PAUSED is on.';
+'Internal: leases payouts that are due to the caller for two minutes, planning those that met escrows still lack; of '
+'one escrow when named. Skips what another worker holds, and all but requested ones while PAYOUTS_PAUSED is on.';
 
 create or replace function "group".payout_key(p_payout "group".payouts) returns text
 language sql immutable
 as $$ select format('payout:%s:%s', p_payout.escrow_id, p_payout.generation) $$;
-comment on function "group".payout_key("group".payouts) is 'The provider''s idempotency key of this generation of a payout.';
+comment on function "group".payout_key("group".payouts) is
+'The provider''s idempotency key of this generation of a payout.';
 
 create or replace function "group".payout_answer(p_escrow_id uuid) returns json
 language sql stable
@@ -198,7 +213,8 @@ as $$
   where e.id = p_escrow_id
 $$;
 comment on function "group".payout_answer(uuid) is
-'The body of groups-ops-payout-now: skipped while there is nothing to pay out; what needs_reconcile counts as processing.';
+'The body of groups-ops-payout-now: skipped while there is nothing to pay out; what needs_reconcile counts as '
+'processing.';
 
 create or replace function "group".conclude_payout(
   p_payout "group".payouts, p_outcome text, p_provider_ref text, p_error text
@@ -226,9 +242,11 @@ begin
     );
   else
     update "group".payouts
-    set status = 'succeeded', provider_ref = p_provider_ref, last_error = null, locked_until = null, next_attempt_at = null
+    set status = 'succeeded', provider_ref = p_provider_ref, last_error = null, locked_until = null,
+      next_attempt_at = null
     where id = p_payout.id;
-    update "group".escrows set status = 'paid_out', paid_out_at = now() where id = p_payout.escrow_id returning * into v_escrow;
+    update "group".escrows set status = 'paid_out', paid_out_at = now() where id = p_payout.escrow_id
+      returning * into v_escrow;
     perform "group".settle_contributions(v_escrow, "group".payout_key(p_payout));
     perform "group".queue_refunds(p_payout.escrow_id);
     perform ops.resolve_exception('payout', p_payout.id::text);
@@ -243,8 +261,8 @@ begin
 end;
 $$;
 comment on function "group".conclude_payout("group".payouts, text, text, text) is
-'What the provider said of a payout whose escrow is locked: succeeded, failed (a new generation is tried later, five times in '
-'all), or unknown (asked for again under the same key).';
+'What the provider said of a payout whose escrow is locked: succeeded, failed (a new generation is tried later, five '
+'times in all), or unknown (asked for again under the same key).';
 
 create or replace function "group".settle_contributions(p_escrow "group".escrows, p_provider_ref text) returns void
 language plpgsql volatile
@@ -269,8 +287,8 @@ begin
 end;
 $$;
 comment on function "group".settle_contributions("group".escrows, text) is
-'Books out of a paid-out escrow what its payout included and what has been captured of it: with mock payments a part may be '
-'captured, and so booked, later.';
+'Books out of a paid-out escrow what its payout included and what has been captured of it: with mock payments a part '
+'may be captured, and so booked, later.';
 
 create or replace function public.finish_payout(
   p_payout_id uuid, p_claim int, p_outcome text, p_provider_ref text default null, p_error text default null
@@ -290,5 +308,5 @@ begin
 end;
 $$;
 comment on function public.finish_payout(uuid, int, text, text, text) is
-'Internal: records what the provider said (succeeded, failed, unknown) to the holder of a claim; an older claim changes nothing. '
-'p_error is a code.';
+'Internal: records what the provider said (succeeded, failed, unknown) to the holder of a claim; an older claim '
+'changes nothing. p_error is a code.';

@@ -20,9 +20,11 @@ begin
 end;
 $$;
 comment on function public.payout_now(uuid) is
-'Ops: asks for the payout of a met escrow now, also while PAYOUTS_PAUSED is on; a worker makes it. Again: the same payout.';
+'Ops: asks for the payout of a met escrow now, also while PAYOUTS_PAUSED is on; a worker makes it. Again: the same '
+'payout.';
 
-create or replace function public.decide_payout(p_payout_id uuid, p_paid boolean, p_provider_ref text default null) returns json
+create or replace function public.decide_payout(p_payout_id uuid, p_paid boolean, p_provider_ref text default null)
+returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -41,10 +43,12 @@ begin
     raise exception using errcode = 'PT404', constraint = 'payout_known', message = 'Payout not found';
   elsif v_payout.status <> 'needs_reconcile' then
     raise exception using
-      errcode = 'PT409', constraint = 'payout_undecided', message = format('The payout is %s, not to be decided', v_payout.status);
+      errcode = 'PT409', constraint = 'payout_undecided',
+      message = format('The payout is %s, not to be decided', v_payout.status);
   end if;
   perform "group".conclude_payout(
-    v_payout, case when p_paid then 'succeeded' else 'failed' end, p_provider_ref, case when not p_paid then 'decided_not_paid' end
+    v_payout, case when p_paid then 'succeeded' else 'failed' end, p_provider_ref,
+    case when not p_paid then 'decided_not_paid' end
   );
   return "group".payout_answer(v_payout.escrow_id);
 end;
@@ -57,7 +61,8 @@ language plpgsql volatile
 as $$
 begin
   update "group".payouts
-  set status = case status when 'needs_reconcile' then 'processing' else status end, next_attempt_at = now(), requested = true
+  set status = case status when 'needs_reconcile' then 'processing' else status end, next_attempt_at = now(),
+    requested = true
   where id::text = p_cause and status <> 'succeeded' and last_error is distinct from 'expired_no_payout';
   if not found then
     return false;
@@ -67,8 +72,8 @@ begin
 end;
 $$;
 comment on function "group".retry_payout(text) is
-'Queues an unfinished payout again, named by its id; false when there is none. One that needs_reconcile is looked for at the '
-'provider, and made if it is not there.';
+'Queues an unfinished payout again, named by its id; false when there is none. One that needs_reconcile is looked for '
+'at the provider, and made if it is not there.';
 
 create or replace function public.group_payouts_counts(p_from date, p_to date)
 returns table (status text, currency text, count bigint, total_cents bigint, total text)

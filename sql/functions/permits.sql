@@ -7,10 +7,13 @@ begin
   if new.status <> old.status
     and not exists (select from permits.transitions where from_status = old.status and to_status = new.status) then
     raise exception using
-      errcode = 'PT409', constraint = 'permit_transition', message = format('A request that is %s cannot become %s', old.status, new.status);
+      errcode = 'PT409', constraint = 'permit_transition',
+      message = format('A request that is %s cannot become %s', old.status, new.status);
   end if;
-  if (new.id, new.park, new.visit_date, new.pax_count) is distinct from (old.id, old.park, old.visit_date, old.pax_count) then
-    raise exception using errcode = 'PT409', constraint = 'permit_terms_fixed', message = 'What a request asks for never changes';
+  if (new.id, new.park, new.visit_date, new.pax_count)
+    is distinct from (old.id, old.park, old.visit_date, old.pax_count) then
+    raise exception using
+      errcode = 'PT409', constraint = 'permit_terms_fixed', message = 'What a request asks for never changes';
   end if;
   new.updated_at := now();
   return new;
@@ -24,12 +27,14 @@ for each row execute function permits.guard_transition();
 create or replace function permits.one_line(p_text text) returns text
 language sql immutable
 as $$ select nullif(btrim(regexp_replace(p_text, '[[:space:]]+', ' ', 'g')), '') $$;
-comment on function permits.one_line(text) is 'Text without line breaks, so that nobody''s note can look like a decision''s line.';
+comment on function permits.one_line(text) is
+'Text without line breaks, so that nobody''s note can look like a decision''s line.';
 
 create or replace function permits.answer(p_request permits.requests) returns json
 language sql stable
 as $$ select json_build_object('ok', true, 'request_id', p_request.id, 'status', p_request.status) $$;
-comment on function permits.answer(permits.requests) is 'The body of every permits endpoint; its request_id is the row''s id.';
+comment on function permits.answer(permits.requests) is
+'The body of every permits endpoint; its request_id is the row''s id.';
 
 create or replace function permits.require_places(p_park text, p_visit_date date, p_pax_count int) returns void
 language plpgsql volatile
@@ -45,7 +50,8 @@ begin
     where park = p_park and visit_date = p_visit_date and status = 'approved'
   ) then
     raise exception using
-      errcode = 'PT409', constraint = 'permit_quota', message = format('%s has no places left for %s visitors on %s', p_park, p_pax_count, p_visit_date);
+      errcode = 'PT409', constraint = 'permit_quota',
+      message = format('%s has no places left for %s visitors on %s', p_park, p_pax_count, p_visit_date);
   end if;
 end;
 $$;
@@ -92,11 +98,14 @@ declare
 begin
   p_park := sec.valid_choice('park', p_park, array['Volcanoes', 'Nyungwe', 'Akagera']);
   p_visit_date := sec.valid_date('visit_date', p_visit_date);
-  p_pax_count := sec.valid_integer('pax_count', p_pax_count, 1, 10000, p_message => 'pax_count must be a positive integer');
+  p_pax_count := sec.valid_integer(
+    'pax_count', p_pax_count, 1, 10000, p_message => 'pax_count must be a positive integer'
+  );
   p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
   -- The parks' own day: all three lie in Rwanda.
   if p_visit_date < (now() at time zone 'Africa/Kigali')::date then
-    raise exception using errcode = 'PT400', constraint = 'permit_date_ahead', message = 'visit_date must be today or later';
+    raise exception using
+      errcode = 'PT400', constraint = 'permit_date_ahead', message = 'visit_date must be today or later';
   end if;
   perform permits.require_places(p_park, p_visit_date, p_pax_count);
   insert into permits.requests (user_id, park, visit_date, pax_count, note)
@@ -121,7 +130,8 @@ begin
   return permits.settle(p_request_id, 'approved', p_note);
 end;
 $$;
-comment on function public.approve_permit_request(uuid, text) is 'Ops: approves a pending request within the park''s quota.';
+comment on function public.approve_permit_request(uuid, text) is
+'Ops: approves a pending request within the park''s quota.';
 
 create or replace function public.reject_permit_request(p_request_id uuid, p_note text default null) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -141,13 +151,16 @@ as $$
 begin
   p_request_id := sec.valid_uuid('request_id', p_request_id);
   p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
-  if not sec.is_ops() and not exists (select from permits.requests where id = p_request_id and user_id = auth.uid()) then
+  if not sec.is_ops() and not exists (
+    select from permits.requests where id = p_request_id and user_id = auth.uid()
+  ) then
     raise exception using errcode = 'PT404', constraint = 'permit_known', message = 'Request not found';
   end if;
   return permits.settle(p_request_id, 'cancelled', p_note);
 end;
 $$;
-comment on function public.cancel_permit_request(uuid, text) is 'The traveller who asked, or ops: gives up a pending request.';
+comment on function public.cancel_permit_request(uuid, text) is
+'The traveller who asked, or ops: gives up a pending request.';
 
 create or replace function public.set_permit_quota(p_park text, p_pax_per_day int) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -168,4 +181,5 @@ begin
   ));
 end;
 $$;
-comment on function public.set_permit_quota(text, int) is 'Ops: how many visitors a park takes a day; null takes the limit away.';
+comment on function public.set_permit_quota(text, int) is
+'Ops: how many visitors a park takes a day; null takes the limit away.';

@@ -33,7 +33,8 @@ declare
   v_kept jsonb := '[]'::jsonb;
 begin
   for v_map in
-    select * from privacy.mapped_tables where erasure <> 'none' order by table_schema collate "C", table_name collate "C"
+    select * from privacy.mapped_tables where erasure <> 'none'
+      order by table_schema collate "C", table_name collate "C"
   loop
     -- The digests of rows are added by exclusive or: no order, no sort, the same memory for any number of rows.
     execute format(
@@ -45,7 +46,8 @@ begin
           select %s as retained, encode(sha256(convert_to(%s, 'UTF8')), 'hex') as digest from %I.%I target where %s
         ) target
       $q$,
-      case when v_map.retain_from is null then 'null::timestamptz' else format('target.%I + %L::interval', v_map.retain_from, v_map.retain_for) end,
+      case when v_map.retain_from is null then 'null::timestamptz'
+        else format('target.%I + %L::interval', v_map.retain_from, v_map.retain_for) end,
       privacy.digest_text(v_map.table_schema, v_map.table_name, v_map.erasure),
       v_map.table_schema, v_map.table_name, privacy.subject_predicate(v_map.table_schema, v_map.table_name)
     ) into v_count, v_until, v_digest using p_subject;
@@ -53,7 +55,8 @@ begin
       continue;
     elsif v_map.erasure <> 'keep' then
       v_tables := v_tables || jsonb_build_object(
-        'schema', v_map.table_schema, 'table', v_map.table_name, 'action', v_map.erasure, 'count', v_count, 'digest', v_digest
+        'schema', v_map.table_schema, 'table', v_map.table_name, 'action', v_map.erasure, 'count', v_count,
+        'digest', v_digest
       );
     end if;
     if v_map.legal_basis is not null then
@@ -66,7 +69,8 @@ begin
   return jsonb_build_object('tables', v_tables, 'kept', v_kept);
 end;
 $$;
-comment on function privacy.plan_tables(uuid) is 'For each table with rows of the person: what would be erased, with a digest of it, and what stays and why.';
+comment on function privacy.plan_tables(uuid) is
+'For each table with rows of the person: what would be erased, with a digest of it, and what stays and why.';
 
 create or replace function privacy.plan(p_request privacy.requests, p_files jsonb) returns jsonb
 language sql volatile
@@ -78,7 +82,8 @@ as $$
       -- No paths: a file's name may say whose it is, and plans are kept.
       select jsonb_agg(f order by f.bucket collate "C") from (
         select file ->> 'bucket' as bucket, count(*) as count,
-          encode(sha256(convert_to(string_agg(file::text, E'\n' order by file::text collate "C"), 'UTF8')), 'hex') as digest
+          encode(sha256(convert_to(string_agg(file::text, E'\n' order by file::text collate "C"), 'UTF8')),
+          'hex') as digest
         from jsonb_array_elements(p_files) as file
         group by 1
       ) f
@@ -98,14 +103,16 @@ begin
   for v_map in select * from privacy.mapped_tables m where m.files is not null and (p_kept or not m.files_kept) loop
     return query execute format(
       'select distinct %L, target.%I::text || %L from %I.%I target where %s and target.%2$I is not null',
-      split_part(v_map.files, '/', 1), substring(v_map.files from '[{]([[:alnum:]_]+)[}]'), case when v_map.files like '%/' then '/' else '' end,
+      split_part(v_map.files, '/', 1), substring(v_map.files from '[{]([[:alnum:]_]+)[}]'),
+      case when v_map.files like '%/' then '/' else '' end,
       v_map.table_schema, v_map.table_name, privacy.subject_predicate(v_map.table_schema, v_map.table_name)
     ) using p_subject;
   end loop;
 end;
 $$;
 comment on function privacy.folders_of(uuid, boolean) is
-'Where the person''s files are: objects, and folders (they end in a slash). Not those that the law keeps, unless asked for.';
+'Where the person''s files are: objects, and folders (they end in a slash). Not those that the law keeps, unless '
+'asked for.';
 
 create or replace function public.privacy_erasure_folders(p_request_id uuid) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -118,14 +125,16 @@ begin
   v_request := privacy.locked_request(p_request_id, 'erasure');
   perform privacy.require_sound_map();
   return json_build_object('ok', true, 'folders', (
-    select coalesce(json_agg(f order by f.bucket, f.path), '[]') from privacy.folders_of(v_request.subject_user_id, false) f
+    select coalesce(json_agg(f order by f.bucket, f.path), '[]')
+      from privacy.folders_of(v_request.subject_user_id, false) f
   ));
 end;
 $$;
 comment on function public.privacy_erasure_folders(uuid) is 'Ops: the folders whose files an erasure would delete.';
 
 create or replace function public.plan_privacy_erasure(p_request_id uuid, p_files jsonb default '[]') returns json
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD'
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set datestyle = 'ISO, YMD'
 as $$
 declare
   v_request privacy.requests;
@@ -143,7 +152,9 @@ begin
   insert into privacy.plans (request_id, body, files) values (p_request_id, v_plan::text, p_files)
   on conflict (request_id) do update set body = excluded.body, files = excluded.files;
   update privacy.requests set plan_sha256 = v_sha256, planned_at = now() where id = p_request_id;
-  perform audit.record('privacy.planned', jsonb_build_object('privacy_request_id', p_request_id, 'plan_sha256', v_sha256));
+  perform audit.record(
+    'privacy.planned', jsonb_build_object('privacy_request_id', p_request_id, 'plan_sha256', v_sha256)
+  );
   return json_build_object(
     'ok', true, 'request_id', p_request_id, 'plan_sha256', v_sha256,
     'plan', (select coalesce(jsonb_agg(step - 'digest'), '[]') from jsonb_array_elements(v_plan -> 'tables') as step),
@@ -152,4 +163,5 @@ begin
 end;
 $$;
 comment on function public.plan_privacy_erasure(uuid, jsonb) is
-'Ops: the dry-run of an approved erasure. p_files lists the files that would be deleted; document is the plan whose hash counts.';
+'Ops: the dry-run of an approved erasure. p_files lists the files that would be deleted; document is the plan whose '
+'hash counts.';

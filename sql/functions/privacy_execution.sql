@@ -1,8 +1,8 @@
 -- The execution of an erasure plan. Why it does what the plan says or nothing at all, although each statement here sees
 -- what others committed meanwhile (a function cannot choose its isolation): all rows that will change are locked first
--- and the plan is made anew after that, so until the end nobody changes or deletes a row of it; a row that somebody adds
--- before our statement on its table reached it makes that statement's count differ, which undoes everything. What is
--- added later is newer than the erasure, as if it had come after the commit.
+-- and the plan is made anew after that, so until the end nobody changes or deletes a row of it; a row that somebody
+-- adds before our statement on its table reached it makes that statement's count differ, which undoes everything. What
+-- is added later is newer than the erasure, as if it had come after the commit.
 
 create or replace function privacy.lock_rows(p_subject uuid) returns void
 language plpgsql volatile
@@ -18,12 +18,14 @@ begin
     execute format(
       'select count(*) from (select from %I.%I target where %s order by %s for update) locked',
       v_map.table_schema, v_map.table_name, privacy.subject_predicate(v_map.table_schema, v_map.table_name),
-      (select string_agg(format('target.%I', name), ', ') from unnest(privacy.key_columns(v_map.table_schema, v_map.table_name)) as name)
+      (select string_agg(format('target.%I', name), ', ')
+      from unnest(privacy.key_columns(v_map.table_schema, v_map.table_name)) as name)
     ) using p_subject;
   end loop;
 end;
 $$;
-comment on function privacy.lock_rows(uuid) is 'Locks every row that an erasure changes, table by table and row by row in one order.';
+comment on function privacy.lock_rows(uuid) is
+'Locks every row that an erasure changes, table by table and row by row in one order.';
 
 create or replace function privacy.erase_rows(p_map privacy.mapped_tables, p_subject uuid, p_secret text) returns bigint
 language plpgsql volatile
@@ -40,12 +42,15 @@ begin
     select string_agg(format('%I = ', column_name) || case erase_action
       when 'null' then 'null'
       when 'redact' then case type when 'text' then '''[erased]''' else format('''{}''::%s', type) end
-      else format('privacy.%s($2, target.%I::text)', case type when 'uuid' then 'uuid_token' else 'token' end, column_name)
+      else format(
+        'privacy.%s($2, target.%I::text)', case type when 'uuid' then 'uuid_token' else 'token' end, column_name
+      )
     end, ', ')
     into v_set
     from privacy.data_map
     cross join lateral privacy.type_of(table_schema, table_name, column_name) as type
-    where table_schema = p_map.table_schema and table_name = p_map.table_name and erase_action in ('null', 'redact', 'token');
+    where table_schema = p_map.table_schema and table_name = p_map.table_name
+      and erase_action in ('null', 'redact', 'token');
     execute format('update %I.%I target set %s where %s', p_map.table_schema, p_map.table_name, v_set, v_where)
     using p_subject, p_secret;
   end if;
@@ -63,12 +68,14 @@ as $$
   select distinct p_request.id, known.kind, privacy.hmac(p_secret, known.kind || ':' || known.value)
   from core.profiles p
   cross join lateral (
-    values ('email', lower(btrim(p.email))), ('phone', privacy.phone_of(p.phone)), ('name', privacy.name_of(privacy.words_of(p.full_name)))
+    values ('email', lower(btrim(p.email))), ('phone', privacy.phone_of(p.phone)),
+      ('name', privacy.name_of(privacy.words_of(p.full_name)))
   ) as known (kind, value)
   where p.auth_user_id = p_request.subject_user_id and known.value <> ''
   on conflict do nothing
 $$;
-comment on function privacy.suppress(privacy.requests, text) is 'Keeps keyed digests of what the person is known by, before that is erased.';
+comment on function privacy.suppress(privacy.requests, text) is
+'Keeps keyed digests of what the person is known by, before that is erased.';
 
 create or replace function privacy.require_plan(p_request privacy.requests, p_files jsonb) returns jsonb
 language plpgsql volatile
@@ -79,14 +86,16 @@ declare
 begin
   if p_request.plan_sha256 is null then
     raise exception using
-      errcode = 'PT409', constraint = 'plan_missing', message = 'There is no plan yet; run privacy-erasure-dryrun first';
+      errcode = 'PT409', constraint = 'plan_missing',
+      message = 'There is no plan yet; run privacy-erasure-dryrun first';
   end if;
   select * into v_dry_run from privacy.plans where request_id = p_request.id;
   v_plan := privacy.plan(p_request, coalesce(p_files, v_dry_run.files));
   if encode(sha256(convert_to(v_plan::text, 'UTF8')), 'hex') <> p_request.plan_sha256
     or p_request.planned_at < now() - interval '24 hours' then
     raise exception using
-      errcode = 'PT409', constraint = 'plan_stale', message = 'plan_stale: the data changed since the dry-run, or it is older than a day',
+      errcode = 'PT409', constraint = 'plan_stale',
+      message = 'plan_stale: the data changed since the dry-run, or it is older than a day',
       hint = 'Run the dry-run again and look at the new plan.';
   end if;
   return v_plan;
@@ -112,7 +121,8 @@ begin
     ), 0);
     if privacy.erase_rows(v_map, p_request.subject_user_id, p_secret) <> v_planned then
       raise exception using
-        errcode = 'PT409', constraint = 'plan_stale', message = 'plan_stale: the data changed while it was erased; nothing was',
+        errcode = 'PT409', constraint = 'plan_stale',
+        message = 'plan_stale: the data changed while it was erased; nothing was',
         detail = format('%s.%s', v_map.table_schema, v_map.table_name);
     end if;
     -- The planner keeps values of columns: those of rows as they are from here on.
@@ -125,7 +135,8 @@ $$;
 comment on function privacy.run_plan(privacy.requests, jsonb, text) is
 'Erases table by table, the farthest from the person first. Raises plan_stale when a count differs from the plan''s.';
 
-create or replace function privacy.certify(p_request privacy.requests, p_plan jsonb, p_secret text) returns privacy.certificates
+create or replace function privacy.certify(p_request privacy.requests, p_plan jsonb, p_secret text)
+returns privacy.certificates
 language plpgsql volatile
 as $$
 declare
@@ -137,7 +148,9 @@ begin
     'subject', privacy.token(p_secret, p_request.subject_user_id::text),
     'plan_sha256', p_request.plan_sha256,
     'map_version', p_plan ->> 'map_version',
-    'summary', (select coalesce(jsonb_agg(step - 'digest'), '[]') from jsonb_array_elements(p_plan -> 'tables') as step),
+    'summary', (
+      select coalesce(jsonb_agg(step - 'digest'), '[]') from jsonb_array_elements(p_plan -> 'tables') as step
+    ),
     'kept', p_plan -> 'kept',
     'files', (select coalesce(jsonb_agg(file - 'digest'), '[]') from jsonb_array_elements(p_plan -> 'files') as file),
     'executed_at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -149,7 +162,8 @@ begin
     'key', privacy.key_id(p_secret)
   );
   insert into privacy.certificates (request_id, body)
-  values (p_request.id, v_body || jsonb_build_object('signature', encode(privacy.hmac(p_secret, 'certificate:' || v_body::text), 'hex')))
+  values (p_request.id, v_body || jsonb_build_object('signature',
+    encode(privacy.hmac(p_secret, 'certificate:' || v_body::text), 'hex')))
   returning * into v_certificate;
   return v_certificate;
 end;
@@ -169,7 +183,9 @@ $$;
 comment on function privacy.execution_answer(uuid) is 'The body of privacy-erasure-execute.';
 
 -- Whoever waits for an execution that is running waits for its end.
-create or replace function public.execute_privacy_erasure(p_request_id uuid, p_confirm text, p_secret text, p_files jsonb default null)
+create or replace function public.execute_privacy_erasure(
+  p_request_id uuid, p_confirm text, p_secret text, p_files jsonb default null
+)
 returns json
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO, YMD' set lock_timeout = '30s'

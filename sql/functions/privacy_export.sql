@@ -15,7 +15,8 @@ begin
   v_request := privacy.locked_request(p_request_id, 'export');
   perform privacy.require_status(v_request, 'approved', 'completed');
   perform privacy.require_sound_map();
-  for v_map in select * from privacy.mapped_tables where erasure <> 'none' order by table_schema collate "C", table_name collate "C" loop
+  for v_map in select * from privacy.mapped_tables where erasure <> 'none'
+    order by table_schema collate "C", table_name collate "C" loop
     execute format(
       'select count(*) from %I.%I target where %s',
       v_map.table_schema, v_map.table_name, privacy.subject_predicate(v_map.table_schema, v_map.table_name)
@@ -36,14 +37,17 @@ begin
   perform audit.record('privacy.export_begun', jsonb_build_object('privacy_request_id', p_request_id));
   return json_strip_nulls(json_build_object(
     'ok', true, 'request_id', p_request_id, 'tables', v_tables,
-    'folders', (select coalesce(json_agg(f order by f.bucket, f.path), '[]') from privacy.folders_of(v_request.subject_user_id, true) f)
+    'folders', (select coalesce(json_agg(f order by f.bucket, f.path), '[]')
+    from privacy.folders_of(v_request.subject_user_id, true) f)
   ));
 end;
 $$;
 comment on function public.begin_privacy_export(uuid) is
 'Ops: the tables that hold rows of an approved export''s person, with labels, and where their files are.';
 
-create or replace function public.read_privacy_export(p_request_id uuid, p_schema text, p_table text, p_offset bigint, p_limit int)
+create or replace function public.read_privacy_export(
+  p_request_id uuid, p_schema text, p_table text, p_offset bigint, p_limit int
+)
 returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 as $$
@@ -79,7 +83,9 @@ $$;
 comment on function public.read_privacy_export(uuid, text, text, bigint, int) is
 'Ops: some of the person''s rows of one table, by its key, without the technical columns.';
 
-create or replace function public.record_privacy_export(p_request_id uuid, p_path text, p_sha256 text, p_expires_at timestamptz)
+create or replace function public.record_privacy_export(
+  p_request_id uuid, p_path text, p_sha256 text, p_expires_at timestamptz
+)
 returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -88,7 +94,9 @@ declare
 begin
   perform sec.require_ops();
   p_request_id := sec.valid_uuid('request_id', p_request_id);
-  p_path := sec.valid_choice('path', p_path, array[p_request_id || '/export.zip'], p_message => 'path must be <request_id>/export.zip');
+  p_path := sec.valid_choice(
+    'path', p_path, array[p_request_id || '/export.zip'], p_message => 'path must be <request_id>/export.zip'
+  );
   p_sha256 := sec.valid_pattern(p_sha256, '^[0-9a-f]{64}$', 'sha256 must be 64 hex digits');
   p_expires_at := sec.valid_time('expires_at', p_expires_at);
   if p_expires_at <= now() then
@@ -103,7 +111,8 @@ begin
     update privacy.requests set status = 'processing' where id = p_request_id;
     update privacy.requests set status = 'completed' where id = p_request_id;
   end if;
-  update privacy.requests set export_path = p_path, export_sha256 = p_sha256, export_expires_at = p_expires_at where id = p_request_id;
+  update privacy.requests set export_path = p_path, export_sha256 = p_sha256, export_expires_at = p_expires_at
+    where id = p_request_id;
   perform audit.record('privacy.exported', jsonb_build_object('privacy_request_id', p_request_id, 'sha256', p_sha256));
   return json_build_object('ok', true, 'request_id', p_request_id, 'status', 'completed');
 end;

@@ -29,7 +29,8 @@ comment on function privacy.hmac(text, text) is 'HMAC-SHA-256 of a text.';
 create or replace function privacy.token(p_secret text, p_text text) returns text
 language sql immutable
 as $$ select encode(privacy.hmac(p_secret, 'subject:' || p_text), 'hex') $$;
-comment on function privacy.token(text, text) is 'What stands in kept rows in place of a person''s id: the same for all their rows.';
+comment on function privacy.token(text, text) is
+'What stands in kept rows in place of a person''s id: the same for all their rows.';
 
 create or replace function privacy.uuid_token(p_secret text, p_text text) returns uuid
 language sql immutable
@@ -50,7 +51,8 @@ as $$
 begin
   if coalesce(length(p_secret), 0) < 32 then
     raise exception using
-      errcode = 'PT400', constraint = 'privacy_secret_long', message = 'The privacy secret must have 32 characters or more';
+      errcode = 'PT400', constraint = 'privacy_secret_long',
+      message = 'The privacy secret must have 32 characters or more';
   end if;
 end;
 $$;
@@ -63,7 +65,8 @@ begin
   perform privacy.require_secret(p_secret);
   if exists (select from privacy.service_key where id <> privacy.key_id(p_secret)) then
     raise exception using
-      errcode = 'PT409', constraint = 'privacy_secret_ours', message = 'The secret is not the service''s PRIVACY_HMAC_SECRET',
+      errcode = 'PT409', constraint = 'privacy_secret_ours',
+      message = 'The secret is not the service''s PRIVACY_HMAC_SECRET',
       hint = 'After a change of it: ecotrips db apply, in the environment of the service.';
   end if;
 end;
@@ -86,7 +89,8 @@ comment on function privacy.phone_of(text) is
 create or replace function privacy.name_of(p_words text[]) returns text
 language sql immutable
 as $$ select string_agg(word, ' ' order by word collate "C") from unnest(p_words) as word $$;
-comment on function privacy.name_of(text[]) is 'A name as it is compared: its words in no order, as people write them either way round.';
+comment on function privacy.name_of(text[]) is
+'A name as it is compared: its words in no order, as people write them either way round.';
 
 create or replace function privacy.words_of(p_text text) returns text[]
 language sql immutable

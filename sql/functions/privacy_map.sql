@@ -1,7 +1,8 @@
 -- From the data map to SQL: which rows are a person's, and what an erasure does with them. Every name in the statements
 -- made here is looked up in the catalog by privacy.map_faults first and quoted by format().
 
-create or replace function privacy.subject_predicate(p_schema text, p_table text, p_alias text default 'target') returns text
+create or replace function privacy.subject_predicate(p_schema text, p_table text, p_alias text default 'target')
+returns text
 language plpgsql stable
 as $$
 declare
@@ -17,12 +18,16 @@ begin
   loop
     v_type := privacy.type_of(p_schema, p_table, v_link.column_name);
     if v_link.parent_table is null then
-      v_part := format('%s.%I = %s', p_alias, v_link.column_name, case v_type when 'uuid' then '$1' else '$1::text' end);
+      v_part := format(
+        '%s.%I = %s', p_alias, v_link.column_name, case v_type when 'uuid' then '$1' else '$1::text' end
+      );
     else
       v_part := format(
         '%s.%I in (select %s from %I.%I %s where %s)', p_alias, v_link.column_name,
         case v_link.compare
-          when 'digits' then format('regexp_replace(%s.%I, ''[^[:digit:]]'', '''', ''g'')', v_parent, v_link.parent_column)
+          when 'digits' then format(
+            'regexp_replace(%s.%I, ''[^[:digit:]]'', '''', ''g'')', v_parent, v_link.parent_column
+          )
           else format('%s.%I::%s', v_parent, v_link.parent_column, v_type)
         end,
         v_link.parent_schema, v_link.parent_table, v_parent,
@@ -48,7 +53,9 @@ begin
   return format(
     '%s.ctid = any (array(%s))', p_alias,
     (
-      select string_agg(format('select %s.ctid from %I.%I %s where %s', p_alias, p_schema, p_table, p_alias, part), ' union ')
+      select string_agg(
+        format('select %s.ctid from %I.%I %s where %s', p_alias, p_schema, p_table, p_alias, part), ' union '
+      )
       from unnest(v_parts) as part
     )
   );
@@ -66,7 +73,8 @@ as $$
   join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = p_schema and c.relname = p_table and a.attname = p_column and a.attnum > 0 and not a.attisdropped
 $$;
-comment on function privacy.type_of(text, text, text) is 'A column''s type as SQL writes it; null when there is no such column.';
+comment on function privacy.type_of(text, text, text) is
+'A column''s type as SQL writes it; null when there is no such column.';
 
 create or replace function privacy.key_columns(p_schema text, p_table text) returns text[]
 language sql stable
@@ -94,13 +102,15 @@ create or replace function privacy.path_of(p_schema text, p_table text) returns 
 language sql stable
 as $$
   select string_agg(
-    column_name || coalesce(' → ' || concat_ws('.', parent_schema, parent_table, parent_column) || ' → ' || privacy.path_of(parent_schema, parent_table), ''),
+    column_name || coalesce(' → ' || concat_ws('.', parent_schema, parent_table, parent_column) || ' → '
+    || privacy.path_of(parent_schema, parent_table), ''),
     ' or ' order by fallback, column_name
   )
   from privacy.links
   where table_schema = p_schema and table_name = p_table
 $$;
-comment on function privacy.path_of(text, text) is 'The way from a row to its person in words, for the readers of the map.';
+comment on function privacy.path_of(text, text) is
+'The way from a row to its person in words, for the readers of the map.';
 
 create or replace function privacy.map_version() returns text
 language sql stable
@@ -128,7 +138,8 @@ begin
   end if;
 end;
 $$;
-comment on function privacy.require_sound_map() is 'Raises data_map_sound while the map and the catalog differ: nothing is planned then.';
+comment on function privacy.require_sound_map() is
+'Raises data_map_sound while the map and the catalog differ: nothing is planned then.';
 
 create or replace function public.privacy_get_datamap() returns setof privacy.data_map
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -1,6 +1,7 @@
 -- Files go after the commit: an outbox of folders, each worked at until a listing of it is empty.
 
-create or replace function public.claim_privacy_purges(p_limit int default 20, p_request_id uuid default null) returns json
+create or replace function public.claim_privacy_purges(p_limit int default 20, p_request_id uuid default null)
+returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -18,18 +19,24 @@ begin
   claimed as (
     update privacy.purges p
     set attempts = attempts + 1,
-      next_attempt_at = now() + least(interval '1 hour', interval '1 minute' + interval '5 seconds' * 2 ^ least(attempts, 12))
+      next_attempt_at = now() + least(
+        interval '1 hour', interval '1 minute' + interval '5 seconds' * 2 ^ least(attempts, 12)
+      )
     from due where p.id = due.id
     returning p.id, p.bucket, p.folder, p.attempts
   )
-  select coalesce(json_agg(json_build_object('purge_id', id, 'bucket', bucket, 'folder', folder, 'attempt', attempts)), '[]')
+  select coalesce(
+    json_agg(json_build_object('purge_id', id, 'bucket', bucket, 'folder', folder, 'attempt', attempts)), '[]'
+  )
   into v_claimed from claimed;
   return v_claimed;
 end;
 $$;
-comment on function public.claim_privacy_purges(int, uuid) is 'Internal: takes purges that are due, of one request or of all, under a lease.';
+comment on function public.claim_privacy_purges(int, uuid) is
+'Internal: takes purges that are due, of one request or of all, under a lease.';
 
-create or replace function public.finish_privacy_purge(p_purge_id uuid, p_attempt int, p_error text default null) returns json
+create or replace function public.finish_privacy_purge(p_purge_id uuid, p_attempt int, p_error text default null)
+returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -52,7 +59,8 @@ begin
     perform ops.open_exception('erasure', v_purge.request_id::text, 'files could not be deleted');
     update privacy.requests set status = 'failed' where id = v_purge.request_id and status = 'processing';
   end if;
-  perform audit.record(case when p_error is null then 'privacy.purged' else 'privacy.purge_failed' end, jsonb_build_object(
+  perform audit.record(case when p_error is null then 'privacy.purged' else 'privacy.purge_failed' end,
+    jsonb_build_object(
     'privacy_request_id', v_purge.request_id, 'purge_id', v_purge.id, 'attempts', v_purge.attempts
   ));
   perform privacy.complete_if_purged(v_purge.request_id);
@@ -117,7 +125,8 @@ begin
     v_total := v_total + v_count;
   end loop;
   with expired as (
-    update privacy.requests set export_path = null, export_expires_at = null where export_expires_at < now() returning id
+    update privacy.requests set export_path = null, export_expires_at = null where export_expires_at < now()
+      returning id
   )
   insert into privacy.purges (request_id, bucket, folder)
   select id, 'privacy_exports', id || '/' from expired
@@ -127,4 +136,5 @@ begin
 end;
 $$;
 comment on function public.sweep_privacy_retention(int) is
-'Internal: deletes rows that are older than privacy.retention says, at most p_limit of a table, and exports whose link ended.';
+'Internal: deletes rows that are older than privacy.retention says, at most p_limit of a table, and exports whose '
+'link ended.';

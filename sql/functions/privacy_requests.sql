@@ -7,10 +7,13 @@ begin
   if new.status <> old.status
     and not exists (select from privacy.transitions where from_status = old.status and to_status = new.status) then
     raise exception using
-      errcode = 'PT409', constraint = 'privacy_transition', message = format('A request that is %s cannot become %s', old.status, new.status);
+      errcode = 'PT409', constraint = 'privacy_transition',
+      message = format('A request that is %s cannot become %s', old.status, new.status);
   end if;
-  if (new.id, new.kind, new.subject_user_id, new.created_at) is distinct from (old.id, old.kind, old.subject_user_id, old.created_at) then
-    raise exception using errcode = 'PT409', constraint = 'privacy_terms_fixed', message = 'What a request asks for never changes';
+  if (new.id, new.kind, new.subject_user_id, new.created_at)
+    is distinct from (old.id, old.kind, old.subject_user_id, old.created_at) then
+    raise exception using
+      errcode = 'PT409', constraint = 'privacy_terms_fixed', message = 'What a request asks for never changes';
   end if;
   new.updated_at := now();
   return new;
@@ -31,7 +34,8 @@ begin
   return new;
 end;
 $$;
-comment on function privacy.end_reminder() is 'Trigger: a request that ended, or got more time, is no longer shown as due.';
+comment on function privacy.end_reminder() is
+'Trigger: a request that ended, or got more time, is no longer shown as due.';
 
 create or replace trigger end_reminder before update of status, due_at on privacy.requests
 for each row execute function privacy.end_reminder();
@@ -48,12 +52,14 @@ begin
   if not found then
     raise exception using errcode = 'PT404', constraint = 'privacy_request_known', message = 'Request not found';
   elsif v_request.kind <> coalesce(p_kind, v_request.kind) then
-    raise exception using errcode = 'PT409', constraint = 'privacy_kind', message = format('This is a request for %s', v_request.kind);
+    raise exception using
+      errcode = 'PT409', constraint = 'privacy_kind', message = format('This is a request for %s', v_request.kind);
   end if;
   return v_request;
 end;
 $$;
-comment on function privacy.locked_request(uuid, text) is 'The request, locked. Raises privacy_request_known, and privacy_kind when it asks for something else.';
+comment on function privacy.locked_request(uuid, text) is
+'The request, locked. Raises privacy_request_known, and privacy_kind when it asks for something else.';
 
 create or replace function privacy.require_status(p_request privacy.requests, variadic p_statuses text[]) returns void
 language plpgsql immutable
@@ -66,9 +72,12 @@ begin
   end if;
 end;
 $$;
-comment on function privacy.require_status(privacy.requests, text[]) is 'Raises privacy_status unless the request is in one of these states.';
+comment on function privacy.require_status(privacy.requests, text[]) is
+'Raises privacy_status unless the request is in one of these states.';
 
-create or replace function public.create_privacy_request(p_kind text, p_subject_user_id uuid, p_reason text default null)
+create or replace function public.create_privacy_request(
+  p_kind text, p_subject_user_id uuid, p_reason text default null
+)
 returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -91,11 +100,14 @@ begin
     select * into v_request from privacy.requests
     where subject_user_id = p_subject_user_id and kind = p_kind and status not in ('completed', 'rejected');
   end if;
-  return json_build_object('ok', true, 'request_id', v_request.id, 'due_at', v_request.due_at, 'status', v_request.status);
+  return json_build_object(
+    'ok', true, 'request_id', v_request.id, 'due_at', v_request.due_at, 'status', v_request.status
+  );
 end;
 $$;
 comment on function public.create_privacy_request(text, uuid, text) is
-'A user for themself, the service for anyone: asks for an export or an erasure; while one is open, asking again gives that one.';
+'A user for themself, the service for anyone: asks for an export or an erasure; while one is open, asking again gives '
+'that one.';
 
 create or replace function public.start_privacy_review(p_request_id uuid) returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -107,9 +119,11 @@ begin
   return privacy.decide(p_request_id, 'in_review', null);
 end;
 $$;
-comment on function public.start_privacy_review(uuid) is 'Ops: takes a received request into review, for instance until the person has proved who they are.';
+comment on function public.start_privacy_review(uuid) is
+'Ops: takes a received request into review, for instance until the person has proved who they are.';
 
-create or replace function public.review_privacy_request(p_request_id uuid, p_decision text, p_note text default null) returns json
+create or replace function public.review_privacy_request(p_request_id uuid, p_decision text, p_note text default null)
+returns json
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -122,7 +136,8 @@ begin
   v_request := privacy.locked_request(p_request_id);
   if v_request.status not in ('received', 'in_review') and (v_request.status, p_decision) <> ('failed', 'approve') then
     raise exception using
-      errcode = 'PT409', constraint = 'privacy_reviewed', message = format('The request is already %s', v_request.status);
+      errcode = 'PT409', constraint = 'privacy_reviewed',
+      message = format('The request is already %s', v_request.status);
   end if;
   return privacy.decide(p_request_id, case p_decision when 'approve' then 'approved' else 'rejected' end, p_note);
 end;
@@ -134,9 +149,11 @@ create or replace function privacy.decide(p_request_id uuid, p_status text, p_no
 language plpgsql volatile
 as $$
 begin
-  update privacy.requests set status = p_status, decision_note = coalesce(p_note, decision_note) where id = p_request_id;
+  update privacy.requests set status = p_status, decision_note = coalesce(p_note, decision_note)
+    where id = p_request_id;
   perform audit.record(case p_status
-    when 'in_review' then 'privacy.in_review' when 'approved' then 'privacy.approved' when 'rejected' then 'privacy.rejected'
+    when 'in_review' then 'privacy.in_review' when 'approved' then 'privacy.approved' when 'rejected'
+      then 'privacy.rejected'
   end, jsonb_build_object('privacy_request_id', p_request_id));
   return json_build_object('ok', true, 'request_id', p_request_id, 'status', p_status);
 end;
@@ -164,7 +181,8 @@ begin
 end;
 $$;
 comment on function public.extend_privacy_request(uuid, int, text) is
-'Ops: puts the end off by one or two months from the first one (GDPR article 12(3)); the person is to be told the reason.';
+'Ops: puts the end off by one or two months from the first one (GDPR article 12(3)); the person is to be told the '
+'reason.';
 
 create or replace function public.remind_privacy_deadlines(p_limit int default 500) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -184,7 +202,8 @@ begin
   loop
     update privacy.requests set reminded_at = now() where id = v_request.id;
     perform ops.open_exception('deadline', v_request.id::text, format(
-      'the answer to a request for %s %s %s', v_request.kind, case when v_request.due_at < now() then 'was due on' else 'is due on' end,
+      'the answer to a request for %s %s %s', v_request.kind,
+      case when v_request.due_at < now() then 'was due on' else 'is due on' end,
       to_char(v_request.due_at at time zone 'UTC', 'YYYY-MM-DD')
     ));
     perform audit.record('privacy.reminded', jsonb_build_object('privacy_request_id', v_request.id));
@@ -206,7 +225,8 @@ end;
 $$;
 comment on function public.privacy_get_request(uuid) is 'Ops: one request, no row when there is none.';
 
-create or replace function public.privacy_log_audit(p_who uuid, p_what text, p_payload jsonb default '{}') returns bigint
+create or replace function public.privacy_log_audit(p_who uuid, p_what text, p_payload jsonb default '{}')
+returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -214,7 +234,8 @@ declare
 begin
   perform sec.require_ops();
   if p_who is distinct from auth.uid() and not (sec.is_service() and sec.from_edge()) then
-    raise exception using errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
+    raise exception using
+      errcode = '42501', constraint = 'privacy_audit_own', message = 'Ops log what they did themselves';
   end if;
   p_what := sec.valid_pattern(p_what, '^privacy[.][a-z_]{1,60}$', 'what must be privacy.<what>');
   -- Written whole, so that it is found here, by whatever does what it says; nobody says that it was done.
@@ -227,7 +248,8 @@ begin
   -- As in src/domain/audit.py.
   if exists (
     select from jsonb_each(p_payload) as told (name, value)
-    where name !~ '^[a-z0-9_]{1,60}$' or jsonb_typeof(value) in ('object', 'array') or value #>> '{}' !~ '^[A-Za-z0-9_.:/+-]{0,128}$'
+    where name !~ '^[a-z0-9_]{1,60}$' or jsonb_typeof(value) in ('object', 'array')
+      or value #>> '{}' !~ '^[A-Za-z0-9_.:/+-]{0,128}$'
   ) then
     perform sec.refuse_input('payload must hold ids, numbers and short codes');
   end if;
@@ -238,16 +260,19 @@ begin
 end;
 $$;
 comment on function public.privacy_log_audit(uuid, text, jsonb) is
-'Ops: adds an event about privacy, none that a function of ours writes, to the audit trail and returns its id; the payload holds ids, numbers and short codes, never personal data.';
+'Ops: adds an event about privacy, none that a function of ours writes, to the audit trail and returns its id; the '
+'payload holds ids, numbers and short codes, never personal data.';
 
 create or replace function privacy.refuse_erased() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (
-    select from privacy.requests r join privacy.certificates c on c.request_id = r.id where r.subject_user_id = new.auth_user_id
+    select from privacy.requests r join privacy.certificates c on c.request_id = r.id
+      where r.subject_user_id = new.auth_user_id
   ) then
-    raise exception using errcode = 'PT409', constraint = 'subject_erased', message = 'This person was erased and is not imported again';
+    raise exception using
+      errcode = 'PT409', constraint = 'subject_erased', message = 'This person was erased and is not imported again';
   end if;
   return new;
 end;

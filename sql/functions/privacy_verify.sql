@@ -10,18 +10,23 @@ begin
   perform privacy.require_secret(p_secret);
   select body into v_body from privacy.certificates where request_id = p_request_id;
   if not found then
-    raise exception using errcode = 'PT409', constraint = 'erasure_executed', message = 'Only an executed erasure can be verified';
+    raise exception using
+      errcode = 'PT409', constraint = 'erasure_executed', message = 'Only an executed erasure can be verified';
   elsif v_body ->> 'key' <> privacy.key_id(p_secret) then
     raise exception using
-      errcode = 'PT409', constraint = 'privacy_key', message = 'The erasure was executed under another PRIVACY_HMAC_SECRET';
-  elsif v_body ->> 'signature' <> encode(privacy.hmac(p_secret, 'certificate:' || (v_body - 'signature')::text), 'hex') then
+      errcode = 'PT409', constraint = 'privacy_key',
+      message = 'The erasure was executed under another PRIVACY_HMAC_SECRET';
+  elsif v_body ->> 'signature' <> encode(
+    privacy.hmac(p_secret, 'certificate:' || (v_body - 'signature')::text), 'hex'
+  ) then
     raise exception using errcode = 'PT409', constraint = 'certificate_sound', message = 'The certificate was altered';
   end if;
   return (select coalesce(array_agg(token), '{}') from privacy.suppressions where request_id = p_request_id);
 end;
 $$;
 comment on function privacy.known_by(uuid, text) is
-'The digests of an executed erasure. Raises erasure_executed, privacy_key and certificate_sound when they could prove nothing.';
+'The digests of an executed erasure. Raises erasure_executed, privacy_key and certificate_sound when they could prove '
+'nothing.';
 
 create or replace function public.find_erased_subject(p_request_id uuid, p_secret text)
 returns table (table_schema text, table_name text, column_name text, kind text, found bigint, kept boolean)
@@ -60,10 +65,12 @@ begin
 end;
 $$;
 comment on function public.find_erased_subject(uuid, text) is
-'Ops: every mapped column that still holds the id, e-mail address, telephone number or name of an erased person, and in how
+'Ops: every mapped column that still holds the id, e-mail address, telephone number or name of an erased person, and '
+'in how
 many rows; kept says that the law keeps them there. Reads whole tables.';
 
-create or replace function public.find_erased_subject_in_text(p_request_id uuid, p_text text, p_secret text) returns text[]
+create or replace function public.find_erased_subject_in_text(p_request_id uuid, p_text text, p_secret text)
+returns text[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -21,7 +21,8 @@ as $$
   ))
   from payment.payments p where p.id = p_refund.payment_id
 $$;
-comment on function payment.refund_answer(payment.refunds) is 'The body of payments-refund, and what a provider must know of a refund.';
+comment on function payment.refund_answer(payment.refunds) is
+'The body of payments-refund, and what a provider must know of a refund.';
 
 create or replace function payment.refund_key(p_function text, p_chosen text) returns text
 language plpgsql stable
@@ -35,7 +36,8 @@ begin
 end;
 $$;
 comment on function payment.refund_key(text, text) is
-'The key under which a caller''s refund is kept: each function and caller has keys of their own, apart from those of escrows.';
+'The key under which a caller''s refund is kept: each function and caller has keys of their own, apart from those of '
+'escrows.';
 
 create or replace function public.request_refund(
   p_payment_id uuid, p_amount_cents bigint default null, p_reason text default null, p_idempotency_key text default null
@@ -54,8 +56,8 @@ begin
 end;
 $$;
 comment on function public.request_refund(uuid, bigint, text, text) is
-'Service: asks for a refund of a captured payment, all that is left without an amount. The caller, or a minute later the '
-'worker, makes it at the provider.';
+'Service: asks for a refund of a captured payment, all that is left without an amount. The caller, or a minute later '
+'the worker, makes it at the provider.';
 
 create or replace function public.request_itinerary_refund(
   p_itinerary_id uuid, p_amount_cents bigint, p_reason text, p_idempotency_key text default null
@@ -90,8 +92,8 @@ begin
 end;
 $$;
 comment on function public.request_itinerary_refund(uuid, bigint, text, text) is
-'Ops: asks for a refund of the itinerary''s newest payment that has something left to refund. While OPS_REFUND_MODE is mock '
-'it only checks what it is given.';
+'Ops: asks for a refund of the itinerary''s newest payment that has something left to refund. While OPS_REFUND_MODE '
+'is mock it only checks what it is given.';
 
 create or replace function public.record_refund(
   p_refund_id uuid, p_status text, p_provider_refund_id text default null, p_error text default null
@@ -125,14 +127,18 @@ begin
   for v_refund in
     update payment.refunds set next_attempt_at = null
     where id in (
-      select id from payment.refunds where next_attempt_at <= now() and attempts >= c_tries limit p_limit for update skip locked
+      select id from payment.refunds where next_attempt_at <= now() and attempts >= c_tries limit p_limit
+        for update skip locked
     )
     returning *
   loop
     perform ops.open_exception(
-      'refund', v_refund.id::text, format('no outcome after %s tries: %s', c_tries, coalesce(v_refund.last_error, 'pending there')), 'STRIPE'
+      'refund', v_refund.id::text, format('no outcome after %s tries: %s', c_tries,
+      coalesce(v_refund.last_error, 'pending there')), 'STRIPE'
     );
-    perform audit.record('refund.given_up', jsonb_build_object('refund_id', v_refund.id, 'payment_id', v_refund.payment_id));
+    perform audit.record(
+      'refund.given_up', jsonb_build_object('refund_id', v_refund.id, 'payment_id', v_refund.payment_id)
+    );
   end loop;
   with due as (
     select id from payment.refunds
@@ -149,5 +155,5 @@ begin
 end;
 $$;
 comment on function public.claim_due_refunds(int) is
-'Internal: pending refunds whose next try has come, leased until the one after; skips what another worker holds. After the last '
-'try a refund stays pending, its money set aside, until its event comes or ops try again.';
+'Internal: pending refunds whose next try has come, leased until the one after; skips what another worker holds. '
+'After the last try a refund stays pending, its money set aside, until its event comes or ops try again.';

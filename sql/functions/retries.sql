@@ -10,7 +10,8 @@ begin
 end;
 $$;
 comment on function payment.retry_intent(text) is
-'A payment whose intent is not known: the worker asks the provider again. A refused or declined one is for the traveller to try.';
+'A payment whose intent is not known: the worker asks the provider again. A refused or declined one is for the '
+'traveller to try.';
 
 create or replace function payment.retry_event(p_cause text) returns boolean
 language plpgsql volatile
@@ -39,7 +40,8 @@ begin
   return coalesce(v_refund.status in ('pending', 'failed'), false);
 end;
 $$;
-comment on function payment.retry_refund(text) is 'A refund, named by its id: asked for again under its key, or, when it failed, anew.';
+comment on function payment.retry_refund(text) is
+'A refund, named by its id: asked for again under its key, or, when it failed, anew.';
 
 create or replace function fin.retry_invoice(p_cause text) returns boolean
 language plpgsql volatile
@@ -49,7 +51,8 @@ begin
   return found;
 end;
 $$;
-comment on function fin.retry_invoice(text) is 'An invoice without its document, named by its id: rendered by the next turn of the worker.';
+comment on function fin.retry_invoice(text) is
+'An invoice without its document, named by its id: rendered by the next turn of the worker.';
 
 create or replace function ops.retry_sweep(p_cause text) returns boolean
 language plpgsql volatile
@@ -73,7 +76,8 @@ begin
   return found;
 end;
 $$;
-comment on function inventory.retry_circuit(text) is 'An open circuit, named by itself: its rest ends, and the next call is its probe.';
+comment on function inventory.retry_circuit(text) is
+'An open circuit, named by itself: its rest ends, and the next call is its probe.';
 
 create or replace function privacy.retry_purges(p_cause text) returns boolean
 language plpgsql volatile

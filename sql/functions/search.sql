@@ -1,6 +1,6 @@
--- Search over catalog.search_index. A hit's rank is its tier and then its popularity, in thousandths:
--- 7 exact title, 6 exact keyword, 5 a name begins so, 4 every word found, 2 one typo (with a bonus for what is likelier,
--- so up to 3.8), 1 two typos. Below: search_typed.sql, search_typos.sql, and search_index.sql, which keeps what they look in.
+-- Search over catalog.search_index. A hit's rank is its tier and then its popularity, in thousandths: 7 exact title, 6
+-- exact keyword, 5 a name begins so, 4 every word found, 2 one typo (with a bonus for what is likelier, so up to 3.8),
+-- 1 two typos. Below: search_typed.sql, search_typos.sql, and search_index.sql, which keeps what they look in.
 
 create or replace function catalog.hits_with_typo(p_typed text, p_terms int, p_most int)
 returns table (place_id int, rank int, meant text[])
@@ -88,7 +88,8 @@ begin
   limit p_most;
 end;
 $$;
-comment on function catalog.hits_with_two_typos(text, int, int) is 'Places with a name or word that two typos part from what was typed.';
+comment on function catalog.hits_with_two_typos(text, int, int) is
+'Places with a name or word that two typos part from what was typed.';
 
 create or replace function catalog.hits(p_typed text, p_words text[], p_most int)
 returns table (place_id int, rank int, meant text[])
@@ -123,7 +124,8 @@ begin
 end;
 $$;
 comment on function catalog.hits(text, text[], int) is
-'The places that match a folded text, some more than once. One typo is forgiven from five letters, two from nine; meant says
+'The places that match a folded text, some more than once. One typo is forgiven from five letters, two from nine; '
+'meant says
 what was typed so, and for which words of the place.';
 
 create or replace function public.search_places(p_query text, p_limit int default 5) returns json
@@ -165,7 +167,8 @@ begin
 end;
 $$;
 comment on function public.search_places(text, int) is
-'Any caller: the best places for what was typed, else (found false) the most popular ones. meant pairs what was typed with a
+'Any caller: the best places for what was typed, else (found false) the most popular ones. meant pairs what was typed '
+'with a
 typo and the words of the place that it stands for, all folded.';
 
 create or replace function public.locate_place(p_name text) returns json
@@ -203,12 +206,14 @@ begin
   p_places := sec.valid_json('places', p_places, 'array', 16000000);
   if exists (
     select from jsonb_array_elements(p_places) place
-    where jsonb_typeof(place) <> 'object' or num_nulls(place ->> 'slug', place ->> 'entity_type', place ->> 'entity_id', place ->> 'title') > 0
+    where jsonb_typeof(place) <> 'object'
+      or num_nulls(place ->> 'slug', place ->> 'entity_type', place ->> 'entity_id', place ->> 'title') > 0
   ) then
     perform sec.refuse_input('each place must be an object with slug, entity_type, entity_id and title');
   end if;
   insert into catalog.search_index (slug, entity_type, entity_id, title, subtitle, keywords, metadata, popularity)
-  select slug, entity_type, entity_id, title, subtitle, coalesce(keywords, '{}'), coalesce(metadata, '{}'), coalesce(popularity, 0)
+  select slug, entity_type, entity_id, title, subtitle, coalesce(keywords, '{}'), coalesce(metadata, '{}'),
+    coalesce(popularity, 0)
   from jsonb_populate_recordset(null::catalog.search_index, p_places)
   on conflict (slug) do update set
     (entity_type, entity_id, title, subtitle, keywords, metadata, popularity, updated_at) = (

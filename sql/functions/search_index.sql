@@ -37,7 +37,8 @@ begin
   if v_touched is not null then
     update catalog.terms t set popularity = best.popularity
     from (
-      select term_id, max(popularity) as popularity from catalog.postings where term_id = any (v_touched) group by term_id
+      select term_id, max(popularity) as popularity from catalog.postings where term_id = any (v_touched)
+        group by term_id
     ) best
     where t.id = best.term_id and t.popularity <> best.popularity;
     delete from catalog.terms t
@@ -45,7 +46,8 @@ begin
   end if;
 end;
 $$;
-comment on function catalog.index_places(int[]) is 'Makes the terms of these places anew, and removes those that no place holds any more.';
+comment on function catalog.index_places(int[]) is
+'Makes the terms of these places anew, and removes those that no place holds any more.';
 
 create or replace function catalog.index_touched_places() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -55,7 +57,8 @@ begin
   return null;
 end;
 $$;
-comment on function catalog.index_touched_places() is 'Trigger: what changed in the index can be found by its new words at once.';
+comment on function catalog.index_touched_places() is
+'Trigger: what changed in the index can be found by its new words at once.';
 
 create or replace trigger index_after_insert after insert on catalog.search_index
 referencing new table as touched for each statement execute function catalog.index_touched_places();

@@ -17,7 +17,8 @@ begin
       select id from catalog.terms where left(term, 3) = p_typed order by left(term, 3), popularity desc limit p_most;
     else
       return query
-      select id from catalog.terms where term >= p_typed and term < p_typed || chr(1114111) order by popularity desc limit p_most;
+      select id from catalog.terms where term >= p_typed and term < p_typed || chr(1114111) order by popularity desc
+        limit p_most;
   end case;
 end;
 $$;
@@ -41,7 +42,8 @@ as $$
     select * from catalog.postings p where p.term_id = t.id and p.kind = k.kind order by p.popularity desc limit p_most
   ) p
 $$;
-comment on function catalog.hits_as_typed(text, int) is 'Places with a name, or a word of one, that is or begins with what was typed.';
+comment on function catalog.hits_as_typed(text, int) is
+'Places with a name, or a word of one, that is or begins with what was typed.';
 
 create or replace function catalog.hits_of_words(p_words text[], p_most int) returns setof catalog.hit
 language plpgsql stable
@@ -57,4 +59,5 @@ begin
   select id, 4::smallint, popularity from found where words @@ v_query order by popularity desc limit p_most;
 end;
 $$;
-comment on function catalog.hits_of_words(text[], int) is 'Places that hold every word, in any order, the last one perhaps unfinished.';
+comment on function catalog.hits_of_words(text[], int) is
+'Places that hold every word, in any order, the last one perhaps unfinished.';

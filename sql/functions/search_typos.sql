@@ -1,4 +1,5 @@
--- What counts as a typo, and the terms that one parts from what was typed (sql/functions/search.sql ranks the places of these).
+-- What counts as a typo, and the terms that one parts from what was typed (sql/functions/search.sql ranks the places of
+-- these).
 
 create or replace function catalog.typo_lookups(p_typed text) returns bigint[]
 language plpgsql immutable
@@ -24,7 +25,8 @@ begin
   return v_keys || hashtextextended(left(p_typed, 7), length(p_typed) + 1) || hashtextextended(v_eight, 0);
 end;
 $$;
-comment on function catalog.typo_lookups(text) is 'The keys of catalog.typo_keys() that one typo away from the typed text can have.';
+comment on function catalog.typo_lookups(text) is
+'The keys of catalog.typo_keys() that one typo away from the typed text can have.';
 
 create or replace function catalog.typo_tier(p_typed text, p_term text) returns smallint
 language plpgsql immutable
@@ -76,7 +78,8 @@ begin
   return v_row[length(p_other) + 1];
 end;
 $$;
-comment on function catalog.edits(text, text) is 'How many letters to change, add, leave out or swap with a neighbour to get from one to the other.';
+comment on function catalog.edits(text, text) is
+'How many letters to change, add, leave out or swap with a neighbour to get from one to the other.';
 
 create or replace function catalog.slip_patterns(p_typed text) returns text[]
 language sql immutable
@@ -114,10 +117,12 @@ as $$
     + case when p_term like any (p_slips) then 150 else 0 end
 $$;
 comment on function catalog.typo_bonus(text, text[], text, smallint) is
-'How much likelier a term was meant, as popularity: few mistype the first letter, a whole name is nearer than a beginning, and
+'How much likelier a term was meant, as popularity: few mistype the first letter, a whole name is nearer than a '
+'beginning, and
 of all letters that could be wrong or too many the one typed is only one, while a slip has no choice.';
 
-create or replace function catalog.terms_with_typo(p_typed text, p_most int) returns table (id int, term text, tier smallint)
+create or replace function catalog.terms_with_typo(p_typed text, p_most int)
+returns table (id int, term text, tier smallint)
 language sql stable
 as $$
   with typed as materialized (

@@ -8,11 +8,13 @@ create or replace function sec.from_edge() returns boolean
 language sql stable
 return session_user in ('web_anon', 'web_authenticated', 'web_service');
 comment on function sec.from_edge() is
-'Internal: whether the session is one of the service itself, which has verified what it says in request.jwt.claims and request.switches.';
+'Internal: whether the session is one of the service itself, which has verified what it says in request.jwt.claims '
+'and request.switches.';
 
 create or replace function auth.claims() returns jsonb
 language sql stable
-return case when sec.from_edge() then coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}') else '{}' end::jsonb;
+return case when sec.from_edge() then coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')
+  else '{}' end::jsonb;
 comment on function auth.claims() is 'Internal: the verified token''s claims; {} in psql, whatever is set there.';
 
 create or replace function auth.uid() returns uuid
@@ -48,7 +50,8 @@ begin
 end;
 $$;
 comment on function sec.is_ops() is
-'Internal: whether the caller is ops: the service role, a user whose persona is ops now, or psql as a member of ops_staff. In policies always (select sec.is_ops()).';
+'Internal: whether the caller is ops: the service role, a user whose persona is ops now, or psql as a member of '
+'ops_staff. In policies always (select sec.is_ops()).';
 
 create or replace function sec.refuse(p_rule text, p_message text, p_code text default '42501') returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -85,7 +88,8 @@ begin
 end;
 $$;
 comment on function sec.ops_only() is
-'Internal: true for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In views always (select sec.ops_only()), in policies never: a condition that finds rows by an index would tell of them.';
+'Internal: true for ops, raises ops_only for others: what nobody else may see is refused to them, not shown empty. In '
+'views always (select sec.ops_only()), in policies never: a condition that finds rows by an index would tell of them.';
 
 create or replace function sec.require_service() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -105,7 +109,8 @@ return coalesce(
   auth.uid()::text,
   case session_user when 'web_anon' then 'anonymous' when 'web_service' then 'service-role' else session_user::text end
 );
-comment on function sec.actor() is 'Internal: the name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or in psql the login.';
+comment on function sec.actor() is
+'Internal: the name of the caller in the audit trail: a user''s uuid, service-role, anonymous, or in psql the login.';
 
 create or replace function sec.request_id() returns text
 language sql volatile
@@ -117,4 +122,5 @@ return case
   else set_config('request.id', 'psql-' || gen_random_uuid(), true)
 end;
 comment on function sec.request_id() is
-'Internal: the request id of the HTTP call; in psql its own request.id with psql- before it, else one made for this transaction.';
+'Internal: the request id of the HTTP call; in psql its own request.id with psql- before it, else one made for this '
+'transaction.';

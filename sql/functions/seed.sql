@@ -4,7 +4,8 @@
 create or replace function meta.made_id(p_kind text, p_number bigint) returns uuid
 language sql immutable
 as $$ select overlay(overlay(md5(p_kind || ' ' || p_number) placing '4' from 13) placing '8' from 17)::uuid $$;
-comment on function meta.made_id(text, bigint) is 'The id of the made-up row of a kind with this number, spread like a random one.';
+comment on function meta.made_id(text, bigint) is
+'The id of the made-up row of a kind with this number, spread like a random one.';
 
 create or replace function meta.seed_bookings(p_first int, p_last int) returns void
 language sql volatile
@@ -41,13 +42,17 @@ as $$
     1 + n % 4,
     case i.item_type when 'hotel' then 10000 else n % 900 * 100 end,
     (array['USD', 'EUR', 'RWF'])[n % 3 + 1]
-  from generate_series(p_first, p_last) n, (values ('hotel', 0, 4), ('activity', 1, 1)) i (item_type, first_day, last_day)
+  from generate_series(p_first, p_last) n,
+    (values ('hotel', 0, 4), ('activity', 1, 1)) i (item_type, first_day, last_day)
   on conflict do nothing;
 $$;
-comment on function meta.seed_bookings(int, int) is 'Administrator: makes the itineraries with these numbers, each with two items.';
+comment on function meta.seed_bookings(int, int) is
+'Administrator: makes the itineraries with these numbers, each with two items.';
 
 create or replace function meta.made_payments(p_first int, p_last int)
-returns table (number int, id uuid, itinerary_id uuid, amount_cents bigint, currency text, outcome text, began timestamptz)
+returns table (
+  number int, id uuid, itinerary_id uuid, amount_cents bigint, currency text, outcome text, began timestamptz
+)
 language sql immutable
 as $$
   select
@@ -57,7 +62,8 @@ as $$
     10000 + n % 900 * 100,
     (array['USD', 'EUR', 'RWF'])[n % 3 + 1],
     -- Of ten payments seven are captured, one captured and refunded, one failed and one still under way.
-    (array['captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'refunded', 'failed', 'open'])[n % 10 + 1],
+    (array['captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'captured', 'refunded', 'failed',
+    'open'])[n % 10 + 1],
     timestamptz '2024-01-01 00:00Z' + n % 1000 * interval '1 day'
   from generate_series(p_first, p_last) n
   -- Keeps the ids from being computed anew wherever they are named.
@@ -70,7 +76,8 @@ language sql stable
 as $$
   select
     row(
-      meta.made_id('fact ' || f.seq, p.number), p.id, f.seq, p.id, null, p.began + f.after, now(), p.itinerary_id, f.entry_type,
+      meta.made_id('fact ' || f.seq, p.number), p.id, f.seq, p.id, null, p.began + f.after, now(), p.itinerary_id,
+      f.entry_type,
       p.amount_cents, p.currency, f.provider_ref, null, null, null
     )::fin.entries,
     case when f.debit is null then '{}'::fin.line[] else fin.transfer(f.debit, f.credit, p.amount_cents) end
@@ -85,7 +92,8 @@ as $$
     (2, 'capture_succeeded', p.intent_id, '1 minute', 'provider_clearing:' || p.currency, 'payment:' || p.id,
       p.outcome in ('captured', 'refunded')),
     (2, 'capture_failed', p.intent_id, '1 minute', null, null, p.outcome = 'failed'),
-    (3, 'refund_requested', 'refund:' || p.refund_id, '1 day', 'payment:' || p.id, 'refunds_payable:' || p.id, p.outcome = 'refunded'),
+    (3, 'refund_requested', 'refund:' || p.refund_id, '1 day', 'payment:' || p.id, 'refunds_payable:'
+    || p.id, p.outcome = 'refunded'),
     (4, 'refund_succeeded', 're_mock_' || p.refund_id, '1 day 1 second', 'refunds_payable:' || p.id,
       'provider_clearing:' || p.currency, p.outcome = 'refunded')
   ) f (seq, entry_type, provider_ref, after, debit, credit, happened)
@@ -109,7 +117,8 @@ create or replace function meta.seed_payments(p_first int, p_last int) returns v
 language sql volatile
 as $$
   insert into payment.payments (
-    id, itinerary_id, amount_cents, currency, status, status_at, mode, intent_id, provider_ref, idempotency_key, captured_cents,
+    id, itinerary_id, amount_cents, currency, status, status_at, mode, intent_id, provider_ref, idempotency_key,
+    captured_cents,
     created_at
   )
   select
@@ -134,7 +143,8 @@ as $$
   where p.outcome = 'refunded'
   on conflict do nothing;
 $$;
-comment on function meta.seed_payments(int, int) is 'Administrator: makes the payments of the itineraries with these numbers.';
+comment on function meta.seed_payments(int, int) is
+'Administrator: makes the payments of the itineraries with these numbers.';
 
 create or replace function meta.seed_ledger(p_first int, p_last int) returns void
 language sql volatile
@@ -152,7 +162,8 @@ as $$
   ), entries as (
     insert into fin.entries select (c.entry).* from chain c
   ), postings as (
-    insert into fin.postings (entry_id, line, account, amount_cents) select entry_id, line, account, amount_cents from moved
+    insert into fin.postings (entry_id, line, account, amount_cents) select entry_id, line, account, amount_cents
+      from moved
   ), accounts as (
     insert into fin.accounts (account, kind, currency, balance_cents, version)
     select account, split_part(account, ':', 1), currency, -sum(amount_cents), count(*)
@@ -163,7 +174,8 @@ as $$
   select distinct on (stream_id) stream_id, 'payment', seq, (entry).entry_type, (entry).occurred_at, (entry).hash
   from chain order by stream_id, seq desc
 $$;
-comment on function meta.seed_ledger(int, int) is 'Administrator: makes the ledger of those payments, chained and balanced.';
+comment on function meta.seed_ledger(int, int) is
+'Administrator: makes the ledger of those payments, chained and balanced.';
 
 create or replace function meta.seed_volume(p_first int, p_last int) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp

@@ -30,7 +30,8 @@ as $$
     'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved' and source = 'view'),
     -- How long the oldest of each has waited; what the worker has given up waits as an exception.
     'refund_wait_seconds', (
-      select coalesce(extract(epoch from now() - min(requested_at)), 0)::float8 from payment.refunds where status = 'pending'
+      select coalesce(extract(epoch from now() - min(requested_at)), 0)::float8 from payment.refunds
+        where status = 'pending'
     ),
     'payout_wait_seconds', (
       select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 from "group".payouts
@@ -53,8 +54,8 @@ as $$
     'sweeps_failing', (select count(*) from ops.sweeps where failures > 0),
     -- Whose session listens in a transaction keeps all that is notified meanwhile; when it is full, nobody notifies.
     'notification_queue_ratio', pg_notification_queue_usage(),
-    -- Of the locks that the server has room for, in all databases; when it is full, nobody takes any. What its processes
-    -- keep to themselves takes none of it.
+    -- Of the locks that the server has room for, in all databases; when it is full, nobody takes any. What its
+    -- processes keep to themselves takes none of it.
     'lock_table_ratio', (
       select count(*)::float8 / (
         current_setting('max_locks_per_transaction')::int

@@ -8,7 +8,9 @@ begin
   p_name := sec.valid_text('name', p_name, 1, 64);
   p_seconds := sec.valid_number('seconds', p_seconds, 0.001, 1e9);
   insert into ops.sweeps as s (name, slot, request_id)
-  values (p_name, date_bin(make_interval(secs => p_seconds), now(), timestamptz '2000-01-01 00:00:00+00'), sec.request_id())
+  values (
+    p_name, date_bin(make_interval(secs => p_seconds), now(), timestamptz '2000-01-01 00:00:00+00'), sec.request_id()
+  )
   on conflict (name) do update
     set slot = excluded.slot, request_id = excluded.request_id, claimed_at = now()
     -- What lies in the future was written before the clock was set back, and must not stop the work until then.
@@ -18,7 +20,8 @@ begin
 end;
 $$;
 comment on function ops.claim_sweep(text, double precision) is
-'Internal: takes the running period of p_seconds for a sweep; false when it is taken already or the sweep is backing off.';
+'Internal: takes the running period of p_seconds for a sweep; false when it is taken already or the sweep is backing '
+'off.';
 
 create or replace function ops.finish_sweep(p_name text, p_handled bigint) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -36,7 +39,8 @@ begin
   perform pg_notification_queue_usage();
 end;
 $$;
-comment on function ops.finish_sweep(text, bigint) is 'Internal: a turn ended well; its exception, if there is one, is resolved.';
+comment on function ops.finish_sweep(text, bigint) is
+'Internal: a turn ended well; its exception, if there is one, is resolved.';
 
 create or replace function ops.fail_sweep(p_name text, p_error text) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -63,4 +67,5 @@ begin
 end;
 $$;
 comment on function ops.fail_sweep(text, text) is
-'Internal: a turn failed; backs off, and from the fifth failure in a row keeps an ops exception open. Answers how many.';
+'Internal: a turn failed; backs off, and from the fifth failure in a row keeps an ops exception open. Answers how '
+'many.';

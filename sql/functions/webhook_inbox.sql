@@ -12,7 +12,9 @@ begin
     perform payment.apply_dispute_event(v_payment, p_event);
   elsif p_event.type <> 'charge.refunded' then
     perform payment.apply_refund_event(v_payment, p_event);
-  elsif p_event.amount_cents > (select coalesce(sum(amount_cents), 0) from payment.refunds where payment_id = v_payment.id) then
+  elsif p_event.amount_cents > (
+    select coalesce(sum(amount_cents), 0) from payment.refunds where payment_id = v_payment.id
+  ) then
     -- The refund's own event has the facts; this one only tells that there must be one.
     raise exception using
       errcode = 'PT409', constraint = 'event_in_order', message = 'the provider refunded more than is known here';
@@ -59,7 +61,8 @@ begin
 end;
 $$;
 comment on function payment.try_event(payment.webhook_events) is
-'Applies an event, or leaves it deferred with its error, an exception and its next try; a failed try changes nothing else.';
+'Applies an event, or leaves it deferred with its error, an exception and its next try; a failed try changes nothing '
+'else.';
 
 create or replace function payment.apply_deferred(p_payment_id uuid) returns void
 language plpgsql volatile
@@ -82,7 +85,8 @@ begin
   end loop;
 end;
 $$;
-comment on function payment.apply_deferred(uuid) is 'Tries a payment''s deferred events again until no more can be applied.';
+comment on function payment.apply_deferred(uuid) is
+'Tries a payment''s deferred events again until no more can be applied.';
 
 create or replace function public.apply_payment_event(
   p_event_id text,
@@ -120,11 +124,13 @@ begin
   p_currency := sec.valid_text('currency', p_currency, 1, 255, p_optional => true);
   p_object_status := sec.valid_text('object_status', p_object_status, 1, 255, p_optional => true);
   insert into payment.webhook_events (
-    id, type, signed, object_id, intent_id, metadata_payment_id, metadata_refund_id, amount_cents, currency, object_status,
+    id, type, signed, object_id, intent_id, metadata_payment_id, metadata_refund_id, amount_cents, currency,
+    object_status,
     captured_cents, occurred_at, body, result
   ) values (
     p_event_id, p_type, p_signed, p_object_id, p_intent_id, p_payment_id, p_refund_id, p_amount_cents, p_currency,
-    p_object_status, p_captured_cents, coalesce(p_occurred_at, now()), p_body, case when v_known then 'deferred' else 'ignored' end
+    p_object_status, p_captured_cents, coalesce(p_occurred_at, now()), p_body,
+    case when v_known then 'deferred' else 'ignored' end
   )
   on conflict do nothing
   returning * into v_event;
@@ -145,7 +151,8 @@ comment on function public.apply_payment_event(
 ) is
 'Service: stores a provider''s event once and applies it; answers applied, duplicate, ignored or deferred.';
 
-create or replace function payment.webhook_answer(p_result text, p_event payment.webhook_events default null) returns json
+create or replace function payment.webhook_answer(p_result text, p_event payment.webhook_events default null)
+returns json
 language sql stable
 as $$
   select json_strip_nulls(json_build_object(

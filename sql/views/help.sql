@@ -3,7 +3,8 @@
 create or replace view ops.help with (security_invoker = true) as
 select
   -- In lines that three columns side by side need no more than a hundred letters for.
-  rtrim(regexp_replace(regexp_replace(said, '^(Ops|Service|Any caller|Any user): ', ''), '(.{1,42})(\s+|$)', E'\\1\n', 'g'), E'\n')
+  rtrim(regexp_replace(regexp_replace(said, '^(Ops|Service|Any caller|Any user): ', ''), '(.{1,42})(\s+|$)', E'\\1\n',
+  'g'), E'\n')
     as task,
   rtrim(regexp_replace(format('%s(%s)', name, arguments), '(.{1,40}[,(]|.{1,41}$)\s*', E'\\1\n ', 'g'), E'\n ') as call,
   who
@@ -27,8 +28,8 @@ from (
 where said not like 'Internal: %' and (select sec.ops_only())
 order by task;
 comment on view ops.help is
-'Every function that people call, from its comment: select * from ops.help where task like ''%refund%''. who is who may at '
-'least: ops by `ecotrips psql`, service by `ecotrips psql --service`.';
+'Every function that people call, from its comment: select * from ops.help where task like ''%refund%''. who is who '
+'may at least: ops by `ecotrips psql`, service by `ecotrips psql --service`.';
 
 comment on schema audit is 'The audit trail: who changed what, under which request.';
 comment on schema auth is 'Who is calling, by the verified token: auth.uid(), auth.claims().';

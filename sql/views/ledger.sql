@@ -34,4 +34,5 @@ from fin.accounts a
 inner join fin.account_kinds k on k.kind = a.kind
 where a.balance_cents <> 0 and a.kind in ('refunds_payable', 'disputed') and (select sec.ops_only());
 comment on view fin.clearing is
-'Accounts that must return to zero and have not: refunds not settled, disputes not closed; overdue after their kind''s time.';
+'Accounts that must return to zero and have not: refunds not settled, disputes not closed; overdue after their '
+'kind''s time.';

@@ -35,4 +35,3 @@ from ops.exceptions
 where (select sec.ops_only());
 comment on view ops.v_exceptions is
 'The ops queue, for ops only; source is fixtures for those that are made up, view for what really failed.';
-

@@ -42,14 +42,17 @@ select fault from (
   from mapped m
   where format('%s.%s.%s', table_schema, table_name, column_name) not in (select path from existing)
   union all
-  select format('%s.%s.%s is to be erased by %s and cannot be', e.table_schema, e.table_name, e.column_name, m.erase_action)
+  select format(
+    '%s.%s.%s is to be erased by %s and cannot be', e.table_schema, e.table_name, e.column_name, m.erase_action
+  )
   from mapped m
   join existing e using (table_schema, table_name, column_name)
   where (m.erase_action = 'null' and e.attnotnull)
     or (m.erase_action = 'redact' and e.type not in ('text', 'jsonb', 'json'))
     or (m.erase_action = 'token' and e.type not in ('text', 'uuid'))
   union all
-  select format('%s.%s is %s and has %s to the person', table_schema, table_name, erasure, case when linked then 'a way' else 'no way' end)
+  select format('%s.%s is %s and has %s to the person', table_schema, table_name, erasure,
+    case when linked then 'a way' else 'no way' end)
   from (select distinct table_schema, table_name, erasure, linked from mapped) tables
   where linked = (erasure = 'none')
   union all
@@ -66,10 +69,13 @@ select fault from (
   cross join lateral format('%s.%s.%s', schema, tab, col) as name
   where tab is not null and name not in (select path from existing)
   union all
-  select format('%s.%s leads to the person through %s.%s, which has no way to them', table_schema, table_name, parent_schema, parent_table)
+  select format('%s.%s leads to the person through %s.%s, which has no way to them', table_schema, table_name,
+    parent_schema, parent_table)
   from privacy.links l
   where parent_table is not null
-    and not exists (select from privacy.links p where p.table_schema = l.parent_schema and p.table_name = l.parent_table)
+    and not exists (
+      select from privacy.links p where p.table_schema = l.parent_schema and p.table_name = l.parent_table
+    )
   union all
   select format('%s.%s has no column %s, from which it is kept', table_schema, table_name, retain_from)
   from privacy.mapped_tables
@@ -79,7 +85,8 @@ select fault from (
   select format('%s.%s names its files by a column that it lacks: %s', table_schema, table_name, files)
   from privacy.mapped_tables
   where files is not null
-    and format('%s.%s.%s', table_schema, table_name, substring(files from '\{(\w+)\}')) not in (select path from existing)
+    and format('%s.%s.%s', table_schema, table_name, substring(files from '\{(\w+)\}')) not in (select path
+      from existing)
   union all
   select format('%s.%s has no column %s, by which it grows old', table_schema, table_name, age_column)
   from privacy.retention
@@ -95,4 +102,5 @@ select fault from (
     )
 ) faults
 where (select sec.ops_only());
-comment on view privacy.map_faults is 'Where the map and the catalog differ. While there is one, nothing is planned or erased.';
+comment on view privacy.map_faults is
+'Where the map and the catalog differ. While there is one, nothing is planned or erased.';

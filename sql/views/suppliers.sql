@@ -5,7 +5,8 @@ select
   s.code as supplier,
   s.tier,
   round(
-    (extract(epoch from avg(i.confirmed_at - i.created_at) filter (where i.confirmed_at is not null)) / 3600)::numeric, 2
+    (extract(epoch from avg(i.confirmed_at - i.created_at) filter (where i.confirmed_at is not null)) / 3600)::numeric,
+    2
   ) as avg_confirmation_hours,
   count(i.id) filter (where i.status = 'pending') as open_confirms,
   case
