@@ -56,7 +56,7 @@ from src.http.docs import schema as schema_of_all
 from src.http.edge import Edge
 from src.http.endpoint import constant, endpoints_of
 from src.http.health import HealthController
-from src.http.limits import Limits, by_function
+from src.http.limits import RateLimits, by_function
 from src.http.loopback import Loopback
 from src.http.me import UserController
 from src.http.observe import observing
@@ -110,7 +110,7 @@ def create(settings: Settings | None = None) -> Litestar:
     names = sorted({path.strip("/") for endpoint in endpoints for path in endpoint.paths})
     authenticator = authenticator_of(settings)
     clients = ClientAddresses(settings.trusted_proxies, settings.address_key, settings.public_url)
-    limits, turns = Limits(composed.callers, clients) if settings.rate_limits else None, Turns()
+    limits, turns = RateLimits(composed.callers, clients) if settings.rate_limits else None, Turns()
     edge = Edge(
         authenticator=authenticator,
         callers=composed.callers,

@@ -36,7 +36,7 @@ class Statements(NamedTuple):
     text: str
 
 
-class Table(NamedTuple):
+class ArchivedTable(NamedTuple):
     """A table's rows, a line each in the text format of COPY: read them all before what follows."""
 
     schema: str
@@ -46,7 +46,7 @@ class Table(NamedTuple):
 
 
 @contextmanager
-def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | Table]]:
+def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | ArchivedTable]]:
     """What an archive holds, without the names of owners.
 
     Raises ArchiveError, at the end of the block for an archive that is not whole.
@@ -75,7 +75,7 @@ def read_so_far(archive: BinaryIO) -> str:
     return f"{progress.size(read)} of {progress.size(os.fstat(archive.fileno()).st_size)}"
 
 
-def parts(script: Iterable[bytes]) -> Iterator[Statements | Table]:
+def parts(script: Iterable[bytes]) -> Iterator[Statements | ArchivedTable]:
     """The parts of a script that pg_restore wrote."""
     lines = iter(script)
     entry, text = ("", "", ""), list[bytes]()
@@ -87,7 +87,7 @@ def parts(script: Iterable[bytes]) -> Iterator[Statements | Table]:
         elif found := ROWS.fullmatch(line):
             yield Statements(*entry, b"".join(text).decode())
             (schema, name), columns = _names(found[1])
-            yield Table(schema, name, columns, _rows(lines))
+            yield ArchivedTable(schema, name, columns, _rows(lines))
             text = []
         elif found := ENTRY.fullmatch(line):
             # The comment around the name, so that nothing is left where there is no statement.

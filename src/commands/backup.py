@@ -21,7 +21,7 @@ import asyncpg
 from src.commands import archive, clients, operators, progress, stopping
 from src.database import apply
 from src.database.opened import Opened, connect
-from src.database.unprivileged import Runner
+from src.database.unprivileged import ServerUser
 from src.settings import Settings
 
 # What is left of a backup that was killed ends so, and the next one in that folder removes it.
@@ -231,7 +231,7 @@ async def _dumped(connection: Opened, command: list[str], environment: Mapping[s
             *(*command, f"--snapshot={snapshot}", f"--file={file.name}"),
             stderr=asyncio.subprocess.PIPE,
             env=environment,
-            preexec_fn=Runner(Path()).prepare(os.getpid()),
+            preexec_fn=ServerUser(Path()).prepare(os.getpid()),
         )
         try:
             counted, (_, told) = await asyncio.gather(_counts(connection), process.communicate())
@@ -280,7 +280,7 @@ async def _held(file: BinaryIO) -> Counts:
     held = dict[tuple[str, str], int]()
     with archive.opened(file, "--data-only") as parts:
         for part in parts:
-            if isinstance(part, archive.Table):
+            if isinstance(part, archive.ArchivedTable):
                 rows = 0
                 for rows, _ in enumerate(part.rows, 1):
                     if rows % TURN == 0:

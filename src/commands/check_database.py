@@ -254,5 +254,5 @@ def _works(silence: float | None) -> bool:
 
 
 def _circuit(found: str) -> Verdict:
-    state = msgspec.json.decode(found, type=circuit.Circuit)
+    state = msgspec.json.decode(found, type=circuit.CircuitAnswer)
     return Verdict("circuit", well=state.state != "open", detail=str(state))

@@ -18,7 +18,7 @@ SHOW = "select inventory.read_circuit('hbx')"
 FORCE = "select public.force_circuit('hbx', $1)"
 
 
-class Circuit(msgspec.Struct, frozen=True):
+class CircuitAnswer(msgspec.Struct, frozen=True):
     """What inventory.read_circuit() answers."""
 
     state: str
@@ -49,9 +49,9 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _asked(dsn: str, statement: str, forced: list[str | None]) -> Circuit:
+async def _asked(dsn: str, statement: str, forced: list[str | None]) -> CircuitAnswer:
     connection = await connect(dsn)
     try:
-        return msgspec.json.decode(await connection.fetchval(statement, *forced), type=Circuit)
+        return msgspec.json.decode(await connection.fetchval(statement, *forced), type=CircuitAnswer)
     finally:
         await connection.close()

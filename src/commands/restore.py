@@ -18,7 +18,7 @@ import asyncpg
 
 from src.adapters.files.store import FileStore
 from src.commands import archive, backup, local, operators, progress, stopping
-from src.commands.archive import Statements, Table
+from src.commands.archive import ArchivedTable, Statements
 from src.commands.backup import BackupError, tell
 from src.commands.wording import counted
 from src.database import apply
@@ -158,7 +158,7 @@ async def _fill(connection: Opened, file: BinaryIO) -> int:
         await connection.execute(f"{AS_OWNER}; select set_config('search_path', '', true)")
         with archive.opened(file, *OF_THE_SERVER) as parts:
             for part in parts:
-                if isinstance(part, Table):
+                if isinstance(part, ArchivedTable):
                     counts[part.schema, part.name] = await _copy(connection, part)
                 elif part.kind == "MATERIALIZED VIEW DATA":
                     derived.append(part)
@@ -254,7 +254,7 @@ def _is_the_servers(part: Statements) -> bool:
     )
 
 
-async def _copy(connection: Opened, table: Table) -> int:
+async def _copy(connection: Opened, table: ArchivedTable) -> int:
     count = 0
 
     async def pieces() -> AsyncGenerator[bytes, None]:

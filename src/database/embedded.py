@@ -37,7 +37,7 @@ from src.database import locks
 from src.database.unprivileged import (
     NOBODY,
     EmbeddedPostgresError,
-    Runner,
+    ServerUser,
     is_own,
     unprivileged,
 )
@@ -457,7 +457,7 @@ class EmbeddedPostgres:
         beside.replace(place)
         return True
 
-    def _prepare_socket_folder(self, runner: Runner) -> None:
+    def _prepare_socket_folder(self, runner: ServerUser) -> None:
         """Raises EmbeddedPostgresError when the socket's place in the folder of temporary files is somebody else's."""
         place = self.socket_folder
         if place != self.folder.resolve():
@@ -469,7 +469,7 @@ class EmbeddedPostgres:
                 raise EmbeddedPostgresError(message)
         runner.own(self.folder, place)
 
-    def _initialise(self, runner: Runner, lock: int) -> None:
+    def _initialise(self, runner: ServerUser, lock: int) -> None:
         """Make the cluster beside its place and move it there when it is whole. What was begun earlier is removed."""
         for begun in self.folder.glob(f"{self.data.name}.new-*"):
             shutil.rmtree(begun)

@@ -70,7 +70,7 @@ def says_that_it_is_away(error: BaseException) -> bool:
     return isinstance(error, DatabaseUnavailable) or isinstance(error.__cause__, DatabaseUnavailable)
 
 
-class Translated:
+class TranslatedToUnavailable:
     """Inside this block, what means that the database is away leaves as DatabaseUnavailable."""
 
     def __enter__(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import asyncpg
 
 from src.database.background import Outage, stopped, supervised
-from src.database.errors import AWAY, DatabaseUnavailable, Translated
+from src.database.errors import AWAY, DatabaseUnavailable, TranslatedToUnavailable
 from src.database.opened import attach
 from src.database.refresher import Refresher
 
@@ -52,7 +52,7 @@ class Notifications:
         await asyncio.gather(*(refresher.stop() for refresher in self._channels.values()))
 
     async def _listen(self, outage: Outage) -> None:
-        with Translated():
+        with TranslatedToUnavailable():
             await self._session(outage)
 
     async def _session(self, outage: Outage) -> None:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from src.database.background import Outage
-from src.database.errors import Translated
+from src.database.errors import TranslatedToUnavailable
 from src.database.opened import attach
 from src.database.pipelined import Answer, Pipelined
 
@@ -99,7 +99,7 @@ class Pipeline:
 
     async def _connect(self) -> None:
         try:
-            with Translated():
+            with TranslatedToUnavailable():
                 opened = await attach(self._dsn, timeout=5, statement_cache_size=0)
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()

@@ -27,7 +27,7 @@ class EmbeddedPostgresError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
+class ServerUser:
     """How the server's processes shed root, and where they find their binaries."""
 
     bin: Path
@@ -59,19 +59,19 @@ class Runner:
                 os.chown(path, NOBODY, NOBODY)
 
 
-def unprivileged(folder_of_binaries: Path, folder: Path) -> Runner:
+def unprivileged(folder_of_binaries: Path, folder: Path) -> ServerUser:
     """How this user runs the binaries on data in `folder`. Raises EmbeddedPostgresError when it cannot be done."""
     if os.getuid() != 0:
-        return Runner(folder_of_binaries)
+        return ServerUser(folder_of_binaries)
     if _namespaces_allowed():
-        return Runner(folder_of_binaries, namespaced=True)
+        return ServerUser(folder_of_binaries, namespaced=True)
     closed = [parent for parent in folder.resolve().parents if not parent.stat().st_mode & 0o001]
     if closed:
         message = f"PostgreSQL cannot run as root, and user nobody cannot enter {closed[-1]}; set DATA_DIR elsewhere"
         raise EmbeddedPostgresError(message)
     if _nobody_can_run(folder_of_binaries / "postgres"):
-        return Runner(folder_of_binaries, demoted=True)
-    return Runner(_copied(folder_of_binaries, folder / "binaries"), demoted=True)
+        return ServerUser(folder_of_binaries, demoted=True)
+    return ServerUser(_copied(folder_of_binaries, folder / "binaries"), demoted=True)
 
 
 def is_own(owner: int) -> bool:
@@ -111,11 +111,11 @@ def _enter_user_namespace(libc: ctypes.CDLL | None) -> None:
 def _namespaces_allowed() -> bool:
     if sys.platform != "linux":
         return False
-    return _exit_status(Runner(Path(), namespaced=True).prepare(os.getpid())) == 0
+    return _exit_status(ServerUser(Path(), namespaced=True).prepare(os.getpid())) == 0
 
 
 def _nobody_can_run(program: Path) -> bool:
-    demote = Runner(Path(), demoted=True).prepare(os.getpid())
+    demote = ServerUser(Path(), demoted=True).prepare(os.getpid())
 
     def attempt() -> None:
         demote()

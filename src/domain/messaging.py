@@ -87,7 +87,7 @@ class Message:
     link_template: str | None = None
 
 
-class Result(StrEnum):
+class SendResult(StrEnum):
     """What became of an attempt, by what is to be done about it."""
 
     ACCEPTED = "accepted"
@@ -102,17 +102,17 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SendOutcome:
     """`retry_after` is in seconds, `error_code` the provider's."""
 
-    result: Result
+    result: SendResult
     provider_message_id: str | None = None
     error_code: int | None = None
     retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentMessage:
     """A message as wa-send answers; `message_id` is the provider's once it is known."""
 
     message_id: str
@@ -154,7 +154,7 @@ class Received:
 
 async def send_message(
     context: Context, request: MessageRequest, messages: "Messages", senders: "Mapping[str, Sender]"
-) -> Answered[Sent]:
+) -> Answered[SentMessage]:
     """The message, sent, or queued for another attempt, or with an unknown outcome. Raises SupplierRefused.
 
     A crash after the first step leaves a claimed message whose outcome counts as unknown a minute later.
@@ -176,7 +176,7 @@ async def send_due(context: Context, messages: "Messages", senders: "Mapping[str
 
 async def _attempt(
     context: Context, message: Message, messages: "Messages", senders: "Mapping[str, Sender]"
-) -> Answered[Sent]:
+) -> Answered[SentMessage]:
     outcome = await senders[message.mode].send(message)
     sent = await messages.record(context, message, outcome)
     if sent.value.status == "failed":

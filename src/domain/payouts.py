@@ -42,7 +42,7 @@ class ClaimedPayout:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PayoutOutcome:
     """What the provider said of a payout. The error is a code."""
 
     outcome: Literal["succeeded", "failed", "unknown"]
@@ -149,13 +149,13 @@ async def _pay(
     """The payout after one try at the provider, and the error's code if there was one."""
     try:
         async with asyncio.timeout(ASKING_SECONDS):
-            outcome = Outcome("succeeded", await providers[claimed.mode].transfer(claimed))
+            outcome = PayoutOutcome("succeeded", await providers[claimed.mode].transfer(claimed))
     except TimeoutError:
-        outcome = Outcome("unknown", error="no_answer")
+        outcome = PayoutOutcome("unknown", error="no_answer")
     except ProviderUnknown as unknown:
-        outcome = Outcome("unknown", error=unknown.code)
+        outcome = PayoutOutcome("unknown", error=unknown.code)
     except ProviderFailed as failure:
-        outcome = Outcome("failed", error=failure.code)
+        outcome = PayoutOutcome("failed", error=failure.code)
     return await payouts.finish(context, claimed, outcome), outcome.error
 
 

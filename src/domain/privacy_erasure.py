@@ -24,7 +24,7 @@ LISTINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ErasurePlan:
     """A dry-run. `document` is the canonical JSON whose SHA-256 execution compares; the lists are for people."""
 
     request_id: UUID
@@ -46,7 +46,7 @@ class Purge:
 
 async def dry_run(
     context: Context, request_id: UUID, erasures: "PrivacyErasures", storage: "Storage", links: "Links"
-) -> tuple[Plan, Link]:
+) -> tuple[ErasurePlan, Link]:
     """The plan of an approved erasure, stored, with a link to it. Changes nothing. Raises NotFound, Conflict."""
     files = await _files(await erasures.folders(context, request_id), storage)
     plan = await erasures.plan(context, request_id, files)

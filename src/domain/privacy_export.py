@@ -34,7 +34,7 @@ Records of sales and payments stay with us for as long as tax law demands, also 
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ExportedTable:
     """One table with `rows` rows of the person; `columns` gives each exported column its label."""
 
     schema: str
@@ -49,7 +49,7 @@ class Contents:
     """What an export will hold."""
 
     request_id: UUID
-    tables: tuple[Table, ...]
+    tables: tuple[ExportedTable, ...]
     folders: tuple[Folder, ...]
 
 
@@ -95,7 +95,7 @@ async def export(
 
 
 async def _document(
-    context: Context, request_id: UUID, table: Table, exports: "PrivacyExports"
+    context: Context, request_id: UUID, table: ExportedTable, exports: "PrivacyExports"
 ) -> AsyncIterator[bytes]:
     head = {"schema": table.schema, "table": table.table, "label": table.label, "columns": dict(table.columns)}
     yield json.dumps(head, ensure_ascii=False, sort_keys=True)[:-1].encode() + b', "rows": ['

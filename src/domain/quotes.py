@@ -7,7 +7,7 @@ from src.domain.errors import InputInvalid
 
 
 @dataclass(frozen=True, slots=True)
-class QuoteItem:
+class PricedItem:
     """One thing: unit price in minor units, how many, ISO 4217 code."""
 
     price_cents: int
@@ -19,7 +19,7 @@ class QuoteItem:
         return self.price_cents * self.quantity
 
 
-def total(items: Sequence[QuoteItem]) -> tuple[int, str]:
+def total(items: Sequence[PricedItem]) -> tuple[int, str]:
     """The sum and its currency. Raises InputInvalid for several currencies: nothing is converted silently."""
     currencies = {item.currency for item in items}
     if len(currencies) > 1:

@@ -63,7 +63,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RefundOutcome:
     """What the provider said. Pending with an error: we do not know what it did. The error is a code."""
 
     status: Literal["pending", "succeeded", "failed"]
@@ -102,12 +102,12 @@ async def settle(context: Context, refund: Refund, refunds: "Refunds", provider:
     try:
         outcome = await provider.refund(refund)
     except ProviderUnknown as unknown:
-        return await refunds.record(context, refund.refund_id, Outcome("pending", error=unknown.code))
+        return await refunds.record(context, refund.refund_id, RefundOutcome("pending", error=unknown.code))
     except ProviderFailed as failure:
         if refund.provider_refund_id is not None:
             # It is made there; that we are not told how it stands does not end it.
-            return await refunds.record(context, refund.refund_id, Outcome("pending", error=failure.code))
-        await refunds.record(context, refund.refund_id, Outcome("failed", error=failure.code))
+            return await refunds.record(context, refund.refund_id, RefundOutcome("pending", error=failure.code))
+        await refunds.record(context, refund.refund_id, RefundOutcome("failed", error=failure.code))
         raise
     settled = await refunds.record(context, refund.refund_id, outcome)
     if settled.value.status == "failed":

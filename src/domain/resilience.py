@@ -23,7 +23,7 @@ class CircuitState:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedReply:
     """An answer from the cache, fresh for `fresh_seconds` more (negative: no longer)."""
 
     reply: Reply

@@ -43,7 +43,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The best places first; when nothing fits (`found` False), the most popular ones."""
 
     found: bool
@@ -80,7 +80,7 @@ async def search_places(
     try:
         answer = await catalog.search(context, query)
     except Unavailable:
-        answer = Found(found=False, places=())
+        answer = SearchResult(found=False, places=())
     source = "fixtures" if offline or not answer.places else "catalog"
     if not answer.places:
         answer = await fixtures.search(context, query)

@@ -22,7 +22,7 @@ NO_ROUTE = "/.no-route"
 REFUSAL = "ecotrips.refusal"
 
 
-class Found(NamedTuple):
+class ResolvedRoute(NamedTuple):
     """A route's stack as Litestar built it, with what Litestar's own search would put into the scope."""
 
     stack: ASGIApp
@@ -93,12 +93,12 @@ class Router(ASGIRouter):
             raise NotFoundException
         return found
 
-    def _known(self, path: str, method: Method | None) -> Found:
+    def _known(self, path: str, method: Method | None) -> ResolvedRoute:
         stack, handler, *_ = super()._handle_routing(path, method)
         mounted = isinstance(handler, ASGIRouteHandler) and handler.is_mount
-        return Found(stack, handler, path, handler.resolve_exception_handlers(), mounted=mounted)
+        return ResolvedRoute(stack, handler, path, handler.resolve_exception_handlers(), mounted=mounted)
 
-    def _at_once(self, scope: Scope) -> Found | None:
+    def _at_once(self, scope: Scope) -> ResolvedRoute | None:
         assert scope["type"] == ScopeType.HTTP  # noqa: S101 - no route takes websockets
         path = scope["path"]
         found = self._exact.get((scope["method"], path)) or self._exact.get((None, path)) or self._endpoints.get(path)
@@ -106,7 +106,7 @@ class Router(ASGIRouter):
             return found if _is_usual(scope) else None
         return next((found for prefix, found in self._mounts if path.startswith(prefix) or path == found.path), None)
 
-    async def _pass(self, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, found: ResolvedRoute, scope: Scope, receive: Receive, send: Send) -> None:
         ScopeState.from_scope(scope).exception_handlers = found.exceptions
         scope["route_handler"], scope["path_template"], scope["path_params"] = found.handler, found.path, {}
         if found.mounted:

@@ -113,7 +113,7 @@ JSON = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=re
 def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
     read = _at_once(kind, raw, strict=strict)
     if read is None:
-        reader = _Reader(strict=strict)
+        reader = _StructReader(strict=strict)
         read = reader.struct(kind, raw, "")
         if read is None:
             raise InputInvalid(*reader.faults[:MAX_FAULTS])
@@ -135,7 +135,7 @@ def _at_once(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T | N
         return None
 
 
-class _Reader:
+class _StructReader:
     """Reads structs field by field, at every depth, and keeps all faults in field order."""
 
     def __init__(self, *, strict: bool) -> None:

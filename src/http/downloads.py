@@ -22,7 +22,7 @@ MAX_NAME_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Download:
     """What goes out: a status, headers, and the `length` bytes of `chunks`."""
 
     status: int
@@ -31,7 +31,7 @@ class Sent:
     chunks: AsyncIterator[bytes]
 
 
-def download(storage: Storage, stored: StoredObject, headers: Mapping[bytes, bytes], file_name: str) -> Sent:
+def download(storage: Storage, stored: StoredObject, headers: Mapping[bytes, bytes], file_name: str) -> Download:
     """The object, or the range of it that `headers` ask for, to be saved as `file_name`. Raises RangeUnsatisfiable."""
     etag = f'"{stored.version}"'.encode()
     # A part is only worth having if it belongs to the version that the client has the rest of.
@@ -48,7 +48,7 @@ def download(storage: Storage, stored: StoredObject, headers: Mapping[bytes, byt
     ]
     if part:
         shown.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, stored.size)))
-    return Sent(206 if part else 200, tuple(shown), end - start, storage.read(stored, start, end))
+    return Download(206 if part else 200, tuple(shown), end - start, storage.read(stored, start, end))
 
 
 def disposition(file_name: str) -> bytes:
@@ -60,7 +60,7 @@ def disposition(file_name: str) -> bytes:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}".encode()
 
 
-async def send_download(send: Send, sent: Sent, first: bytes, request_id: str, *, body: bool) -> None:
+async def send_download(send: Send, sent: Download, first: bytes, request_id: str, *, body: bool) -> None:
     """Send piece by piece; `first` was read already, so that what cannot be read was not announced."""
     headers = [*sent.headers, (b"content-length", str(sent.length).encode()), (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": sent.status, "headers": headers})

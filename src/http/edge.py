@@ -23,7 +23,7 @@ from src.http.auth import Authenticator
 from src.http.call import Access, Answer, Call
 from src.http.client_address import ClientAddresses
 from src.http.decode import from_body
-from src.http.limits import Limits
+from src.http.limits import RateLimits
 from src.ports.audit import AuditTrail
 from src.ports.callers import Callers
 from src.ports.idempotency import IdempotencyKeys
@@ -49,7 +49,7 @@ class Edge:
     keys: IdempotencyKeys
     audit: AuditTrail
     clients: ClientAddresses
-    limits: Limits | None = None
+    limits: RateLimits | None = None
     turns: Turns = field(default_factory=Turns)
 
     def serve(self, endpoint: Endpoint, run: Run) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:

@@ -18,7 +18,7 @@ MAX_REFUSED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimits:
     """Takes callers' tokens. Anonymous callers are told apart by their addresses, of which digests are kept.
 
     A refused caller is refused until its retry time without asking the database, so that a flood does not reach it.

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Controller
 from msgspec import Meta
 
-from src.domain.quotes import QuoteItem, total
+from src.domain.quotes import PricedItem, total
 from src.http.call import Answer, Call
 from src.http.endpoint import endpoint
 from src.http.fields import Currency
@@ -51,7 +51,7 @@ class QuotesController(Controller):
     @endpoint("bff-quote", audit="quote.create", keyed=False)
     async def quote(self, call: Call, data: ItemsQuoteInput) -> Answer[ItemsQuoteAnswer]:
         """Add up priced items of one currency."""
-        priced = [QuoteItem(item.price_cents, item.quantity, item.currency) for item in data.items]
+        priced = [PricedItem(item.price_cents, item.quantity, item.currency) for item in data.items]
         sum_cents, currency = total(priced)
         call.note(items=len(priced), amount=sum_cents, currency=currency)
         items = [

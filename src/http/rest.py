@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from src.domain.context import REQUEST_ID, Context, Role
 from src.domain.errors import CallerUnknown, RateLimited, Unavailable
 from src.edge.asgi import Message
-from src.edge.limits import SERVICE, USER
-from src.edge.limits import Limits as InputLimits
+from src.edge.limits import SERVICE, USER, Limits
 from src.edge.turns import Turns
 from src.http.auth import Authenticator
 from src.http.endpoint import Endpoint
-from src.http.limits import Limits
+from src.http.limits import RateLimits
 from src.rest import (
+    ActionKind,
     Admit,
     Configuration,
     Identity,
     Information,
-    Kind,
     Request,
     RestApplication,
     RestEngine,
@@ -26,7 +25,7 @@ from src.rest import (
     route,
 )
 
-OF_ROLE: Mapping[str, InputLimits] = {
+OF_ROLE: Mapping[str, Limits] = {
     Role.ANONYMOUS.value: USER,
     Role.USER.value: USER,
     Role.SERVICE.value: SERVICE,
@@ -59,7 +58,7 @@ def service_application(
 
 
 def admission(
-    configuration: Configuration, authenticator: Authenticator, limits: Limits, endpoints: Mapping[str, Endpoint]
+    configuration: Configuration, authenticator: Authenticator, limits: RateLimits, endpoints: Mapping[str, Endpoint]
 ) -> Admit:
     """Takes the token of the endpoint that fronts the called function, from the endpoint's own bucket.
 
@@ -69,7 +68,7 @@ def admission(
 
     async def admit(scope: Message, request: Request) -> None:
         action = route(configuration, request)
-        if action.kind is not Kind.CALL:
+        if action.kind is not ActionKind.CALL:
             return
         caller = authenticator.caller(request.first)
         endpoint = endpoints.get(f"{action.name.schema}.{action.name.name}")

@@ -26,7 +26,7 @@ from src.http import storage_problems, wire
 from src.http.auth import Authenticator
 from src.http.call import Call
 from src.http.decode import from_body, from_query
-from src.http.downloads import Sent, download, send_download
+from src.http.downloads import Download, download, send_download
 from src.http.edge import seen_by
 from src.http.openapi import json_body, operation_with
 from src.http.problems import MethodNotAllowed
@@ -68,7 +68,7 @@ class LinkInput(msgspec.Struct, frozen=True):
     download: Annotated[str, Meta(max_length=255, description="The file name to save as")] | None = None
 
 
-Action: TypeAlias = "Callable[[StorageEdge, Call, str, Receive], Awaitable[Sent]]"
+Action: TypeAlias = "Callable[[StorageEdge, Call, str, Receive], Awaitable[Download]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,12 @@ class StorageEdge:
 
         return served
 
-    async def read(self, call: Call, path: str, _: Receive) -> Sent:
+    async def read(self, call: Call, path: str, _: Receive) -> Download:
         self._require_service(call)
         name = _noted(call, path)
         return download(self.storage, await self.storage.head(name), call.headers, name.file_name)
 
-    async def write(self, call: Call, path: str, receive: Receive) -> Sent:
+    async def write(self, call: Call, path: str, receive: Receive) -> Download:
         self._require_service(call)
         name = _noted(call, path)
         content = await wire.read_body(call.headers, receive, call.context.caller.role)
@@ -117,7 +117,7 @@ class StorageEdge:
         await self.storage.put(name, content, replace=True)
         return _json(msgspec.json.encode(Written(str(name))))
 
-    async def delete(self, call: Call, path: str, _: Receive) -> Sent:
+    async def delete(self, call: Call, path: str, _: Receive) -> Download:
         self._require_service(call)
         name = _noted(call, path)
         await self.storage.head(name)
@@ -125,7 +125,7 @@ class StorageEdge:
         await self.storage.delete(name)
         return _json(msgspec.json.encode(Deleted("Successfully deleted")))
 
-    async def open(self, call: Call, path: str, _: Receive) -> Sent:
+    async def open(self, call: Call, path: str, _: Receive) -> Download:
         """A signed link. Its token says all: no key is asked for."""
         asked = from_query(LinkInput, call.query)
         name = _name(_below_sign(path))
@@ -137,7 +137,7 @@ class StorageEdge:
             raise LinkMismatched
         return download(self.storage, stored, call.headers, asked.download or name.file_name)
 
-    async def sign(self, call: Call, path: str, receive: Receive) -> Sent:
+    async def sign(self, call: Call, path: str, receive: Receive) -> Download:
         self._require_service(call)
         body = await wire.read_body(call.headers, receive, call.context.caller.role)
         wire.require_json(call.headers, body)
@@ -147,12 +147,12 @@ class StorageEdge:
         call.note(link=link.link_id)
         return _json(msgspec.json.encode(Signed(link.path)))
 
-    async def refuse(self, call: Call, _: str, __: Receive) -> Sent:
+    async def refuse(self, call: Call, _: str, __: Receive) -> Download:
         self._require_service(call)
         message = "DELETE, GET, HEAD, PUT"
         raise MethodNotAllowed(message)
 
-    async def refuse_link(self, _: Call, __: str, ___: Receive) -> Sent:
+    async def refuse_link(self, _: Call, __: str, ___: Receive) -> Download:
         message = "GET, HEAD, POST"
         raise MethodNotAllowed(message)
 
@@ -321,8 +321,8 @@ def _note(call: Call, name: ObjectName) -> None:
     call.note(bucket=name.bucket, object=digest(str(name)))
 
 
-def _json(body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Sent:
+def _json(body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Download:
     async def once() -> AsyncIterator[bytes]:
         yield body
 
-    return Sent(status, ((b"content-type", wire.JSON), *headers), len(body), once())
+    return Download(status, ((b"content-type", wire.JSON), *headers), len(body), once())

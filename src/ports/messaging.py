@@ -3,7 +3,7 @@ from typing import Protocol
 
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.messaging import Inbound, Message, MessageRequest, Outcome, Received, Report, Sent
+from src.domain.messaging import Inbound, Message, MessageRequest, Received, Report, SendOutcome, SentMessage
 
 
 class Messages(Protocol):
@@ -15,7 +15,7 @@ class Messages(Protocol):
     async def claim(self, context: Context, limit: int) -> Sequence[Message]:
         """Attempts that are due, each claimed for a minute. Claims that ran out become unknown outcomes."""
 
-    async def record(self, context: Context, message: Message, outcome: Outcome) -> Answered[Sent]:
+    async def record(self, context: Context, message: Message, outcome: SendOutcome) -> Answered[SentMessage]:
         """Keep what became of an attempt; what is known better already stands."""
 
     async def receive(
@@ -27,5 +27,5 @@ class Messages(Protocol):
 class Sender(Protocol):
     """Sends one message."""
 
-    async def send(self, message: Message) -> Outcome:
+    async def send(self, message: Message) -> SendOutcome:
         """Never raises for what the provider answers, or fails to answer."""

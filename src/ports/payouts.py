@@ -3,7 +3,7 @@ from uuid import UUID
 
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.payouts import ClaimedPayout, Outcome, Payout, PayoutsQuery
+from src.domain.payouts import ClaimedPayout, Payout, PayoutOutcome, PayoutsQuery
 
 
 class Payouts(Protocol):
@@ -15,7 +15,7 @@ class Payouts(Protocol):
     async def claim(self, context: Context, escrow_id: UUID | None = None) -> list[ClaimedPayout]:
         """Lease one batch of payouts that are due, or that of one escrow."""
 
-    async def finish(self, context: Context, claimed: ClaimedPayout, outcome: Outcome) -> Answered[Payout]:
+    async def finish(self, context: Context, claimed: ClaimedPayout, outcome: PayoutOutcome) -> Answered[Payout]:
         """Store what the provider said, unless the lease has passed to somebody else."""
 
     async def report(self, context: Context, query: PayoutsQuery) -> bytes:

@@ -4,7 +4,7 @@ from uuid import UUID
 from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.privacy import Folder, RequestStatus
-from src.domain.privacy_erasure import Plan, Purge
+from src.domain.privacy_erasure import ErasurePlan, Purge
 
 
 class PrivacyErasures(Protocol):
@@ -13,7 +13,7 @@ class PrivacyErasures(Protocol):
     async def folders(self, context: Context, request_id: UUID) -> list[Folder]:
         """Where the files are that an erasure deletes."""
 
-    async def plan(self, context: Context, request_id: UUID, files: str) -> Plan:
+    async def plan(self, context: Context, request_id: UUID, files: str) -> ErasurePlan:
         """Raises NotFound, Conflict (not an approved erasure; a column that nobody classified)."""
 
     async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[RequestStatus]:

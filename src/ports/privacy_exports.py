@@ -3,7 +3,7 @@ from uuid import UUID
 
 from src.domain.context import Context
 from src.domain.privacy import RequestStatus
-from src.domain.privacy_export import Contents, Export, Table
+from src.domain.privacy_export import Contents, Export, ExportedTable
 
 
 class PrivacyExports(Protocol):
@@ -12,7 +12,7 @@ class PrivacyExports(Protocol):
     async def begin(self, context: Context, request_id: UUID) -> Contents:
         """The tables with rows of the subject, and where their files are."""
 
-    async def rows(self, context: Context, request_id: UUID, table: Table, offset: int, limit: int) -> bytes:
+    async def rows(self, context: Context, request_id: UUID, table: ExportedTable, offset: int, limit: int) -> bytes:
         """Some of the rows of one table, by its key, as a JSON array."""
 
     async def record(self, context: Context, done: Export) -> RequestStatus:

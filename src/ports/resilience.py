@@ -5,7 +5,7 @@ from uuid import UUID
 
 from src.domain.context import Context
 from src.domain.inventory import Question, Reply
-from src.domain.resilience import CircuitState, Kept
+from src.domain.resilience import CachedReply, CircuitState
 
 
 class CircuitReading(Protocol):
@@ -19,7 +19,7 @@ class CircuitReading(Protocol):
 class Cache(Protocol):
     """A supplier's answers, kept. All raise Unavailable when the database is away."""
 
-    async def read(self, question: Question, origin: str) -> Kept | None:
+    async def read(self, question: Question, origin: str) -> CachedReply | None:
         """What `origin` last said, however old."""
 
     async def claim(self, question: Question, origin: str, holder: UUID, seconds: int) -> bool:

@@ -3,13 +3,13 @@ from typing import Protocol
 
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.search import Found, Place, PlacesQuery, Populated
+from src.domain.search import Place, PlacesQuery, Populated, SearchResult
 
 
 class SearchIndex(Protocol):
     """Finds places by what a person types."""
 
-    async def search(self, context: Context, query: PlacesQuery) -> Found:
+    async def search(self, context: Context, query: PlacesQuery) -> SearchResult:
         """The best places first. Raises Unavailable when the database is away."""
 
 

@@ -5,15 +5,15 @@ from src.rest.asgi.information import Information
 from src.rest.catalog.model import Name
 from src.rest.errors import RestError
 from src.rest.ports import Identity, RestEngine
-from src.rest.protocol.request import Configuration, Kind, Request, route
+from src.rest.protocol.request import ActionKind, Configuration, Request, route
 from src.rest.run.service import service_engine
 
 __all__ = [
+    "ActionKind",
     "Admit",
     "Configuration",
     "Identity",
     "Information",
-    "Kind",
     "Name",
     "Request",
     "RestApplication",

@@ -11,7 +11,7 @@ import pytest
 
 from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.adapters.whatsapp.mock import MockWhatsApp
-from src.domain.messaging import Message, Outcome, Result, Template
+from src.domain.messaging import Message, SendOutcome, SendResult, Template
 from src.ports.messaging import Sender
 from tests.fakes.whatsapp import FakeWhatsApp
 from tests.fakes.wire import listening
@@ -59,7 +59,7 @@ def sender(request: pytest.FixtureRequest) -> Sender:
 )
 async def test_a_message_is_accepted_under_an_id(sender: Sender, message: Message) -> None:
     outcome = await sender.send(message)
-    assert outcome.result is Result.ACCEPTED
+    assert outcome.result is SendResult.ACCEPTED
     assert outcome.provider_message_id
     assert outcome.provider_message_id.startswith("wamid.")
 
@@ -107,28 +107,30 @@ async def test_a_template_is_filled_by_number_or_by_name(graph: Sender, fake: Fa
 @pytest.mark.parametrize(
     ("ending", "outcome"),
     [
-        ("0429", Outcome(Result.RETRY, error_code=130429)),
-        ("0503", Outcome(Result.RETRY, error_code=131016)),
-        ("0056", Outcome(Result.RETRY, error_code=131056, retry_after=6)),
-        ("0048", Outcome(Result.HOLD, error_code=131048)),
-        ("0190", Outcome(Result.REFUSED, error_code=190)),
-        ("0408", Outcome(Result.UNKNOWN)),
-        ("0504", Outcome(Result.UNKNOWN)),
-        ("0505", Outcome(Result.UNKNOWN)),
+        ("0429", SendOutcome(SendResult.RETRY, error_code=130429)),
+        ("0503", SendOutcome(SendResult.RETRY, error_code=131016)),
+        ("0056", SendOutcome(SendResult.RETRY, error_code=131056, retry_after=6)),
+        ("0048", SendOutcome(SendResult.HOLD, error_code=131048)),
+        ("0190", SendOutcome(SendResult.REFUSED, error_code=190)),
+        ("0408", SendOutcome(SendResult.UNKNOWN)),
+        ("0504", SendOutcome(SendResult.UNKNOWN)),
+        ("0505", SendOutcome(SendResult.UNKNOWN)),
     ],
 )
-async def test_a_failure_says_what_is_to_be_done(graph: Sender, ending: str, outcome: Outcome) -> None:
+async def test_a_failure_says_what_is_to_be_done(graph: Sender, ending: str, outcome: SendOutcome) -> None:
     assert await graph.send(replace(TEXT, recipient=f"25078812{ending}")) == outcome
 
 
 async def test_an_unknown_template_or_a_wrong_count_is_our_fault(graph: Sender) -> None:
     for template, code in ((Template("nope", "x"), 132001), (Template("invoice_ready", "x"), 132000)):
-        assert await graph.send(replace(TEMPLATE, template=template)) == Outcome(Result.REFUSED, error_code=code)
+        assert await graph.send(replace(TEMPLATE, template=template)) == SendOutcome(
+            SendResult.REFUSED, error_code=code
+        )
 
 
 async def test_a_server_that_is_not_there_was_not_asked() -> None:
     nobody = GraphWhatsApp("http://127.0.0.1:9/v26.0", "1", "t")
-    assert await nobody.send(TEXT) == Outcome(Result.RETRY)
+    assert await nobody.send(TEXT) == SendOutcome(SendResult.RETRY)
     await nobody.close()
 
 
@@ -138,7 +140,7 @@ async def test_an_answer_that_takes_too_long_is_unknown(address: str) -> None:
         raise httpx.ReadTimeout(message)
 
     graph = GraphWhatsApp(address, "1", "t", httpx.MockTransport(slow))
-    assert await graph.send(TEXT) == Outcome(Result.UNKNOWN)
+    assert await graph.send(TEXT) == SendOutcome(SendResult.UNKNOWN)
 
 
 async def test_what_the_server_says_about_waiting_is_obeyed_within_reason(address: str) -> None:
@@ -148,9 +150,9 @@ async def test_what_the_server_says_about_waiting_is_obeyed_within_reason(addres
             lambda _, told=told: httpx.Response(429, json=error, headers={"retry-after": told})  # noqa: B023
         )
         outcome = await GraphWhatsApp(address, "1", "t", transport).send(TEXT)
-        assert outcome == Outcome(Result.RETRY, error_code=130429, retry_after=expected)
+        assert outcome == SendOutcome(SendResult.RETRY, error_code=130429, retry_after=expected)
 
 
 async def test_without_a_token_nothing_is_sent(fake: FakeWhatsApp, address: str) -> None:
-    assert await GraphWhatsApp(address, "1000", "").send(TEXT) == Outcome(Result.REFUSED)
+    assert await GraphWhatsApp(address, "1000", "").send(TEXT) == SendOutcome(SendResult.REFUSED)
     assert fake.taken == []

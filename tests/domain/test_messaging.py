@@ -15,9 +15,9 @@ from src.domain.messaging import (
     MAX_TEXT_LENGTH,
     Message,
     MessageRequest,
-    Outcome,
-    Result,
-    Sent,
+    SendOutcome,
+    SendResult,
+    SentMessage,
     send_due,
     send_message,
 )
@@ -28,8 +28,8 @@ from tests.support.ports import Ports
 NUMBER = "+250788120001"
 ASKED = MessageRequest("text", NUMBER, "Murakaza neza")
 CLAIMED = Message(UUID(int=1), 1, "live", "text", NUMBER[1:], "text", ASKED.text)
-ACCEPTED = Outcome(Result.ACCEPTED, "wamid.1")
-SENT = Answered(Sent("wamid.1", CLAIMED.message_id, "live", "sent"), b"sent")
+ACCEPTED = SendOutcome(SendResult.ACCEPTED, "wamid.1")
+SENT = Answered(SentMessage("wamid.1", CLAIMED.message_id, "live", "sent"), b"sent")
 FAILED = Answered(replace(SENT.value, status="failed", error_code=131026), b"failed")
 
 
@@ -56,10 +56,10 @@ async def test_a_message_that_cannot_be_kept_is_not_sent() -> None:
     assert ports.asked == ["Messages.queue"]
 
 
-@pytest.mark.parametrize("result", Result)
-async def test_whatever_became_of_an_attempt_is_recorded_once(result: Result) -> None:
+@pytest.mark.parametrize("result", SendResult)
+async def test_whatever_became_of_an_attempt_is_recorded_once(result: SendResult) -> None:
     ports = Ports()
-    await send_message(SERVICE_CONTEXT, ASKED, messages(ports), senders(ports, Outcome(result)))
+    await send_message(SERVICE_CONTEXT, ASKED, messages(ports), senders(ports, SendOutcome(result)))
     assert ports.asked.count("Sender.send") == 1
     assert ports.calls[-1].arguments["outcome"].result is result
 

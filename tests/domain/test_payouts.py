@@ -18,8 +18,8 @@ from src.domain.errors import InputInvalid, NotAllowed, ProviderFailed, Provider
 from src.domain.payouts import (
     ClaimedPayout,
     Expired,
-    Outcome,
     Payout,
+    PayoutOutcome,
     PayoutsQuery,
     Touched,
     expire_due,
@@ -63,7 +63,7 @@ async def test_a_payout_is_asked_for_then_claimed_then_made_then_recorded() -> N
     assert (request.role, claim.role, finish.role) == (Role.USER, Role.SERVICE, Role.SERVICE)
     assert claim.arguments == {"escrow_id": ESCROW}
     assert transfer.arguments == {"payout": CLAIMED}
-    assert finish.arguments == {"claimed": CLAIMED, "outcome": Outcome("succeeded", "tr_1")}
+    assert finish.arguments == {"claimed": CLAIMED, "outcome": PayoutOutcome("succeeded", "tr_1")}
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "skipped"])
@@ -90,12 +90,12 @@ async def test_who_may_not_ask_for_a_payout_makes_none() -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        ("tr_1", Outcome("succeeded", "tr_1")),
-        (ProviderFailed("no", "balance_insufficient"), Outcome("failed", error="balance_insufficient")),
-        (ProviderUnknown("silence", "no_answer"), Outcome("unknown", error="no_answer")),
+        ("tr_1", PayoutOutcome("succeeded", "tr_1")),
+        (ProviderFailed("no", "balance_insufficient"), PayoutOutcome("failed", error="balance_insufficient")),
+        (ProviderUnknown("silence", "no_answer"), PayoutOutcome("unknown", error="no_answer")),
     ],
 )
-async def test_what_the_provider_says_is_recorded_as_what_it_means(answer: object, outcome: Outcome) -> None:
+async def test_what_the_provider_says_is_recorded_as_what_it_means(answer: object, outcome: PayoutOutcome) -> None:
     ports = Ports()
     await pay_now(user_context(), ESCROW, payouts(ports), providers(ports, answer))
     assert ports.calls[-1].arguments["outcome"] == outcome
@@ -111,7 +111,7 @@ async def test_a_provider_that_does_not_answer_in_time_may_have_paid(monkeypatch
     ports = Ports()
     silent: Any = {"live": SimpleNamespace(transfer=silence)}
     await pay_now(user_context(), ESCROW, payouts(ports), silent)
-    assert ports.calls[-1].arguments["outcome"] == Outcome("unknown", error="no_answer")
+    assert ports.calls[-1].arguments["outcome"] == PayoutOutcome("unknown", error="no_answer")
 
 
 async def test_a_payout_whose_outcome_cannot_be_recorded_keeps_no_other_from_being_paid() -> None:

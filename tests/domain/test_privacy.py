@@ -16,8 +16,8 @@ from src.domain.answered import Answered
 from src.domain.context import Role
 from src.domain.errors import Conflict, NotFound, Unavailable
 from src.domain.privacy import Folder, RequestStatus
-from src.domain.privacy_erasure import LISTINGS, Plan, Purge, dry_run, execute, purge_due
-from src.domain.privacy_export import Contents, Table, export
+from src.domain.privacy_erasure import LISTINGS, ErasurePlan, Purge, dry_run, execute, purge_due
+from src.domain.privacy_export import Contents, ExportedTable, export
 from src.domain.storage import Link, ObjectName
 from src.ports.privacy_erasures import PrivacyErasures
 from src.ports.privacy_exports import PrivacyExports
@@ -35,7 +35,7 @@ FILES = {
     "travellers/meg/c.txt": b"c",
     "invoices/2026/1.pdf": b"1",
 }
-PLAN = Plan(REQUEST, "0" * 64, [], [], '{"plan":[]}')
+PLAN = ErasurePlan(REQUEST, "0" * 64, [], [], '{"plan":[]}')
 PROCESSING = Answered(RequestStatus(REQUEST, "processing"), b"processing")
 DONE = Answered(RequestStatus(REQUEST, "done"), b"done")
 PURGES = [
@@ -48,11 +48,11 @@ def links(ports: Ports) -> Any:
     return ports.fake(Links, sign=LINK)
 
 
-def table(rows: int) -> Table:
-    return Table("core", "profiles", "What you told us", rows, {"name": "Your name"})
+def table(rows: int) -> ExportedTable:
+    return ExportedTable("core", "profiles", "What you told us", rows, {"name": "Your name"})
 
 
-def exports(ports: Ports, *tables: Table, folders: tuple[Folder, ...] = (), **answers: object) -> Any:
+def exports(ports: Ports, *tables: ExportedTable, folders: tuple[Folder, ...] = (), **answers: object) -> Any:
     contents = Contents(REQUEST, tables, folders)
     return ports.fake(PrivacyExports, begin=contents, **{"record": RequestStatus(REQUEST, "done")} | answers)
 

@@ -14,8 +14,8 @@ from src.domain.context import Role
 from src.domain.errors import Conflict, ProviderFailed, ProviderUnknown
 from src.domain.refunds import (
     ItineraryRefundRequest,
-    Outcome,
     Refund,
+    RefundOutcome,
     RefundRequest,
     refund_itinerary,
     refund_payment,
@@ -32,7 +32,7 @@ PENDING = Refund(
 )
 MADE = Answered(replace(PENDING, status="refunded", provider_refund_id="re_1"), b"made")
 FAILED = Answered(replace(PENDING, status="failed"), b"failed")
-SUCCEEDED = Outcome("succeeded", "re_1")
+SUCCEEDED = RefundOutcome("succeeded", "re_1")
 
 
 def refunds(ports: Ports, **answers: object) -> Any:
@@ -99,7 +99,7 @@ async def test_only_a_refusal_to_make_it_ends_a_refund(
     else:
         answer = await refund_payment(user_context(), ASKED, kept, providers(ports, failure))
         assert answer.value.status == "pending"
-    assert ports.calls[-1].arguments["outcome"] == Outcome(status, error=failure.code)
+    assert ports.calls[-1].arguments["outcome"] == RefundOutcome(status, error=failure.code)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ async def test_only_a_refusal_to_make_it_ends_a_refund(
 )
 async def test_a_refund_that_failed_at_the_provider_is_told_as_its_failure(error: str | None, code: str) -> None:
     ports = Ports()
-    failed = Outcome("failed", "re_1", error)
+    failed = RefundOutcome("failed", "re_1", error)
     with pytest.raises(ProviderFailed) as raised:
         await refund_payment(user_context(), ASKED, refunds(ports, record=FAILED), providers(ports, failed))
     assert raised.value.code == code

@@ -18,7 +18,7 @@ from src.adapters.stripe.live import LiveStripe
 from src.composition import compose
 from src.domain.errors import ProviderUnknown
 from src.domain.payments import Intent, Payment
-from src.domain.refunds import Outcome, Refund
+from src.domain.refunds import Refund, RefundOutcome
 from tests.conftest import Api, serving
 from tests.fakes.stripe import FakeStripe, live_settings
 from tests.fakes.wire import listening
@@ -49,7 +49,7 @@ class Fateful:
     async def find_intent(self, intent_id: str) -> Intent:
         return await self._met(lambda: self.live.find_intent(intent_id))
 
-    async def refund(self, refund: Refund) -> Outcome:
+    async def refund(self, refund: Refund) -> RefundOutcome:
         return await self._met(lambda: self.live.refund(refund))
 
     async def _met(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from src.database.unprivileged import Runner
+from src.database.unprivileged import ServerUser
 from tests.support.cluster import MEMORY
 from tests.support.processes import TIMEOUT, free_port
 from tests.support.programs import program
@@ -60,7 +60,7 @@ def pgbouncer(host: Path, size: int = 2, *, prepares: bool = False) -> Iterator[
             )
         )
         # It refuses root as PostgreSQL does, and has to reach a socket that is its owner's alone.
-        sheds_root = Runner(Path(), namespaced=True).prepare(os.getpid()) if os.getuid() == 0 else None
+        sheds_root = ServerUser(Path(), namespaced=True).prepare(os.getpid()) if os.getuid() == 0 else None
         with subprocess.Popen(
             [PROGRAM, "-q", folder / "pgbouncer.ini"],
             preexec_fn=sheds_root,  # noqa: PLW1509 - no threads here

@@ -8,7 +8,7 @@ from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import SERVICE, Context
 from src.domain.inventory import Hold, HoldRequest, Question, Reply, key_of
-from src.domain.resilience import CircuitState, Kept
+from src.domain.resilience import CachedReply, CircuitState
 
 CONTEXT = Context(SERVICE, "inventory")
 
@@ -26,13 +26,13 @@ class PostgresCache:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read(self, question: Question, origin: str) -> Kept | None:
+    async def read(self, question: Question, origin: str) -> CachedReply | None:
         body = await self._database.call(CONTEXT, "inventory.read_cache", p_key=key_of(question), p_origin=origin)
         row = found(body, _Row)
         if row is None:
             return None
         reply = decoded(row.payload, Reply)
-        return Kept(replace(reply, expires_at=row.expires_at), row.fresh_seconds, row.age_seconds)
+        return CachedReply(replace(reply, expires_at=row.expires_at), row.fresh_seconds, row.age_seconds)
 
     async def claim(self, question: Question, origin: str, holder: UUID, seconds: int) -> bool:
         key = key_of(question)

@@ -6,7 +6,7 @@ from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.messaging import Inbound, Message, MessageRequest, Outcome, Received, Report, Sent
+from src.domain.messaging import Inbound, Message, MessageRequest, Received, Report, SendOutcome, SentMessage
 
 
 class PostgresMessages:
@@ -26,7 +26,7 @@ class PostgresMessages:
     async def claim(self, context: Context, limit: int) -> Sequence[Message]:
         return decoded(await self._database.call(context, "wa.claim_messages", p_limit=limit), list[Message])
 
-    async def record(self, context: Context, message: Message, outcome: Outcome) -> Answered[Sent]:
+    async def record(self, context: Context, message: Message, outcome: SendOutcome) -> Answered[SentMessage]:
         body = await self._database.call(
             context,
             "public.record_message_outcome",
@@ -34,7 +34,7 @@ class PostgresMessages:
             p_attempt=message.attempt,
             **parameters(outcome),
         )
-        return answered(Sent, body)
+        return answered(SentMessage, body)
 
     async def receive(
         self, context: Context, inbound: Sequence[Inbound], reports: Sequence[Report]

@@ -4,7 +4,7 @@ from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.payouts import ClaimedPayout, Outcome, Payout, PayoutsQuery
+from src.domain.payouts import ClaimedPayout, Payout, PayoutOutcome, PayoutsQuery
 
 
 class PostgresPayouts:
@@ -20,7 +20,7 @@ class PostgresPayouts:
         body = await self._database.call(context, "public.claim_payouts", p_escrow_id=escrow_id)
         return decoded(body, list[ClaimedPayout])
 
-    async def finish(self, context: Context, claimed: ClaimedPayout, outcome: Outcome) -> Answered[Payout]:
+    async def finish(self, context: Context, claimed: ClaimedPayout, outcome: PayoutOutcome) -> Answered[Payout]:
         body = await self._database.call(
             context,
             "public.finish_payout",

@@ -7,8 +7,8 @@ from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import Context
 from src.domain.privacy import Folder, PrivacyRequest, RequestStatus, Review
-from src.domain.privacy_erasure import Plan, Purge
-from src.domain.privacy_export import Contents, Export, Table
+from src.domain.privacy_erasure import ErasurePlan, Purge
+from src.domain.privacy_export import Contents, Export, ExportedTable
 
 
 class PostgresPrivacyRequests:
@@ -39,7 +39,7 @@ class PostgresPrivacyExports:
         body = await self._database.call(context, "public.begin_privacy_export", p_request_id=request_id)
         return decoded(body, Contents)
 
-    async def rows(self, context: Context, request_id: UUID, table: Table, offset: int, limit: int) -> bytes:
+    async def rows(self, context: Context, request_id: UUID, table: ExportedTable, offset: int, limit: int) -> bytes:
         return await self._database.call(
             context,
             "public.read_privacy_export",
@@ -71,9 +71,9 @@ class PostgresPrivacyErasures:
         body = await self._database.call(context, "public.privacy_erasure_folders", p_request_id=request_id)
         return decoded(body, _Folders).folders
 
-    async def plan(self, context: Context, request_id: UUID, files: str) -> Plan:
+    async def plan(self, context: Context, request_id: UUID, files: str) -> ErasurePlan:
         body = await self._database.call(context, "public.plan_privacy_erasure", p_request_id=request_id, p_files=files)
-        return decoded(body, Plan)
+        return decoded(body, ErasurePlan)
 
     async def execute(self, context: Context, request_id: UUID, confirm: str, files: str) -> Answered[RequestStatus]:
         body = await self._database.call(

@@ -4,7 +4,7 @@ from src.adapters.postgres.answers import answered, decoded, parameters
 from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.refunds import ItineraryRefundRequest, Outcome, Refund, RefundRequest
+from src.domain.refunds import ItineraryRefundRequest, Refund, RefundOutcome, RefundRequest
 
 
 class PostgresRefunds:
@@ -20,7 +20,7 @@ class PostgresRefunds:
         body = await self._database.call(context, "public.request_itinerary_refund", **parameters(asked))
         return answered(Refund, body)
 
-    async def record(self, context: Context, refund_id: UUID, outcome: Outcome) -> Answered[Refund]:
+    async def record(self, context: Context, refund_id: UUID, outcome: RefundOutcome) -> Answered[Refund]:
         body = await self._database.call(context, "public.record_refund", p_refund_id=refund_id, **parameters(outcome))
         return answered(Refund, body)
 

@@ -6,7 +6,7 @@ from src.adapters.postgres.answers import answered, decoded, found
 from src.adapters.postgres.database import Database
 from src.domain.answered import Answered
 from src.domain.context import Context
-from src.domain.search import Found, Place, PlacesQuery, Populated
+from src.domain.search import Place, PlacesQuery, Populated, SearchResult
 
 
 class PostgresSearch:
@@ -15,9 +15,9 @@ class PostgresSearch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def search(self, context: Context, query: PlacesQuery) -> Found:
+    async def search(self, context: Context, query: PlacesQuery) -> SearchResult:
         body = await self._database.call(context, "public.search_places", p_query=query.query, p_limit=query.limit)
-        return decoded(body, Found)
+        return decoded(body, SearchResult)
 
     async def locate(self, context: Context, name: str) -> Place | None:
         body = await self._database.call(context, "public.locate_place", p_name=name)

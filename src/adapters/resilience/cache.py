@@ -8,7 +8,7 @@ from dataclasses import replace
 from src.adapters.resilience.ttl_cache import TtlCache
 from src.domain.errors import RateLimited, SupplierFailed, Unavailable
 from src.domain.inventory import Question, Reply
-from src.domain.resilience import Kept
+from src.domain.resilience import CachedReply
 from src.ports.inventory import Supplier
 from src.ports.resilience import Cache
 
@@ -52,7 +52,7 @@ class Caching:
             message = "The supplier does not answer in time"
             raise SupplierFailed(message) from None
 
-    async def _read(self, question: Question) -> Kept | None:
+    async def _read(self, question: Question) -> CachedReply | None:
         try:
             return await self._cache.read(question, self._origin)
         except Unavailable:

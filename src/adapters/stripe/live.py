@@ -12,7 +12,7 @@ from uuid import UUID
 from src.domain.errors import CardDeclined, ProviderFailed, ProviderUnknown
 from src.domain.payments import Intent, Payment
 from src.domain.payouts import ClaimedPayout
-from src.domain.refunds import Outcome, Refund
+from src.domain.refunds import Refund, RefundOutcome
 
 if TYPE_CHECKING:
     import stripe
@@ -60,7 +60,7 @@ class LiveStripe:
             intent = await client.v1.payment_intents.retrieve_async(intent_id)
         return Intent(intent.id, intent.client_secret, intent.status)
 
-    async def refund(self, refund: Refund) -> Outcome:
+    async def refund(self, refund: Refund) -> RefundOutcome:
         client = self._connected()
         with translated():
             if refund.provider_refund_id is not None:
@@ -173,11 +173,11 @@ def _id(found: str | stripe.PaymentIntent) -> str:
     return found if isinstance(found, str) else found.id
 
 
-def _outcome(found: stripe.Refund) -> Outcome:
+def _outcome(found: stripe.Refund) -> RefundOutcome:
     status = found.status or "pending"
     if status in FAILED:
-        return Outcome("failed", found.id, _code(getattr(found, "failure_reason", None)))
-    return Outcome("succeeded" if status == "succeeded" else "pending", found.id)
+        return RefundOutcome("failed", found.id, _code(getattr(found, "failure_reason", None)))
+    return RefundOutcome("succeeded" if status == "succeeded" else "pending", found.id)
 
 
 @contextmanager

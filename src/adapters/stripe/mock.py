@@ -4,7 +4,7 @@ import sys
 
 from src.domain.payments import Intent, Payment
 from src.domain.payouts import ClaimedPayout
-from src.domain.refunds import Outcome, Refund
+from src.domain.refunds import Refund, RefundOutcome
 
 
 class MockStripe:
@@ -16,13 +16,13 @@ class MockStripe:
     async def find_intent(self, intent_id: str) -> Intent:
         return Intent(intent_id)
 
-    async def refund(self, refund: Refund) -> Outcome:
+    async def refund(self, refund: Refund) -> RefundOutcome:
         sys.stdout.write(
             f"MOCK_REFUND payment={refund.payment_id} intent={refund.payment_intent} refund={refund.refund_id}"
             f" amount={refund.amount_cents} currency={refund.currency}\n"
         )
         sys.stdout.flush()
-        return Outcome("succeeded", f"re_mock_{refund.refund_id}")
+        return RefundOutcome("succeeded", f"re_mock_{refund.refund_id}")
 
     async def transfer(self, payout: ClaimedPayout) -> str:
         return f"tr_mock_{payout.payout_id}"

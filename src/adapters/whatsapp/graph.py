@@ -7,7 +7,7 @@ import msgspec
 
 from src.adapters.whatsapp.outcomes import PAIR_RATE, PAIR_RATE_SECONDS, RESULTS
 from src.adapters.whatsapp.payload import payload
-from src.domain.messaging import Message, Outcome, Result
+from src.domain.messaging import Message, SendOutcome, SendResult
 from src.edge.json_size import JsonTooLarge, require_within
 from src.edge.limits import OF_PROVIDERS
 
@@ -46,15 +46,15 @@ class GraphWhatsApp:
         self._complete = bool(phone_id and token)
         self._headers = {"authorization": f"Bearer {token}"}
 
-    async def send(self, message: Message) -> Outcome:
+    async def send(self, message: Message) -> SendOutcome:
         if not self._complete:
-            return Outcome(Result.REFUSED)
+            return SendOutcome(SendResult.REFUSED)
         try:
             response = await self._connected().post(self._url, json=payload(message), headers=self._headers)
         except NOT_SENT:
-            return Outcome(Result.RETRY)
+            return SendOutcome(SendResult.RETRY)
         except httpx.HTTPError:
-            return Outcome(Result.UNKNOWN)
+            return SendOutcome(SendResult.UNKNOWN)
         try:
             require_within(response.content, OF_PROVIDERS)
             answer = msgspec.json.decode(response.content, type=_Answer)
@@ -63,9 +63,9 @@ class GraphWhatsApp:
         if answer.error is not None:
             return _failed(answer.error.code, response)
         if answer.messages and response.status_code < FIRST_FAILURE:
-            return Outcome(Result.ACCEPTED, provider_message_id=answer.messages[0].id)
+            return SendOutcome(SendResult.ACCEPTED, provider_message_id=answer.messages[0].id)
         # Whatever this is, it is not WhatsApp's own word on whether the message went out.
-        return Outcome(Result.UNKNOWN)
+        return SendOutcome(SendResult.UNKNOWN)
 
     async def close(self) -> None:
         """Close the connections, if any were made."""
@@ -78,10 +78,10 @@ class GraphWhatsApp:
         return self._client
 
 
-def _failed(code: int, response: httpx.Response) -> Outcome:
+def _failed(code: int, response: httpx.Response) -> SendOutcome:
     told = response.headers.get("retry-after", "")
     wait = min(int(told), MAX_RETRY_AFTER) if told.isdecimal() and len(told) < MAX_TOLD_LENGTH else None
     if code == PAIR_RATE:
         wait = max(wait or 0, PAIR_RATE_SECONDS)
-    otherwise = Result.RETRY if response.is_server_error else Result.REFUSED
-    return Outcome(RESULTS.get(code, otherwise), error_code=code, retry_after=wait)
+    otherwise = SendResult.RETRY if response.is_server_error else SendResult.REFUSED
+    return SendOutcome(RESULTS.get(code, otherwise), error_code=code, retry_after=wait)

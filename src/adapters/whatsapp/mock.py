@@ -1,8 +1,8 @@
 """The WhatsApp of offline mode: takes every message, with ids made from ours."""
 
-from src.domain.messaging import Message, Outcome, Result
+from src.domain.messaging import Message, SendOutcome, SendResult
 
 
 class MockWhatsApp:
-    async def send(self, message: Message) -> Outcome:
-        return Outcome(Result.ACCEPTED, provider_message_id=f"wamid.mock-{message.message_id}")
+    async def send(self, message: Message) -> SendOutcome:
+        return SendOutcome(SendResult.ACCEPTED, provider_message_id=f"wamid.mock-{message.message_id}")

@@ -14,7 +14,7 @@ MAX_TRACED_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class AccessLog:
     """Echoes the request's `trace_header` (lower case, none when empty) and logs answers by their severity."""
 
     application: Asgi

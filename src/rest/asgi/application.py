@@ -18,10 +18,10 @@ from src.rest.asgi.information import INFORMATION, Information
 from src.rest.asgi.timing import Stopwatch
 from src.rest.errors import RestError
 from src.rest.ports import Identity, RestEngine
-from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.media import Media
 from src.rest.protocol.preferences import parse_preferences
 from src.rest.protocol.reading import read, with_query_in_body
-from src.rest.protocol.request import Configuration, Job, Kind, Request, route
+from src.rest.protocol.request import ActionKind, Configuration, Job, Request, route
 from src.rest.protocol.response import Response, respond
 
 log = logging.getLogger(__name__)
@@ -137,8 +137,8 @@ class RestApplication:
         if action.kind in INFORMATION:
             return
         may_read = parse_preferences(request.all(b"prefer"), may_end_transaction=False)
-        if action.kind is Kind.CREATE and with_query_in_body(request, may_read):
-            action = action._replace(kind=Kind.READ)
+        if action.kind is ActionKind.CREATE and with_query_in_body(request, may_read):
+            action = action._replace(kind=ActionKind.READ)
         await self.engine.require(action, identity)
 
     def _refused(self, error: RestError) -> Response:

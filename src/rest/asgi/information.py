@@ -6,13 +6,13 @@ from importlib.metadata import version
 
 from src.rest.errors import no_catalog, unacceptable_media
 from src.rest.ports import Identity, RestEngine, Visible
-from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.media import Media
 from src.rest.protocol.openapi import Subject, document_2_0
 from src.rest.protocol.openapi31 import CONTENT_TYPE, document_3_1, wanted
-from src.rest.protocol.request import Configuration, Job, Kind
+from src.rest.protocol.request import ActionKind, Configuration, Job
 from src.rest.protocol.response import Response, allowed, allowed_to_all
 
-INFORMATION = frozenset({Kind.ROOT, Kind.ROOT_INFO, Kind.RELATION_INFO, Kind.ROUTINE_INFO})
+INFORMATION = frozenset({ActionKind.ROOT, ActionKind.ROOT_INFO, ActionKind.RELATION_INFO, ActionKind.ROUTINE_INFO})
 DOCUMENT_KINDS = frozenset({Media.OPENAPI, Media.JSON, Media.ANY})
 
 
@@ -39,11 +39,11 @@ class Information:
     async def answer(self, job: Job, identity: Identity) -> Response:
         """The answer to a request of one of the kinds INFORMATION. Raises RestError."""
         match job.action.kind:
-            case Kind.ROOT_INFO:
+            case ActionKind.ROOT_INFO:
                 return self._allowed("OPTIONS", "GET", "HEAD")
-            case Kind.RELATION_INFO:
+            case ActionKind.RELATION_INFO:
                 return self._relation(job)
-            case Kind.ROUTINE_INFO:
+            case ActionKind.ROUTINE_INFO:
                 volatile = self._engine.routine(job).volatility == "v"
                 return self._allowed("OPTIONS", *([] if volatile else ["GET", "HEAD"]), "POST")
             case _:

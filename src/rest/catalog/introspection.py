@@ -21,7 +21,7 @@ from src.rest.catalog.model import (
 )
 from src.rest.catalog.relationships import exposed, with_inverses, with_junctions, with_views
 from src.rest.catalog.routines import ISOLATION, routines_of
-from src.rest.catalog.views import Key, View, ViewKey, origins_of, view_keys
+from src.rest.catalog.views import TableKey, View, ViewKey, origins_of, view_keys
 
 CAN_UPDATE, CAN_INSERT, CAN_DELETE = 4, 8, 16
 
@@ -130,7 +130,9 @@ def _view_keys(views: Sequence[asyncpg.Record], keys: Sequence[asyncpg.Record]) 
         View(row["oid"], row["nspname"], row["relname"], row["names"], origins_of(row["definition"])) for row in views
     ]
     return list(
-        view_keys(parsed, [Key(row["kind"], row["conname"], row["relation"], tuple(row["columns"])) for row in keys])
+        view_keys(
+            parsed, [TableKey(row["kind"], row["conname"], row["relation"], tuple(row["columns"])) for row in keys]
+        )
     )
 
 

@@ -36,7 +36,7 @@ class View(NamedTuple):
     origins: dict[int, Origin]
 
 
-class Key(NamedTuple):
+class TableKey(NamedTuple):
     """A primary key (p), foreign key (f) or what one refers to (f_ref)."""
 
     kind: str
@@ -79,10 +79,10 @@ def origins_of(definition: str) -> dict[int, Origin]:
     return found
 
 
-def view_keys(views: Iterable[View], keys: Iterable[Key]) -> Iterator[ViewKey]:
+def view_keys(views: Iterable[View], keys: Iterable[TableKey]) -> Iterator[ViewKey]:
     """All keys whose every column is shown by a view, through views of views. A column shown twice gives two."""
     by_oid = {view.oid: view for view in views}
-    by_relation: dict[int, list[Key]] = defaultdict(list)
+    by_relation: dict[int, list[TableKey]] = defaultdict(list)
     for key in keys:
         by_relation[key.relation].append(key)
     for view in by_oid.values():

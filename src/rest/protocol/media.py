@@ -12,7 +12,7 @@ HEAD = re.compile(r"^([A-Za-z0-9.*]+)/([A-Za-z0-9.*+-]+)")
 PARAMETER = re.compile(r'\s*;\s*([A-Za-z0-9-]+)\s*=\s*(?:"([^"]*)"|([A-Za-z0-9|-]+))')
 
 
-class Kind(Enum):
+class Media(Enum):
     """How an answer is put together; OTHER is a type that only the database knows how to make."""
 
     JSON = "application/json"
@@ -32,15 +32,15 @@ class Kind(Enum):
     PLAN = "application/vnd.pgrst.plan"
 
 
-PLAIN = {kind.value: kind for kind in Kind if kind.value and ";" not in kind.value and kind is not Kind.PLAN}
-SINGULAR_KINDS = frozenset({Kind.SINGULAR, Kind.SINGULAR_STRIPPED})
+PLAIN = {kind.value: kind for kind in Media if kind.value and ";" not in kind.value and kind is not Media.PLAN}
+SINGULAR_KINDS = frozenset({Media.SINGULAR, Media.SINGULAR_STRIPPED})
 
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
     """`name` is the type as a database names it; `subject` is what a plan explains."""
 
-    kind: Kind
+    kind: Media
     name: str
     plan_format: str = ""
     plan_options: tuple[str, ...] = ()
@@ -49,13 +49,13 @@ class MediaType:
 
     def __post_init__(self) -> None:
         # Once for a shape of request, not for each of its answers.
-        as_it_is = self.kind in (Kind.OCTETS, Kind.OTHER)
+        as_it_is = self.kind in (Media.OCTETS, Media.OTHER)
         object.__setattr__(self, "content_type", self.name if as_it_is else f"{self.name}; charset=utf-8")
 
 
-JSON = MediaType(Kind.JSON, Kind.JSON.value)
-OPENAPI = MediaType(Kind.OPENAPI, Kind.OPENAPI.value)
-ANY = MediaType(Kind.ANY, "*/*")
+JSON = MediaType(Media.JSON, Media.JSON.value)
+OPENAPI = MediaType(Media.OPENAPI, Media.OPENAPI.value)
+ANY = MediaType(Media.ANY, "*/*")
 
 
 @lru_cache(1024)
@@ -70,29 +70,29 @@ def parse_media_type(text: str) -> MediaType:
         position = match.end()
     stripped = parameters.get("nulls") == "stripped"
     if name in ("application/vnd.pgrst.object+json", "application/vnd.pgrst.object"):
-        return _of(Kind.SINGULAR_STRIPPED if stripped else Kind.SINGULAR)
+        return _of(Media.SINGULAR_STRIPPED if stripped else Media.SINGULAR)
     if name in ("application/vnd.pgrst.array+json", "application/vnd.pgrst.array"):
-        return _of(Kind.ARRAY_STRIPPED if stripped else Kind.JSON)
+        return _of(Media.ARRAY_STRIPPED if stripped else Media.JSON)
     base, _, suffix = name.partition("+")
-    if base == Kind.PLAN.value and suffix in ("", "text", "json"):
+    if base == Media.PLAN.value and suffix in ("", "text", "json"):
         return _plan(parameters, suffix or "text")
     if name in PLAIN:
         return _of(PLAIN[name])
-    return MediaType(Kind.OTHER, text)
+    return MediaType(Media.OTHER, text)
 
 
-def _of(kind: Kind) -> MediaType:
+def _of(kind: Media) -> MediaType:
     return MediaType(kind, kind.value)
 
 
 def _plan(parameters: dict[str, str], plan_format: str) -> MediaType:
-    subject = parse_media_type(parameters.get("for", Kind.JSON.value))
+    subject = parse_media_type(parameters.get("for", Media.JSON.value))
     asked = parameters.get("options", "").split("|")
     options = tuple(option for option in PLAN_OPTIONS if option in asked)
-    name = f'{Kind.PLAN.value}+{plan_format}; for="{subject.name}"'
+    name = f'{Media.PLAN.value}+{plan_format}; for="{subject.name}"'
     if options:
         name += f"; options={'|'.join(options)}"
-    return MediaType(Kind.PLAN, name, plan_format, options, subject)
+    return MediaType(Media.PLAN, name, plan_format, options, subject)
 
 
 @lru_cache(1024)

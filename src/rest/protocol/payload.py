@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from src.edge.json_size import JsonTooLarge, refuse_constant, require_few, require_within
 from src.edge.limits import OF_BODIES, SERVICE, Limits
 from src.rest.errors import bad_body
-from src.rest.protocol.media import Kind, MediaType
+from src.rest.protocol.media import Media, MediaType
 from src.rest.query.query_string import pairs_of
 
 BLANKS = b" \t\r\n"
@@ -36,17 +36,17 @@ def parse_payload(
     body: bytes, media: MediaType, columns: tuple[str, ...] | None, *, call: bool, limits: Limits = SERVICE
 ) -> Payload:
     """Read a body. With `columns` JSON is passed on unread. Raises RestError PGRST102, PGRST100 beyond `limits`."""
-    if media.kind is Kind.JSON:
+    if media.kind is Media.JSON:
         return _json(body, columns, call=call)
-    if media.kind is Kind.CSV:
+    if media.kind is Media.CSV:
         return _of_rows(_csv_rows(_decoded(body), limits.fields))
-    if media.kind is Kind.FORM:
+    if media.kind is Media.FORM:
         fields = tuple((key, value or "") for key, value in pairs_of(body, limits.parameters))
         if call:
             text = json.dumps(dict(fields)).encode()
             return Payload(text, frozenset(key for key, _ in fields), arguments=fields)
         return _of_rows(dict(fields))
-    if call and media.kind in (Kind.TEXT, Kind.XML, Kind.OCTETS):
+    if call and media.kind in (Media.TEXT, Media.XML, Media.OCTETS):
         return Payload(body)
     message = f"Content-Type not acceptable: {media.name}"
     raise bad_body(message)

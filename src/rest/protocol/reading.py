@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from src.edge.limits import SERVICE, Limits
 from src.rest.errors import no_query, put_with_limit, too_much
-from src.rest.protocol.media import JSON, parse_accept, parse_media_type
-from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.media import JSON, Media, parse_accept, parse_media_type
 from src.rest.protocol.payload import parse_payload
 from src.rest.protocol.preferences import Preferences, parse_preferences
-from src.rest.protocol.request import Action, Configuration, Job, Kind, Request, route
+from src.rest.protocol.request import Action, ActionKind, Configuration, Job, Request, route
 from src.rest.query.query_string import parse_query
 
-WITH_BODY = frozenset({Kind.CREATE, Kind.UPDATE, Kind.UPSERT})
+WITH_BODY = frozenset({ActionKind.CREATE, ActionKind.UPDATE, ActionKind.UPSERT})
 
 
 # Headers that are taken apart.
@@ -37,20 +36,20 @@ def read(configuration: Configuration, request: Request, limits: Limits = SERVIC
     if with_query_in_body(request, preferences):
         if body.strip() and content_type is not None and content.kind is not Media.FORM:
             raise no_query(content.name)
-        kind = Kind.READ if action.kind is Kind.CREATE else action.kind
+        kind = ActionKind.READ if action.kind is ActionKind.CREATE else action.kind
         action, raw_query, body = action._replace(kind=kind, by_get=True), _joined(raw_query, body), b""
     query = parse_query(
         raw_query,
-        call=action.kind is Kind.ROUTINE_INFO or (action.kind is Kind.CALL and action.by_get),
+        call=action.kind is ActionKind.ROUTINE_INFO or (action.kind is ActionKind.CALL and action.by_get),
         header_range=request.header(b"range") if request.method in ("GET", "QUERY") else None,
         limits=limits,
     )
-    if action.kind is Kind.UPSERT and not query.range.everything:
+    if action.kind is ActionKind.UPSERT and not query.range.everything:
         raise put_with_limit()
     payload = None
     if _has_body(action):
-        columns = query.plan.columns if action.kind is not Kind.UPSERT else None
-        payload = parse_payload(body, content, columns, call=action.kind is Kind.CALL, limits=limits)
+        columns = query.plan.columns if action.kind is not ActionKind.UPSERT else None
+        payload = parse_payload(body, content, columns, call=action.kind is ActionKind.CALL, limits=limits)
     accept = parse_accept(request.header(b"accept"))
     return Job(request, action, query, preferences, accept, content, payload)
 
@@ -69,7 +68,7 @@ def _require_short_headers(request: Request, limits: Limits) -> None:
 
 
 def _has_body(action: Action) -> bool:
-    return action.kind in WITH_BODY or (action.kind is Kind.CALL and not action.by_get)
+    return action.kind in WITH_BODY or (action.kind is ActionKind.CALL and not action.by_get)
 
 
 def _joined(raw_query: bytes, body: bytes) -> bytes:

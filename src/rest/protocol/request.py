@@ -19,7 +19,7 @@ from src.rest.query.query_string import Query
 WRITES = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
-class Kind(Enum):
+class ActionKind(Enum):
     """What is done."""
 
     READ = "read"
@@ -35,23 +35,23 @@ class Kind(Enum):
 
 
 RELATION_KINDS = {
-    "GET": Kind.READ,
-    "HEAD": Kind.READ,
-    "POST": Kind.CREATE,
-    "PATCH": Kind.UPDATE,
-    "PUT": Kind.UPSERT,
-    "DELETE": Kind.DELETE,
-    "OPTIONS": Kind.RELATION_INFO,
-    "QUERY": Kind.READ,
+    "GET": ActionKind.READ,
+    "HEAD": ActionKind.READ,
+    "POST": ActionKind.CREATE,
+    "PATCH": ActionKind.UPDATE,
+    "PUT": ActionKind.UPSERT,
+    "DELETE": ActionKind.DELETE,
+    "OPTIONS": ActionKind.RELATION_INFO,
+    "QUERY": ActionKind.READ,
 }
 ROUTINE_KINDS = {
-    "GET": Kind.CALL,
-    "HEAD": Kind.CALL,
-    "POST": Kind.CALL,
-    "OPTIONS": Kind.ROUTINE_INFO,
-    "QUERY": Kind.CALL,
+    "GET": ActionKind.CALL,
+    "HEAD": ActionKind.CALL,
+    "POST": ActionKind.CALL,
+    "OPTIONS": ActionKind.ROUTINE_INFO,
+    "QUERY": ActionKind.CALL,
 }
-ROOT_KINDS = {"GET": Kind.ROOT, "HEAD": Kind.ROOT, "OPTIONS": Kind.ROOT_INFO}
+ROOT_KINDS = {"GET": ActionKind.ROOT, "HEAD": ActionKind.ROOT, "OPTIONS": ActionKind.ROOT_INFO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def text_of(raw: bytes) -> str:
 class Action(NamedTuple):
     """`name` is the relation or function; `negotiated` when the schema was chosen among several."""
 
-    kind: Kind
+    kind: ActionKind
     name: Name
     head: bool = False
     by_get: bool = False

@@ -11,10 +11,10 @@ from src.edge.json_size import require_within
 from src.edge.limits import OF_BODIES
 from src.rest.catalog.model import Returns
 from src.rest.errors import Headers, bad_guc_headers, bad_guc_status, bad_range
-from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.media import Media
 from src.rest.protocol.preferences import NO_PREFERENCES, applied
 from src.rest.protocol.prepared import Prepared, ResultSet
-from src.rest.protocol.request import Job, Kind
+from src.rest.protocol.request import ActionKind, Job
 from src.rest.query.query_string import encoded, parameter
 from src.rest.query.ranges import content_range, status_of
 
@@ -174,12 +174,12 @@ def _call(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
 
 
 _COMPOSE = {
-    Kind.READ: _read,
-    Kind.CREATE: _create,
-    Kind.UPDATE: _update,
-    Kind.UPSERT: _upsert,
-    Kind.DELETE: _delete,
-    Kind.CALL: _call,
+    ActionKind.READ: _read,
+    ActionKind.CREATE: _create,
+    ActionKind.UPDATE: _update,
+    ActionKind.UPSERT: _upsert,
+    ActionKind.DELETE: _delete,
+    ActionKind.CALL: _call,
 }
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from src.edge.limits import MAX_HEADER_SIZE
 from src.rest.errors import RestError
 from src.rest.protocol.reading import read
-from src.rest.protocol.request import Configuration, Job, Kind, Request
+from src.rest.protocol.request import ActionKind, Configuration, Job, Request
 from src.rest.query.query_string import Query, decoded, encoded
 
 # These operators take everything after their dot, so no value changes how the rest is read.
@@ -97,7 +97,7 @@ def shape_of(configuration: Configuration, request: Request, found: Outline) -> 
         return None
     values, location = job.query.values, job.query.location.replace("%", "%%")
     shown = [encoded(mark).replace("%", "%%") for mark in marks]
-    if job.action.kind is not Kind.READ or any(values.count(mark) != 1 for mark in marks):
+    if job.action.kind is not ActionKind.READ or any(values.count(mark) != 1 for mark in marks):
         return None
     if any(location.count(text) != 1 for text in shown):
         return None

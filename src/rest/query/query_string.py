@@ -29,7 +29,7 @@ from src.rest.query.plan import (
     SelectItem,
     Window,
 )
-from src.rest.query.ranges import Range, number, top_level
+from src.rest.query.ranges import RowRange, number, top_level
 from src.rest.query.syntax import Syntax
 
 Pair = tuple[str, str | None]
@@ -42,7 +42,7 @@ PRESENCE = ("null", "not_null")
 RESERVED = frozenset({"select", "columns", "on_conflict"})
 NO_COLUMNS = RESERVED | {"order", "limit", "offset", "and", "or", "distinct"}
 ALL_COLUMNS = (SelectField(Field("*")),)
-EVERYTHING = Range()
+EVERYTHING = RowRange()
 # Larger limits are values like any other: few shapes of a request have them.
 MAX_PLANNED_PAGE_SIZE = 1000
 BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -59,7 +59,7 @@ class Query(NamedTuple):
     values: tuple[str | int, ...]
     arguments: tuple[tuple[str, str], ...]
     location: str | None
-    range: Range
+    range: RowRange
     filter_names: frozenset[str]
     has_logic: bool
 
@@ -111,7 +111,7 @@ def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = No
 
     Raises RestError PGRST100 where it does not parse or goes beyond `limits`, PGRST103 for an impossible range.
     """
-    reader = _Reader(limits, call=call)
+    reader = _QueryReader(limits, call=call)
     pairs = pairs_of(raw, limits.parameters)
     try:
         for key, value in pairs:
@@ -129,7 +129,7 @@ def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = No
         raise too_much(message) from None
 
 
-class _Reader:
+class _QueryReader:
     """Sorts parameters by what they are, keeping values apart."""
 
     def __init__(self, limits: Limits, *, call: bool) -> None:
@@ -302,7 +302,7 @@ class _Reader:
             )
             raise too_much(message)
 
-    def _root_window(self, window: Range) -> list[Window]:
+    def _root_window(self, window: RowRange) -> list[Window]:
         if window.everything:
             return []
         return [self._window((), window.limit, window.offset or None)]

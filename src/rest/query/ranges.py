@@ -14,7 +14,7 @@ NUMBER = re.compile(r"^\s*(-?)(\d+)\s*$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class RowRange:
     """Rows `offset` … `offset + limit - 1`; no `limit` means all that follow."""
 
     offset: int = 0
@@ -34,7 +34,7 @@ def number(text: str) -> int | None:
     return max(-value, -MAX_INT8) if match[1] else min(value, MAX_INT8)
 
 
-def top_level(limit: str | None, offset: str | None, header: str | None) -> Range:
+def top_level(limit: str | None, offset: str | None, header: str | None) -> RowRange:
     """The window of the root: the intersection of `limit`/`offset` and, where given, the Range header.
 
     A negative or unreadable offset and an unreadable limit are ignored. Raises RestError 416.
@@ -54,7 +54,7 @@ def top_level(limit: str | None, offset: str | None, header: str | None) -> Rang
             rows = min(upper) - start + 1 if upper else None
             if rows is not None and rows <= 0:
                 raise bad_range(NEGATIVE)
-    return Range(min(start, MAX_INT8), rows if rows is None else min(rows, MAX_INT8))
+    return RowRange(min(start, MAX_INT8), rows if rows is None else min(rows, MAX_INT8))
 
 
 def content_range(first: int, last: int, total: int | None) -> str:

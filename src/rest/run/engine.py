@@ -11,13 +11,13 @@ from src.rest.catalog.model import Catalog, Name, Routine, Table
 from src.rest.errors import no_catalog
 from src.rest.ports import Identity, Visible
 from src.rest.protocol.prepared import Prepared, ResultSet
-from src.rest.protocol.request import Action, Configuration, Job, Kind, Request
+from src.rest.protocol.request import Action, ActionKind, Configuration, Job, Request
 from src.rest.protocol.shapes import Shape, outline, shape_of
 from src.rest.run.runners import Runner
 from src.rest.sql.calling import find_routine, unknown_routine
 from src.rest.sql.preparation import Preparation
 
-Kept = TypeVar("Kept")
+Entry = TypeVar("Entry")
 # Clients can make any number of shapes, so the caches are bounded.
 KEPT_SHAPES = 1024
 # Characters of both statements, and bytes of what they are made of.
@@ -53,7 +53,7 @@ class Engine:
         return find_routine(self._known, job)
 
     async def require(self, action: Action, identity: Identity) -> None:
-        if action.kind is not Kind.CALL:
+        if action.kind is not ActionKind.CALL:
             find_table(self._known, action.name)
         elif action.name not in self._known.routines:
             raise unknown_routine(self._known, action.name)
@@ -74,7 +74,7 @@ class Engine:
     def prepare(self, job: Job) -> Prepared:
         """The SQL of a request, from the cache when its shape is known. Raises RestError."""
         prepared = self._prepared(job)
-        found = outline(job.request) if job.action.kind is Kind.READ else None
+        found = outline(job.request) if job.action.kind is ActionKind.READ else None
         if found is None or not _is_small(job, prepared):
             return prepared
         if found.key not in self._seen:
@@ -115,7 +115,7 @@ def _is_small(job: Job, prepared: Prepared) -> bool:
     return by <= MAX_KEY_LENGTH and len(prepared.statement) + len(prepared.single) <= MAX_KEPT_SIZE
 
 
-def _keep(cache: OrderedDict[Hashable, Kept], key: Hashable, value: Kept) -> None:
+def _keep(cache: OrderedDict[Hashable, Entry], key: Hashable, value: Entry) -> None:
     cache[key] = value
     if len(cache) > KEPT_SHAPES:
         cache.popitem(last=False)

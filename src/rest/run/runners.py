@@ -13,11 +13,10 @@ import asyncpg
 
 from src.rest.errors import RestError, key_mismatch, not_singular, too_many_affected
 from src.rest.ports import Identity, Visible
-from src.rest.protocol.media import SINGULAR_KINDS
-from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.media import SINGULAR_KINDS, Media
 from src.rest.protocol.preferences import NO_PREFERENCES
 from src.rest.protocol.prepared import Prepared, ResultSet
-from src.rest.protocol.request import Action, Configuration, Job, Kind, Request
+from src.rest.protocol.request import Action, ActionKind, Configuration, Job, Request
 from src.rest.run.binding import Binder
 from src.rest.run.failures import as_rest_errors, denied, rest_error
 from src.rest.run.results import result_of
@@ -26,7 +25,7 @@ Connection = asyncpg.Connection
 # Whoever sends holds a few pieces of a stream, so these bound its memory.
 PIECE_BYTES = 64 * 1024
 PIECE_ROWS = 500
-LIMITED = (Kind.UPDATE, Kind.DELETE, Kind.CALL)
+LIMITED = (ActionKind.UPDATE, ActionKind.DELETE, ActionKind.CALL)
 
 VISIBLE_RELATIONS = """
 select c.relname from pg_class c
@@ -41,7 +40,12 @@ where p.prokind = 'f' and p.pronamespace = quote_ident($1)::regnamespace and has
 """
 
 
-RIGHTS = {Kind.READ: "select", Kind.CREATE: "insert", Kind.UPSERT: "insert", Kind.UPDATE: "update"}
+RIGHTS = {
+    ActionKind.READ: "select",
+    ActionKind.CREATE: "insert",
+    ActionKind.UPSERT: "insert",
+    ActionKind.UPDATE: "update",
+}
 # What Postgres would name in its refusal of the role $1 (null: the connection's own); nothing for what is not there.
 MISSING_RIGHT_TO_RELATION = """
 select case
@@ -65,7 +69,7 @@ group by r.oid, n.oid, n.nspname, p.proname
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LocalSettings:
     """What a transaction needs besides its caller. `of_function` are settings a function asks to be made for it."""
 
     schema: str
@@ -100,7 +104,7 @@ class Sessions(Protocol):
         """The same of a statement that reads tables and views only, so that it may run twice, and on a standby."""
 
     def transaction(
-        self, request: Request, identity: Identity, settings: Settings
+        self, request: Request, identity: Identity, settings: LocalSettings
     ) -> AbstractAsyncContextManager[Connection]:
         """A transaction with the caller's settings made, committed at the end of the block."""
 
@@ -124,7 +128,7 @@ class Runner:
         try:
             if prepared.single and self._sessions.in_one_statement and self._simple(job):
                 arguments = self._binder.arguments(prepared.single_slots, job, identity)
-                ask = self._sessions.read if job.action.kind is Kind.READ else self._sessions.row
+                ask = self._sessions.read if job.action.kind is ActionKind.READ else self._sessions.row
                 result = await ask(identity, prepared.single, arguments)
                 _check(job, prepared, result)
                 return result
@@ -140,7 +144,7 @@ class Runner:
         if preferences is NO_PREFERENCES and job.action.by_get:
             return True
         undone = (
-            job.action.kind is Kind.CALL
+            job.action.kind is ActionKind.CALL
             and not job.action.by_get
             and (preferences.max_affected is not None or any(media.kind in SINGULAR_KINDS for media in job.accept))
         )
@@ -203,7 +207,7 @@ class Runner:
         """Raises RestError when the caller lacks the right without which the action cannot be."""
         anonymous = self._sessions.is_anonymous(identity)
         with as_rest_errors(anonymous=anonymous):
-            question = MISSING_RIGHT_TO_CALL if action.kind is Kind.CALL else MISSING_RIGHT_TO_RELATION
+            question = MISSING_RIGHT_TO_CALL if action.kind is ActionKind.CALL else MISSING_RIGHT_TO_RELATION
             right = RIGHTS.get(action.kind, "execute")
             missing = await self._sessions.value(identity, question, [*action.name, right])
         if missing is not None:
@@ -212,15 +216,15 @@ class Runner:
     async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
         """The relations and functions of a schema that the caller has any right to."""
         with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
-            async with self._sessions.transaction(request, identity, Settings(schema)) as connection:
+            async with self._sessions.transaction(request, identity, LocalSettings(schema)) as connection:
                 relations = await connection.fetch(VISIBLE_RELATIONS, schema)
                 functions = await connection.fetch(VISIBLE_FUNCTIONS, schema)
         return Visible(frozenset(row[0] for row in relations), frozenset(row[0] for row in functions))
 
 
-def _settings(job: Job, prepared: Prepared) -> Settings:
+def _settings(job: Job, prepared: Prepared) -> LocalSettings:
     routine = prepared.routine
-    return Settings(
+    return LocalSettings(
         job.action.name.schema,
         read_only=prepared.read_only,
         isolation=routine.isolation if routine else None,
@@ -233,7 +237,7 @@ def _check(job: Job, prepared: Prepared, result: ResultSet) -> None:
     """Refuse results that the client said it does not want; inside a transaction this undoes them."""
     kind, preferences = job.action.kind, job.preferences
     if result.page_total != 1:
-        if kind is Kind.UPSERT:
+        if kind is ActionKind.UPSERT:
             raise key_mismatch()
         if prepared.media.kind in SINGULAR_KINDS:
             raise not_singular(result.page_total)

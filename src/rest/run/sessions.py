@@ -20,7 +20,7 @@ from src.rest.protocol.prepared import ResultSet
 from src.rest.protocol.request import Configuration, Request
 from src.rest.protocol.request_settings import of_request
 from src.rest.run.results import result_of, result_of_texts
-from src.rest.run.runners import Settings
+from src.rest.run.runners import LocalSettings
 
 Connection = asyncpg.Connection
 Pair = tuple[str, str]
@@ -85,7 +85,9 @@ class RoleSessions:
         return result_of(row)
 
     @asynccontextmanager
-    async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, request: Request, identity: Identity, settings: LocalSettings
+    ) -> AsyncIterator[Connection]:
         async with self._pools[identity.role].acquire() as connection, _transaction(connection, settings, None):
             pairs = [
                 ("request.jwt.claims", identity.claims),
@@ -132,7 +134,9 @@ class AuthenticatorSessions:
             return await connection.fetchval(question, identity.role, *arguments)
 
     @asynccontextmanager
-    async def transaction(self, request: Request, identity: Identity, settings: Settings) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, request: Request, identity: Identity, settings: LocalSettings
+    ) -> AsyncIterator[Connection]:
         catalog, configuration = self._catalog, self._configuration
         of_role = catalog.role_settings.get(identity.role, ())
         isolation = dict(of_role).get(ISOLATION)
@@ -157,7 +161,7 @@ class AuthenticatorSessions:
 
 
 @asynccontextmanager
-async def _transaction(connection: Connection, settings: Settings, isolation: str | None) -> AsyncIterator[None]:
+async def _transaction(connection: Connection, settings: LocalSettings, isolation: str | None) -> AsyncIterator[None]:
     level = (settings.isolation or isolation or "").lower()
     begin = "BEGIN"
     if level in ("repeatable read", "serializable", "read uncommitted"):
@@ -190,7 +194,7 @@ def _set_statement(count: int) -> str:
     return f"select {', '.join(calls)}"
 
 
-def _of_settings(settings: Settings) -> list[Pair]:
+def _of_settings(settings: LocalSettings) -> list[Pair]:
     timezone = [("timezone", settings.timezone)] if settings.timezone is not None else []
     return [*timezone, *settings.of_function]
 

@@ -30,7 +30,7 @@ from src.edge.cors import Cors
 from src.edge.draining import draining
 from src.edge.errors import SettingsError
 from src.edge.listening import BACKLOG, HTTP1, BoundedListener, connections
-from src.rest.asgi.access_log import Edge
+from src.rest.asgi.access_log import AccessLog
 from src.rest.asgi.admin import Admin
 from src.rest.asgi.application import RestApplication
 from src.rest.asgi.claims import BadPathError, parse_claim_path
@@ -95,7 +95,7 @@ class Standalone(Collector):
             log_query=settings.log_query,
         )
         cors = Cors(frozenset(map(str.encode, settings.cors_origins)) or None)
-        self._application: Asgi = Edge(cors.around(application), settings.server_trace_header.encode())
+        self._application: Asgi = AccessLog(cors.around(application), settings.server_trace_header.encode())
         self.settings, self.engine, self.identities, self._sessions = settings, engine, identities, sessions
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

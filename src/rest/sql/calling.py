@@ -8,7 +8,7 @@ from src.edge.limits import too_long
 from src.rest.catalog.fuzzy import nearest
 from src.rest.catalog.model import TEXT, Catalog, Name, Parameter, Routine
 from src.rest.errors import RestError, too_long_name
-from src.rest.protocol.media import Kind as Media
+from src.rest.protocol.media import Media
 from src.rest.protocol.request import Job
 from src.rest.sql import nodes, selects
 from src.rest.sql.nodes import Node, Parameters, Query, Slot

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from src.rest.catalog.model import Catalog, Name
 from src.rest.errors import unacceptable_media
-from src.rest.protocol.media import JSON, SINGULAR_KINDS, Kind, MediaType, parse_media_type
+from src.rest.protocol.media import JSON, SINGULAR_KINDS, Media, MediaType, parse_media_type
 from src.rest.sql.statements import Handler
 
-FIXED = SINGULAR_KINDS | {Kind.ARRAY_STRIPPED}
-BUILT_IN = frozenset({Kind.JSON, Kind.CSV, Kind.GEOJSON})
+FIXED = SINGULAR_KINDS | {Media.ARRAY_STRIPPED}
+BUILT_IN = frozenset({Media.JSON, Media.CSV, Media.GEOJSON})
 
 
 def negotiate(
@@ -25,14 +25,14 @@ def negotiate(
     Handlers of a relation apply only to its whole rows (`all_columns`). `streams`: rows may be sent one by one.
     """
     for media in accepted:
-        if media.kind is Kind.PLAN:
+        if media.kind is Media.PLAN:
             subject = media.subject or JSON
             found = _handler(catalog, target, subject, all_columns=all_columns) if plans else None
             if found is not None:
                 return found[0], media
             continue
-        if media.kind is Kind.NDJSON and streams:
-            return Handler(Kind.NDJSON), media
+        if media.kind is Media.NDJSON and streams:
+            return Handler(Media.NDJSON), media
         found = _handler(catalog, target, media, all_columns=all_columns)
         if found is not None:
             return found
@@ -49,7 +49,7 @@ def _handler(
         custom = catalog.handlers.get((relation, wanted))
         if custom is not None and (relation is None or all_columns):
             made = parse_media_type(custom.media)
-            return (Handler(Kind.OTHER) if custom.by_type else Handler(None, custom.function, relation)), made
-    if media.kind is Kind.ANY:
-        return Handler(Kind.JSON), JSON
+            return (Handler(Media.OTHER) if custom.by_type else Handler(None, custom.function, relation)), made
+    if media.kind is Media.ANY:
+        return Handler(Media.JSON), JSON
     return (Handler(media.kind), media) if media.kind in BUILT_IN else None

@@ -7,10 +7,9 @@ from dataclasses import replace
 from src.rest.catalog.lookups import find_table
 from src.rest.catalog.model import JSON, Catalog, Name, Returns, Table
 from src.rest.errors import RestError, max_affected_of_single, put_without_key
-from src.rest.protocol.media import Kind as Media
-from src.rest.protocol.media import MediaType
+from src.rest.protocol.media import Media, MediaType
 from src.rest.protocol.prepared import Prepared
-from src.rest.protocol.request import Configuration, Job, Kind
+from src.rest.protocol.request import ActionKind, Configuration, Job
 from src.rest.query.plan import Filter, Operator
 from src.rest.query.query_string import ALL_COLUMNS
 from src.rest.sql import nodes, selects
@@ -50,9 +49,9 @@ class Preparation:
 
     def prepare(self, job: Job) -> Prepared:
         """Raises RestError for whatever the catalog does not have."""
-        if job.action.kind is Kind.READ:
+        if job.action.kind is ActionKind.READ:
             return self._read(job)
-        if job.action.kind is Kind.CALL:
+        if job.action.kind is ActionKind.CALL:
             return self._call(job)
         return self._write(job)
 
@@ -140,7 +139,7 @@ class Preparation:
         rows = (
             ReadWriter(parameters).query(root) if represented else selects.select([nodes.star()], selects.table(SOURCE))
         )
-        located = job.action.kind is Kind.CREATE and job.preferences.representation == "headers-only"
+        located = job.action.kind is ActionKind.CREATE and job.preferences.representation == "headers-only"
         statement = answer(
             source,
             rows,
@@ -168,7 +167,7 @@ class Preparation:
         parameters: Parameters,
     ) -> Node:
         kind, plan = job.action.kind, job.query.plan
-        if kind is Kind.UPSERT and not _names_the_key(job, table):
+        if kind is ActionKind.UPSERT and not _names_the_key(job, table):
             raise put_without_key()
         payload = job.payload
         write = Write(
@@ -181,13 +180,13 @@ class Preparation:
             },
             _returning(job, table, root, target),
             payload.is_object if payload else True,
-            job.preferences.missing == "default" and kind is not Kind.UPSERT,
+            job.preferences.missing == "default" and kind is not ActionKind.UPSERT,
         )
-        if kind is Kind.DELETE:
+        if kind is ActionKind.DELETE:
             return delete(write, parameters, target, conditions)
-        if kind is Kind.UPDATE:
+        if kind is ActionKind.UPDATE:
             return update(write, parameters, target, conditions)
-        if kind is Kind.UPSERT:
+        if kind is ActionKind.UPSERT:
             of_body = Level(table.name, BODY, table.columns)
             conditions = self._planner().conditions(of_body, plan.conditions)
             return insert(write, parameters, conflict_keys=table.primary_key, merges=True, conditions=conditions)
@@ -267,7 +266,7 @@ def _counting_exactly(job: Job) -> Job:
 
 
 def _merges(job: Job) -> bool:
-    return job.action.kind is Kind.UPSERT or job.preferences.resolution == "merge-duplicates"
+    return job.action.kind is ActionKind.UPSERT or job.preferences.resolution == "merge-duplicates"
 
 
 def _returning(job: Job, table: Table, root: Level, target: Level) -> list[Node]:

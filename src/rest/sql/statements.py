@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from src.rest.catalog.model import JSON, Name, Returns, TypeName
-from src.rest.protocol.media import Kind
+from src.rest.protocol.media import Media
 from src.rest.protocol.request_settings import OF_REQUEST
 from src.rest.query.plan import JsonStep
 from src.rest.sql import nodes, selects
@@ -23,7 +23,7 @@ INT8 = TypeName("pg_catalog", "int8")
 class Handler:
     """How the body is made. `function` is a custom aggregate over `target` rows, None for anything of a row."""
 
-    kind: Kind | None
+    kind: Media | None
     function: Name | None = None
     target: Name | None = None
 
@@ -87,15 +87,15 @@ def body(handler: Handler, returns: Returns | None) -> Node:
         if handler.target is not None and not (returns is not None and returns.scalar):
             target = nodes.cast_to_row(row, handler.target)
         return nodes.call(handler.function, target)
-    if handler.kind is Kind.OTHER:
+    if handler.kind is Media.OTHER:
         return row
-    if handler.kind is Kind.CSV:
+    if handler.kind is Media.CSV:
         return _csv()
-    if handler.kind is Kind.GEOJSON:
+    if handler.kind is Media.GEOJSON:
         return _geojson()
-    stripped = handler.kind in (Kind.ARRAY_STRIPPED, Kind.SINGULAR_STRIPPED)
+    stripped = handler.kind in (Media.ARRAY_STRIPPED, Media.SINGULAR_STRIPPED)
     rows = nodes.call("json_agg", row)
-    single = handler.kind in (Kind.SINGULAR, Kind.SINGULAR_STRIPPED)
+    single = handler.kind in (Media.SINGULAR, Media.SINGULAR_STRIPPED)
     if single or (returns is not None and returns.single):
         rows = nodes.json_path(rows, [JsonStep(0)])
         missing = "null"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from src.rest.catalog.fuzzy import nearest
 from src.rest.errors import RestError
-from src.rest.protocol.media import Kind, parse_accept, parse_media_type
+from src.rest.protocol.media import Media, parse_accept, parse_media_type
 from src.rest.protocol.preferences import applied, parse_preferences
 from src.rest.query.filters import Operation, array_literal, operation_in, parse_operation
 from src.rest.query.grammar import parse_order, parse_select
@@ -19,7 +19,7 @@ from src.rest.query.logic import parse_logic
 from src.rest.query.parsing import TooLong
 from src.rest.query.plan import Field, JsonStep, Operator, OrderTerm, SelectEmbed, SelectField
 from src.rest.query.query_string import parse_query
-from src.rest.query.ranges import Range, content_range, status_of, top_level
+from src.rest.query.ranges import RowRange, content_range, status_of, top_level
 from src.rest.query.syntax import Syntax
 
 
@@ -182,18 +182,18 @@ def test_arguments_are_what_has_no_operator() -> None:
 @pytest.mark.parametrize(
     ("limit", "offset", "header", "expected"),
     [
-        (None, None, None, Range()),
-        ("5", "2", None, Range(2, 5)),
-        ("0", "3", None, Range(3, 0)),
-        (None, "-1", None, Range()),
-        ("abc", "x", None, Range()),
-        ("3", None, "0-1", Range(0, 2)),
-        (None, None, "2-", Range(2)),
-        (None, None, "items=0-1", Range()),
-        ("99999999999999999999999", None, None, Range(0, 2**63 - 1)),
+        (None, None, None, RowRange()),
+        ("5", "2", None, RowRange(2, 5)),
+        ("0", "3", None, RowRange(3, 0)),
+        (None, "-1", None, RowRange()),
+        ("abc", "x", None, RowRange()),
+        ("3", None, "0-1", RowRange(0, 2)),
+        (None, None, "2-", RowRange(2)),
+        (None, None, "items=0-1", RowRange()),
+        ("99999999999999999999999", None, None, RowRange(0, 2**63 - 1)),
     ],
 )
-def test_windows(limit: str | None, offset: str | None, header: str | None, expected: Range) -> None:
+def test_windows(limit: str | None, offset: str | None, header: str | None, expected: RowRange) -> None:
     assert top_level(limit, offset, header) == expected
 
 
@@ -224,26 +224,26 @@ def test_preferences_take_the_first_of_each() -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "name"),
     [
-        ("application/json;charset=utf-8", Kind.JSON, "application/json"),
-        ("ApplicatIon/vnd.PgRsT.object+json", Kind.SINGULAR, "application/vnd.pgrst.object+json"),
-        ("application/vnd.pgrst.array+json", Kind.JSON, "application/json"),
+        ("application/json;charset=utf-8", Media.JSON, "application/json"),
+        ("ApplicatIon/vnd.PgRsT.object+json", Media.SINGULAR, "application/vnd.pgrst.object+json"),
+        ("application/vnd.pgrst.array+json", Media.JSON, "application/json"),
         (
             "application/vnd.pgrst.array;nulls=stripped",
-            Kind.ARRAY_STRIPPED,
+            Media.ARRAY_STRIPPED,
             "application/vnd.pgrst.array+json;nulls=stripped",
         ),
-        ("application/vnd.pgrst.plan;", Kind.PLAN, 'application/vnd.pgrst.plan+text; for="application/json"'),
-        ("application/vnd.twkb", Kind.OTHER, "application/vnd.twkb"),
+        ("application/vnd.pgrst.plan;", Media.PLAN, 'application/vnd.pgrst.plan+text; for="application/json"'),
+        ("application/vnd.twkb", Media.OTHER, "application/vnd.twkb"),
     ],
 )
-def test_media_types(text: str, kind: Kind, name: str) -> None:
+def test_media_types(text: str, kind: Media, name: str) -> None:
     assert (parse_media_type(text).kind, parse_media_type(text).name) == (kind, name)
 
 
 def test_accept_is_ordered_by_weight() -> None:
     header = "text/html,application/xml;q=0.9,image/png,*/*;q=0.8"
     assert [media.name for media in parse_accept(header)] == ["text/html", "image/png", "application/xml", "*/*"]
-    assert [media.kind for media in parse_accept(None)] == [Kind.ANY]
+    assert [media.kind for media in parse_accept(None)] == [Media.ANY]
 
 
 def test_the_nearest_name_is_near() -> None:

@@ -16,7 +16,7 @@ from litestar.routes import ASGIRoute
 
 from src.edge.limits import MAX_HEADER_SIZE, MEBIBYTE
 from src.edge.turns import Turns
-from src.rest.asgi.access_log import Edge
+from src.rest.asgi.access_log import AccessLog
 from tests.conftest import ITINERARY, Api
 from tests.rest.http.conftest import World, serving_world
 
@@ -208,7 +208,7 @@ async def test_large_requests_leave_room_between_each_other() -> None:
 
 @pytest.mark.parametrize(("size", "echoed"), [(512, True), (513, False)])
 async def test_a_traced_header_is_echoed_while_it_is_short(zoo: World, size: int, *, echoed: bool) -> None:
-    transport = httpx.ASGITransport(cast("Any", Edge(zoo.application, b"x-trace")))
+    transport = httpx.ASGITransport(cast("Any", AccessLog(zoo.application, b"x-trace")))
     async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as http:
         answer = await http.get("/animals?limit=1", headers={"x-trace": "t" * size})
     assert (answer.status_code, "x-trace" in answer.headers) == (200, echoed)

@@ -18,7 +18,7 @@ from src.rest.ports import Identity
 from src.rest.protocol.reading import read
 from src.rest.protocol.request import Configuration, Request
 from src.rest.run.binding import Binder
-from src.rest.run.runners import Settings
+from src.rest.run.runners import LocalSettings
 from src.rest.run.sessions import AuthenticatorSessions, RoleSessions
 from src.rest.sql.preparation import Preparation
 from tests.conftest import OPS_USER
@@ -121,7 +121,9 @@ async def test_a_transaction_of_a_login_role_leaves_nothing_on_its_connection(po
     request = Request("GET", "/", headers=((b"x-a", b"b"),))
     for failing in (False, True):
         with suppress(asyncpg.DivisionByZeroError):
-            async with sessions.transaction(request, OPS, Settings("booking", timezone="Africa/Kigali")) as connection:
+            async with sessions.transaction(
+                request, OPS, LocalSettings("booking", timezone="Africa/Kigali")
+            ) as connection:
                 inside = await seen_by(connection)
                 assert inside["claims"] == OPS.claims
                 assert (inside["id"], inside["headers"]) == ("r-1", '{"x-a": "b"}')
@@ -142,7 +144,9 @@ async def test_a_transaction_of_the_authenticator_makes_a_roles_settings_then_is
     try:
         for failing in (False, True):
             with suppress(asyncpg.DivisionByZeroError):
-                async with sessions.transaction(request, KEEPER, Settings("zoo", timezone="Asia/Tokyo")) as connection:
+                async with sessions.transaction(
+                    request, KEEPER, LocalSettings("zoo", timezone="Asia/Tokyo")
+                ) as connection:
                     inside = await seen_by(connection)
                     assert inside == {
                         "user": "keeper",
@@ -160,7 +164,7 @@ async def test_a_transaction_of_the_authenticator_makes_a_roles_settings_then_is
         async with gate.acquire() as connection:
             await connection.execute("set role visitor")
         # What a function leaves behind is in nobody's way.
-        async with sessions.transaction(request, KEEPER, Settings("zoo")) as connection:
+        async with sessions.transaction(request, KEEPER, LocalSettings("zoo")) as connection:
             assert (await seen_by(connection))["logged"] == "on"
     finally:
         await admin.execute("revoke set on parameter log_duration from gate")
