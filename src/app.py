@@ -88,19 +88,19 @@ CONTROLLERS: Sequence[type[Controller]] = (
     probes.ProbesController,
 )
 REST = "/rest/v1"
-# Functions whose answers deploy/alerts.yml judges, and the statuses whose first one must not be missed.
+# Endpoints whose statuses deploy/alerts.yml watches, so that their series start at 0.
 JUDGED = ("bff-checkout", "fin-invoice-generate", "stripe-webhook", "wa-webhook")
 COUNTED_FROM_THE_START = (200, 400, 401, 500, 502, 503)
-# What bounds the lists in an answer whose rows may be shown more than once (sql/functions/limits.sql).
+# The SQL function that bounds embedded lists (sql/functions/limits.sql).
 BOUND = Name("sec", "bounded_rows")
-# What bounds the digits of numbers that fields are cast to.
+# The SQL function that bounds numbers that fields are cast to.
 CAST_BOUND = Name("sec", "bounded_cast")
-# What refuses others a table that is for ops alone (sql/policies.sql).
+# The name of the policies of tables that only ops may read (sql/policies.sql).
 GUARD = Name("sec", "ops_only")
 
 
 def create(settings: Settings | None = None) -> Litestar:
-    """The application, ready to serve. Without settings it reads the environment (what the server does)."""
+    """The application. Without settings it reads the environment."""
     if settings is None:
         settings = from_environment()
         logs.configure(settings.log_level)
@@ -149,10 +149,10 @@ def create(settings: Settings | None = None) -> Litestar:
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await composed.notifications.start()
         await composed.observer.start(composed.service_levels)
-        # What start-up made lives as long as the process: the collector need not walk it again.
+        # Objects made at start-up live as long as the process, so the collector skips them.
         gc.collect()
         gc.freeze()
-        # And what requests leave behind is rarely a cycle: looking often only lengthens the slowest answers.
+        # Requests rarely leave cycles, and frequent collections lengthen the slowest answers.
         gc.set_threshold(50_000, 50, 50)
         try:
             yield
@@ -206,7 +206,7 @@ def _middleware(around: Callable[[Asgi], Asgi]) -> DefineMiddleware:
 
 
 def _cors(origins: Sequence[str]) -> list[DefineMiddleware]:
-    """None without origins: then no page of another one reads anything."""
+    """None without origins: browsers then let no other origin read answers."""
     if not origins:
         return []
     cors = Cors(None if "*" in origins else frozenset(map(str.encode, origins)), SERVICE_EXPOSES)
@@ -214,7 +214,7 @@ def _cors(origins: Sequence[str]) -> list[DefineMiddleware]:
 
 
 def authenticator_of(settings: Settings) -> Authenticator:
-    """Raises SettingsError for a JWKS that was changed since the settings were read, and is of no use."""
+    """Raises SettingsError for a JWKS file that has become invalid since the settings were read."""
     try:
         return Authenticator(settings.jwt_secrets, settings.jwt_jwks, settings.jwt_issuers, settings.jwt_audiences)
     except ValueError as error:
@@ -235,7 +235,7 @@ def _served(
 
 
 def dependencies_of(composed: Composed) -> dict[str, Provide]:
-    """What the methods of controllers may ask for by name: every adapter, and what is made of settings."""
+    """What methods of controllers may name as dependencies: every adapter, and values made of settings."""
     adapters = {field.name: getattr(composed, field.name) for field in dataclasses.fields(composed)}
     settings = composed.settings
     return {

@@ -1,4 +1,4 @@
-"""`ecotrips`: the command line. Each module of src/commands adds its commands and says what runs them."""
+"""`ecotrips`: the command line. Each module of src/commands adds its commands."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from src.settings.libraries import reach_this_machine_directly
 
 COMMANDS = (processes, check, settings, db, flags, circuit, ledger, privacy, tokens)
 
-# What the person at the terminal can mend: one line and exit status 1.
+# Errors that the user can fix: one line and exit status 1.
 MENDABLE = (EmbeddedPostgresError, ApplyError, SettingsError, *FAILED, ValueError, DomainError)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = "run ecotrips db apply, which makes this login with the password of this DATABASE_ROLE_SECRET or JWT_SECRET"
 
-# What a command finds before the first `db apply`, and what helps.
+# SQLSTATEs that a command meets before the first `db apply`, and the hint to give.
 NOT_APPLIED: tuple[tuple[type[PostgresError], str], ...] = (
     (InvalidAuthorizationSpecificationError, "run ecotrips db apply first"),
     (InvalidCatalogNameError, "run ecotrips db apply, which makes it in DATA_DIR; on another server make it first"),
@@ -45,7 +45,7 @@ NOT_APPLIED: tuple[tuple[type[PostgresError], str], ...] = (
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command, with what runs it."""
+    """The parser with every command."""
     made = argparse.ArgumentParser(prog="ecotrips", description="The ecoTrips Ops service and its tools.")
     commands = made.add_subparsers(dest="command", required=True)
     for module in COMMANDS:
@@ -59,14 +59,14 @@ def main() -> None:
     arguments.others = others
     if others and not getattr(arguments, "passes_on", False):
         commands.error(f"unrecognized arguments: {' '.join(others)}")
-    # What any command and its children write is its user's alone: files of travellers, backups, exports.
+    # Files that commands write (travellers' data, backups, exports) are readable by their owner only.
     os.umask(0o077)
     reach_this_machine_directly(os.environ)
-    # Libraries tell at INFO of every request that they send.
+    # Libraries log every request at INFO.
     bounded.configure(logging.WARNING, "%(levelname)s %(name)s %(message)s")
     status = _run(arguments)
-    # The file store's library has threads that take the interpreter's lock a moment after their answer was taken. In
-    # an interpreter that is being taken down meanwhile that ends the process by SIGABRT, so ours is not taken down.
+    # The file store's library has threads that take the GIL after their answer was taken. A thread that does so while
+    # the interpreter shuts down aborts the process, so the interpreter is not shut down.
     with suppress(BrokenPipeError):  # who reads may have gone
         sys.stdout.flush()
     sys.stderr.flush()
@@ -88,7 +88,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _nobody_reads() -> bool:
-    """Whether who read our output has gone, as `head` does: no fault, and the database's pipes break otherwise too."""
+    """Whether the reader of our output, such as `head`, has closed the pipe.
+
+    That is no error, and is told apart from a broken connection to the database.
+    """
     look = select.poll()
     look.register(1, 0)
     return any(event & select.POLLERR for _, event in look.poll(0))
@@ -100,10 +103,10 @@ def _told(error: BaseException) -> str:
     for kind, cure in NOT_APPLIED:
         if isinstance(error, kind) and str(error).endswith("does not exist"):
             return f"{error}: {cure}"
-    # A server that wants passwords does not say which logins it has.
+    # A server that asks for passwords does not say which logins exist.
     if isinstance(error, InvalidPasswordError) and any(f'"{login}"' in str(error) for login in LOGINS):
         return f"{error}: {REFUSED}"
-    # An error of the system that names no file is of a connection, and commands connect to the database.
+    # An OSError without a file name comes from a connection to the database.
     if isinstance(error, OSError) and error.errno in FULL:
         return f"{error.strerror}: {error.filename or 'look at the disks of DATA_DIR and of temporary files'}"
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""What an archive of pg_dump holds: the statements and the rows that pg_restore makes of it, in their order."""
+"""Reads archives of pg_dump: the statements and rows that pg_restore makes of them, in their order."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ENTRY = re.compile(rb"-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Own
 ROWS = re.compile(rb"COPY (.*) FROM stdin;\n")
 NAME = re.compile(r'"((?:[^"]|"")+)"|([^\s"(),.]+)')
 END_OF_ROWS = b"\\.\n"
-# What opens a text in which every line is part of it, and what ends that.
+# How a text begins and ends whose lines are all part of it.
 OPENING = re.compile(rb"--[^\n]*|/\*|(?<!\w)[eE]'|'|\"|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$")
 ESCAPED = re.compile(rb"(?:\\.|[^'\\])*'", re.DOTALL)
 CLOSING = {b"/*": re.compile(rb"\*/"), b"e'": ESCAPED, b"E'": ESCAPED}
-# What is meant for psql alone.
+# Commands of psql, not SQL.
 FOR_PSQL = re.compile(rb"\\(?:un)?restrict \w+\n")
 
 
 class ArchiveError(ValueError):
-    """An archive that is no archive, or not all of one."""
+    """The file is no archive, or is incomplete."""
 
 
 class Statements(NamedTuple):
-    """What makes one object, or of no `kind` what is set before all others."""
+    """The statements of one object; without a `kind`, settings before all objects."""
 
     name: str
     kind: str
@@ -37,7 +37,7 @@ class Statements(NamedTuple):
 
 
 class ArchivedTable(NamedTuple):
-    """A table's rows, a line each in the text format of COPY: read them all before what follows."""
+    """A table's rows in the text format of COPY. Read them all before the next part."""
 
     schema: str
     name: str
@@ -47,9 +47,9 @@ class ArchivedTable(NamedTuple):
 
 @contextmanager
 def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | ArchivedTable]]:
-    """What an archive holds, without the names of owners.
+    """The parts of an archive, without the names of owners.
 
-    Raises ArchiveError, at the end of the block for an archive that is not whole.
+    Raises ArchiveError, at the end of the block for an incomplete archive.
     """
     command = [str(clients.newest("pg_restore")), "--no-owner", "--file=-", *options]
     archive.seek(0)
@@ -69,14 +69,14 @@ def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | A
 
 
 def read_so_far(archive: BinaryIO) -> str:
-    """How far an open archive is read, and how much it is."""
-    # pg_restore reads by this very descriptor.
+    """How many bytes of an open archive are read, and how many there are."""
+    # pg_restore reads through this descriptor.
     read = os.lseek(archive.fileno(), 0, os.SEEK_CUR)
     return f"{progress.size(read)} of {progress.size(os.fstat(archive.fileno()).st_size)}"
 
 
 def parts(script: Iterable[bytes]) -> Iterator[Statements | ArchivedTable]:
-    """The parts of a script that pg_restore wrote."""
+    """The parts of a script from pg_restore."""
     lines = iter(script)
     entry, text = ("", "", ""), list[bytes]()
     end: re.Pattern[bytes] | None = None
@@ -101,13 +101,13 @@ def parts(script: Iterable[bytes]) -> Iterator[Statements | ArchivedTable]:
 
 
 def reason(program: str, told: str, status: int) -> str:
-    """The line in which a program of PostgreSQL's says what is wrong; the others may quote rows."""
+    """The line of a PostgreSQL program that says what is wrong; other lines may quote rows."""
     lines = [line for line in told.splitlines() if "error:" in line]
     return f"{program} failed: {lines[0] if lines else status}"
 
 
 def _end_of_text(line: bytes, end: re.Pattern[bytes] | None) -> re.Pattern[bytes] | None:
-    """What ends the text that is open after a line, if one is, when `end` ends the one that is open before it."""
+    """What ends the text that is open after a line, if any."""
     at = 0
     while True:
         if end is None:

@@ -1,6 +1,6 @@
-"""What every command's module is given.
+"""Helpers for the arguments of commands.
 
-A command sets `run`, and `passes_on=True` when `others`, the arguments that it does not know, are for another program.
+A command sets `run`, and `passes_on=True` when its unknown arguments (`others`) go to another program.
 """
 
 import argparse
@@ -8,17 +8,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    # The class is not made for annotations at run time, though everybody annotates with it.
+    # argparse's class has no public name.
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
 else:
     Commands = object
 
-# More of them are no number that an option takes, and reading thousands of them takes long.
+# Longer texts are refused, because converting thousands of digits is slow.
 MAX_DIGITS = 12
 
 
 def group(commands: Commands, name: str, text: str) -> Commands:
-    """A command that only holds others, such as `db`."""
+    """A command that holds others, such as `db`."""
     return commands.add_parser(name, help=text).add_subparsers(dest="action", required=True)
 
 

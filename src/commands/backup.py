@@ -1,4 +1,4 @@
-"""`ecotrips db backup FILE`: an archive of pg_dump's that is whole, or no file."""
+"""`ecotrips db backup FILE`: a complete archive of pg_dump, or no file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from src.database.opened import Opened, connect
 from src.database.unprivileged import ServerUser
 from src.settings import Settings
 
-# What is left of a backup that was killed ends so, and the next one in that folder removes it.
+# The suffix of unfinished files; the next backup in the folder removes abandoned ones.
 PARTIAL = ".ecotrips-partial"
-# Row security hides no row from this login: a policy shows it all of them, and none restricts that.
+# No policy hides rows from this login.
 HIDDEN = """
 with policies as (
   select polrelid, polpermissive as permissive, pg_get_expr(polqual, polrelid) = 'true' as shows_all
@@ -38,7 +38,7 @@ where c.relkind in ('r', 'p') and row_security_active(c.oid) and not coalesce(
   (select bool_or(permissive and shows_all) and bool_and(permissive) from policies where polrelid = c.oid), false
 )
 """
-# Every table whose rows a dump holds: what extensions keep in theirs is said by each extension.
+# Every table whose rows a dump holds; extensions say which of their tables that is.
 TABLES = """
 select n.nspname, c.relname, format('only %I.%I', n.nspname, c.relname)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -71,7 +71,7 @@ LOCKED = re.compile("(lock|statement) timeout|deadlock detected")
 # What archives of pg_dump's begin with.
 MAGIC = b"PGDMP"
 
-# Rows that are read before something else gets its turn.
+# How many rows are read before the event loop runs other tasks.
 TURN = 10_000
 
 Counts = Mapping[tuple[str, str], int]
@@ -82,18 +82,18 @@ class BackupError(ValueError):
 
 
 def backup(arguments: argparse.Namespace) -> int:
-    """Write the whole database as of one moment to a file, while it serves, and prove that the file holds every row.
+    """Write a consistent backup while the database serves, and prove that the file holds every row.
 
-    The file is its owner's alone. Until it is whole nothing is at its place but what was there before. Raises
-    BackupError, ArchiveError, and OSError that names the file.
+    Only the owner can read the file, and it appears when it is complete. Raises BackupError, ArchiveError, and OSError
+    that names the file.
     """
     stopping.prepare()
-    # Past a symbolic link, so that the file is replaced and the link stays; not by Path.resolve, which ends at a loop.
+    # Follow a symbolic link, so that its target is replaced. Path.resolve would fail on a loop.
     file = Path(os.path.realpath(arguments.file))
     with operators.administering(os.environ) as settings:
         _require_replaceable(file, settings)
         dsn = settings.direct_url
-        # Large objects are nobody's of ours, and any login makes them: -B leaves them out.
+        # -B excludes large objects: none is ours, and any login can create them.
         options = ["--format=custom", "-B", "--encoding=UTF8", "--enable-row-security"]
         command, environment = clients.connecting("pg_dump", dsn, *options, f"--lock-wait-timeout={LOCKS_MS}")
         stopping.take_note()
@@ -105,14 +105,14 @@ def backup(arguments: argparse.Namespace) -> int:
 
 
 def readable(file: Path) -> str:
-    """A path in words that any terminal and log can take: what is no text in it, or no character there, is escaped."""
+    """The path with escapes in place of undecodable and control characters."""
     text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(file))
     encoding = sys.stdout.encoding or "ascii"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _require_replaceable(file: Path, settings: Settings) -> None:
-    """Nothing is lost or found by others when the backup takes this place."""
+    """The backup would destroy nothing else at its place, and others cannot read it."""
     kept = settings.storage_url.removeprefix("file://") if settings.storage_url.startswith("file://") else ""
     storage = Path(kept or settings.data_dir / "storage").resolve()
     installation = {settings.data_dir.resolve() / name for name in ("locks", "binaries")}
@@ -140,7 +140,7 @@ def _require_replaceable(file: Path, settings: Settings) -> None:
 
 @contextmanager
 def _replacing(file: Path) -> Iterator[BinaryIO]:
-    """A new file beside that takes the place of `file` when the block has ended well, and is gone otherwise.
+    """A new file in the same folder that replaces `file` when the block succeeds.
 
     Raises OSError that names the file, and KeyboardInterrupt.
     """
@@ -149,7 +149,7 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
     for path in left:
         _remove_abandoned(path)
     with _naming(file):
-        # Not by the file's name, which may be as long as names can be.
+        # The name is not derived from the file's, which may have the maximum length already.
         descriptor, name = tempfile.mkstemp(PARTIAL, f"{os.getpid()}-", file.parent)
     os.close(descriptor)
     partial = Path(name)
@@ -172,7 +172,7 @@ def _replacing(file: Path) -> Iterator[BinaryIO]:
 
 
 def _remove_abandoned(partial: Path) -> None:
-    """What a killed backup left; whoever is writing still holds a lock."""
+    """Remove files of killed backups; running ones hold a lock."""
     with suppress(OSError), partial.open("r+b") as left:
         fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
         partial.unlink()
@@ -180,7 +180,7 @@ def _remove_abandoned(partial: Path) -> None:
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """What is raised while writing does not name the file."""
+    """Adds the file's name to errors of writing."""
     try:
         yield
     except OSError as error:
@@ -188,14 +188,14 @@ def _naming(file: Path) -> Iterator[None]:
 
 
 async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], file: BinaryIO) -> int:
-    """Write the archive and return how many rows it holds."""
+    """Write the archive and return its number of rows."""
     connection = await connect(dsn, server_settings={"application_name": "ecotrips-backup"})
     try:
         counted = await _dumped(connection, command, environment, file)
     except CHANGED as error:
         raise BackupError(await _changing(dsn)) from error
     finally:
-        # Not close(), which waits for an answer.
+        # terminate(), as close() waits for an answer.
         connection.terminate()
     async with progress.shown(lambda: f"{archive.read_so_far(file)} read again"):
         held = await _held(file)
@@ -204,17 +204,17 @@ async def _dump(dsn: str, command: list[str], environment: Mapping[str, str], fi
 
 
 async def _dumped(connection: Opened, command: list[str], environment: Mapping[str, str], file: BinaryIO) -> Counts:
-    """Write the archive; return the rows that it has to hold. Raises CHANGED."""
+    """Write the archive; return the expected rows. Raises CHANGED."""
     try:
         await apply.take_lock(connection, tell, shared=True)
     except apply.ApplyError as error:
-        # Nor can SQL be applied then, and nobody's session keeps the backup from being made.
+        # The lock keeps SQL from being applied meanwhile, and no other session blocks the backup.
         tell(str(error))
     await connection.execute(TIMEOUTS, str(LOCKS_MS))
     tables = ", ".join(quoted for *_, quoted in await connection.fetch(TABLES))
     await connection.execute("begin isolation level repeatable read read only")
     if tables:
-        # Before there is a snapshot: rows that a change of their table writes anew are not seen by an older one.
+        # Locks come before the snapshot, because an older snapshot would miss rows that a change of a table rewrites.
         await connection.execute(f"lock table {tables} in access share mode")
     if hidden := await connection.fetch(HIDDEN):
         some = ", ".join(row[0] for row in hidden[:3])
@@ -237,7 +237,7 @@ async def _dumped(connection: Opened, command: list[str], environment: Mapping[s
             counted, (_, told) = await asyncio.gather(_counts(connection), process.communicate())
         finally:
             if process.returncode is None:
-                # Not process.kill(), which may take the exit status away from who waits for it.
+                # process.kill() could reap the exit status that others wait for.
                 with suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
             await process.wait()
@@ -264,19 +264,18 @@ def tell(line: str) -> None:
 
 
 async def _counts(connection: Opened) -> Counts:
-    """The rows of every table that a dump holds, as this transaction sees them."""
+    """The number of rows of every dumped table in this transaction."""
     tables = [(schema, name) for schema, name, _ in await connection.fetch(TABLES)]
     return {table: await count(connection, *table) for table in tables}
 
 
 async def count(connection: Opened, schema: str, name: str) -> int:
-    """The rows of a table."""
     quoted = await connection.fetchval("select format('%I.%I', $1::text, $2::text)", schema, name)
     return int(await connection.fetchval(f"select count(*) from only {quoted}"))  # noqa: S608 - quoted by the server
 
 
 async def _held(file: BinaryIO) -> Counts:
-    """The rows of every table in an archive."""
+    """The number of rows of every table in an archive."""
     held = dict[tuple[str, str], int]()
     with archive.opened(file, "--data-only") as parts:
         for part in parts:

@@ -1,4 +1,4 @@
-"""`ecotrips check`: everything the service depends on, each with a verdict; the exit status is 0 when all is well."""
+"""`ecotrips check`: a verdict on each dependency; the exit status is 0 when all are well."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
 
 def _check(_arguments: argparse.Namespace) -> int:
-    """Print a line for each part; 0 when none is bad, else 1. Nothing is made or changed by it."""
+    """Print a line for each part; 0 when none is bad, else 1. Changes nothing."""
     verdicts: list[Verdict] = []
     try:
         with local.database(os.environ, looking=True) as settings:

@@ -1,4 +1,4 @@
-"""What the database says of itself, of the work that waits in it and of the hotel supplier's circuit."""
+"""Verdicts on the database, the work that waits in it and the hotel supplier's circuit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from src.settings import Settings
 
 OLDEST_POSTGRES = 15
 MAX_SKEW_SECONDS = 2
-# The service levels promised, by the names of ops.service_levels(); a level without data is not judged.
+# The promised service levels by their names in ops.service_levels(). Levels without data are not judged.
 MIN_LEVELS = {"checkout_success_ratio_last_hour": 0.96}
 MAX_LEVELS = {
     "webhook_lag_p95_seconds_last_hour": 3.0,
@@ -34,7 +34,7 @@ MAX_LEVELS = {
     "oldest_snapshot_transactions": 1e7,
 }
 WAITING = ("refunds_pending", "messages_queued", "payouts_pending", "webhooks_deferred", "exceptions_open")
-# For what waits there must be a worker; exceptions wait for people.
+# Levels of work that needs a running worker.
 FOR_WORKERS = WAITING[:-1]
 MAX_SILENCE_SECONDS = 300
 SETTINGS_OF_LOGINS = """
@@ -47,13 +47,13 @@ PREPARED = """
 select gid, owner, prepared at time zone 'UTC' as prepared from pg_prepared_xacts
 where database = current_database() order by prepared limit 10
 """
-# Where logins of ours may write something, whatever database.sql says of ours.
+# Schemas in which our logins may create something.
 OTHER_DATABASES = """
 select datname from pg_database
 where datallowconn and datname <> current_database() and has_database_privilege('psql_staff', oid, 'connect')
 order by datname
 """
-# By name: of some there are several.
+# By name, because some are overloaded.
 ANYBODYS = """
 select distinct proname from pg_proc
 where pronamespace = 'pg_catalog'::regnamespace and proname = any ($1)
@@ -70,7 +70,7 @@ from ops.sweeps
 
 
 async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
-    """Stops at the first that makes the others meaningless: without our SQL there is nothing more to ask."""
+    """Stops at the first verdict that makes later ones meaningless."""
     version = connection.get_server_version()
     yield Verdict(
         "database",
@@ -103,7 +103,7 @@ async def verdicts(connection: Opened) -> AsyncIterator[Verdict]:
 
 
 async def newest_document(connection: Opened) -> str | None:
-    """Where in its bucket the newest document was stored, by whatever host."""
+    """The path of the newest stored document, from any host."""
     found = (
         "select storage_path from fin.invoices where sha256 is not null order by created_at desc, number desc limit 1"
     )
@@ -112,21 +112,21 @@ async def newest_document(connection: Opened) -> str | None:
 
 
 async def hosts(connection: Opened) -> int:
-    """How many addresses the service's processes are connected from; sockets and poolers hide them."""
+    """The number of addresses that the service connects from, as far as sockets and poolers show them."""
     return int(
         await connection.fetchval("select count(distinct client_addr) from pg_stat_activity where usename = user")
     )
 
 
 async def _seller(connection: Opened) -> Verdict:
-    """Whether somebody said who issues invoices: until then it is who the first migration made up."""
+    """Whether the seller's details were set; the first migration inserts placeholders."""
     seller = await connection.fetchval("select name from fin.seller where tax_id <> $1", MADE_UP_TAX_ID)
     said = seller or "not set: fin.set_seller says who issues invoices, before the first one (docs/operate.md)"
     return Verdict("seller", well=True if seller else None, detail=said)
 
 
 def privacy_key(kept: str | None, secret: str) -> Verdict:
-    """Whether erasures are made under the secret of this environment; `kept` is privacy.service_key_id()."""
+    """Whether erasures use the secret of this environment; `kept` is privacy.service_key_id()."""
     ours = hmac.new(secret.encode(), b"subject:key", hashlib.sha256).hexdigest()[:16]
     if kept is None:
         return Verdict("erasures", well=None, detail="under no key yet: ecotrips db apply keeps which one it is")
@@ -140,11 +140,11 @@ def privacy_key(kept: str | None, secret: str) -> Verdict:
 
 
 async def roles(settings: Settings) -> Verdict:
-    """Whether each kind of caller's login role can connect by the password that it was made with."""
+    """Whether the login role of each kind of caller can connect with its password."""
     refused, failed = [], []
     for role in LOGINS:
         try:
-            # Those of psql go past a pooler.
+            # psql's logins do not use the pooler.
             address = settings.direct_url if role.startswith("psql_") else None
             connection = await connect(login_dsn(settings, role, address), timeout=5)
         except asyncpg.InvalidAuthorizationSpecificationError:
@@ -160,7 +160,7 @@ async def roles(settings: Settings) -> Verdict:
 
 
 async def _logins(connection: Opened) -> Verdict:
-    """Whether the logins that people share have the settings that they were made with: each can change its own."""
+    """Whether the shared logins still have their settings, as each login can change its own."""
     found = {
         (row["rolname"], row["name"], row["value"] if row["datname"] is None else None)
         for row in await connection.fetch(SETTINGS_OF_LOGINS, LOGINS)
@@ -173,7 +173,7 @@ async def _logins(connection: Opened) -> Verdict:
 
 
 async def _prepared(connection: Opened) -> Verdict:
-    """Which transactions outlive their sessions, or could: they keep their locks beyond every timeout."""
+    """Prepared transactions outlive their sessions and keep their locks."""
     maximum = int(await connection.fetchval("select current_setting('max_prepared_transactions')"))
     rows = await connection.fetch(PREPARED)
     kept = [f"{row['gid']!r} of {row['owner']} since {row['prepared']:%Y-%m-%dT%H:%M:%SZ}" for row in rows]
@@ -187,7 +187,7 @@ async def _prepared(connection: Opened) -> Verdict:
 
 
 async def _disk(connection: Opened) -> Verdict:
-    """What lets a login without a right on any table fill the disk; only a superuser can take most of it back."""
+    """Functions by which a login without rights can fill the disk; only a superuser can revoke most of them."""
     found = []
     if await connection.fetchval("select current_setting('temp_file_limit')") == "-1":
         found.append("temp_file_limit is -1")
@@ -200,7 +200,7 @@ async def _disk(connection: Opened) -> Verdict:
 
 
 async def _shared(connection: Opened) -> Verdict:
-    """What lets any login use up the locks or transaction ids of all; only a superuser can take it back."""
+    """Functions by which any login can use up shared locks or transaction ids; only a superuser can revoke them."""
     functions = [row[0] for row in await connection.fetch(ANYBODYS, apply.HOARDERS)]
     detail = (
         f"any login may use up locks and transaction ids (docs/security.md): public may call {', '.join(functions)}"
@@ -211,7 +211,7 @@ async def _shared(connection: Opened) -> Verdict:
 
 
 def _way(connection: Opened) -> str:
-    """How much others on the way to the server may learn and change."""
+    """How well the connection to the server is protected against others on the network."""
     by_tls = connection.transport.get_extra_info("ssl_object")
     if by_tls is not None:
         proved = by_tls.context.verify_mode is ssl.CERT_REQUIRED and by_tls.context.check_hostname

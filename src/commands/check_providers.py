@@ -1,4 +1,4 @@
-"""Whether the providers that are switched live answer and accept our keys: one free call each that changes nothing."""
+"""Whether live providers answer and accept our keys: one free call each that changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
 
 async def verdicts(settings: Settings, switches: Mapping[str, str]) -> list[Verdict]:
-    """One for each provider; `switches` as they are now."""
+    """A verdict for each provider; `switches` are the current ones."""
     logging.getLogger("httpx").setLevel(logging.WARNING)
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
         return [await _verdict(client, settings, provider, switches[provider.switch]) for provider in PROVIDERS]
@@ -68,7 +68,7 @@ PROVIDERS = (
 async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Provider, switch: str) -> Verdict:
     if switch != LIVE_SWITCHES[provider.switch]:
         return Verdict(provider.name, well=None, detail=f"not called: {provider.switch}={switch}")
-    # Its live host lets nobody in without one.
+    # The live host requires a client certificate.
     certified = ("HBX_CLIENT_CERT",) if provider.name == "hotelbeds" and MTLS in settings.hbx_base_url else ()
     missing = [key for key in (*provider.keys, *certified) if not getattr(settings, key.lower())]
     if missing:
@@ -87,13 +87,13 @@ async def _verdict(client: httpx.AsyncClient, settings: Settings, provider: _Pro
 
 
 async def storage(settings: Settings, newest: str | None, hosts: int) -> Verdict:
-    """Whether the file store answers, and holds the newest document; `hosts` are those that the service runs on."""
+    """Whether the file store answers and holds the newest document; `hosts` are the service's."""
     from src.composition import store_of  # noqa: PLC0415 - the service's imports would slow every other command
 
     try:
         store = store_of(settings, make=False)
         await store.head(ObjectName(BUCKETS[0], newest or "check"))
-    except (NotFound, FileNotFoundError):  # a folder is made with what is first kept
+    except (NotFound, FileNotFoundError):  # the folder is made with the first file
         if newest is not None:
             missing = f"{BUCKETS[0]}/{newest} is not there: if another host keeps it, all need one STORAGE_URL"
             return Verdict("storage", well=False, detail=missing)

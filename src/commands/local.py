@@ -1,4 +1,4 @@
-"""The local installation under DATA_DIR: its PostgreSQL, its secret, and the file that shells source."""
+"""The local installation under DATA_DIR: its PostgreSQL, its secret, and the file for shells to source."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ UNMADE = "not made yet"
 
 
 class NothingMadeError(Exception):
-    """There is no installation here to look at."""
+    """There is no installation here."""
 
 
 def postgres(environ: Mapping[str, str]) -> EmbeddedPostgres:
@@ -47,9 +47,9 @@ def postgres(environ: Mapping[str, str]) -> EmbeddedPostgres:
 
 
 def kept(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings that the files of an embedded installation hold, which the environment goes before.
+    """The settings in the files of an embedded installation; the environment overrides them.
 
-    A database of one's own (DATABASE_URL) has none, and production neither. Raises OSError and SettingsError.
+    There are none with DATABASE_URL or in production. Raises OSError and SettingsError.
     """
     if environ.get("DATABASE_URL") or is_production(environ):
         return {}
@@ -59,19 +59,19 @@ def kept(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _switches(text: str) -> dict[str, str]:
-    """What lines of `NAME=value` say; one that somebody wrote in another way, or twice, says nothing."""
+    """The switches in lines of `NAME=value`; malformed and repeated lines are ignored."""
     lines = [found.groups() for line in text.splitlines() if (found := SWITCH.fullmatch(line))]
     names = [name for name, _ in lines]
     return {name: value for name, value in lines if name in SWITCHES and names.count(name) == 1}
 
 
 def unsaid(given: Mapping[str, str]) -> list[str]:
-    """The switches that neither the environment nor the installation's file says."""
+    """Switches that neither the environment nor the installation's file sets."""
     return [name for name in SWITCHES if not given.get(name)]
 
 
 def is_installed(environ: Mapping[str, str]) -> bool:
-    """Whether DATA_DIR has a cluster or a file of switches, as far as files tell."""
+    """Whether DATA_DIR has a cluster or a file of switches."""
     with suppress(SettingsError):
         folder, _ = embedded_place(environ)
         return (folder / SWITCHES_FILE).exists() or any(folder.glob("pg[0-9]*"))
@@ -137,7 +137,7 @@ async def _is_applied(dsn: str) -> bool:
         await connection.close()
 
 
-# A superuser's alone: in them PostgreSQL lets every login make tables and large objects.
+# Only for superusers: there every login can make tables and large objects.
 NOBODYS = ("postgres", "template1")
 CLOSE = """
 select format('revoke connect on database %I from public', datname) from pg_database
@@ -166,7 +166,7 @@ async def create_database(settings: Settings) -> None:
 
 
 async def environment_fault(connection: asyncpg.Connection[asyncpg.Record], settings: Settings) -> str | None:
-    """What keeps this process from the database: only one of the two is production's, or knows the time zone."""
+    """Why this process must not use the database: environment or time zone differ."""
     zone = settings.business_timezone
     if not await connection.fetchval("select exists (select from pg_timezone_names where name = $1)", zone):
         return f"BUSINESS_TIMEZONE: the database does not know {zone}; pg_timezone_names holds what it does"
@@ -221,7 +221,7 @@ def apply_sql(settings: Settings, report: Callable[[str], None] = lambda _name: 
 
 
 def keep_switches(settings: Settings) -> None:
-    """Of an embedded installation: for every command that comes after this one."""
+    """Store the switches of an embedded installation for later commands."""
     if settings.embedded:
         with locks.held(settings.data_dir / "locks" / "switches"):
             _keep_switches(settings)
@@ -241,12 +241,12 @@ def _kept_secret(server: EmbeddedPostgres) -> str:
 
 
 def _text(path: Path) -> str:
-    """Empty is what a process leaves that is killed while it makes a file in place."""
+    """The file's text; empty when a process was killed while it made the file."""
     return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file of the owner alone. Whoever reads it finds all of it or what was there before; one at a time."""
+    """Write a file for its owner only, atomically and one writer at a time."""
     beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""The login with which a command acts: the operator's own, else the one that psql has for the role."""
+"""Chooses the login of a command: the operator's own, else the shared one of the role."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from src.settings import Settings
 
 @contextmanager
 def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
-    """The DSN of a login with the rights of `role` and no more, on a database that answers.
+    """The DSN of a login with exactly the rights of `role`, on a database that answers.
 
-    A person whose DATABASE_URL names a login of their own needs no other setting. Raises SettingsError.
+    A DATABASE_URL with a personal login is used as it is. Raises SettingsError.
     """
     own = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
     if own and asyncio.run(is_a_persons(own, role)):
@@ -29,16 +29,16 @@ def acting_as(environ: MutableMapping[str, str], role: str) -> Iterator[str]:
         except SettingsError as error:
             message = f"{error}; a login of one's own in {role} needs no setting but DATABASE_URL, with its password"
             raise SettingsError(message) from None
-        # For psql, whose statements are read by others.
+        # psql's statements may be read by others.
         environ["PRIVACY_HMAC_SECRET"] = settings.privacy_secret
         yield login_dsn(settings, OPERATORS[role], settings.direct_url)
 
 
 @contextmanager
 def administering(environ: MutableMapping[str, str], *, restoring: bool = False) -> Iterator[Settings]:
-    """Settings with a database that answers, for what only its owner does; `restoring` as local.database says.
+    """Settings with a database that answers, for work that needs its owner.
 
-    Raises SettingsError, which says so to a person whose DATABASE_URL names a login of their own.
+    `restoring` is as in local.database. Raises SettingsError, also for a DATABASE_URL with a personal login.
     """
     own = environ.get("DATABASE_DIRECT_URL") or environ.get("DATABASE_URL")
     with ExitStack() as stack:
@@ -56,6 +56,6 @@ def administering(environ: MutableMapping[str, str], *, restoring: bool = False)
 
 
 async def dsn_of(settings: Settings, role: str) -> str:
-    """Likewise for a command that needs the settings too."""
+    """Like acting_as, for commands that need the settings, too."""
     own = settings.direct_url
     return own if await is_a_persons(own, role) else login_dsn(settings, OPERATORS[role], own)

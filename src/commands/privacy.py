@@ -1,4 +1,4 @@
-"""`ecotrips privacy verify`: proof that an executed erasure left nothing outside what the law keeps."""
+"""`ecotrips privacy verify`: proves that an erasure left nothing but what the law keeps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from src.logins import STAFF
 from src.settings import Settings
 
 PIECE = 200_000
-# No identifier is longer, so none is missed between two pieces.
+# No identifier is longer, so an overlap of this size misses none.
 OVERLAP = 400
 UNREADABLE = "a document that cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Something that names the person: in which column or file, what it is, and whether the law keeps it there."""
+    """An identifier of the person, where it was found, and whether the law keeps it there."""
 
     place: str
     kind: str
@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
 
 
 def _verify(request_id: UUID) -> int:
-    """Print every find; 0 when all are kept by law, else 1. Of PDF documents the text is read, not their pictures."""
+    """Print every find; 0 when all are kept by law, else 1. Only the text of PDFs is searched."""
     with local.database(os.environ) as settings:
         found = asyncio.run(finds(settings, request_id))
     for find in found:
@@ -59,7 +59,7 @@ def _verify(request_id: UUID) -> int:
 
 
 async def finds(settings: Settings, request_id: UUID) -> list[Find]:
-    """What names the person in the database and in the stored files, as ops see it."""
+    """Identifiers of the person in the database and in stored files, as ops see them."""
     from src.composition import store_of  # noqa: PLC0415 - the service's imports would slow every other command
 
     connection = await connect(await operators.dsn_of(settings, STAFF))
@@ -115,7 +115,7 @@ async def _content(storage: FileStore, stored: StoredObject) -> bytes:
 
 
 def _texts(name: str, content: bytes) -> Iterator[str | None]:
-    """The text of a file, or of each file in an archive, in pieces; None for a document that cannot be read."""
+    """The text of a file, or of the files in an archive, in pieces; None for an unreadable document."""
     if name.endswith(".pdf"):
         yield from _pdf_texts(content)
     elif zipfile.is_zipfile(io.BytesIO(content)):
@@ -128,7 +128,7 @@ def _texts(name: str, content: bytes) -> Iterator[str | None]:
 
 
 def _pdf_texts(content: bytes) -> Iterator[str | None]:
-    """What is on the pages, said of the document and attached to it."""
+    """The text of the pages, the metadata and the attachments."""
     import pypdf  # noqa: PLC0415 - only for this command
 
     try:

@@ -1,4 +1,4 @@
-"""`ecotrips demo|serve|worker|rest`: what runs until it is stopped. Their imports would slow every other command."""
+"""`ecotrips demo|serve|worker|rest`: long-running commands. They import lazily to keep other commands fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from src.commands import local
 from src.commands.arguments import Commands, number
 
-# More than any machine has processors; Linux numbers no more processes.
+# Linux has no higher process ids.
 MAX_WORKERS = 1024
 MAX_PROCESS_IDS = 2**22
 

@@ -1,4 +1,4 @@
-"""On stderr how far something is that takes its time: one line that changes on a terminal, else one now and then."""
+"""Shows progress on stderr: one changing line on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 TERMINAL_SECONDS = 0.5
-# In a log: what is done before that says nothing.
+# In a log; work that ends earlier writes nothing.
 LOG_SECONDS = 30.0
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 UNIT = 1000
@@ -17,13 +17,13 @@ UNIT = 1000
 
 @asynccontextmanager
 async def shown(tell: Callable[[], str]) -> AsyncIterator[None]:
-    """Says what `tell` answers, with the seconds that have gone by, for the length of the block."""
+    """Shows what `tell` returns and the elapsed seconds during the block."""
     task = asyncio.create_task(_show(tell))
     try:
         yield
     finally:
         task.cancel()
-        # Whoever is cancelled meanwhile is not taken for the task.
+        # A cancelled caller is told apart from the cancelled task.
         await asyncio.wait({task})
 
 
@@ -31,7 +31,7 @@ async def _show(tell: Callable[[], str]) -> None:
     begun = time.monotonic()
     terminal = sys.stderr.isatty()
     before, after = ("\r", "\x1b[K") if terminal else ("", "\n")
-    with suppress(OSError):  # the terminal may have gone, and what is shown goes on
+    with suppress(OSError):  # the terminal may be gone; the work goes on
         try:
             while True:
                 await asyncio.sleep(TERMINAL_SECONDS if terminal else LOG_SECONDS)
@@ -42,7 +42,7 @@ async def _show(tell: Callable[[], str]) -> None:
 
 
 def size(count: int) -> str:
-    """A number of bytes as people read it, in decimal units."""
+    """A number of bytes in decimal units."""
     number, unit = float(count), 0
     while number >= UNIT and unit < len(UNITS) - 1:
         number, unit = number / UNIT, unit + 1

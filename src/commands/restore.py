@@ -1,4 +1,4 @@
-"""`ecotrips db restore FILE`: a backup into an empty database, and the proof that all of it is there and right."""
+"""`ecotrips db restore FILE`: restores a backup into an empty database and proves that it is complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from src.domain.storage import StoredObject
 from src.logins import role_password
 from src.settings import DEFAULT_SCHEMAS, INTERNAL_SCHEMAS, LIVE_SWITCHES, Settings
 
-# What belongs to the server and its administrator: they have their own.
+# These belong to the target server, which has its own.
 OF_THE_SERVER = ["--no-publications", "--no-subscriptions", "--no-security-labels", "--no-tablespaces"]
 SETTING = re.compile(r"^SET (\w+) = '?(\w*)'?;$", re.MULTILINE)
 LARGE_OBJECTS = re.compile("BLOB|LARGE OBJECT")
@@ -40,7 +40,7 @@ PIECE = 1 << 18
 SAYS_SOMETHING = re.compile(r"^\w", re.MULTILINE)
 RESTRICTIVE = " AS RESTRICTIVE"
 FORCED = "select oid::regclass::text from pg_class where relforcerowsecurity and relowner = 'ecotrips_owner'::regrole"
-# After which nothing else can be expected to work.
+# After these errors nothing later can succeed.
 OF_THE_SERVER_ITSELF = (
     *(asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError),
     asyncpg.OperatorInterventionError,
@@ -78,14 +78,14 @@ NUMBERED = "select storage_path from fin.invoices"
 
 
 class UnprovenError(BackupError):
-    """Everything was restored, and what the backup holds is not right."""
+    """The backup was restored, but its content is not right."""
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """Fill an empty database from a backup, make the roles it needs and prove it: all of it, or nothing.
+    """Restore a backup into an empty database, with roles and proof, or change nothing.
 
-    Raises BackupError, ArchiveError: nothing was restored. Raises UnprovenError: all was, and the books, or documents
-    that are stored, are not what the backup says.
+    Raises BackupError, ArchiveError: nothing was restored. Raises UnprovenError: it was, but the books or the stored
+    documents differ.
     """
     file: Path = arguments.file
     if not file.is_file():
@@ -113,7 +113,7 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
             raise BackupError(message)
         await apply.make_roles(dsn, lambda role: role_password(settings, role), tell)
         await connection.execute(apply.WITHOUT_LIMIT)
-        # Undone by the connection's end: an end that fails would hide what went wrong before.
+        # Closing the connection rolls back; a failing rollback would hide the first error.
         transaction = connection.transaction()
         await transaction.start()
         rows = await _fill(connection, file)
@@ -133,7 +133,7 @@ async def _restore(settings: Settings, file: BinaryIO) -> None:
             tell("stopped: all was restored, and not all stored documents are proved")
             raise
     finally:
-        # Not close(), which waits for ever for a copy that an interrupt left.
+        # terminate(), as close() waits for an interrupted copy.
         connection.terminate()
     if faults:
         message = f"all was restored, but it is not right: {'; '.join(faults)}"
@@ -151,7 +151,7 @@ async def _commit(transaction: asyncpg.transaction.Transaction) -> None:
 
 
 async def _fill(connection: Opened, file: BinaryIO) -> int:
-    """Make and fill everything; return how many rows. Raises BackupError unless every table holds its rows then."""
+    """Restore everything; return the number of rows. Raises BackupError unless every table has all its rows."""
     counts = dict[tuple[str, str], int]()
     derived = list[Statements]()
     async with progress.shown(lambda: f"{archive.read_so_far(file)} restored"):
@@ -167,7 +167,7 @@ async def _fill(connection: Opened, file: BinaryIO) -> int:
     async with progress.shown(lambda: "counting the rows"):
         async with _seen_by_the_owner(connection):
             for part in derived:
-                # What can be derived again keeps nothing else from being restored.
+                # Derived data that fails to restore does not stop the restore.
                 name = f"materialized view {part.schema}.{part.name}"
                 await _attempt(connection, part.text, f"not filled: {name}", asyncpg.PostgresError)
             for table, rows in counts.items():
@@ -201,7 +201,7 @@ async def _take_rights(connection: Opened) -> None:
 async def _make(connection: Opened, part: Statements) -> None:
     if not part.kind:
         for name, value in SETTING.findall(part.text):
-            # Older servers know fewer of them.
+            # Older servers lack some of them.
             await connection.execute("select set_config($1, $2, true) from pg_settings where name = $1", name, value)
     elif part.kind == "EXTENSION" or part.name.startswith("EXTENSION "):
         # As the administrator, whose it is.
@@ -218,11 +218,11 @@ async def _make(connection: Opened, part: Statements) -> None:
 
 
 async def _make_object(connection: Opened, part: Statements) -> None:
-    """A person's own login need not exist here, and no backup holds it: each right, and each policy, by itself."""
+    """Rights and policies are made one by one, because a personal login need not exist here."""
     if part.kind in {"ACL", "DEFAULT ACL"}:
         for statement in filter(SAYS_SOMETHING.search, part.text.split(";\n")):
             await _attempt(connection, statement, f"left out: rights on {part.name}", asyncpg.UndefinedObjectError)
-    # What a restrictive one hides, it hides from others, too.
+    # A restrictive policy also hides rows from others, so it is needed.
     elif re.match("POLICY\\b", f"{part.kind} {part.name}".removeprefix("COMMENT ")) and RESTRICTIVE not in part.text:
         await _attempt(connection, part.text, f"left out: policy {part.name}", asyncpg.UndefinedObjectError)
     else:
@@ -230,7 +230,7 @@ async def _make_object(connection: Opened, part: Statements) -> None:
 
 
 async def _attempt(connection: Opened, statement: str, without: str, *errors: type[asyncpg.PostgresError]) -> None:
-    """Some `errors` keep nothing else from being restored: what is missing then is said."""
+    """Report some `errors` and go on."""
     try:
         async with connection.transaction():
             await connection.execute(statement)

@@ -41,15 +41,15 @@ class _Server(BoundedListener, MPServer):
 
 
 class PortBusyError(OSError):
-    """Somebody else listens on the port."""
+    """Another process listens on the port."""
 
 
 class NotReadyError(OSError):
-    """The database is not what this release needs."""
+    """The database does not hold the SQL of this release."""
 
 
 def serve(workers: int, host: str) -> None:
-    """Serve on PORT until stopped; on an embedded database the SQL is applied first."""
+    """Serve on PORT until stopped; applies the SQL to an embedded database first."""
     require_free_port(host, port(os.environ))
     with local.database(os.environ) as settings:
         if settings.embedded:
@@ -80,7 +80,7 @@ def demo() -> None:
 
 @contextmanager
 def _worker() -> Iterator[None]:
-    """One worker beside the server, in a process of its own that ends with this one, however it ends."""
+    """A worker process beside the server, which ends with this process."""
     command = [sys.executable, "-m", "src.cli", "worker", "--parent", str(os.getpid())]
     with subprocess.Popen(command) as worker:  # noqa: S603 - the arguments are ours
         try:
@@ -90,7 +90,7 @@ def _worker() -> Iterator[None]:
 
 
 async def require_ready(settings: Settings) -> None:
-    """Raises NotReadyError when the database does not answer, holds other SQL, or is of another environment."""
+    """Raises NotReadyError when the database is away, holds other SQL, or belongs to another environment."""
     try:
         connection = await connect(service_dsn(settings), timeout=10)
     except asyncpg.InvalidAuthorizationSpecificationError:
@@ -124,7 +124,7 @@ def require_free_port(host: str, number: int) -> None:
 
 
 def application() -> Litestar:
-    """What a server process serves; it ends with the process that started it, even if that is killed."""
+    """The application of a server process, which ends with its parent."""
     orphans.stop_with(os.getppid())
     from src.app import create  # noqa: PLC0415 - only for who serves: the refusal to do so is there at once
 
@@ -132,7 +132,7 @@ def application() -> Litestar:
 
 
 def server_of(target: str, host: str, port: int, workers: int) -> MPServer:
-    """A server, not yet started, of the ASGI application that `target` (module:function) makes in each process."""
+    """A server of the ASGI application that `target` (module:function) makes in each process."""
     return _Server(
         target,
         factory=True,
@@ -155,15 +155,14 @@ def server_of(target: str, host: str, port: int, workers: int) -> MPServer:
 
 def run(settings: Settings, workers: int, host: str, announce: Callable[[], None]) -> None:
     server = server_of("src.commands.serve:application", host, settings.port, workers)
-    # Server processes are forks. What is imported before they share, as far as the collector leaves it alone: each has
-    # 20 MB less of its own, and one that takes another's place is there at once.
+    # Server processes are forks, and share the memory of modules that were imported before.
     from src.app import authenticator_of  # noqa: PLC0415
 
     authenticator_of(settings)  # what is wrong with the keys is said once, here
     gc.collect()
     gc.freeze()
-    # An import lock that a thread holds meanwhile stays locked in them for good, and the first request that needs the
-    # module stops its whole process. So the thread only begins when all are there.
+    # A fork inherits import locks that a thread holds, and would wait for them forever. So the thread starts after all
+    # imports.
     arguments = (lambda: len(server.wrks) == server.workers, host, settings.port, announce)
     threading.Thread(target=_when_ready, args=arguments, daemon=True).start()
     server.serve()
@@ -173,7 +172,7 @@ def _when_ready(forked: Callable[[], bool], host: str, port: int, announce: Call
     while not forked():
         time.sleep(0.02)
     for _ in range(600):
-        # A bare connection, whatever the host: no proxy of the environment's has a say in it.
+        # A plain connection, because proxies of the environment do not matter here.
         connection = http.client.HTTPConnection(host, port, timeout=1)
         try:
             connection.request("GET", "/healthz")

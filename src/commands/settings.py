@@ -1,4 +1,4 @@
-"""`ecotrips settings`: the table of settings, with what is in force here and where that comes from."""
+"""`ecotrips settings`: the table of settings with their values and where those come from."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A setting's value as it may be shown, where it comes from, and what is wrong with it."""
+    """A setting's printable value, its origin, and its fault."""
 
     row: Row
     value: str
@@ -55,12 +55,12 @@ def add(commands: Commands) -> None:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print the table; 0 when all settings are sound, else 1."""
+    """Print the table; 0 when all settings are valid, else 1."""
     found, faults = in_force(os.environ)
     wanted = [line for line in found if not arguments.names or line.row.name.startswith(tuple(arguments.names))]
     shown = [{**line.row._asdict(), "value": line.value, "source": line.source} for line in wanted]
     text = json.dumps({"settings": shown, "faults": faults}, indent=2) if arguments.json else "\n".join(_lines(wanted))
-    with suppress(BrokenPipeError):  # who reads has seen enough
+    with suppress(BrokenPipeError):  # the reader closed the pipe
         print(text, flush=True)
     begun = {name for name in arguments.names if any(line.row.name.startswith(name) for line in found)}
     faults += [f"no setting's name begins with {name}" for name in arguments.names if name not in begun]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found of one part: `well` is None when there was nothing to judge."""
+    """The result for one part; `well` is None when there was nothing to judge."""
 
     part: str
     well: bool | None

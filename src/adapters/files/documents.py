@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("invoice.typ")
 
 
-# Latin, Greek and Cyrillic letters, punctuation and currency signs are what the fonts hold, and PDF/A refuses a letter
-# without a glyph. A name in another script is kept in the row and shown as question marks.
+# The fonts hold Latin, Greek and Cyrillic letters, punctuation and currency signs, and PDF/A refuses a letter without a
+# glyph. Letters of other scripts are printed as question marks; the row keeps them.
 IN_THE_FONTS = re.compile("[\u0020-\u007e\u00a0-\u04ff\u1e00-\u1fff\u2010-\u2027\u2030-\u2040\u20a0-\u20bf\u2212]")
 
 
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 
 class TypstRenderer:
-    """Renders one document at a time in a thread of its own, as the compiler is one and holds the interpreter."""
+    """Renders one document at a time in a thread, because the compiler holds the GIL."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="documents")
@@ -43,9 +43,9 @@ class TypstRenderer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.rendered, content)
 
     def rendered(self, content: Mapping[str, object]) -> bytes:
-        """The same as render, without a loop. All that differs between documents comes in as data, never as markup."""
+        """Renders synchronously. All that differs between documents comes in as data, never as markup."""
         if self._compiler is None:
-            import typst  # noqa: PLC0415 - 80 MB that only the first document needs
+            import typst  # noqa: PLC0415 - only the first document needs it
 
             self._compiler = typst.Compiler(TEMPLATE, ignore_system_fonts=True)
         structured = bool(content["facturx"])

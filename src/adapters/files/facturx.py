@@ -15,7 +15,7 @@ NAMESPACES = {
 PROFILE = "urn:factur-x.eu:1p0:minimum"
 TYPE_CODES = {"invoice": "380", "credit_note": "381"}
 YEAR_MONTH_DAY = "102"
-# A database's text may hold what no XML document can (XML 1.0, section 2.2).
+# XML 1.0, section 2.2, excludes characters that a database may hold.
 NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -40,7 +40,7 @@ def _agreement(parent: Element, content: Mapping[str, Any]) -> None:
     _put(parent, "ram:BuyerReference", buyer["reference"])
     party = SubElement(parent, "ram:SellerTradeParty")
     _put(party, "ram:Name", seller["name"])
-    # EN 16931 knows VAT numbers by their country's prefix (BR-CO-09); any other number is the registration's.
+    # A VAT number begins with its country's prefix (EN 16931, BR-CO-09); any other number is the registration's.
     is_vat_number = seller["tax_id"].startswith(seller["country"])
     if not is_vat_number:
         _put(party, "ram:SpecifiedLegalOrganization/ram:ID", seller["tax_id"])
@@ -57,7 +57,7 @@ def _settlement(parent: Element, content: Mapping[str, Any]) -> None:
     _put(sums, "ram:TaxBasisTotalAmount", plain(tax["net_cents"], currency))
     _put(sums, "ram:TaxTotalAmount", plain(tax["tax_cents"], currency), currencyID=currency)
     _put(sums, "ram:GrandTotalAmount", plain(content["total_cents"], currency))
-    # Both kinds record money that has moved already.
+    # Both kinds of document record money that has moved already, so nothing is due.
     _put(sums, "ram:DuePayableAmount", plain(0, currency))
 
 

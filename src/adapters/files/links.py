@@ -1,4 +1,4 @@
-"""Links to objects: JWTs under keys of their own; no other token opens an object, and these open nothing else."""
+"""Links to objects: JWTs under keys of their own, which open objects and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_TOKEN_LENGTH = 4096
 
 
 class SignedLinks:
-    """HS256 under `secrets` (key id to secret): the first signs, all verify, so a new key goes in front.
+    """HS256 under `secrets` (key id to secret): the first signs, all verify.
 
     `clock` gives seconds since the epoch.
     """
@@ -57,7 +57,7 @@ class SignedLinks:
                 raise jwt.InvalidTokenError
             require_within_jwt(token.encode(), OF_BODIES)
             secret = self._secrets[str(jwt.get_unverified_header(token).get("kid"))]
-            # Our own clock decides below; the library's cannot be handed in.
+            # The library's clock cannot be replaced, so expiry is checked below.
             return jwt.decode(token, secret, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})
         except (jwt.PyJWTError, KeyError, ValueError):
             raise LinkRefused from None

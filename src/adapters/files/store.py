@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK = 256 * 1024
 PIECES_AT_ONCE = 2  # of 5 MiB each, so that a large file does not take a server's memory
-# A caller waits, so a store that is away is reported after seconds, not after the library's three minutes.
+# The library's default is three minutes, which is too long for a waiting caller.
 CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=3),
     "timeout": timedelta(seconds=20),
@@ -59,7 +59,7 @@ def store_at(url: str, directory: Path, *, only_https: bool, make: bool = True) 
                     S3Store.from_url(url, client_options=client, retry_config=RETRIES, config={"skip_signature": False})
                 )
             except BaseError as error:
-                # Its text would show what AWS_… hold.
+                # The error's text would show the AWS_* values.
                 message = f"STORAGE_URL cannot be used with the AWS_… that are set: {type(error).__name__}"
                 raise UnknownStoreError(message) from None
         case _:
@@ -75,7 +75,10 @@ def _directory(directory: Path, *, make: bool) -> FileStore:
 
 
 class FileStore:
-    """Buckets are the first folders of one store. `directory` is where it is on this machine, if it is."""
+    """Objects whose buckets are the top folders of one store.
+
+    `directory` is the store's folder when it is on this machine.
+    """
 
     def __init__(self, store: LocalStore | MemoryStore | S3Store, directory: Path | None = None) -> None:
         self._store = store
@@ -121,11 +124,11 @@ class FileStore:
         with _translated():
             found = await obstore.list(self._store, prefix=f"{bucket}/{folder}").collect_async()
         paths = {meta["path"].removeprefix(f"{bucket}/"): meta for meta in found}
-        # What somebody else laid into the directory under a name that is none of ours is not ours to list.
+        # Files whose names are no object names are not listed: somebody else put them there.
         return [_stored(ObjectName(bucket, path), paths[path]) for path in sorted(paths) if PATH.fullmatch(path)]
 
     def _require_inside(self, name: ObjectName) -> None:
-        """A link that somebody laid into the directory may lead out of the bucket; nothing follows it."""
+        """Refuses symbolic links that lead out of the bucket."""
         if self._directory is not None:
             bucket = self._directory / name.bucket
             if not (bucket / name.path).resolve().is_relative_to(bucket.resolve()):
@@ -141,7 +144,7 @@ def _stored(name: ObjectName, meta: obstore.ObjectMeta) -> StoredObject:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Inside this block, the store's failures leave as domain errors; their texts hold addresses and stay behind."""
+    """Inside this block, errors of the store become domain errors. Their texts hold addresses and are dropped."""
     try:
         yield
     except (FileNotFoundError, PreconditionError):

@@ -1,4 +1,4 @@
-"""What Factur-X wants in a PDF's metadata (Factur-X 1.0, section 6.2), which typst has no way to write."""
+"""Adds Factur-X's metadata (Factur-X 1.0, section 6.2) to a PDF, because typst cannot write it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROPERTIES = {
 }
 
 STATED = "".join(f"<fx:{name}>{value}</fx:{name}>" for name, (value, _) in PROPERTIES.items())
-# PDF/A takes no property that the document itself does not describe.
+# PDF/A allows only properties that the document itself describes.
 DESCRIBED = (
     '<rdf:li rdf:parseType="Resource"><pdfaSchema:schema>Factur-X PDFA Extension Schema</pdfaSchema:schema>'
     f"<pdfaSchema:namespaceURI>{NAMESPACE}</pdfaSchema:namespaceURI><pdfaSchema:prefix>fx</pdfaSchema:prefix>"
@@ -34,9 +34,9 @@ METADATA = re.compile(rb"/Type/Catalog\b.*?/Metadata (?P<number>\d+) 0 R", re.DO
 
 
 def with_facturx(document: bytes) -> bytes:
-    """The PDF with Factur-X's properties in its metadata, added as PDF adds everything: a newer object at the end.
+    """The PDF with Factur-X's properties in its metadata, appended as a newer version of that object.
 
-    Raises ValueError for a PDF that is not laid out as typst does it.
+    Raises ValueError for a PDF that typst did not write.
     """
     end, metadata = END.search(document), METADATA.search(document)
     if not end or not metadata:

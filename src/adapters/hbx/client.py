@@ -45,8 +45,11 @@ class HbxClient:
         self._clock = clock
         self._http: httpx.AsyncClient | None = None
 
-    async def post(self, path: str, body: object, timeout: float) -> Mapping[str, object]:  # noqa: ASYNC109 - Hotelbeds names one for each call
-        """`timeout` is seconds. Raises what failure() makes of a refusal; TryAgain, SupplierFailed without one."""
+    async def post(self, path: str, body: object, timeout: float) -> Mapping[str, object]:  # noqa: ASYNC109 - each call has its own
+        """`timeout` is in seconds.
+
+        Raises what failure() makes of a refusal, and TryAgain or SupplierFailed without an answer.
+        """
         seconds = int(self._clock())
         headers = {
             "api-key": self._settings.api_key,
@@ -97,7 +100,10 @@ UNREADABLE = "The supplier's answer cannot be read"
 
 
 def failure(answer: httpx.Response) -> Exception:  # noqa: PLR0911 - a table, one line a meaning
-    """What a refusal means. The gateway's errors are a string or XML, the application's an object with a code."""
+    """The domain error of a refusal.
+
+    Errors of the gateway are a string or XML, those of the application an object with a code.
+    """
     status, retry_after = answer.status_code, _seconds(answer.headers.get("retry-after"))
     mashery = answer.headers.get("x-mashery-error-code", "")
     code = _code(answer)
@@ -120,7 +126,7 @@ def failure(answer: httpx.Response) -> Exception:  # noqa: PLR0911 - a table, on
 
 
 def _object(answer: httpx.Response) -> Mapping[str, object]:
-    """Raises SupplierFailed for what is no JSON object, or too deep or too large a one."""
+    """Raises SupplierFailed for anything but a JSON object within the limits."""
     try:
         require_within(answer.content, OF_PROVIDERS)
         return msgspec.json.decode(answer.content, type=dict[str, object])

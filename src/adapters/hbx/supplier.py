@@ -1,7 +1,7 @@
 """Hotelbeds as a supplier of hotels and quotes.
 
-A plan is room, board and rate class, because a rateKey changes with every answer. Numbers arrive as text or as numbers,
-lists may be missing or null: everything is read as if it might be.
+A plan is identified by room, board and rate class, because the rateKey changes with every answer. Numbers may arrive as
+text, and lists may be missing or null.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _occupancy(stay: Stay) -> Json:
 
 
 def _rates(hotel: Json) -> Iterator[tuple[str, Json]]:
-    """Each rate that may be sold by itself, with its plan."""
+    """Each rate that can be sold alone, with its plan."""
     for room in _objects(hotel.get("rooms")):
         for rate in _objects(room.get("rates")):
             if rate.get("packaging") not in (True, "true"):

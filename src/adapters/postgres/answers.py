@@ -1,4 +1,4 @@
-"""What SQL functions answer: finished JSON, kept as bytes, with the few values that Python reads from it."""
+"""Answers of SQL functions: finished JSON as bytes, and the few values that Python reads from it."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -22,7 +22,7 @@ class _Rows(msgspec.Struct):
 
 
 def decoded(body: bytes | str, kind: type[V]) -> V:
-    """What a function answered. Raises Conflict for JSON that is stored deeper than can be read."""
+    """A function's JSON as `kind`. Raises Conflict for stored JSON that is nested too deep to read."""
     try:
         return msgspec.json.decode(body, type=kind)
     except RecursionError:

@@ -1,7 +1,6 @@
-"""One round trip for one business fact: the caller's claims and one SQL function in one statement.
+"""Calls SQL functions: the caller's claims and one function call in one statement.
 
-Each caller's role has a login role of its own, so Postgres itself checks every right, and all settings end with the
-statement.
+Each caller's role has a login role of its own, so Postgres checks every right, and all settings end with the statement.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ ATTEMPTS = 4
 class Database:
     """Calls SQL functions as their caller.
 
-    `pools` has one pool for each role; `switches` is the JSON object of this process's environment switches;
-    `standbys` is where reads go if there is one; if there is none, those that proved to be quick go to `pipelines`.
+    `pools` has a pool for each role, `switches` is the JSON object of this process's environment switches. Reads go to
+    `standbys` if there are any, else quick ones go to `pipelines`.
     """
 
     def __init__(
@@ -99,7 +98,6 @@ class Database:
         raise AssertionError
 
     async def close(self) -> None:
-        """Close the pools."""
         for pipeline in self._pipelines.values():
             pipeline.close()
         for pool in self._pools.values():

@@ -1,7 +1,6 @@
-"""From what Postgres raises to what it means: by its SQLSTATE, and by name where that does not tell.
+"""Translates Postgres errors to domain errors by SQLSTATE, and by constraint name where the SQLSTATE does not tell.
 
-A rule is the constraint name that a function raises with, or that a table declares. The message of a rule that our
-own functions raise is written for clients; every other database text stays in the log.
+The messages that our own functions raise are written for clients; other database texts stay in the log.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MEANINGS: Mapping[str, type[DomainError]] = {
     "PT409": Conflict,
     "42501": NotAllowed,
 }
-# Rules whose SQLSTATE says less than their name, or something else.
+# Rules whose SQLSTATE is not specific enough.
 RULES: Mapping[str, type[DomainError]] = {
     "flag_value_known": InputInvalid,
     "idempotency_key_in_use": InProgress,
@@ -35,7 +34,7 @@ RETRIED_CODES = frozenset({"40001", "40P01"})
 
 
 class Translated:
-    """Inside this block, database failures leave as domain errors; what means nothing to us leaves as it came."""
+    """Inside this block, database errors that have a meaning are raised as domain errors."""
 
     def __enter__(self) -> None:
         pass
@@ -53,7 +52,7 @@ class Translated:
             raise Unavailable(str(away)) from away
 
 
-# One for all: it keeps nothing.
+# One instance serves all, as it has no state.
 TRANSLATED = Translated()
 
 

@@ -13,9 +13,9 @@ FOUND = f"{SETTINGS} select ({RELEASE_STATUS.replace('$1', '$4')}) from s"  # no
 
 
 class PostgresReadiness:
-    """The database answers, holds SQL that this code works on, and no change of it goes unheard or unread.
+    """The database answers, holds this or the next release's SQL, and its notifications arrive.
 
-    That is its own and the next release's: servers that are still to be brought to it go on answering.
+    The next release's SQL counts, so that old servers go on answering during an upgrade.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ DEMO = (
     ("catalog.search_index", "places", "places"),
 )
 BATCH = 20_000
-# Whose profile may not come back.
+# An erased person's profile is not inserted again.
 ERASED = """
 select coalesce(array_agg(r.subject_user_id::text), '{}')
 from privacy.requests r join privacy.certificates c on c.request_id = r.id
@@ -30,14 +30,11 @@ from privacy.requests r join privacy.certificates c on c.request_id = r.id
 
 
 class SeedError(ValueError):
-    """Made-up data does not go into a production database."""
+    """Demo data was to be put into a production database."""
 
 
 async def seed_demo(dsn: str, folder: Path = FOLDER) -> int:
-    """Insert the fixtures that are not there yet, without persons who were erased; returns how many rows that were.
-
-    Raises SeedError.
-    """
+    """Insert the missing fixtures, but no erased persons; returns the number of rows. Raises SeedError."""
     connection = await connect(dsn)
     try:
         await _refuse_production(connection)
@@ -58,7 +55,7 @@ async def _insert(
     connection: asyncpg.Connection, table: str, file: str, key: str, folder: Path, erased: set[str]
 ) -> int:
     rows = msgspec.json.decode((folder / f"{file}.json").read_bytes(), type=dict[str, list[dict[str, object]]])[key]
-    # Only the columns that the fixtures name, so that the others take their defaults.
+    # The other columns take their defaults.
     columns = ", ".join(f'"{name}"' for name in rows[0])
     done = await connection.execute(
         f"insert into {table} ({columns}) select {columns} from jsonb_populate_recordset(null::{table}, $1)"  # noqa: S608 - names from our own files
@@ -71,10 +68,10 @@ async def _insert(
 async def seed_volume(
     dsn: str, itineraries: int, report: Callable[[int], None], *, bookings_only: bool = False
 ) -> None:
-    """Make `itineraries` itineraries, each with items, a payment and ledger rows, adding to what is there.
+    """Add `itineraries` itineraries, each with items, a payment and ledger rows.
 
-    `report(done)` is called after each batch. `bookings_only` leaves out payments and ledger, which take most of the
-    time and the space. Raises SeedError.
+    `report(done)` is called after each batch. `bookings_only` leaves out payments and ledger, which take the most time
+    and space. Raises SeedError.
     """
     function = "meta.seed_bookings" if bookings_only else "meta.seed_volume"
     connection = await connect(dsn, server_settings={"synchronous_commit": "off"})
@@ -84,7 +81,7 @@ async def seed_volume(
             last = min(first + BATCH - 1, itineraries)
             await connection.execute(f"select {function}($1, $2)", first, last)
             if first == 1:
-                # Plans made for empty tables would be kept for all batches.
+                # Replan each batch, because plans for empty tables are bad for full ones.
                 await connection.execute("analyze")
             report(last)
         await connection.execute("vacuum analyze")

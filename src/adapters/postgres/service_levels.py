@@ -5,7 +5,7 @@ from src.adapters.postgres.database import Database
 from src.domain.context import SERVICE, Context
 from src.domain.errors import DomainError
 
-# Less than Prometheus waits for the whole answer: what a process knows by itself is told while the database is away.
+# Shorter than Prometheus' timeout, so that this process's own metrics are served while the database is away.
 TIMEOUT_SECONDS = 5
 
 

@@ -1,4 +1,4 @@
-"""Run-time switches: the environment's defaults under the rows of ops.flags, as ops.flag() says what is in force."""
+"""Run-time switches: the environment's defaults, overridden by ops.flags."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CONTEXT = Context(SERVICE, "switches")
 
 
 class PostgresSwitches:
-    """Keeps them while notifications of their changes arrive (`fresh()`), else asks each time.
+    """Caches the switches while notifications arrive (`fresh()`), else reads them at each use.
 
-    `aside` reads them after a notification, when callers may have all of `database`'s connections. With the database
-    away, or when it refuses, the last known rows stand: a switch never falls back to another mode by accident.
+    `aside` reads them after a notification, as callers may hold all connections of `database`. While the database is
+    away the last known values hold, so a switch never falls back by accident.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class PostgresSwitches:
         return (await self.all())[name]
 
     async def all(self) -> dict[str, str]:
-        # One turn of the loop: a notification that reached us before this request is obeyed by it.
+        # Lets the loop handle a notification that has arrived already.
         await asyncio.sleep(0)
         if not self._fresh():
             with suppress(DomainError, asyncpg.PostgresError):
@@ -48,7 +48,7 @@ class PostgresSwitches:
         return self._known
 
     async def refresh(self) -> None:
-        """Ask again. Raises what the database does."""
+        """Raises what the database raises."""
         await self._read(self._aside)
 
     async def _read(self, database: Database) -> None:
@@ -56,7 +56,7 @@ class PostgresSwitches:
         reading = self._readings
         text = await database.value(CONTEXT, IN_FORCE)
         if reading < self._newest:
-            # One that began later has ended: it may know of a change that this one does not.
+            # A refresh that began later has ended and is newer.
             return
         self._newest = reading
         self._known = decoded(str(text), dict[str, str])

@@ -1,7 +1,7 @@
-"""Does not call a supplier that failed five times in a row, until one probe succeeds; one circuit for all processes.
+"""A circuit breaker that all processes share.
 
-pybreaker judges outcomes and never spans an await: who is admitted calls, and what came of it is judged afterwards on
-the state of that moment, which is written back only if nobody else has changed it.
+It opens after five failures in a row, and one successful probe closes it. pybreaker judges outcomes without awaiting. A
+judgement is written back only if the state has not changed meanwhile.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONFLICTS = 50
 
 
 class Circuit:
-    """A supplier behind its circuit. `state` is closed, open or half-open as last heard of."""
+    """A supplier behind its circuit. `state` is closed, open or half-open, as last read."""
 
     def __init__(self, inner: Supplier, store: CircuitStore) -> None:
         self._inner = inner
@@ -48,9 +48,9 @@ class Circuit:
         return "half-open" if self._known.state == "open" and rested else self._known.state
 
     async def refresh(self, store: CircuitStore) -> None:
-        """Hear of the circuit's state again, from `store`. Raises Unavailable."""
+        """Read the state from `store` again. Raises Unavailable."""
         found = await store.read()
-        # What was read before the newest outcome was written says nothing new.
+        # A state older than the newest outcome is ignored.
         if found.version >= self._known.version:
             self._hear(found)
 
@@ -66,11 +66,11 @@ class Circuit:
             await self._judge(admitted, error)
             raise
         except DomainError:
-            # The supplier answered, if not what was hoped for: it is well.
+            # A refusal is an answer, so the supplier is up.
             await self._judge(admitted, None)
             raise
         except BaseException:
-            # Whoever gave up, and a mistake of ours, say nothing about the supplier.
+            # A cancelled caller or a bug of ours says nothing about the supplier.
             if admitted.probing:
                 await asyncio.shield(self._release(admitted))
             raise
@@ -81,7 +81,7 @@ class Circuit:
         try:
             self._hear(await self._store.admit(PROBE_SECONDS))
         except Unavailable:
-            # The database is away: what this process last knew counts.
+            # While the database is away the last known state counts.
             self._hear(replace(self._known, state=self.state, retry_after=1 if self.state == "half-open" else 0))
         if self._known.state == "closed" or self._known.probing:
             return self._known

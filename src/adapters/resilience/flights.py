@@ -1,4 +1,4 @@
-"""One call for equal questions at once, in this process and over all others."""
+"""Single flight: one call for equal questions at the same time, in this process and across processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT = 7.5
 
 
 class SingleFlight:
-    """Who asks first asks for all; a waiter who gives up does not end it for the others. Answers are kept."""
+    """The first caller asks for all of them; a waiter that is cancelled does not cancel it. Answers are cached."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class SingleFlight:
     def _landed(self, key: str, flight: asyncio.Task[Reply]) -> None:
         del self._flights[key]
         if not flight.cancelled():
-            flight.exception()  # nobody may be waiting any more
+            flight.exception()  # every waiter may have been cancelled
 
     async def _fly(self, question: Question) -> Reply:
         holder = uuid4()
@@ -59,7 +59,7 @@ class SingleFlight:
                     if kept is not None and kept.fresh_seconds > 0:
                         return replace(kept.reply, cached=True)
                     await self._sleep(LOOK_AGAIN)
-                # It may have landed between our look at the cache and our claim.
+                # Another process may have stored the answer before our claim.
                 kept = await self._cache.read(question, self._origin)
         except Unavailable:
             return await self._inner.ask(question)

@@ -1,4 +1,4 @@
-"""Calls again what may succeed in a moment, within one deadline."""
+"""Retries calls that fail with TryAgain, within one deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

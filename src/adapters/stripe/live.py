@@ -1,4 +1,4 @@
-"""Stripe itself. Amounts go as they are: what we call minor units of RWF, whole francs, is what Stripe wants for it."""
+"""The Stripe API. Amounts need no conversion: Stripe, too, counts RWF in whole francs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from src.domain.refunds import Refund, RefundOutcome
 if TYPE_CHECKING:
     import stripe
 
-# Stripe forgets idempotency keys after a day; from a little before that on, it is asked first what it has made already.
+# Stripe keeps idempotency keys for a day. After a little less than that, existing objects are looked up first.
 KEY_LIFETIME = timedelta(hours=23)
 FAILED = frozenset({"failed", "canceled"})
-# What tells nothing of what was asked for: it may have been done under its key before. So does a secret not accepted.
+# These failures do not tell whether the request was carried out.
 UNDECIDED = frozenset({401, 403, 409, 429})
 FIRST_REFUSAL = 400
 SERVER_FAULT = 500
 
 
 class LiveStripe:
-    """Stripe's API. `base` is another address than Stripe's own; `timeout` is in seconds, for each of three tries.
+    """Stripe's API. `base` replaces Stripe's address; `timeout` is in seconds, for each of three tries.
 
-    The SDK takes a fifth of a second to import, so it is imported at the first call.
+    The SDK is imported at the first call, because importing it is slow.
     """
 
     def __init__(self, api_key: str, base: str = "", timeout: float = 12.0, payout_account: str = "") -> None:
@@ -110,7 +110,7 @@ class LiveStripe:
         return made.id
 
     async def changed(self, since: datetime) -> set[str]:
-        """The intents that were made or refunded since then, of which Stripe keeps the time."""
+        """The intents that were created or refunded since then."""
         client, created = self._connected(), int(since.timestamp())
         with translated():
             intents = await client.v1.payment_intents.list_async({"created": {"gte": created}, "limit": 100})
@@ -121,7 +121,7 @@ class LiveStripe:
             }
 
     async def totals(self, intent_id: str) -> tuple[int, int]:
-        """What Stripe took and gave back on an intent, in minor units; refunds still pending count."""
+        """What Stripe captured and refunded on an intent, in minor units; pending refunds count."""
         client = self._connected()
         with translated():
             intent = await client.v1.payment_intents.retrieve_async(intent_id)
@@ -129,7 +129,6 @@ class LiveStripe:
         return intent.amount_received or 0, sum(found.amount for found in refunds if found.status not in FAILED)
 
     async def close(self) -> None:
-        """Close the connections, if any were made."""
         if self._http is not None:
             await self._http.close_async()  # type: ignore[no-untyped-call]  # the SDK gives it no types
         self._client = self._http = None
@@ -165,7 +164,7 @@ def _is_old(asked_at: datetime) -> bool:
 
 
 def _names(found: stripe.Refund | stripe.Transfer, name: str, identity: UUID) -> bool:
-    """Whether what we gave it as metadata holds this id of ours."""
+    """Whether the metadata that we gave holds this id."""
     return bool(found.metadata) and getattr(found.metadata, name, None) == str(identity)
 
 
@@ -182,7 +181,7 @@ def _outcome(found: stripe.Refund) -> RefundOutcome:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Stripe's failures as domain errors, without its texts: they may quote what was sent."""
+    """Stripe's errors as domain errors, without their texts, which may quote what was sent."""
     import stripe  # noqa: PLC0415 - see LiveStripe
 
     try:
@@ -195,7 +194,7 @@ def translated() -> Iterator[None]:
         raise ProviderUnknown(message, "no_answer") from error
     except stripe.StripeError as error:
         status = error.http_status or SERVER_FAULT
-        # Under a status of success the answer could not be read: what it says of what was done, nobody knows.
+        # An unreadable answer of success leaves the outcome unknown.
         if status in UNDECIDED or status >= SERVER_FAULT or status < FIRST_REFUSAL:
             message = "The payment provider is not available"
             raise ProviderUnknown(message, f"http_{status}") from error
@@ -204,5 +203,5 @@ def translated() -> Iterator[None]:
 
 
 def _code(code: str | None) -> str:
-    """A code as the ledger takes it in."""
+    """The code in the form that the ledger accepts."""
     return re.sub(r"[^A-Za-z0-9_.:-]", "_", code or "provider_error")[:64]

@@ -1,4 +1,4 @@
-"""The payment provider of offline mode: always says yes, with ids made from ours."""
+"""The payment provider of offline mode: every request succeeds, with ids made from ours."""
 
 import sys
 
@@ -8,7 +8,7 @@ from src.domain.refunds import Refund, RefundOutcome
 
 
 class MockStripe:
-    """Its refunds leave a MOCK_REFUND line each on standard output, from which they can be made for real later."""
+    """Prints a MOCK_REFUND line for each refund, from which it can be made for real later."""
 
     async def create_intent(self, payment: Payment) -> Intent:
         return Intent(f"pi_mock_{payment.payment_id}")

@@ -1,4 +1,4 @@
-"""What is changed of Stripe's SDK. It takes a fifth of a second to import, so this is imported at the first call."""
+"""The changed part of Stripe's SDK, imported at the first call because importing the SDK is slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from src.edge.limits import OF_PROVIDERS
 
 
 class LimitedClient(stripe.HTTPXClient):
-    """The SDK's own, for which an answer that is deeper or larger than any of Stripe's is no answer."""
+    """The SDK's client, which also refuses answers beyond the JSON limits."""
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: object = None

@@ -1,6 +1,6 @@
 """Stripe's webhook signatures: `t=<unix>,v1=<hex>[,v1=…]`, HMAC-SHA256 of `<t>.<raw body>`.
 
-Not the SDK's check: it lets times an hour ahead pass, and importing it costs 0.2 s.
+The SDK's check is not used: it accepts timestamps in the future, and importing it is slow.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 class StripeSignatures:
-    """Takes a signature by any of `secrets`: two while one is being rotated."""
+    """Accepts a signature by any of `secrets`; there are two during a rotation."""
 
     def __init__(self, secrets: Sequence[str], clock: Callable[[], float] = time.time) -> None:
         self._secrets = [secret.encode() for secret in secrets]

@@ -1,4 +1,4 @@
-"""Application logs: one JSON object a line on standard error, with the ids that tie it to its request and trace."""
+"""Application logs: one JSON object a line on standard error, with request and trace ids."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from opentelemetry import trace
 from src.domain.context import REQUEST_ID
 from src.edge.bounded import place, shortened
 
-# Chatty libraries log addresses, and addresses may hold links: only their warnings are wanted.
+# These libraries log addresses, which may hold links, so only their warnings are kept.
 QUIET = ("httpx", "httpcore", "stripe", "urllib3", "hpack")
 
 
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
             line["trace_id"] = trace.format_trace_id(span.trace_id)
         if record.exc_info and record.exc_info[0] is not None:
             kind, _, frames = record.exc_info
-            # Type and place only: messages of database and HTTP errors quote the values they choke on.
+            # Only type and place: messages of database and HTTP errors quote values.
             line["error"] = kind.__name__
             line["place"] = place(frames)
         return json.dumps(line)

@@ -19,10 +19,9 @@ BOUNDS = (*map(str, map(float, SECONDS)), "+Inf")
 
 
 class Durations(Collector):
-    """How long requests took by method, route template and status.
+    """A histogram of request durations by method, route template and status.
 
-    The library's own histogram takes five times as long for each request, as it looks through all buckets and locks
-    them: here one thread writes.
+    The library's histogram is slower, as it searches all buckets under a lock; here only one thread writes.
     """
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class Durations(Collector):
         self._totals: defaultdict[tuple[str, str, int], float] = defaultdict(float)
 
     def begin(self, method: str, route: str, status: int) -> None:
-        """Tell 0 of what has not happened yet: who reads a first value of 1 cannot see that it grew."""
+        """Start series at 0, because Prometheus cannot see an increase in a series that starts at 1."""
         series = method, route, status
         self._counts[series], self._totals[series] = [0] * len(BOUNDS), 0.0
 
@@ -64,12 +63,12 @@ class Metrics:
         self._durations.observe(method, route, status, time.perf_counter() - began)
 
     def begin(self, method: str, route: str, statuses: Iterable[int]) -> None:
-        """Count a route's statuses from 0 on."""
+        """Start the series of a route's statuses at 0."""
         for status in statuses:
             self._durations.begin(method, route, status)
 
     def gauge(self, name: str, text: str, value: Callable[[], float], **labels: str) -> None:
-        """A value that is looked at when somebody asks for it."""
+        """A gauge whose value is read at each scrape."""
         gauge = self._gauges(name, text, tuple(labels))
         (gauge.labels(**labels) if labels else gauge).set_function(value)
 
@@ -78,7 +77,7 @@ class Metrics:
         return Gauge(name, text, labels, registry=self.registry)
 
     def text(self, levels: Mapping[str, float]) -> bytes:
-        """The registry with `levels`, gauges that the database answered just now."""
+        """The registry with `levels`, the gauges that the database computed."""
         return generate_latest(self.registry) + generate_latest(registry_of(levels))
 
 

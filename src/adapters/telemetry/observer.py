@@ -1,4 +1,4 @@
-"""Metrics always, spans where they are wanted: the two behind one port."""
+"""Metrics, and traces where they are configured, behind one port."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ObservedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Without `traces` a request costs one clock reading and one histogram."""
+    """Records metrics, and spans if there are `traces`."""
 
     metrics: Metrics
     traces: Traces | None = None
@@ -67,7 +67,7 @@ class Observer:
         return NOTHING if self.traces is None else self.traces.step(name, attributes)
 
     async def start(self, levels: ServiceLevels) -> None:
-        """Begin to export, with the `levels` beside this process's own metrics."""
+        """Start exporting, with `levels` beside this process's own metrics."""
         if self.otlp_metrics is not None:
             await self.otlp_metrics.start(levels)
 

@@ -1,4 +1,4 @@
-"""The registry of a process and the service levels, sent to an OTLP collector at intervals: requests pay nothing."""
+"""Sends a process's metrics and the service levels to an OTLP collector at intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CUMULATIVE = export.AggregationTemporality.CUMULATIVE
 
 
 class OtlpMetrics:
-    """Sends every OTEL_METRIC_EXPORT_INTERVAL milliseconds, and once more at the end."""
+    """Exports every OTEL_METRIC_EXPORT_INTERVAL milliseconds, and once at the end."""
 
     def __init__(
         self, registry: CollectorRegistry, service_name: str, exporter: export.MetricExporter | None = None
@@ -58,7 +58,7 @@ class OtlpMetrics:
             outage.over()
 
     def send(self) -> None:
-        """One export; blocks until the collector answered or its time-out has passed."""
+        """One export; blocks until the collector answers or the timeout has passed."""
         scope = export.ScopeMetrics(InstrumentationScope("src"), list(self._metrics()), "")
         self._exporter.export(export.MetricsData([export.ResourceMetrics(self._resource, [scope], "")]))
 
@@ -79,7 +79,7 @@ class OtlpMetrics:
         return export.Sum(points, CUMULATIVE, is_monotonic=True) if family.type == "counter" else export.Gauge(points)
 
     def _histograms(self, family: Metric, now: int) -> Iterator[export.HistogramDataPoint]:
-        """Prometheus counts a bucket with all below it; OTLP counts each bucket alone."""
+        """Prometheus' buckets are cumulative, OTLP's are not."""
         series: dict[frozenset[tuple[str, str]], list[Sample]] = {}
         for sample in family.samples:
             labels = frozenset((name, value) for name, value in sample.labels.items() if name != "le")

@@ -70,7 +70,7 @@ class Traces:
         self._http.instrument(tracer_provider=self._provider)
 
     def start(self, method: str, route: str, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> trace.Span:
-        """A server span named by the route's template; an incoming traceparent is its parent."""
+        """A server span with the route's template as its name; an incoming traceparent is its parent."""
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if name in PROPAGATED}
         return self._tracer.start_span(
             f"{method} {route}",
@@ -80,14 +80,14 @@ class Traces:
         )
 
     def step(self, name: str, attributes: Mapping[str, str]) -> AbstractContextManager[object]:
-        """A span within the current one, none where that is not recorded."""
+        """A child of the current span; none where that is not recorded."""
         current = trace.get_current_span()
         unrecorded = current.get_span_context().is_valid and not current.is_recording()
         return NOTHING if unrecorded else self._recorded_step(name, attributes)
 
     @contextmanager
     def _recorded_step(self, name: str, attributes: Mapping[str, str]) -> Iterator[None]:
-        """An error is its type: messages may quote what was sent."""
+        """An error is recorded by its type, as messages may quote what was sent."""
         with self._tracer.start_as_current_span(
             name, attributes=dict(attributes), record_exception=False, set_status_on_exception=False
         ) as span:

@@ -1,4 +1,7 @@
-"""WhatsApp's Cloud API: one POST per message. It knows no idempotency key, so a lost answer is never repeated here."""
+"""WhatsApp's Cloud API: one POST per message.
+
+It has no idempotency keys, so a request without an answer is not repeated.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MAX_RETRY_AFTER = 3600
 MAX_TOLD_LENGTH = 10
 TIMEOUT_SECONDS = 10.0
 FIRST_FAILURE = 400
-# These come before a byte of the request is on its way.
+# These errors are raised before the request is sent.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -33,10 +36,9 @@ class _Answer(msgspec.Struct):
 
 
 class GraphWhatsApp:
-    """Sends from one phone number id. `base` is Graph's address with its version, `token` a system user's.
+    """Sends from one phone number id. `base` is Graph's versioned address, `token` a system user's.
 
-    Without either it refuses every message. `transport` is another way there than the network's. What it takes to
-    connect is made at the first message.
+    Without either it refuses every message. `transport` replaces the network. The client is made at the first message.
     """
 
     def __init__(self, base: str, phone_id: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -64,11 +66,10 @@ class GraphWhatsApp:
             return _failed(answer.error.code, response)
         if answer.messages and response.status_code < FIRST_FAILURE:
             return SendOutcome(SendResult.ACCEPTED, provider_message_id=answer.messages[0].id)
-        # Whatever this is, it is not WhatsApp's own word on whether the message went out.
+        # An answer of another form does not say whether the message was sent.
         return SendOutcome(SendResult.UNKNOWN)
 
     async def close(self) -> None:
-        """Close the connections, if any were made."""
         if self._client is not None:
             await self._client.aclose()
 

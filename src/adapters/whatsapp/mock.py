@@ -1,4 +1,4 @@
-"""The WhatsApp of offline mode: takes every message, with ids made from ours."""
+"""The WhatsApp of offline mode: every message succeeds, with ids made from ours."""
 
 from src.domain.messaging import Message, SendOutcome, SendResult
 

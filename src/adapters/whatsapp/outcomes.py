@@ -1,4 +1,4 @@
-"""From WhatsApp's error codes to what is to be done (Meta's list of them). Texts are never looked at."""
+"""Maps WhatsApp's error codes to what is done next (Meta's list of error codes). Error texts are ignored."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ PAIR_RATE_SECONDS = 6
 """One message in six seconds to one number."""
 
 RESULTS: Mapping[int, SendResult] = {
-    # Throughput and outages: soon again.
+    # Throughput limits and outages: retry soon.
     **dict.fromkeys((1, 2, 4, 80007, 130429, 131000, 131016, 131056, 131057, 133004, 133005), SendResult.RETRY),
-    # Spam and ecosystem limits of a number, a portfolio's limit, a temporary block: a day's rest.
+    # Limits of a number or portfolio, and temporary blocks: retry after a day.
     **dict.fromkeys((368, 131048, 131049, 131064), SendResult.HOLD),
     131047: SendResult.OUTSIDE_WINDOW,
 }

@@ -26,11 +26,11 @@ def payload(message: Message) -> dict[str, object]:
 
 
 def _template_of(message: Message) -> Template:
-    """The message's own template, or the one that carries a link notice: its text is {{1}}, its link {{2}}."""
+    """The message's own template, or the one for link notices: {{1}} is the text, {{2}} the link."""
     if message.template is not None:
         return message.template
     name, _, language = (message.link_template or "").partition(":")
-    # A variable of a template may hold no line breaks and no runs of spaces.
+    # WhatsApp refuses line breaks and runs of spaces in template variables.
     text = " ".join((message.text or "").split())
     return Template(name, text, language or DEFAULT_LANGUAGE, variables={"1": text, "2": message.url or ""})
 
