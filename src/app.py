@@ -121,8 +121,8 @@ def create(settings: Settings | None = None) -> Litestar:
         turns=turns,
     )
     engine, loader = service_engine(
-        _by_name(composed.shares),
-        composed.reserve,
+        _by_name(composed.limited_pools),
+        composed.dedicated,
         _by_name(composed.standbys),
         _by_name(composed.pipelines),
         _by_name(LOGIN_ROLES),

@@ -51,11 +51,11 @@ from src.adapters.telemetry.observer import Observer
 from src.adapters.whatsapp.graph import GraphWhatsApp
 from src.adapters.whatsapp.mock import MockWhatsApp
 from src.database import apply
-from src.database.connections import Connections, Reserve
+from src.database.connections import Connections, DedicatedConnections
+from src.database.limited_pool import LimitedPool
 from src.database.notifications import Notifications
 from src.database.pipeline import Pipeline
 from src.database.refresher import Refresher
-from src.database.share import Share
 from src.database.standby import Standby
 from src.domain.context import Role
 from src.logins import login_dsn, service_dsn
@@ -89,12 +89,12 @@ FLAGS = "ecotrips_flags"
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """Every adapter, for the server, the worker and the commands alike, and what they stand on."""
+    """Every adapter, and what the adapters are made of."""
 
     settings: Settings
     pools: Mapping[Role, Connections]
-    shares: Mapping[Role, Share]
-    reserve: Reserve
+    limited_pools: Mapping[Role, LimitedPool]
+    dedicated: DedicatedConnections
     standbys: Mapping[Role, Standby]
     pipelines: Mapping[Role, Pipeline]
     database: Database
@@ -145,12 +145,12 @@ class Composed:
 
     @property
     def stripe(self) -> Mapping[str, MockStripe | LiveStripe]:
-        """The payment provider of each mode."""
+        """The payment providers by mode."""
         return {"mock": self.mock_stripe, "live": self.live_stripe}
 
     @property
     def senders(self) -> Mapping[str, Sender]:
-        """Who sends messages in each mode."""
+        """The senders of messages by mode."""
         return {"mock": self.mock_whatsapp, "live": self.live_whatsapp}
 
     def readiness(self, schema: Refresher) -> Readiness:
@@ -159,7 +159,6 @@ class Composed:
         return PostgresReadiness(self.database, self.switches, shipped, self.notifications, schema)
 
     async def close(self) -> None:
-        """Let go of everything that was opened."""
         await self.notifications.stop()
         await self.hbx.close()
         await self.database.close()
@@ -175,7 +174,7 @@ def store_of(settings: Settings, *, make: bool = True) -> FileStore:
 
 
 def compose(settings: Settings) -> Composed:
-    """Make the shared parts; nothing connects before it is used."""
+    """Make the shared parts. Nothing connects before its first use."""
     pools = _pools(settings, settings.database_url)
     replicas = _pools(settings, settings.database_replica_url) if settings.database_replica_url else {}
     standbys = {role: Standby(pools[role], replica) for role, replica in replicas.items()}
@@ -192,13 +191,13 @@ def compose(settings: Settings) -> Composed:
         metrics.gauge("ecotrips_standby_resting", "1 while the primary is read instead", resting, role=role.value)
     observer = _exporting(metrics) if settings.traced else Observer(metrics)
     database = Database(pools, settings.switches_json, observer, standbys, pipelines)
-    shares = {role: Share(pool, settings.pool_size) for role, pool in pools.items()}
+    limited_pools = {role: LimitedPool(pool, settings.pool_size) for role, pool in pools.items()}
     listening = service_dsn(settings)
     notifications = Notifications(listening)
     metrics.gauge("ecotrips_listening", "1 while notifications arrive", lambda: float(notifications.listening))
-    # What is read after a notification does not wait for callers.
-    reserve = Reserve(pools[Role.SERVICE], listening)
-    aside = Database({Role.SERVICE: reserve}, settings.switches_json, observer)
+    # Reads after a notification must not wait for callers' connections.
+    dedicated = DedicatedConnections(pools[Role.SERVICE], listening)
+    aside = Database({Role.SERVICE: dedicated}, settings.switches_json, observer)
     switches = PostgresSwitches(database, aside, settings.switches, lambda: notifications.current(FLAGS))
     notifications.add(FLAGS, Refresher("reading the switches", switches.refresh))
     storage = store_of(settings)
@@ -208,12 +207,12 @@ def compose(settings: Settings) -> Composed:
     notifications.add("ecotrips_circuit", Refresher("reading the circuit", hear))
     metrics.gauge("ecotrips_circuit_open", "1 while hotels are not asked for", lambda: float(circuit.state != "closed"))
     cache = PostgresCache(database)
-    search = PostgresSearch(Database(shares, settings.switches_json, observer))
+    search = PostgresSearch(Database(limited_pools, settings.switches_json, observer))
     return Composed(
         settings=settings,
         pools=pools,
-        shares=shares,
-        reserve=reserve,
+        limited_pools=limited_pools,
+        dedicated=dedicated,
         standbys=standbys,
         pipelines=pipelines,
         database=database,
@@ -274,7 +273,7 @@ def compose(settings: Settings) -> Composed:
 
 
 def _exporting(metrics: Metrics) -> Observer:
-    # OpenTelemetry's exporters take 9 MB of each process: only where something is exported.
+    # OpenTelemetry's exporters are imported only where they are used.
     from src.adapters.telemetry.otlp_metrics import OtlpMetrics  # noqa: PLC0415
     from src.adapters.telemetry.traces import SERVICE_NAME, Traces  # noqa: PLC0415
 
@@ -300,7 +299,7 @@ def _pools(settings: Settings, address: str) -> dict[Role, Connections]:
 
 
 def _pipelines(settings: Settings) -> dict[Role, Pipeline]:
-    """None through a pooler, which may not know prepared statements, and none where a standby is read."""
+    """None with a pooler, which may not support prepared statements, and none with a standby."""
     if settings.database_pooler or settings.database_direct_url or settings.database_replica_url:
         return {}
     return {role: Pipeline(login_dsn(settings, login)) for role, login in LOGIN_ROLES.items()}

@@ -1,4 +1,4 @@
-"""What the shell runs: `ecotrips`, and no traceback for who stops it while it is being loaded."""
+"""The entry point `ecotrips`, which exits without a traceback when interrupted during imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 def main() -> None:
     try:
-        from src import cli  # noqa: PLC0415 - this is what takes its time
+        from src import cli  # noqa: PLC0415 - this import is slow
 
         cli.main()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Where each login role of the database is reached, and with what password."""
+"""The addresses and passwords of the database's login roles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from src.database.dsn import Dsn
 from src.database.opened import connect
 from src.settings import Settings, derived
 
-# Who acts in psql and by commands, unless they have a login of their own: by the role that says what they may.
+# Shared logins for psql and commands, by role.
 STAFF, SERVICE = "ops_staff", "service_role"
 OPERATORS = {STAFF: "psql_staff", SERVICE: "psql_service"}
 IS_A_PERSONS = """
@@ -22,30 +22,30 @@ from pg_roles where rolname = session_user
 
 
 def login_dsn(settings: Settings, role: str, address: str | None = None) -> str:
-    """DATABASE_URL, or the `address` given, with the login of `role` in place of the administrator's."""
+    """DATABASE_URL, or `address`, with the login of `role`."""
     given = Dsn.of(address or settings.database_url)
     return str(given._replace(user=role, password=quote(role_password(settings, role))))
 
 
 def service_dsn(settings: Settings) -> str:
-    """The service's own login, past any pooler."""
+    """The service's login, without the pooler."""
     return login_dsn(settings, "web_service", settings.direct_url)
 
 
 def role_password(settings: Settings, role: str) -> str:
-    """A login role's password: derived from DATABASE_ROLE_SECRET, so there is nothing more to keep."""
+    """A login role's password, derived from DATABASE_ROLE_SECRET."""
     return derived(settings.database_role_secret, role)
 
 
 async def is_a_persons(dsn: str, role: str) -> bool:
-    """Whether a DSN names a login that has no more rights than the role: then the audit trail names its person."""
+    """Whether a DSN names a personal login, which the audit trail then names."""
     given = Dsn.of(dsn)
     if not given.user:
         return False
     try:
         connection = await connect(dsn)
     except asyncpg.InvalidAuthorizationSpecificationError:
-        # The service's own setting says no password: of the administrator it needs no more than the name.
+        # The service's setting has no password, as only the name is needed.
         if given.password or os.environ.get("PGPASSWORD"):
             raise
         return False

@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them, however it ends."""
+"""Ends processes when their parent ends."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 
 
 def stop_with(parent: int) -> None:
-    """Send this process SIGTERM once `parent` is no longer its parent; looked at every second, from a thread."""
+    """Send this process SIGTERM when `parent` has ended; a thread checks every second."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
-    # The system tells nobody that a parent died, except on Linux.
+    # Only Linux notifies of a parent's death.
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -9,7 +9,7 @@ import os
 from src.commands import local
 from src.commands.arguments import Commands, number
 
-# Linux has no higher process ids.
+# No machine has more processors, and Linux no higher process ids.
 MAX_WORKERS = 1024
 MAX_PROCESS_IDS = 2**22
 

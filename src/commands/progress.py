@@ -23,7 +23,7 @@ async def shown(tell: Callable[[], str]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        # A cancelled caller is told apart from the cancelled task.
+        # Unlike await, wait() does not confuse the task's cancellation with the caller's.
         await asyncio.wait({task})
 
 

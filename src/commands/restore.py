@@ -222,7 +222,7 @@ async def _make_object(connection: Opened, part: Statements) -> None:
     if part.kind in {"ACL", "DEFAULT ACL"}:
         for statement in filter(SAYS_SOMETHING.search, part.text.split(";\n")):
             await _attempt(connection, statement, f"left out: rights on {part.name}", asyncpg.UndefinedObjectError)
-    # A restrictive policy also hides rows from others, so it is needed.
+    # A restrictive policy must not be left out, as others would then see more rows.
     elif re.match("POLICY\\b", f"{part.kind} {part.name}".removeprefix("COMMENT ")) and RESTRICTIVE not in part.text:
         await _attempt(connection, part.text, f"left out: policy {part.name}", asyncpg.UndefinedObjectError)
     else:

@@ -1,1 +1,1 @@
-"""Connections to PostgreSQL and the embedded server: the ground floor that families and the REST engine stand on."""
+"""Connections to PostgreSQL and the embedded server, for the families and the REST engine."""

@@ -1,7 +1,7 @@
-"""Brings a database to the SQL this code ships: migrations once, functions, views, policies and grants when changed.
+"""Applies the shipped SQL: each migration once, other files when their text has changed.
 
-The roles and the rights on the database come first, every time. Each file runs in its own transaction, exactly as
-`psql -f` would run it; `meta.applied` remembers the digests. Overloads of one function stand in one file.
+Roles and rights on the database are set first, every time. Each file runs in a transaction of its own, as `psql -f`
+would run it; `meta.applied` holds the digests. Overloads of one function belong in one file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from src.database.roles import LOGINS
 
 Result = TypeVar("Result")
 SQL_FOLDER = Path(__file__).parents[2] / "sql"
-# What a dump does not carry: the server's part, then the database's.
+# A dump contains neither the roles nor the rights on the database.
 ROLES_FILE = SQL_FOLDER / "roles.sql"
 DATABASE_FILE = SQL_FOLDER / "database.sql"
 MIGRATIONS = "migrations/"
@@ -34,9 +34,9 @@ LOCK_ATTEMPTS = 20
 LOCK_TIMEOUT = "set local lock_timeout = '300ms'"
 LOCK_LOOK_SECONDS, LOCK_REST_SECONDS = 0.1, 0.5
 NOT_THE_OWNER = "apply as the owner of the database and of its schema public, or as a superuser"
-# Since PostgreSQL 16 CREATEROLE is a right on the roles that one has made oneself.
+# Since PostgreSQL 16 CREATEROLE covers only roles that one has created.
 NOT_THE_MAKER = "apply as who may create roles and made those that this server has, or as a superuser"
-# Roles belong to the server, and the lock to one database: whoever applies to another one changes them too.
+# Roles belong to the server, but the lock to one database, so two databases may change roles at the same time.
 CHANGED_MEANWHILE = (
     asyncpg.InternalServerError,
     asyncpg.UniqueViolationError,
@@ -45,32 +45,32 @@ CHANGED_MEANWHILE = (
 )
 MEANWHILE = "tuple concurrently"
 ATTEMPTS = 200
-# By which functions anybody writes to the disk, or uses up locks and transaction ids, until database.sql takes them.
+# Functions by which any login can fill the disk or use up locks and transaction ids; database.sql revokes them.
 WRITERS, HOARDERS = (
     tuple(re.findall(r"'(\w+)'", names))
     for names in re.findall(r"array\[(.*?)\]", DATABASE_FILE.read_text(), re.DOTALL)
 )
-# Who administers builds indexes, and is trusted with the disk.
+# The administrator builds indexes and may use the disk.
 WITHOUT_LIMIT = (
     "select set_config('temp_file_limit', '-1', false) where has_parameter_privilege('temp_file_limit', 'set')"
 )
-# What roles.sql sets for them: role, name, value.
+# The settings that roles.sql gives them: role, name, value.
 SETTINGS_OF_LOGINS = frozenset(
     re.findall(r"^alter role (\w+) set (\w+) = '(.*)';$", ROLES_FILE.read_text(), re.MULTILINE)
 )
 
 
-# Applied again after every change.
+# These files are applied again after every change.
 FOLLOWING = ("policies.sql", "grants.sql")
 
 
 class ApplyError(Exception):
-    """The SQL could not be applied; the message names the file."""
+    """Applying the SQL failed; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class SqlFile:
-    """One shipped file: its path below sql/ and the SHA-256 of its text."""
+    """A shipped file: its path below sql/ and the SHA-256 of its text."""
 
     name: str
     text: str
@@ -78,7 +78,7 @@ class SqlFile:
 
 
 def shipped(folder: Path = SQL_FOLDER) -> list[SqlFile]:
-    """All files in the order they are applied: migrations, functions, views, policies, grants."""
+    """All files in their order: migrations, functions, views, policies, grants."""
     return list(_shipped(folder))
 
 
@@ -95,7 +95,7 @@ def _shipped(folder: Path) -> Iterator[SqlFile]:
 
 
 def digest(files: list[SqlFile]) -> str:
-    """One digest over all files: what /readyz compares with the database's."""
+    """One digest over all files, which /readyz compares with the database's."""
     return hashlib.sha256("".join(f"{file.name}={file.digest}\n" for file in files).encode()).hexdigest()
 
 
@@ -122,7 +122,7 @@ insert into meta.releases (digest) select digest from held on conflict do nothin
 """  # noqa: S608 - constants
 
 
-# Advisory, as before anything is applied there is no table to lock; on some servers any login can take it.
+# An advisory lock, as at first there is no table to lock. On some servers any login can take it.
 HOLDER = """
 select a.pid, a.usename, format('%s of %s (%s)', a.pid, a.usename, nullif(a.application_name, '')),
   not (r.rolsuper or r.rolcreaterole or d.datdba = r.oid)
@@ -141,10 +141,10 @@ async def take_lock(
     *,
     shared: bool = False,
 ) -> None:
-    """The lock under which SQL is applied, until the connection ends; which administrator has it is reported.
+    """The lock under which SQL is applied, held until the connection ends.
 
-    `shared` keeps SQL from being applied, and others who share it may have it too. Raises ApplyError that names who
-    holds it and is no administrator.
+    `shared` locks exclude applying, but not each other. Reports which administrator holds the lock. Raises ApplyError
+    that names a holder who is no administrator.
     """
     attempt = f"select pg_try_advisory_lock{'_shared' if shared else ''}($1)"
     waiting_for = None
@@ -160,7 +160,7 @@ async def take_lock(
         await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
-# Who keeps process $1 from a lock; a prepared transaction has no process.
+# The sessions that block process $1; a prepared transaction has no process.
 IN_THE_WAY = """
 select string_agg(case pid
   when 0 then 'a prepared transaction (pg_prepared_xacts)'
@@ -183,7 +183,7 @@ class _LockRetry:
     async def run(
         self, what: str, act: Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[None, None, Result]]
     ) -> Result:
-        """What `act` returns. Raises ApplyError that names who holds a lock and does not end."""
+        """The result of `act`. Raises ApplyError that names the session that holds a lock for too long."""
         holder = told = None
         for _ in range(LOCK_ATTEMPTS):
             attempt = asyncio.ensure_future(self._once(act))
@@ -202,7 +202,7 @@ class _LockRetry:
         raise ApplyError(message)
 
     async def execute(self, what: str, statement: str, *parameters: object) -> None:
-        """The same for one statement, or for several without parameters."""
+        """Run one statement, or several without parameters."""
         await self.run(what, lambda connection: connection.execute(statement, *parameters))
 
     async def _once(self, act: Callable[[asyncpg.Connection[asyncpg.Record]], Coroutine[None, None, Result]]) -> Result:
@@ -219,7 +219,7 @@ on conflict (name) do update set value = excluded.value where d.value <> exclude
 """
 
 
-# Gives a row when the key is another one than before, and null for that where there was none.
+# Returns a row when the key changes; its value is null where there was no key.
 KEEP_PRIVACY_KEY = """
 with before as (select id from privacy.service_key)
 insert into privacy.service_key as k (id) values (privacy.key_id($1))
@@ -297,19 +297,19 @@ async def _apply(retry: _LockRetry, files: list[SqlFile], role_password: Callabl
     if edited:
         message = f"{edited[0]} was edited after it was applied; add a new migration instead"
         raise ApplyError(message)
-    # Its tables and types are others: functions of before would replace some of its own and fail at the next.
+    # A later release has other tables, on which this one's functions would fail.
     shipped_names = {file.name for file in files}
     if later := sorted(name for name in applied if name.startswith(MIGRATIONS) and name not in shipped_names):
         message = f"the database is of a later release ({later[0]}): docs/upgrade.md says how to go back"
         raise ApplyError(message)
     changed = [f for f in files if applied.get(f.name) != f.digest]
-    # Also when nothing changed: the database may have been copied or restored, and the secret may be another.
+    # Even when no file has changed, because a restored database may have other passwords.
     await _make_roles(retry, role_password)
     if not changed:
         await retry.run("meta.applied", lambda connection: _keep_in_step(connection, files))
         return []
-    # New tables and functions start without policies and grants, so those two files follow every change; also when it
-    # fails before them, and is tried again.
+    # Policies and grants follow every change, as new tables and functions have none. Their digests are deleted first,
+    # so that a failed run is repeated.
     last = [f for f in files if f.name in FOLLOWING and f not in changed]
     if applied:
         await retry.execute("meta.applied", "delete from meta.applied where file = any ($1)", FOLLOWING)
@@ -318,7 +318,7 @@ async def _apply(retry: _LockRetry, files: list[SqlFile], role_password: Callabl
         retry.report(file.name)
         await _run(retry, file, files.index(file))
     if not applied:
-        # The first migration grants more on the schema public than is to stay.
+        # The first migration grants more on schema public than stays granted.
         await retry.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
     await retry.run("meta.applied", lambda connection: _keep_in_step(connection, files))
     await retry.execute("notify", "notify pgrst, 'reload schema'")
@@ -332,10 +332,7 @@ async def _applied(connection: asyncpg.Connection[asyncpg.Record]) -> dict[str, 
 
 
 async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: list[SqlFile]) -> None:
-    """A new file moves the place of those behind it, one no longer shipped has none: the digest is of both.
-
-    Then the database is whole, and this release's.
-    """
+    """Update the order of files and delete those no longer shipped, which completes the release."""
     names = [file.name for file in files]
     await connection.execute(
         "update meta.applied a set ordinal = f.place - 1 from unnest($1::text[]) with ordinality f (file, place)"
@@ -349,9 +346,9 @@ async def _keep_in_step(connection: asyncpg.Connection[asyncpg.Record], files: l
 async def make_roles(
     dsn: str, role_password: Callable[[str], str], report: Callable[[str], None] = lambda _line: None
 ) -> None:
-    """Make what a dump does not carry: the roles, their passwords and their rights on the database itself.
+    """Make the roles, their passwords and their rights on the database, which a dump does not contain.
 
-    Raises ApplyError, which names who holds a lock on a role and does not end.
+    Raises ApplyError that names the session that holds a lock on a role.
     """
     connection = await connect(dsn)
     try:
@@ -389,7 +386,7 @@ async def _make_roles_once(retry: _LockRetry, role_password: Callable[[str], str
         await retry.execute(DATABASE_FILE.name, DATABASE_FILE.read_text())
     except asyncpg.InsufficientPrivilegeError as error:
         raise ApplyError(NOT_THE_OWNER) from error
-    # Who may not revoke is only warned.
+    # A revoke without the right to it only warns.
     is_open = "select has_database_privilege('public', current_database(), 'create, temporary')"
     if await retry.connection.fetchval(is_open):
         raise ApplyError(NOT_THE_OWNER)
@@ -431,14 +428,14 @@ where p.xmin <> pg_current_xact_id()::xid and exists (
 
 
 async def _drop_former_signatures(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """A function with a new parameter replaces the one without: two of them would make every call ambiguous."""
+    """Drop the old signature of a changed function, as two overloads make calls ambiguous."""
     for row in await connection.fetch(FORMER_SIGNATURES):
         await connection.execute(row[0])
 
 
 async def _set_passwords(connection: asyncpg.Connection[asyncpg.Record], role_password: Callable[[str], str]) -> None:
     for role in LOGINS:
-        # `alter role` takes no parameters; the text is quoted by the server.
+        # `alter role` takes no parameters, so the server quotes the text.
         statement = await connection.fetchval(
             "select format('alter role %I password %L', $1::text, $2::text)", role, role_password(role)
         )

@@ -1,4 +1,4 @@
-"""Tasks beside the requests, which live as long as the process whatever fails in them."""
+"""Supervised background tasks, which run as long as the process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from src.database.errors import DatabaseUnavailable, refusal_of, says_that_it_is
 
 log = logging.getLogger(__name__)
 
-# Seconds between attempts. The longest is short, because whoever waits for the database wants it back.
+# Seconds between attempts. The longest is short, so that work resumes soon after the database is back.
 FIRST_PAUSE, MAX_PAUSE = 0.1, 5.0
 
 
 class Outage:
-    """The failures of one thing in a row: each kind of them is logged once, and the pauses after them grow.
+    """Consecutive failures of one task: each kind is logged once, and pauses grow.
 
-    That the database is away is no fault of ours, so no place in the code is named, but why it lets us not in.
+    A database that is away is no bug, so its log line has the reason and no traceback.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,7 +27,7 @@ class Outage:
         self._pause = FIRST_PAUSE
 
     def failed(self, error: BaseException) -> float:
-        """How many seconds to wait before the next attempt."""
+        """The seconds until the next attempt."""
         refusal = refusal_of(error)
         away = says_that_it_is_away(error)
         kind = type(refusal.reason) if refusal is not None else DatabaseUnavailable if away else type(error)
@@ -41,10 +41,10 @@ class Outage:
                 log.error("%s failed and is tried again", self._name, exc_info=error)
         pause = self._pause
         self._pause = min(2 * pause, MAX_PAUSE)
-        return pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter: not all processes at the same moment
+        return pause * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
 
     def over(self) -> None:
-        """It is well, again or still."""
+        """The task succeeded."""
         if self._kinds:
             log.warning("%s is well again", self._name)
             self._kinds.clear()
@@ -52,9 +52,9 @@ class Outage:
 
 
 def supervised(name: str, work: Callable[[Outage], Awaitable[None]]) -> asyncio.Task[None]:
-    """A task that does `work` and begins it again when it fails, in whatever way, until it returns or is cancelled.
+    """A task that runs `work`, and restarts it after any failure, until it returns or is cancelled.
 
-    `work` says by `over` of its outage that it is well. Keep the task: asyncio itself does not.
+    `work` calls `over` of its outage after a success. Keep a reference, as asyncio does not.
     """
     return asyncio.get_running_loop().create_task(_supervise(work, Outage(name)), name=name)
 
@@ -64,17 +64,17 @@ async def _supervise(work: Callable[[Outage], Awaitable[None]], outage: Outage) 
         try:
             return await work(outage)
         except asyncio.CancelledError as error:
-            # Raised inside, for instance by a library whose own task was cancelled, it is a failure like others.
+            # A CancelledError from inside, such as a library's cancelled task, counts as a failure.
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
             pause = outage.failed(error)
-        except Exception as error:  # noqa: BLE001 - that is what it is for
+        except Exception as error:  # noqa: BLE001 - every failure restarts the task
             pause = outage.failed(error)
         await asyncio.sleep(pause)
 
 
 async def stopped(*tasks: asyncio.Task[None] | None) -> None:
-    """Cancel the tasks and wait for their end."""
+    """Cancel the tasks and wait until they have ended."""
     running = [task for task in tasks if task is not None]
     for task in running:
         task.cancel()

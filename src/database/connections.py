@@ -1,7 +1,7 @@
-"""A free list of connections for one login role, handed straight from the one who returns to the one who waits.
+"""A pool of connections for one login role. A returned connection goes to the first waiting caller.
 
-asyncpg's own pool costs a reset query and a fourfold tail per use. Nothing has to be reset here: every setting of a
-request ends with its statement, and a login role cannot become another one.
+asyncpg's pool runs a reset query at each release. None is needed here: settings end with their statement, and a login
+role cannot become another one.
 """
 
 from __future__ import annotations
@@ -22,30 +22,29 @@ from src.database.errors import BROKEN, FAILED, DatabaseUnavailable, PoolTimeout
 from src.database.opened import attach
 
 if TYPE_CHECKING:
-    from src.database.share import Share
+    from src.database.limited_pool import LimitedPool
 
-# Seconds that the server gets to close a connection.
+# Seconds for closing a connection.
 CLOSING = 2.0
-# Statements that a connection and its server process keep prepared, and bytes of the largest: clients of /rest/v1 can
-# make any number, and what the server keeps of one is many times its text.
+# Bounds of the prepared statements of a connection, because clients of /rest/v1 can make any number of them.
 STATEMENTS = 256
 MAX_STATEMENT_SIZE = 8 * 1024
 
 
 class Source(Protocol):
-    """Where connections come from."""
+    """A source of connections."""
 
     def acquire(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """One connection for the length of the block."""
+        """One connection for the block."""
 
     async def close(self) -> None:
         """Let go of all of them."""
 
 
 class Connections:
-    """At most `size` connections to `dsn`, opened when first needed and replaced when they close.
+    """At most `size` connections to `dsn`, opened on demand and replaced when they close.
 
-    `timeout` is how many seconds a caller waits for a free one before PoolTimeout is raised.
+    `timeout` is how many seconds a caller waits before PoolTimeout is raised.
     """
 
     def __init__(self, dsn: str, size: int, *, timeout: float = 5.0, pooler: bool = False) -> None:
@@ -55,22 +54,22 @@ class Connections:
         self._pooler = pooler
         self._opened = 0
         self._free: list[asyncpg.Connection] = []
-        # Who waits, until when.
+        # Waiting callers with their deadlines.
         self._waiting: deque[tuple[asyncio.Future[asyncpg.Connection | None], float]] = deque()
         self._looking = False
         self._closing = False
-        # How many callers waited in vain, for metrics.
+        # Timed-out waits, for metrics.
         self.timeouts = 0
         self._opened_at: WeakKeyDictionary[asyncpg.Connection, float] = WeakKeyDictionary()
-        # In use, to be closed when given back.
+        # Connections in use that are closed on return.
         self._too_old: set[asyncpg.Connection] = set()
-        # Free connections are a stack, so this many at its bottom were not used since `retire` ran last.
+        # Free connections are a stack; this many at its bottom are unused since the last `retire`.
         self._unused = 0
         self._refused = Outage(f"connecting as {Dsn.of(dsn).user}")
 
-    def acquire(self) -> Lease:
-        """One connection for the length of the block; a cancelled or broken one is closed, not reused."""
-        return Lease(self)
+    def acquire(self) -> AcquiredConnection:
+        """One connection for the block; a cancelled or broken one is closed."""
+        return AcquiredConnection(self)
 
     async def take(self) -> asyncpg.Connection:
         while self._free:
@@ -84,14 +83,14 @@ class Connections:
         loop = asyncio.get_running_loop()
         handed: asyncio.Future[asyncpg.Connection | None] = loop.create_future()
         self._waiting.append((handed, loop.time() + self._timeout))
-        # One timer for all: under load every caller waits, and to set and clear a timer costs as much as a query.
+        # One timer serves all waiters, because a timer for each is expensive under load.
         if not self._looking:
             self._looking = True
             loop.call_later(self._timeout, self._look, loop)
         try:
             connection_or_place = await handed
         except asyncio.CancelledError:
-            # The hand-off may have happened in the same moment: pass the connection on instead of losing it.
+            # The connection may have been handed over already: pass it on.
             if handed.done() and not handed.cancelled() and handed.exception() is None:
                 self._pass_on(handed.result())
             raise
@@ -109,14 +108,14 @@ class Connections:
             self._pass_on(connection)
 
     async def close(self) -> None:
-        """Close every free connection; those in use close when they come back."""
+        """Close free connections now, and others when they are returned."""
         self._closing = True
         free, self._free = self._free, []
         for connection in free:
             await connection.close(timeout=CLOSING)
 
     async def retire(self, lifetime: float) -> None:
-        """Close what nobody used since the last call, and once free, what is older than `lifetime` seconds."""
+        """Close connections unused since the last call, and free ones older than `lifetime` seconds."""
         now = asyncio.get_running_loop().time()
         old = {connection for connection, opened in self._opened_at.items() if now - opened > lifetime}
         kept = [connection for connection in self._free[self._unused :] if connection not in old]
@@ -130,16 +129,16 @@ class Connections:
 
     @property
     def busy(self) -> int:
-        """How many connections are in use, for metrics."""
+        """Connections in use, for metrics."""
         return self._opened - len(self._free)
 
     @property
     def waiting(self) -> int:
-        """How many callers wait for a connection, for metrics."""
+        """Waiting callers, for metrics."""
         return len(self._waiting)
 
     def _pass_on(self, connection: asyncpg.Connection | None) -> None:
-        """Hand a connection, or (None) the right to open one, to the first caller who still waits."""
+        """Give a connection, or (None) the right to open one, to the first waiting caller."""
         while self._waiting:
             handed, _ = self._waiting.popleft()
             if not handed.done():
@@ -151,7 +150,7 @@ class Connections:
             self._free.append(connection)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell those whose time is over, and look again when the next one's will be."""
+        """Time out overdue waiters and schedule the next look."""
         while self._waiting:
             handed, end = self._waiting[0]
             if end > loop.time() and not handed.done():
@@ -175,7 +174,7 @@ class Connections:
         return connection
 
     async def connect(self, dsn: str) -> asyncpg.Connection:
-        """A connection like the pool's own, but none of them. Raises RefusedConnection."""
+        """A new connection outside of the pool. Raises RefusedConnection."""
         try:
             connection = await attach(
                 dsn,
@@ -192,11 +191,11 @@ class Connections:
         return connection
 
 
-class Reserve:
-    """A connection of its own for each use, for what must not wait until callers have left one in `pool`.
+class DedicatedConnections:
+    """A connection of its own for each use, for work that must not wait for callers' connections.
 
-    It goes to `dsn`, which is the pool's own unless there is a pooler in between. Where the server gives no more
-    connections, it is one of the pool's after all.
+    It connects to `dsn`, which differs from the pool's behind a pooler. When the server refuses more connections, it
+    takes one of the pool.
     """
 
     def __init__(self, pool: Connections, dsn: str | None = None) -> None:
@@ -224,12 +223,12 @@ class Reserve:
         """Nothing is kept."""
 
 
-class Lease:
-    """What `acquire` gives: a class, since a generator costs three times as much."""
+class AcquiredConnection:
+    """An async context manager; a class, as generators are slower."""
 
     __slots__ = ("_connection", "_connections")
 
-    def __init__(self, connections: Connections | Share) -> None:
+    def __init__(self, connections: Connections | LimitedPool) -> None:
         self._connections = connections
 
     async def __aenter__(self) -> asyncpg.Connection:

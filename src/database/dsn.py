@@ -1,4 +1,4 @@
-"""Addresses of databases: what libpq and asyncpg each make of one, and how sure the way to its server has to be."""
+"""Parses database addresses as libpq and asyncpg do, and decides how well the connection is protected."""
 
 from __future__ import annotations
 
@@ -23,32 +23,31 @@ NEAR_NETWORKS = tuple(
     map(ip_network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"))
 ) + tuple(map(ip_network, ("::1/128", "fc00::/7", "fe80::/10")))
 NEAR_NAME = re.compile(r"[a-z0-9_-]+|(?:[a-z0-9_-]+\.)+internal", re.IGNORECASE | re.ASCII)
-# Names of hosts of other letters are another name to each library: they have to be written as xn--.
+# Host names must be ASCII (xn--), because libraries encode others differently.
 HOST_NAME = re.compile(r"[a-z0-9_.-]+", re.IGNORECASE | re.ASCII)
 IN_A_URL = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(?::(.*))?", re.DOTALL)
 PORT = re.compile(r"[0-9]{1,5}")
 HIGHEST_PORT = 65535
-# What would lead libpq, and not asyncpg, to another host than the one named.
+# Parameters by which libpq would connect to another host than asyncpg.
 LEADS_ELSEWHERE = ("hostaddr", "service", "servicefile")
 LEAD_ELSEWHERE = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE")
-# What libpq knows (PostgreSQL's manual, "Parameter Key Words"); anything else is one of the server's settings, as it is
-# with asyncpg.
+# libpq's parameters (PostgreSQL's manual, "Parameter Key Words"); others are settings of the server, as with asyncpg.
 LIBPQ = re.compile(
     "application_name|channel_binding|client_encoding|connect_timeout|dbname|fallback_application_name|gss(delegation"
     "|encmode|lib)|host|hostaddr|keepalives(_count|_idle|_interval)?|krbsrvname|load_balance_hosts|(ssl_)?(max|min)_"
     "protocol_version|options|passfile|port|replication|require_auth|requirepeer|service(file)?|ssl(cert|certmode|compression"
     "|crl|crldir|key|keylogfile|mode|negotiation|rootcert|sni)|target_session_attrs|tcp_user_timeout"
 )
-# What the programs of older releases do not know and can do without, by the first that does.
+# Parameters that older programs lack and can do without, with the first release that has them.
 SINCE = {"gssdelegation": 17, "load_balance_hosts": 16, "min_protocol_version": 18, "max_protocol_version": 18}
 SINCE |= {"sslkeylogfile": 18, "sslnegotiation": 17}
-# What asyncpg has no word for and needs none: time-outs and keep-alives are ours.
+# Parameters that asyncpg lacks and does not need: timeouts and keep-alives are set by us.
 NEEDLESS = re.compile(
     "client_encoding|connect_timeout|fallback_application_name|gss(delegation|encmode)|keepalives(_count|_idle|_interval)?"
     "|load_balance_hosts|(max|min)_protocol_version|ssl(certmode|compression|keylogfile|sni)|tcp_user_timeout"
 )
-# What asyncpg cannot do; None is any value. The two of the second kind keep a connection from somebody in between, as a
-# verified certificate with the server's name does.
+# Parameters that asyncpg does not support; None is any value. The last two protect against a man in the middle, as a
+# verified certificate does.
 IMPOSSIBLE = {
     "gssencmode": "require",
     "requirepeer": None,
@@ -71,9 +70,9 @@ class Host(NamedTuple):
 
 
 class Dsn(NamedTuple):
-    """A URI of PostgreSQL in its parts, percent-encoded so that every reader finds the same ones in it.
+    """A PostgreSQL URI in its parts, percent-encoded so that all parsers agree.
 
-    Empty where missing. Hosts and ports stand in `hosts`, wherever the URI has them.
+    Missing parts are empty. `hosts` holds hosts and ports from any place in the URI.
     """
 
     scheme: str
@@ -85,7 +84,7 @@ class Dsn(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Dsn:
-        """Raises ValueError for what is no URI of PostgreSQL, or hides a password; it shows no part of the text."""
+        """Raises ValueError for an invalid URI and for a hidden password, without quoting the text."""
         scheme, _, rest = text.partition("://")
         if scheme not in ("postgresql", "postgres"):
             message = "a database's URL must begin with postgresql://"
@@ -99,7 +98,7 @@ class Dsn(NamedTuple):
         user, _, password = login.partition(":")
         written = (parameter.partition("=") for parameter in query.split("&") if parameter)
         given = {_name(unquote(name)): value for name, _, value in written}
-        # What stands behind the question mark counts, as for libpq. There are letters that need no encoding only there.
+        # Parameters override the other parts, as in libpq. Only there some letters need no encoding.
         user, password, path = (
             quote(unquote(given.pop(name, before)), safe="")
             for name, before in (("user", user), ("password", password), ("", path))
@@ -125,11 +124,11 @@ class Dsn(NamedTuple):
         return unquote(self.parameters.get(name, ""))
 
     def with_values(self, values: Mapping[str, str]) -> Dsn:
-        """With these parameters besides."""
+        """A copy with these parameters added."""
         return self._replace(parameters={**self.parameters, **{name: _encoded(text) for name, text in values.items()}})
 
     def is_near(self, environ: Mapping[str, str]) -> bool:
-        """Whether all its hosts are: sockets, this machine, containers beside it, or in a private network."""
+        """Whether all hosts are sockets, this machine, its containers, or in a private network."""
         return all(is_near(host.name) for host in self.hosts or _named(environ.get("PGHOST", "")))
 
     def verified(self, environ: Mapping[str, str]) -> Dsn:
@@ -206,7 +205,7 @@ def for_libpq(
 
 
 def fault(dsn: str, environ: Mapping[str, str]) -> str | None:
-    """Why the DSN cannot be used, None when it can."""
+    """Why the DSN is invalid, None when it is valid."""
     try:
         given = Dsn.of(for_asyncpg(dsn, environ))
     except ValueError as error:
@@ -219,7 +218,7 @@ def fault(dsn: str, environ: Mapping[str, str]) -> str | None:
 
 
 def fault_of_file(name: str) -> str | None:
-    """Why this user cannot read a file that a setting names, to be said behind the setting's name."""
+    """Why this user cannot read a file that a setting names, as what follows the setting's name."""
     try:
         with Path(name).open("rb"):
             return None
@@ -230,7 +229,7 @@ def fault_of_file(name: str) -> str | None:
 
 
 def is_near(host: str) -> bool:
-    """A socket, this machine, a container beside it, or a private network's address."""
+    """Whether the host is a socket, this machine, a container on it, or in a private network."""
     if host.startswith("/") or not host:
         return True
     address = _address(host)
@@ -238,7 +237,7 @@ def is_near(host: str) -> bool:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """What the system takes a host for without asking for a name: one to four numbers in any base."""
+    """The IP address that the system reads from a host without asking DNS: one to four numbers in any base."""
     try:
         address = ip_address(host) if ":" in host else IPv4Address(socket.inet_aton(host))
     except (ValueError, OSError):
@@ -268,7 +267,7 @@ def _host(name: str, port: str = "") -> Host:
 
 
 def _with_ports(hosts: Iterator[Host], given: list[str]) -> tuple[Host, ...]:
-    """Hosts with the ports that a parameter gives them: one for all, or one each."""
+    """Pairs hosts with the ports of a parameter: one for all, or one each."""
     found = tuple(hosts)
     ports = given * len(found) if len(given) == 1 else given or [host.port for host in found]
     if len(ports) != len(found) or (len(found) > 1 and not all(host.name for host in found)):
@@ -286,7 +285,7 @@ def _ports(text: str) -> list[str]:
 
 
 def _name(name: str) -> str:
-    """A parameter's name. One that neither libpq nor asyncpg knows is a setting of the server, which everybody sees."""
+    """A parameter's name. Unknown names are settings of the server, which everybody can read."""
     if not SETTING.fullmatch(name) or ("password" in name.lower() and name not in ("password", "sslpassword")):
         message = "a parameter of the database's URL is no name of a setting (a password goes before the @)"
         raise ValueError(message)
@@ -294,7 +293,7 @@ def _name(name: str) -> str:
 
 
 def _trusted_by_this_machine() -> str:
-    """The file with the certificates of whom this machine trusts."""
+    """The file of this machine's CA certificates."""
     found: str | None = ssl.get_default_verify_paths().cafile
     if found is None:
         message = "this machine trusts nobody to vouch for servers: name the certificate in sslrootcert"

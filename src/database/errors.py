@@ -1,4 +1,4 @@
-"""What the ground floor raises of its own, and which failures of the server mean that it is away."""
+"""Errors of this package, and which errors of the server mean that it is away."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from types import TracebackType
 
 import asyncpg
 
-# A connection that raised one of these is not used again. asyncpg raises InternalClientError, which is no
-# InterfaceError, for what comes while it connects or after it was closed, and for hosts of which none takes writes.
-# Time-outs are OSErrors.
+# Connections that raised one of these are not used again. asyncpg raises InternalClientError while it connects, after a
+# close, and when no host takes writes. Timeouts are OSErrors.
 BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-# All that asking the database can raise.
+# Everything that a query can raise.
 FAILED = (asyncpg.PostgresError, *BROKEN)
-# SQLSTATE classes and codes that mean "try again": connection lost, resources, lock or statement time-outs,
-# shutdown, serialization failure, deadlock. A read-only server (a standby just promoted elsewhere) too.
+# SQLSTATEs that mean "try again": connection lost, resources, timeouts, shutdown, serialization failure, deadlock, and
+# a read-only server after a failover.
 TRANSIENT_CLASSES = frozenset({"08", "53", "57", "58"})
 TRANSIENT_CODES = frozenset({"40001", "40P01", "55P03", "25006"})
 AWAY = "The service is temporarily unavailable"
 
 
 class DatabaseUnavailable(Exception):
-    """The database is away or busy: try again. The message is for clients; the cause says what was wrong."""
+    """The database is away or busy. The message is for clients, the cause has the details."""
 
 
 class PoolTimeout(DatabaseUnavailable):
@@ -28,7 +27,7 @@ class PoolTimeout(DatabaseUnavailable):
 
 
 class RefusedConnection(DatabaseUnavailable):
-    """The server let this process not in, whatever for: it was asked for nothing yet, so no caller is at fault."""
+    """The server refused a connection; no caller caused that."""
 
     def __init__(self, reason: asyncpg.PostgresError) -> None:
         super().__init__(AWAY)
@@ -36,12 +35,12 @@ class RefusedConnection(DatabaseUnavailable):
 
     @property
     def lasts(self) -> bool:
-        """Whether somebody has to mend it: a login, a right or a name, not a server that starts, stops or is full."""
+        """Whether an administrator has to act (a login, a right, a name), not just time to pass."""
         return not is_transient(self.reason)
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable | None:
-    """The failure as this floor's own, with what it was as its cause; None when it is of another kind."""
+    """DatabaseUnavailable with the error as its cause; None for errors of other kinds."""
     if isinstance(error, DatabaseUnavailable):
         return error
     if isinstance(error, BROKEN) or (isinstance(error, asyncpg.PostgresError) and is_transient(error)):
@@ -52,13 +51,13 @@ def unavailable(error: BaseException) -> DatabaseUnavailable | None:
 
 
 def is_transient(error: asyncpg.PostgresError) -> bool:
-    """Whether the same statement may succeed later."""
+    """Whether a retry of the statement may succeed."""
     code = error.sqlstate or ""
     return code[:2] in TRANSIENT_CLASSES or code in TRANSIENT_CODES
 
 
 def refusal_of(error: BaseException) -> RefusedConnection | None:
-    """The refusal that lasts in an error, or in what another layer raised from one."""
+    """The lasting refusal in an error or its causes."""
     for found in (error, error.__cause__):
         if isinstance(found, RefusedConnection) and found.lasts:
             return found
@@ -66,7 +65,7 @@ def refusal_of(error: BaseException) -> RefusedConnection | None:
 
 
 def says_that_it_is_away(error: BaseException) -> bool:
-    """Whether an error, or what another layer raised from it, is DatabaseUnavailable."""
+    """Whether an error, or one of its causes, is DatabaseUnavailable."""
     return isinstance(error, DatabaseUnavailable) or isinstance(error.__cause__, DatabaseUnavailable)
 
 

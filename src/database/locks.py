@@ -1,4 +1,4 @@
-"""Locks on files. A lock ends with the last process that holds its descriptor, however that process ends."""
+"""File locks, which end with the last process that holds the descriptor."""
 
 import fcntl
 import os
@@ -10,9 +10,9 @@ from src.database.unprivileged import EmbeddedPostgresError
 
 
 def take(path: Path, operation: int = fcntl.LOCK_EX) -> int:
-    """The descriptor of a lock, waited for; a child process that inherits the descriptor holds the lock too.
+    """Wait for a lock and return its descriptor; child processes that inherit it hold the lock, too.
 
-    Raises EmbeddedPostgresError on a file system that has no locks, OSError when the file cannot be opened.
+    Raises EmbeddedPostgresError on a file system without locks, OSError when the file cannot be opened.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
@@ -27,7 +27,7 @@ def take(path: Path, operation: int = fcntl.LOCK_EX) -> int:
 
 
 def attempt(path: Path) -> int | None:
-    """The descriptor of a lock, or None when somebody else holds it."""
+    """The descriptor of a lock, None when it is held."""
     try:
         return take(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -36,7 +36,7 @@ def attempt(path: Path) -> int | None:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """The lock for the length of a `with` block."""
+    """The lock for the block."""
     file = take(path)
     try:
         yield

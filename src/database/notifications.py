@@ -1,4 +1,4 @@
-"""LISTEN on one connection of its own, reconnecting for as long as the process lives."""
+"""LISTEN on a connection of its own, which reconnects as long as the process runs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from src.database.errors import AWAY, DatabaseUnavailable, TranslatedToUnavailab
 from src.database.opened import attach
 from src.database.refresher import Refresher
 
-# Seconds for a connection that listens, and for each look whether it still does.
+# Seconds for connecting, and for each check that the session still listens.
 TIMEOUT = 5.0
 LISTENED = "select pg_listening_channels()"
 
 
 class NotListeningError(Exception):
-    """The session does not listen. Behind a pooler none does: there DATABASE_DIRECT_URL names the server."""
+    """The session does not listen, as behind a pooler; DATABASE_DIRECT_URL has to name the server."""
 
 
 class Notifications:
-    """Tells `channels[name]` of each notification on that channel, and of each (re)connection: some may be missed."""
+    """Calls `channels[name]` at each notification, and at each (re)connection, as some may be lost."""
 
     def __init__(self, dsn: str, channels: Mapping[str, Refresher] | None = None, *, pulse: float = 1.0) -> None:
         self._dsn = dsn
@@ -34,15 +34,15 @@ class Notifications:
         self.listening = False
 
     def current(self, channel: str) -> bool:
-        """Whether all changes that were notified on the channel are known. A moment's silence is not noticed."""
+        """Whether all notified changes of the channel were received, but for the last moments."""
         return self.listening and not self._channels[channel].stale
 
     def add(self, channel: str, refresher: Refresher) -> None:
-        """Hear one more channel, from the next connection on: call it before start()."""
+        """Add a channel. Call it before start()."""
         self._channels[channel] = refresher
 
     async def start(self) -> None:
-        """Listen, and refresh all once. What fails goes on behind."""
+        """Listen, and refresh everything once. Failures are retried in the background."""
         self._task = supervised("the listener", self._listen)
         await self._tried.wait()
         await asyncio.gather(*(refresher.start() for refresher in self._channels.values()))

@@ -1,4 +1,4 @@
-"""Connections of asyncpg, whose other end is the one meant and does not vanish unnoticed."""
+"""Connects asyncpg to the right server, and notices when it vanishes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import asyncpg
 from src.database.dsn import for_asyncpg
 from src.database.errors import RefusedConnection
 
-# Seconds after which an end that acknowledges nothing is taken to be gone. Without a limit Linux tries for a quarter of
-# an hour to send, and waits for ever for an answer, so that a host that lost its power would hold every connection.
+# Seconds after which a silent peer counts as gone. Linux retries for much longer, and waits forever for an answer.
 SILENCE = 20
 KEEP_ALIVE_AFTER = 10
 KEEP_ALIVE_EVERY = 5
 
 
 class Opened(asyncpg.Connection):
-    """Also shows what it reads from and writes to."""
+    """A connection that exposes its transport."""
 
     def __init__(self, protocol: Any, transport: asyncio.Transport, *rest: Any) -> None:  # noqa: ANN401 - asyncpg's own
         super().__init__(protocol, transport, *rest)
@@ -28,15 +27,15 @@ class Opened(asyncpg.Connection):
 
 
 async def connect(dsn: str, **options: Any) -> Opened:  # noqa: ANN401 - asyncpg's own
-    """The one way to the database, so that every DSN is read alike. Raises ValueError for one that makes no sense.
+    """The one function that connects, so that every DSN is parsed alike. Raises ValueError for an invalid one.
 
-    What the server says is for who runs a command; who connects on behalf of others does it by `attach`.
+    Errors hold the server's words, for users of commands; `attach` hides them from callers.
     """
     return await asyncpg.connect(for_asyncpg(dsn), connection_class=Opened, **options)
 
 
 async def attach(dsn: str, **options: Any) -> Opened:  # noqa: ANN401 - asyncpg's own
-    """Connect for callers, who are not told what the server says. Raises RefusedConnection for all that it does."""
+    """Connect for callers, who do not see the server's words. Raises RefusedConnection."""
     try:
         return await connect(dsn, **options)
     except asyncpg.PostgresError as error:
@@ -44,7 +43,7 @@ async def attach(dsn: str, **options: Any) -> Opened:  # noqa: ANN401 - asyncpg'
 
 
 def limit_silence(connected: socket.socket) -> None:
-    """Make a TCP connection break after SILENCE, whether something is to be sent or an answer awaited."""
+    """Break a TCP connection after SILENCE, while sending and while waiting."""
     if connected.family == socket.AF_UNIX or not hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
         return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,8 +1,7 @@
-"""One connection that sends statements without waiting for the answers to those before (PostgreSQL's pipelining).
+"""One connection that sends statements before earlier answers have arrived (PostgreSQL's pipelining).
 
-asyncpg opens it, with all that connecting asks for, and hands it over: it would wait for each answer itself. Values and
-answers are texts. Each statement is a transaction of its own, so that the failure of one is nobody else's. A caller
-who is cancelled leaves a place in the line, whose answer is thrown away.
+asyncpg opens the connection and hands it over. Values and answers are texts. Each statement is a transaction of its
+own, so a failure affects no other one. The answer for a cancelled caller is dropped.
 """
 
 from __future__ import annotations
@@ -19,32 +18,31 @@ import asyncpg
 
 from src.database.opened import Opened
 
-# What PostgreSQL reads in the words Python has for it.
+# Types whose Python text PostgreSQL reads as it is.
 KINDS = (str, int, date, UUID)
 Row: TypeAlias = list[bytes | None]
-# The row, or None when the statement has to be asked elsewhere.
+# A row, or None when the statement has to be run elsewhere.
 Answer: TypeAlias = asyncio.Future[Row | None]
 
-# What is read of the server's messages, each of which begins with its type and length (PostgreSQL's manual, "Message
-# Formats").
+# The server's messages begin with type and length (PostgreSQL's manual, "Message Formats").
 PREPARED, DATA_ROW, ERROR, READY = b"1DEZ"
 HEAD = 5
 NULL = b"\xff\xff\xff\xff"
 # Execute of the unnamed portal, all rows, and Sync.
 EXECUTE_AND_SYNC = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
 TERMINATE = b"X\0\0\0\x04"
-# Prepared statements that a process of the server keeps for one connection.
+# The maximum number of prepared statements of a connection.
 MAX_STATEMENTS = 256
-# The schema changed below a prepared statement, or the message that was to prepare it failed.
+# The schema has changed under a prepared statement, or preparing it failed.
 UNPREPARED = frozenset({"0A000", "26000"})
-# Seconds after which an answer no longer holds up those behind it.
+# Seconds after which a slow answer no longer blocks the others.
 TIMEOUT = 0.1
-# Seconds after which the other end is taken to be gone: longer than any login's statement_timeout.
+# Seconds after which the peer counts as gone; longer than any login's statement_timeout.
 LOST = 60.0
 
 
 class Waiting(NamedTuple):
-    """A statement on its way, with the messages that prepare it or without; `since` is in the loop's seconds."""
+    """A statement in flight; `since` is in the loop's seconds."""
 
     answer: Answer
     statement: str
@@ -53,7 +51,7 @@ class Waiting(NamedTuple):
 
 
 class Pipelined(asyncio.Protocol):
-    """The new owner of `connection`. `observe` is told how many seconds each statement took once it was its turn."""
+    """Takes over `connection`. `observe` gets the seconds that each statement took at the head of the queue."""
 
     def __init__(self, connection: Opened, observe: Callable[[str, float], None]) -> None:
         self._connection = connection
@@ -77,11 +75,11 @@ class Pipelined(asyncio.Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many statements were sent and not answered yet."""
+        """Statements in flight."""
         return len(self._line)
 
     def send(self, statement: str, values: Sequence[object]) -> Answer | None:
-        """Its future also raises asyncpg.PostgresError. None for values that Python and PostgreSQL word differently."""
+        """A future that may raise asyncpg.PostgresError. None for values whose text differs from PostgreSQL's."""
         bound = _values(values)
         if bound is None:
             return None
@@ -98,7 +96,7 @@ class Pipelined(asyncio.Protocol):
         return answer
 
     def close(self) -> None:
-        """What still waits is answered with None."""
+        """Answers None to everything in flight."""
         self.closed = True
         self._transport.write(TERMINATE)
         self._transport.close()
@@ -141,7 +139,7 @@ class Pipelined(asyncio.Protocol):
         self._connection.terminate()
 
     def _prepare(self, statement: str) -> tuple[bytes, bytes]:
-        """A name for the statement, with the messages that prepare it and forget the oldest one of too many."""
+        """A statement's name with the messages that prepare it and close the oldest one."""
         messages = b""
         if len(self._names) == MAX_STATEMENTS:
             _, name = self._names.popitem(last=False)
@@ -152,7 +150,7 @@ class Pipelined(asyncio.Protocol):
         return name, b"%bP%b%b\0%b\0\0\0" % (messages, (len(name) + len(text) + 8).to_bytes(4), name, text)
 
     def _next(self) -> None:
-        """The server is done with the first of the line."""
+        """The server has finished the first statement of the queue."""
         answer, statement, prepares, since = self._line.popleft()
         row, error, began = self._row, self._error, max(since, self._answered)
         unprepared = error is not None and error["C"] in UNPREPARED
@@ -171,7 +169,7 @@ class Pipelined(asyncio.Protocol):
             answer.set_exception(asyncpg.PostgresError.new(error, statement))
 
     def _look(self) -> None:
-        """When nothing was answered since the last look, those behind the first one need not wait for it."""
+        """Without an answer since the last look, statements behind the first are run elsewhere."""
         self._watch = None
         if self._line:
             first = self._line[0]
@@ -225,5 +223,5 @@ def _fields(data: bytes, position: int) -> Row:
 
 
 def _error(message: bytes) -> dict[str, str]:
-    """Texts by the letters of PostgreSQL's manual, "Error and Notice Message Fields"."""
+    """The error's fields by the letters of PostgreSQL's manual, "Error and Notice Message Fields"."""
     return {field[:1].decode(): field[1:].decode(errors="replace") for field in message.split(b"\0") if field}

@@ -1,4 +1,4 @@
-"""What a process keeps of the database, and whether that is older than a known change."""
+"""Keeps a copy of something in the database current."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import suppress
 
 from src.database.background import Outage, stopped, supervised
 
-# Seconds that a start waits for the first refresh; after that it goes on behind.
+# Seconds that a start waits for the first refresh, which then goes on in the background.
 START_TIMEOUT = 10.0
-# Seconds for which a change may be unknown while the reading goes on well: any login can notify, and all the time.
+# Seconds for which a copy may be stale while a refresh runs, because any login can notify all the time.
 GRACE = 3.0
-# Seconds between two refreshes of changes that never end, so that they take a third of the time.
+# The pause between refreshes when changes never end.
 MIN_PAUSE, MAX_PAUSE = 0.1, 1.0
 
 
 class Refresher:
-    """Runs `refresh` after each change, again and again until it succeeds, whatever fails.
+    """Runs `refresh` after each change until it succeeds.
 
-    Changes that come while one runs cost one more refresh after it, and after a pause, however many they are.
+    Changes during a refresh cause one more, after a pause.
     """
 
     def __init__(self, name: str, refresh: Callable[[], Awaitable[object]]) -> None:
@@ -34,19 +34,19 @@ class Refresher:
 
     @property
     def stale(self) -> bool:
-        """Whether no refresh that began after the newest change has succeeded yet."""
+        """Whether no refresh that began after the newest change has succeeded."""
         return self._known < self._changes
 
     @property
     def behind(self) -> bool:
-        """Whether it is stale and not just being refreshed after a change that was heard.
+        """Whether it is stale, and not just because a refresh is running.
 
-        Nothing was read yet, that failed, changes may have been missed, or it takes too long.
+        Nothing was read yet, a refresh failed, changes may have been lost, or it takes too long.
         """
         return self.stale and (self._failed or self._known < self._unheard or time.monotonic() - self._since > GRACE)
 
     def changed(self, *, unheard: bool = False) -> None:
-        """Something changed, or may have changed `unheard`, at whatever time."""
+        """Report a change; `unheard` means that some may have been lost."""
         if not self.stale:
             self._since = time.monotonic()
         self._changes += 1
@@ -55,7 +55,7 @@ class Refresher:
         self._changed.set()
 
     async def start(self) -> None:
-        """Refresh, and from now on after each change. Returns when that was tried once, or takes long."""
+        """Refresh now and after each change. Returns after the first attempt or a timeout."""
         if self._task is None:
             self._task = supervised(self._name, self._run)
         self.changed()
@@ -79,7 +79,7 @@ class Refresher:
                 raise
             finally:
                 self._tried.set()
-            # Whatever is not known now came after that.
+            # Later changes are not part of this refresh.
             self._known, self._since, self._failed = changes, began, False
             outage.over()
             if self.stale:

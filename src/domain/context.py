@@ -1,4 +1,4 @@
-"""Who calls, and in which request: handed from the edge through use cases to every port."""
+"""The caller and the request, which every use case and port gets."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class Role(StrEnum):
-    """The database role a caller acts as."""
+    """The database role of a caller."""
 
     ANONYMOUS = "anon"
     USER = "authenticated"
@@ -32,7 +32,7 @@ class Caller:
     actor: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # Once for a token, not for each of its requests.
+        # Computed once for a token, not for each request.
         key = "service-role" if self.role is Role.SERVICE else "anonymous"
         object.__setattr__(self, "actor", key if self.user_id is None else str(self.user_id))
 
@@ -54,5 +54,5 @@ class Context(NamedTuple):
     """Set where one SQL call is the whole effect: it keeps its answer under this claim in its own transaction."""
 
     def as_service(self) -> "Context":
-        """The same request acting for the service itself, after the edge has made sure that it may."""
+        """The same request as the service, after the caller's access was checked."""
         return self._replace(caller=SERVICE)

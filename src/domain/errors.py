@@ -47,7 +47,7 @@ class Conflict(DomainError):
 
 
 class Delayed(DomainError):
-    """Worth trying again after `retry_after` seconds."""
+    """Retrying makes sense after `retry_after` seconds."""
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message)
@@ -91,11 +91,11 @@ class CircuitOpen(Delayed, SupplierFailed):
 
 
 class QuotaSpent(RateLimited):
-    """The supplier answers nothing more for `retry_after` seconds, a day's quota: not worth another try before."""
+    """The supplier refuses until `retry_after` seconds have passed, such as for a daily quota."""
 
 
 class CredentialsRefused(SupplierFailed):
-    """The supplier does not know us: ops must mend the settings; calling less often does not help."""
+    """The supplier refuses our credentials; ops have to correct the settings."""
 
 
 class Unavailable(Delayed):

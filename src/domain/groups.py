@@ -109,7 +109,7 @@ async def contribute(
     if payment.payment_intent is None:
         intent = await ask_for_intent(service, payment, payments, provider)
     else:
-        # The secret is not kept here, so a client that lost it gets it from the provider again.
+        # The secret is not stored, so the provider is asked for it again.
         intent = await provider.find_intent(payment.payment_intent)
     return await groups.record_intent(service, contributed.value.contribution_id, intent)
 

@@ -110,7 +110,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A priced rate. `previous_total_cents` is the price a moment before, if it was another one."""
+    """A priced rate. `previous_total_cents` is the price before, when it has just changed."""
 
     supplier_hotel_id: str
     plan_id: str
@@ -125,10 +125,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a supplier said: hotels to a search, one quote to a rate query.
+    """A supplier's answer: hotels to a search, one quote to a rate query.
 
-    `origin` is who said it: HBX or fixtures. `expires_at` is set once it is kept; `cached` and `stale` when it was said
-    before.
+    `origin` is HBX or fixtures. `expires_at` is set once the answer is cached; `cached` and `stale` mark answers from
+    the cache.
     """
 
     origin: str
@@ -140,7 +140,7 @@ class Reply:
 
     @property
     def source(self) -> str:
-        """fixtures, HBX, or where an earlier answer of HBX was kept."""
+        """fixtures, HBX, or the cache of HBX."""
         if self.origin == "fixtures" or not self.cached:
             return self.origin
         return "cache-stale" if self.stale else "cache"
@@ -166,7 +166,7 @@ class HoldRequest:
 
 
 def key_of(question: Question) -> str:
-    """The same for the same question: SHA-256 of its canonical JSON."""
+    """The cache key: SHA-256 of the question's canonical JSON."""
     stay, pax = question.stay, question.stay.pax
     asked: dict[str, object] = {
         "kind": question.kind,
@@ -184,7 +184,7 @@ def key_of(question: Question) -> str:
 async def hold_rate(
     context: Context, user_id: UUID, wanted: HoldRequest, supplier: "Supplier", holds: "Holds"
 ) -> Answered[Hold]:
-    """The hold of a key. The price is asked for first; one that is not the supplier's word of now is not held.
+    """The hold of a key. The price is asked for first, and must be the supplier's current one.
 
     Raises NotFound (hotel or plan), Conflict (the key holds something else), SupplierFailed, RateLimited.
     """

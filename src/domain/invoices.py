@@ -80,7 +80,7 @@ async def store_document(
     if invoice.sha256 not in (None, digest):
         message = f"{invoice.number} can no longer be rendered as it was; restore it from a backup"
         raise Conflict(message)
-    # Stored before it is recorded: a digest on the row says that the document is there.
+    # The file is stored first, because a digest in the row means that the document exists.
     found = await _stored_as(digest, invoice.object_name, storage)
     stored = found or await storage.put(invoice.object_name, document, replace=True)
     await invoices.record_document(context, invoice.invoice_id, digest)
@@ -88,9 +88,9 @@ async def store_document(
 
 
 async def render_due(context: Context, invoices: "Invoices", renderer: "Renderer", storage: "Storage") -> int:
-    """Render what was issued and never became a document; returns how many that were.
+    """Render issued documents that have no file; returns their number.
 
-    One that cannot be made does not keep the others from it; its error is raised after them.
+    One failure does not stop the others; the first error is raised at the end.
     """
     due = await invoices.claim_to_render(context, BATCH)
     failures: list[Exception] = []

@@ -61,7 +61,7 @@ class MessageRequest:
         if self.type == "link_notice":
             if not SCHEME.match(self.url or ""):
                 found.append("url must be an http or https link")
-            # A mock's message is sent to nobody, and may name a machine near by; SQL knows which it is.
+            # Messages of the mock may hold links to local hosts; SQL checks the mode.
             elif not is_public_link(self.url or "", local=True):
                 found.append("url must lead to a public host, without credentials")
             elif len(f"{self.text}\n{self.url}") > MAX_TEXT_LENGTH:
@@ -88,7 +88,7 @@ class Message:
 
 
 class SendResult(StrEnum):
-    """What became of an attempt, by what is to be done about it."""
+    """What to do after an attempt."""
 
     ACCEPTED = "accepted"
     RETRY = "retry"

@@ -1,4 +1,4 @@
-"""How many digits of a currency's amounts are its minor units."""
+"""The number of minor digits of currencies."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -66,7 +66,7 @@ async def start_checkout(
         return await make_intent(context.as_service(), payment, payments, provider)
     if payment.status in SETTLED:
         return started
-    # The secret is not kept here, so a client that lost it gets it from the provider again.
+    # The secret is not stored, so the provider is asked for it again.
     intent = await provider.find_intent(payment.payment_intent)
     return await payments.record_intent(context.as_service(), payment.payment_id, intent)
 

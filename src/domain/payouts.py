@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from src.ports.groups import Escrows
     from src.ports.payouts import PayoutProvider, Payouts
 
-# Batches in one sweep; what is left then is for the next.
+# The maximum batches of one sweep; the next sweep continues.
 MAX_BATCHES = 100
-# How long a provider is asked, in seconds: less than the two minutes of a claim. After them another worker may ask, and
-# after a refusal under another key.
+# The timeout of the provider in seconds, shorter than a claim: after that another worker may ask, and after a refusal
+# under another key.
 ASKING_SECONDS = 90.0
 
 
@@ -170,7 +170,7 @@ async def _pay_and_tell(
         payout, error = await _pay(context, claimed, payouts, providers)
         status = payout.value.payout_status
     except DomainError as failure:
-        # The lease ends by itself, and whoever claims it next asks the provider under the same key.
+        # The lease expires, and the next claimer uses the same provider key.
         status, error = "processing", type(failure).__name__
     touched = Touched(claimed.escrow_id, status, claimed.total_cents, claimed.payout_id, error)
     _tell(context, touched, trail)

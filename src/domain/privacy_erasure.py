@@ -1,4 +1,4 @@
-"""The end of a person's data: a plan that is looked at, its execution as planned or not at all, then their files."""
+"""Erasing a person's data: a stored plan, its execution in full or not at all, then their files."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLANS = "privacy_plans"
 LINK_LIFETIME = timedelta(days=7)
-# A folder that fills as fast as it is emptied is looked at again later.
+# Bounds a folder that is filled while it is emptied; the next sweep continues.
 LISTINGS = 5
 
 
@@ -99,7 +99,7 @@ async def _empty(folder: Folder, storage: "Storage") -> None:
 
 
 async def _files(folders: list[Folder], storage: "Storage") -> str:
-    """The files in these folders as JSON, in one order."""
+    """The files in these folders as JSON, sorted."""
     found = [stored for f in folders for stored in await storage.listed(f.bucket, f.path.rstrip("/"))]
     listed = [{"bucket": s.name.bucket, "path": s.name.path, "version": s.version} for s in found]
     return json.dumps(sorted(listed, key=lambda file: (file["bucket"], file["path"])))

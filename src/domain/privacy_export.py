@@ -66,10 +66,10 @@ class Export:
 async def export(
     context: Context, request_id: UUID, exports: "PrivacyExports", storage: "Storage", links: "Links"
 ) -> Link:
-    """Store the archive anew and sign a link to it; links to an earlier one die.
+    """Store a new archive and sign a link to it; links to earlier archives become invalid.
 
-    Memory grows neither with the rows nor with the files. Raises NotFound, Conflict (not approved; the person was
-    erased meanwhile), Unavailable.
+    Memory use does not depend on the amount of data. Raises NotFound, Conflict (not approved; the person was erased
+    meanwhile), Unavailable.
     """
     contents = await exports.begin(context, request_id)
     name = ObjectName(BUCKET, f"{request_id}/export.zip")
@@ -107,7 +107,7 @@ async def _document(
 
 async def _files(contents: Contents, storage: "Storage") -> AsyncIterator[StoredObject]:
     for folder in contents.folders:
-        # The archives themselves are the one kind of file that is not copied into the next one.
+        # Archives of earlier exports are not exported.
         if folder.bucket == BUCKET:
             continue
         if folder.path.endswith("/"):
@@ -123,7 +123,7 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def _member(archive: zipfile.ZipFile, name: str, parts: AsyncIterator[bytes]) -> None:
-    # The same moment for every member: the same data makes the same bytes.
+    # A constant timestamp, so that equal data make equal bytes.
     info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(info, "w", force_zip64=True) as member:

@@ -1,4 +1,4 @@
-"""What a list of priced things costs together."""
+"""Adds up priced items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from src.domain.errors import InputInvalid
 
 @dataclass(frozen=True, slots=True)
 class PricedItem:
-    """One thing: unit price in minor units, how many, ISO 4217 code."""
+    """An item: unit price in minor units, quantity, ISO 4217 code."""
 
     price_cents: int
     quantity: int

@@ -105,7 +105,7 @@ async def settle(context: Context, refund: Refund, refunds: "Refunds", provider:
         return await refunds.record(context, refund.refund_id, RefundOutcome("pending", error=unknown.code))
     except ProviderFailed as failure:
         if refund.provider_refund_id is not None:
-            # It is made there; that we are not told how it stands does not end it.
+            # The refund exists there, so it stays pending when its status is unknown.
             return await refunds.record(context, refund.refund_id, RefundOutcome("pending", error=failure.code))
         await refunds.record(context, refund.refund_id, RefundOutcome("failed", error=failure.code))
         raise

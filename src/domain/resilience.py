@@ -1,4 +1,4 @@
-"""The circuit of a supplier and its kept answers, as all processes see them."""
+"""A supplier's circuit and cached answers, which all processes share."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class CircuitState:
 
 @dataclass(frozen=True, slots=True)
 class CachedReply:
-    """An answer from the cache, fresh for `fresh_seconds` more (negative: no longer)."""
+    """An answer from the cache, fresh for `fresh_seconds` more (negative: stale)."""
 
     reply: Reply
     fresh_seconds: float
@@ -32,9 +32,9 @@ class CachedReply:
 
 
 class TryAgain(SupplierFailed):
-    """The supplier may answer in a moment: too many calls (`limited`), overload or a broken connection.
+    """The supplier may answer soon: too many calls (`limited`), overload or a broken connection.
 
-    `retry_after` is after how many seconds it asked to be called again.
+    `retry_after` is the delay in seconds that it asked for.
     """
 
     def __init__(self, message: str, *, limited: bool = False, retry_after: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Searching places by what a person types (docs/api.md, Places)."""
+"""Searching places by typed text (docs/api.md, Places)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Place:
     meant: Sequence[tuple[str, str]] = ()
 
     def __hash__(self) -> int:
-        """Of what no two places share."""
+        """The slug is unique."""
         return hash(self.slug)
 
 

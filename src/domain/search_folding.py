@@ -1,6 +1,6 @@
-"""What two texts have in common when a person compares them: no case, accents, apostrophes or punctuation.
+"""Folds texts for comparison: without case, accents, apostrophes and punctuation.
 
-The same as catalog.fold() in SQL, with the way back to the original for highlights.
+The same as catalog.fold() in SQL, plus the positions in the original, for highlights.
 """
 
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 LETTERS = str.maketrans("ςłøđðħıŋĸØŁĐÐĦŊÆŒÞẞ", "σlodðhinkoldðhnæœþß")  # noqa: RUF001 - Greek is meant
 PAIRS = {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
-# Marks of Latin, Greek, Cyrillic, Hebrew and Arabic letters.
+# Combining marks of Latin, Greek, Cyrillic, Hebrew and Arabic.
 MARK = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u0670\u06d6-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
     "\ufe20-\ufe2f"
@@ -30,12 +30,12 @@ class Word:
 
 
 def fold(text: str) -> str:
-    """The words of a text as they are compared, joined by one space."""
+    """The folded words of a text, joined by spaces."""
     return " ".join(word.text for word in words(text))
 
 
 def words(text: str) -> list[Word]:
-    """The folded words of a text with their origin."""
+    """The folded words of a text with their positions."""
     found: list[Word] = []
     letters: list[str] = []
     starts: list[int] = []

@@ -1,4 +1,4 @@
-"""Which parts of a place's texts answer what was typed."""
+"""Finds the parts of a place's texts that match a query."""
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,9 +15,9 @@ _Search: TypeAlias = Callable[[str], list[_Hit]]
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a text answers: `ranges[i]` (start, length in code points) answers the typed word `terms[i]`.
+    """Matching ranges of a text: `ranges[i]` (start, length in code points) matches `terms[i]`.
 
-    `index` tells which of the keywords it is.
+    `index` is the keyword's.
     """
 
     field: str
@@ -51,12 +51,12 @@ def _matches(place: Place, search: _Search) -> Iterator[Match]:
 
 @lru_cache(maxsize=1024)
 def _held(text: str) -> Sequence[Word]:
-    """A text's words. The same few hundred texts of the catalogue are answered with again and again."""
+    """A text's words, cached because the catalogue has few texts."""
     return tuple(words(text))
 
 
 def _by_word(text: str, typed: Sequence[str], spellings: AbstractSet[tuple[str, str]]) -> list[_Hit]:
-    """The words that answer a typed one as far as it was typed; words with a typo only if none else."""
+    """The words that match a typed word; words with a typo only if none matches exactly."""
     held = _held(text)
     hits: dict[tuple[int, int], str] = {}
     for number, term in enumerate(typed, start=1):
@@ -68,7 +68,7 @@ def _by_word(text: str, typed: Sequence[str], spellings: AbstractSet[tuple[str, 
 
 
 def _as_a_whole(text: str, wholes: Sequence[tuple[str, list[str]]]) -> list[_Hit]:
-    """Where a space is the typo: the words that what was typed stands for together."""
+    """Matches across words, where a space is the typo."""
     held = _held(text)
     hits: dict[tuple[int, int], str] = {}
     for whole, meant in wholes:

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from src.domain.errors import DomainError, NotFound
 
-# travellers: what people hand in, in a folder named by their id.
+# travellers: uploads, in a folder named by the traveller's id.
 BUCKETS = ("invoices", "privacy_exports", "privacy_plans", "travellers")
 
-# Every name we store is one of ours, so the alphabet is narrow: no dots first, no escapes, nothing a store reads twice.
-# No part is longer than file systems keep, with room for the ending of a file that is being written.
+# We choose all names, so the alphabet is narrow: no leading dots and no escapes. Parts are short enough for file
+# systems, with the suffix of unfinished files.
 PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,239}"
 PATH = re.compile(rf"(?=.{{1,512}}\Z){PART}(/{PART})*", re.ASCII)
 
@@ -25,7 +25,7 @@ MEDIA_TYPES = {
 
 
 class LinkRefused(DomainError):
-    """A link that opens nothing, because nobody here signed it; `reason` is Supabase's name for why."""
+    """A link with an invalid signature; `reason` is Supabase's name for it."""
 
     reason = "InvalidJWT"
     message = "The provided token is not valid"
@@ -35,7 +35,7 @@ class LinkRefused(DomainError):
 
 
 class LinkExpired(LinkRefused):
-    """A link whose time is over."""
+    """A link that has expired."""
 
     reason = "ExpiredToken"
     message = "The provided token has expired."
@@ -69,7 +69,7 @@ class ObjectName:
 
     @property
     def media_type(self) -> str:
-        """By the file's ending, as not every store keeps a type."""
+        """By the file's extension, as not every store keeps a type."""
         return MEDIA_TYPES.get(self.path.rpartition(".")[2], "application/octet-stream")
 
 
@@ -84,7 +84,7 @@ class StoredObject:
 
     @property
     def version(self) -> str:
-        """Differs after every replacement, one with the same bytes included, and needs no row of its own beside it."""
+        """Changes with every replacement, even by equal bytes."""
         seen = f"{self.etag}|{self.size}|{self.modified_at.isoformat()}"
         return hashlib.sha256(seen.encode()).hexdigest()[:16]
 

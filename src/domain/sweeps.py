@@ -1,4 +1,4 @@
-"""Work that the worker looks for by itself: each sweep finds rows that are due, handles them and says how many."""
+"""Sweeps: work that the worker finds by itself."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What families and the REST engine share of the way in: limits, bodies, CORS, listening."""
+"""What the families' endpoints and the REST engine share: limits, bodies, tokens, CORS, listening."""

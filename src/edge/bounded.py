@@ -1,4 +1,4 @@
-"""Log lines of bounded length, whatever their cause: what a caller sends decides neither a message nor a traceback."""
+"""Log lines of bounded length, as callers can make messages and tracebacks long."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Exception_: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType
 
 
 def shortened(text: str) -> str:
-    """Its beginning, and how long it was."""
+    """The beginning of a text, and its length."""
     return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:MAX_MESSAGE_LENGTH]} … ({len(text)} characters)"
 
 
 def place(frames: TracebackType | None) -> str:
-    """Where an error was raised: our own frames, and the innermost."""
+    """Where an error was raised: frames of our code, and the innermost one."""
     found = traceback.extract_tb(frames)
     told = [frame for frame in found if frame.filename.startswith(OURS) or frame is found[-1]]
     lines = (
@@ -36,7 +36,7 @@ def place(frames: TracebackType | None) -> str:
 
 
 class BoundedLines(logging.Formatter):
-    """The library's own form, an error with its type, text and place."""
+    """A formatter that adds an error's type, text and place."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         return shortened(super().formatMessage(record))

@@ -12,24 +12,27 @@ POSTGREST_EXPOSES = (
     b"Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, Transfer-Encoding, "
     b"Range-Unit"
 )
-# What our own clients read of an answer besides.
+# Headers that clients may read.
 SERVICE_EXPOSES = POSTGREST_EXPOSES + (
     b", ETag, Idempotent-Replayed, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
 )
 A_DAY = b"86400"
-# Bytes of the names of headers that a page asks for.
+# The maximum bytes of the header names that a preflight asks for.
 MAX_ASKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """`origins` may read answers, with credentials; None means that all may, without. `exposed` are headers' names."""
+    """`origins` may read answers, with credentials; None allows all, without credentials.
+
+    `exposed` are names of headers.
+    """
 
     origins: frozenset[bytes] | None = None
     exposed: bytes = POSTGREST_EXPOSES
 
     def around(self, app: Asgi) -> Asgi:
-        """Middleware: the application's answer to one request, or ours to a preflight of its browser."""
+        """Middleware: the application's answer with CORS headers, or the answer to a preflight."""
 
         async def shared(scope: Message, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
@@ -65,12 +68,12 @@ class Cors:
         return [(b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true")]
 
     def _vary(self) -> list[tuple[bytes, bytes]]:
-        """An answer that one origin may read and another may not is not to be kept for both."""
+        """Keeps caches from serving one origin's answer to another one."""
         return [(b"vary", b"Origin")] if self.origins is not None else []
 
     async def _preflight(self, headers: dict[bytes, bytes], common: list[tuple[bytes, bytes]], send: Send) -> None:
         listed = headers.get(b"access-control-request-headers", b"")
-        # The answer names what was asked for, and has to fit into a header itself.
+        # The answer repeats the names, and has to fit into a header.
         asked = [name.strip() for name in listed.split(b",")] if len(listed) <= MAX_ASKED else []
         names = dict.fromkeys([b"Authorization", *filter(None, asked), *SIMPLE_HEADERS])
         answer = [

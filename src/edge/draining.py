@@ -1,7 +1,6 @@
-"""Answers that are given before the body has been read: what is left is read and dropped before the connection ends.
+"""Reads the rest of a body after an early answer, so that the connection is not reset.
 
-A connection that is closed while its client still writes is reset, and the answer can be lost with it (RFC 9112,
-section 9.6). So the answer is sent first, for who looks for it while they write, and the rest taken in afterwards.
+Closing a connection while the client still writes resets it, and the answer may be lost (RFC 9112, section 9.6).
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Awaitable, Iterable
 from src.edge.asgi import Asgi, Message, Receive, Send
 from src.edge.body import MAX_PIECES, PIECE
 
-# As much as anybody may send.
+# The maximum of any body.
 MAX_BYTES = 64 * 1024 * 1024
 MAX_SECONDS = 5
 
 
 class Incoming:
-    """`receive` of a request with a body; `done` once that has ended, or nobody waits for its end any more."""
+    """Wraps `receive` of a request with a body; `done` once the body has ended or is given up."""
 
     __slots__ = ("_receive", "_send", "done")
 
@@ -33,7 +32,7 @@ class Incoming:
         return event
 
     def send(self, message: Message) -> Awaitable[None]:
-        # After an answer in pieces the server gives nothing more of the body.
+        # Once the answer has ended, the server delivers no more of the body.
         if not self.done and message.get("more_body"):
             return self._drain_and_send(message)
         return self._send(message)
@@ -43,10 +42,7 @@ class Incoming:
         await self._send(message)
 
     async def drain(self, most_bytes: int = MAX_BYTES, seconds: float = MAX_SECONDS) -> None:
-        """Read on to the end, or until so much has come or so much time has passed; the server then hangs up.
-
-        A body in tiny pieces costs by their number, so that is bounded as it is for a body that is read.
-        """
+        """Read to the end, or to a maximum of bytes, pieces or seconds; the server then closes the connection."""
         events = size = 0
         try:
             async with asyncio.timeout(seconds):
@@ -59,7 +55,7 @@ class Incoming:
 
 
 def draining(app: Asgi) -> Asgi:
-    """Middleware: the application's answer, and the rest of the body."""
+    """Middleware that sends the application's answer and then drains the body."""
 
     async def drained(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _has_body(scope["headers"]):
@@ -74,7 +70,7 @@ def draining(app: Asgi) -> Asgi:
 
 
 def _has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    # A generator in any() would take longer, at every request.
+    # A loop, because a generator in any() is slower for every request.
     for name, value in headers:  # noqa: SIM110
         if (name == b"content-length" and value != b"0") or name == b"transfer-encoding":
             return True

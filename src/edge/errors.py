@@ -1,5 +1,5 @@
-"""What is refused before anything starts."""
+"""Errors before anything starts."""
 
 
 class SettingsError(Exception):
-    """Settings are missing or make no sense; the message names each."""
+    """Settings are missing or invalid; the message names each one."""

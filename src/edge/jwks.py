@@ -1,4 +1,4 @@
-"""Keys that tokens are verified with (RFC 7517), and why one of them proves nothing about who signed."""
+"""Verification keys (RFC 7517), and which of them are insecure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
     from jwt.algorithms import AllowedPublicKeys
 
-# By which the service takes the tokens of others.
+# The algorithms that the service accepts for tokens of others.
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 RSA_BITS = range(2048, 16384 + 1)
 RSA_EXPONENTS = range(3, 1 << 64, 2)
-# Bytes of the hash, which a key of HMAC has at least (RFC 7518, 3.2).
+# The hash's bytes, the minimum length of an HMAC key (RFC 7518, 3.2).
 HASHES = {"HS256": 32, "HS384": 48, "HS512": 64}
-# By the kind of a key, or its curve, where the key itself does not say.
+# Algorithms by key type or curve, where the key names none.
 USUAL: Mapping[str, tuple[str, ...]] = {
     "oct": tuple(HASHES),
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -41,7 +41,7 @@ class Edwards(NamedTuple):
     of_small_order: frozenset[int]
 
     def fault(self, encoded: bytes) -> str | None:
-        """Why a public key is no point that only its owner knows the logarithm of."""
+        """Why a public key is insecure: its discrete logarithm is public."""
         y = int.from_bytes(encoded, "little") & ((1 << (len(encoded) * 8 - 1)) - 1)
         if y in (*self.of_small_order, *(self.prime + small for small in self.of_small_order)):
             return "it is a point of small order, for which anybody can sign"
@@ -74,9 +74,9 @@ class Key:
 
 
 def public_keys(given: str) -> list[Key]:
-    """The keys of a JWKS, or of the file that holds it, that verify tokens of the service.
+    """The verification keys of a JWKS, given as text or as a path.
 
-    Raises ValueError as keys_of does, and for what must not be where everybody may read it.
+    Raises ValueError as keys_of does, and for secrets, which must not be public.
     """
     items = _items(given, "is no JWKS, nor a file with one")
     if any(item["kty"] == "oct" for item in items):
@@ -91,8 +91,8 @@ def public_keys(given: str) -> list[Key]:
 def keys_of(text: str) -> list[Key]:
     """The keys of a JWK or a JWKS, secret or public.
 
-    Those for other algorithms or for encryption are left out. Raises ValueError, whose words follow "it": also for a
-    single key that anybody could sign with.
+    Skips keys for other algorithms or for encryption. Raises ValueError, whose words follow "it", also when a single
+    key is insecure.
     """
     return _keys(_items(text, "is no usable JWK or JWKS"), [name for names in USUAL.values() for name in names])
 
@@ -129,7 +129,7 @@ def _keys(items: Sequence[Mapping[str, str]], algorithms: Sequence[str]) -> list
 
 
 def _key(item: Mapping[str, str], algorithms: tuple[str, ...]) -> Key:
-    """Raises ValueError for none, and for one that others can sign with; it shows nothing of it."""
+    """Raises ValueError for invalid and insecure keys, without quoting them."""
     import jwt  # noqa: PLC0415 - a quarter of the start of commands that verify nothing
 
     try:
@@ -151,7 +151,7 @@ def _key(item: Mapping[str, str], algorithms: tuple[str, ...]) -> Key:
 
 
 def secret(material: bytes, algorithms: Sequence[str] = tuple(HASHES), kid: str | None = None) -> Key:
-    """The key of a secret, for those algorithms of HMAC that it is long enough for. Raises ValueError for none."""
+    """The key of a secret, for the HMAC algorithms that it is long enough for. Raises ValueError for none."""
     fit = tuple(name for name in algorithms if len(material) >= HASHES[name])
     if not fit:
         message = f"it has {len(material)} bytes, and {algorithms[0]} needs {HASHES[algorithms[0]]}"
@@ -164,7 +164,7 @@ def _rsa_fault(numbers: RSAPublicNumbers) -> str | None:
         return f"RSA of {numbers.n.bit_length()} bits, not of {RSA_BITS[0]} to {RSA_BITS[-1]}"
     if numbers.e not in RSA_EXPONENTS:
         return "RSA with an exponent that is even, below 3 or longer than 64 bits"
-    # Fermat: whoever knows that a modulus is a prime has its private key.
+    # Fermat's test: a modulus that is prime reveals the private key.
     if numbers.n % 2 == 0 or pow(2, numbers.n - 1, numbers.n) == 1:
         return "RSA whose modulus is no product of two large primes"
     return None

@@ -1,18 +1,18 @@
-"""How much one request may ask for, by the caller's role. Both APIs read their limits here (docs/security.md)."""
+"""What one request may ask for, by the caller's role. Both APIs use these limits (docs/security.md)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 MEBIBYTE = 1024 * 1024
-# PostgreSQL keeps so many bytes of an identifier.
+# PostgreSQL's maximum bytes of an identifier.
 MAX_NAME_LENGTH = 63
-# Bytes of an answer's header: nginx's buffer of 4 KiB, without what is said to browsers and what servers put before it.
+# The maximum bytes of an answer's header: nginx's 4 KiB buffer, less the headers that middleware and servers add.
 MAX_HEADER_SIZE = 3072
 
 
 def too_long(name: str) -> bool:
-    """Whether it has more bytes than any identifier."""
+    """Whether a name is longer than any identifier."""
     return len(name) > MAX_NAME_LENGTH or (not name.isascii() and len(name.encode(errors="replace")) > MAX_NAME_LENGTH)
 
 
@@ -29,7 +29,7 @@ class JsonLimits:
 
 
 OF_BODIES = JsonLimits()
-# Answers of providers are larger than what callers send: a city's hotels with all their rates.
+# Providers' answers are larger than callers' bodies, such as a city's hotels with all rates.
 OF_PROVIDERS = JsonLimits(keys=100_000, values=1_000_000)
 
 

@@ -1,4 +1,4 @@
-"""What a server process lets its clients do before anything of ours sees them, and how many it holds at once."""
+"""Limits of connections: timeouts, and how many a server process holds at once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from granian.http import HTTP1Settings
 from granian.net import SocketSpec  # type: ignore[attr-defined] # re-exported without saying so
 from granian.server.common import AbstractServer
 
-# Whoever sends its header slower than this, or larger, is hung up on; so is a connection on which nothing is asked.
+# Clients that send headers too slowly or too large, and idle ones, are disconnected.
 HTTP1 = HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 * 1024)
-# Connections that may wait to be accepted; the kernel takes its own limit (net.core.somaxconn) where that is smaller.
+# The backlog of connections; the kernel caps it at net.core.somaxconn.
 BACKLOG = 4096
 MAX_CONNECTIONS = 8_192
-# Database connections, providers, logs, modules: what a process has open beside its clients.
+# Files that a process needs beside its clients' connections.
 OTHER_FILES = 256
-# Who takes nothing of an answer for so long is hung up on.
+# Clients that read nothing of an answer for so long are disconnected.
 DEAF_MILLISECONDS = 30_000
 
 
 def connections() -> int:
-    """How many clients a process of this one's limits may hold at once; further ones wait in the kernel.
+    """How many clients this process may hold at once; further ones wait in the kernel.
 
-    Raises the soft limit of open files to the hard one first, and says when that leaves fewer than it should: without
-    files left a process can neither accept a client nor reach its database.
+    Raises the soft limit of open files to the hard one, and warns when that is too low.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -43,10 +42,10 @@ def connections() -> int:
 
 
 class BoundedListener(AbstractServer[Any]):
-    """Put before one of granian's servers: its TCP connections end when their client takes nothing for a while.
+    """Wraps a granian server: its TCP connections end when their client stops reading.
 
-    Granian has no limit for writing, so the kernel holds it: connections have it from the socket that accepts them. On
-    Linux granian makes one in each process, out of reach; this makes one for all, as granian does elsewhere.
+    Granian has no write timeout, so sockets get one that accepted connections inherit. On Linux granian makes a socket
+    in each process; this makes one for all, as granian does elsewhere.
     """
 
     _shd: Any

@@ -1,24 +1,24 @@
-"""Large requests take turns: between two of them everybody else who waits is served."""
+"""Large requests take turns, so that small ones are served in between."""
 
 from __future__ import annotations
 
 import asyncio
 
-# Seconds. As long as a turn took, and no longer than this, none begins behind it: to be served takes several steps.
+# The pause after a turn, in seconds, is as long as the turn, up to this maximum.
 MAX_PAUSE = 0.02
 
 
 class Turns:
-    """Of one process. What follows a turn without waiting for anything is done in it."""
+    """The turns of one process. A turn lasts until its task waits."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
     async def take(self) -> None:
-        """Before something large is made something of."""
+        """Wait for a turn before large work."""
         await self._lock.acquire()
         loop = asyncio.get_running_loop()
-        # Called when this task waits again or ends, behind all that is ready to run by then.
+        # Called after this task next waits or ends, and after everything ready by then.
         loop.call_soon(self._end, loop, loop.time())
 
     def _end(self, loop: asyncio.AbstractEventLoop, began: float) -> None:

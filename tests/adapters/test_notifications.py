@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.database.connections import Connections, Reserve
+from src.database.connections import Connections, DedicatedConnections
 from src.database.errors import PoolTimeout
 from src.database.notifications import Notifications
 from src.database.refresher import GRACE, Refresher
@@ -197,10 +197,10 @@ async def pool(database: str) -> AsyncIterator[Connections]:
 
 def reader(pool: Connections) -> Callable[[], Awaitable[None]]:
     """Reads by the pool's reserve."""
-    reserve = Reserve(pool)
+    dedicated = DedicatedConnections(pool)
 
     async def read() -> None:
-        async with reserve.acquire() as connection:
+        async with dedicated.acquire() as connection:
             await connection.fetchval("select 1")
 
     return read

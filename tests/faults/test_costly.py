@@ -10,7 +10,7 @@ import pytest
 
 from src.database.connections import Connections
 from src.database.errors import PoolTimeout
-from src.database.share import Share
+from src.database.limited_pool import LimitedPool
 from tests.conftest import CHECKOUT, Api, serving
 from tests.support.races import until
 
@@ -61,30 +61,30 @@ async def pool(database: str) -> Connections:
 
 
 async def test_a_share_is_no_larger_than_it_says_and_loses_no_place(pool: Connections) -> None:
-    share = Share(pool, 2, timeout=0.05)
-    async with share.acquire(), share.acquire():
+    limited = LimitedPool(pool, 2, timeout=0.05)
+    async with limited.acquire(), limited.acquire():
         with pytest.raises(PoolTimeout):
-            await share.take()
+            await limited.take()
         async with pool.acquire() as connection:
             assert await connection.fetchval("select 1") == 1
-        waiting = asyncio.create_task(share.take())
+        waiting = asyncio.create_task(limited.take())
         await asyncio.sleep(0)
         waiting.cancel()
     with pytest.raises(ZeroDivisionError):
-        async with share.acquire():
+        async with limited.acquire():
             raise ZeroDivisionError
-    async with share.acquire(), share.acquire():
+    async with limited.acquire(), limited.acquire():
         pass
-    await share.close()
+    await limited.close()
 
 
 async def test_a_place_is_given_back_when_the_pool_has_no_connection(database: str) -> None:
     pool = Connections(database, 1, timeout=0.05)
-    share = Share(pool, 1)
+    limited = LimitedPool(pool, 1)
     async with pool.acquire():
         for _ in range(2):
             with pytest.raises(PoolTimeout):
-                await share.take()
-    async with share.acquire():
+                await limited.take()
+    async with limited.acquire():
         pass
     await pool.close()

@@ -17,7 +17,7 @@ import pytest
 from src.commands import clients
 from src.commands.clients import ClientMissingError
 from src.database import pipeline as module
-from src.database.connections import Connections, Reserve
+from src.database.connections import Connections, DedicatedConnections
 from src.database.errors import BROKEN
 from src.database.notifications import Notifications
 from src.database.opened import connect
@@ -161,12 +161,12 @@ async def wrong(request: pytest.FixtureRequest, tls: TlsServer, tls_database: st
 
 
 async def test_nothing_in_the_service_connects_to_another_server(tls: TlsServer, tls_database: str, wrong: str) -> None:
-    async def used(source: Connections | Reserve) -> None:
+    async def used(source: Connections | DedicatedConnections) -> None:
         async with source.acquire():
             pass
 
     pool = Connections(wrong, 2)
-    for attempt in (connect(wrong), used(pool), used(Reserve(pool))):
+    for attempt in (connect(wrong), used(pool), used(DedicatedConnections(pool))):
         with pytest.raises(BROKEN):
             await attempt
     good = Connections(tls.server.url(name_of(tls_database)), 1)

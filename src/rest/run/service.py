@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from src.database.connections import Reserve, Source
+from src.database.connections import DedicatedConnections, Source
 from src.database.pipeline import Pipeline
 from src.database.standby import Standby
 from src.rest.catalog.introspection import Exposure
@@ -19,7 +19,7 @@ from src.rest.run.sessions import RoleSessions
 
 def service_engine(
     pools: Mapping[str, Source],
-    reserve: Reserve,
+    dedicated: DedicatedConnections,
     standbys: Mapping[str, Standby],
     pipelines: Mapping[str, Pipeline],
     logins: Mapping[str, str],
@@ -29,7 +29,7 @@ def service_engine(
     """The engine, and the loader, whose `read` has to run at start and after each notification on channel pgrst.
 
     `pools` has one for each caller's role, `logins` those roles' names in the database. The catalog is read through
-    `reserve`. `standbys` is where reads go if there is one, `pipelines` where quick ones go if there is none;
+    `dedicated`. `standbys` is where reads go if there is one, `pipelines` where quick ones go if there is none;
     `switches` is this process's request.switches as JSON.
     """
     configuration = replace(configuration, dotted_names=True)
@@ -41,4 +41,4 @@ def service_engine(
         extensions=False,
         guard=configuration.guard.name if configuration.guard else "",
     )
-    return engine, CatalogLoader(reserve, exposure, engine.use)
+    return engine, CatalogLoader(dedicated, exposure, engine.use)

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from src.database.background import Outage, stopped, supervised
-from src.database.connections import Connections, Reserve
+from src.database.connections import Connections, DedicatedConnections
 from src.database.errors import FAILED, DatabaseUnavailable, RefusedConnection
 from src.database.notifications import Notifications
 from src.database.refresher import Refresher
@@ -72,8 +72,8 @@ class Standalone(Collector):
             timeout=float(settings.db_pool_acquisition_timeout),
             pooler=not settings.db_prepared_statements,
         )
-        self._reserve = Reserve(self._pool)
-        self.loader = CatalogLoader(self._reserve, _exposure(settings))
+        self._dedicated = DedicatedConnections(self._pool)
+        self.loader = CatalogLoader(self._dedicated, _exposure(settings))
         self._compose(settings)
         self.schema = Refresher("reading settings and schema", self._read)
         self.notifications = Notifications(settings.db_uri, {settings.db_channel: self.schema})
@@ -153,7 +153,7 @@ class Standalone(Collector):
     async def _read_settings(self) -> RestSettings:
         stored = {}
         if self.settings.db_config:
-            async with self._reserve.acquire() as connection:
+            async with self._dedicated.acquire() as connection:
                 stored = await stored_settings(connection, self.settings.db_pre_config, STORED)
         settings = rest_settings(*self._given, stored)
         _identities(settings)

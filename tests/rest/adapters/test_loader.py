@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.database.connections import Connections, Reserve
+from src.database.connections import Connections, DedicatedConnections
 from src.database.refresher import Refresher
 from src.rest.catalog import introspection
 from src.rest.catalog.introspection import Exposure
@@ -36,7 +36,7 @@ async def test_a_connection_may_break_at_each_question(
 
     read: list[Catalog] = []
     pool = Connections(as_gate(world_database), 2)
-    loader = CatalogLoader(Reserve(pool), Exposure(("zoo",)), read.append)
+    loader = CatalogLoader(DedicatedConnections(pool), Exposure(("zoo",)), read.append)
     refresher = Refresher("reading", loader.read)
     monkeypatch.setattr(asyncpg.Connection, "fetch", breaking)
     await refresher.start()
@@ -63,7 +63,7 @@ async def test_what_is_read_may_be_what_nobody_expected(
 
     monkeypatch.setattr(introspection, "_tables", surprised)
     pool = Connections(as_gate(world_database), 2)
-    loader = CatalogLoader(Reserve(pool), Exposure(("zoo",)))
+    loader = CatalogLoader(DedicatedConnections(pool), Exposure(("zoo",)))
     refresher = Refresher("reading", loader.read)
     await refresher.start()
     await until(lambda: loader.failures > 2)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from src.adapters.postgres.database import LOGIN_ROLES
-from src.database.connections import Connections, Reserve
+from src.database.connections import Connections, DedicatedConnections
 from src.domain.context import Role
 from src.edge.turns import Turns
 from src.http.auth import Authenticator
@@ -30,7 +30,7 @@ async def rest(database: str) -> AsyncIterator[httpx.AsyncClient]:
     pools = {role: Connections(login_dsn(settings, login), 4) for role, login in LOGIN_ROLES.items()}
     engine, loader = service_engine(
         {role.value: pool for role, pool in pools.items()},
-        Reserve(pools[Role.SERVICE]),
+        DedicatedConnections(pools[Role.SERVICE]),
         {},
         {},
         {role.value: login for role, login in LOGIN_ROLES.items()},
