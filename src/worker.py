@@ -1,4 +1,4 @@
-"""`ecotrips worker`: does what is due, on any number of hosts. What it does is listed in sweeps(), one line each."""
+"""`ecotrips worker`: runs the sweeps, on any number of hosts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BATCHES_IN_A_TURN = 1000
 
 
 def sweeps(composed: Composed) -> list[Sweep]:
-    """Everything the worker does, with its period in seconds."""
+    """Every sweep with its period in seconds."""
     c = composed
 
     async def expiry(context: Context) -> int:
@@ -92,17 +92,17 @@ class Worker:
         return f"handled={self._handled.total()} failed={self._failures}{counts}"
 
     def stop(self) -> None:
-        """Begin no further batch; run() returns when the running ones have ended."""
+        """Begin no further batch; run() returns when running batches have ended."""
         self._stopping.set()
         for event in self._woken.values():
             event.set()
 
     async def wake(self, name: str) -> None:
-        """Begin the sweep soon, whatever its period says."""
+        """Begin the sweep soon, before its period ends."""
         self._woken[name].set()
 
     async def run(self) -> None:
-        """Turns of every sweep until stop()."""
+        """Run all sweeps until stop()."""
         following = [supervised(f"sweep {sweep.name}", partial(self._follow, sweep)) for sweep in self._sweeps]
         await self._stopping.wait()
         _, late = await asyncio.wait(following, timeout=GRACE)
@@ -140,7 +140,7 @@ class Worker:
             woken = await self._pause(sweep, absence)
 
     async def _pause(self, sweep: Sweep, absence: float) -> bool:
-        """Wait for the next turn; True when a notification asks for it."""
+        """Wait for the next turn; True after a notification."""
         event = self._woken[sweep.name]
         if absence:
             await _wait(self._stopping, absence)

@@ -1,4 +1,4 @@
-"""The REST engine: PostgREST's interface over any PostgreSQL. What others need of it is here, and nothing else."""
+"""The REST engine: PostgREST's interface over any PostgreSQL. This is its public module."""
 
 from src.rest.asgi.application import Admit, RestApplication
 from src.rest.asgi.information import Information

@@ -1,4 +1,4 @@
-"""A refusal in PostgREST's form: HTTP status, code, message, details and hint."""
+"""Errors in PostgREST's form: HTTP status, code, message, details and hint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Headers = list[tuple[str, str]]
 
 
 class RestError(Exception):
-    """One error answer. `details` and `hint` are null where there is nothing to say; `details` may be any JSON.
+    """An error answer. `details` and `hint` may be null; `details` may be any JSON.
 
     `reason` is a status text that the database chose.
     """
@@ -44,7 +44,7 @@ class RestError(Exception):
 
 
 def _shortened(value: object) -> object:
-    """A text as long as a person reads; what refuses a value or a query quotes all of it."""
+    """Bounds a text, as errors quote whole values and queries."""
     long = isinstance(value, str) and len(value) > MAX_TEXT_LENGTH
     return f"{str(value)[:MAX_TEXT_LENGTH]}…" if long else value
 
@@ -54,7 +54,7 @@ def query_error(message: str, details: str) -> RestError:
 
 
 def too_much(message: str) -> RestError:
-    """The request goes beyond a limit of its caller's (src/edge/limits.py)."""
+    """The request exceeds a limit of its caller (src/edge/limits.py)."""
     return RestError(400, "PGRST100", message)
 
 
@@ -67,7 +67,7 @@ def bad_body(message: str) -> RestError:
 
 
 def no_query(media: str) -> RestError:
-    """A body in place of a query string is a form, or of no type at all."""
+    """A body with a query string has to be a form, or of no media type."""
     taken = [("Accept-Query", "application/x-www-form-urlencoded")]
     return RestError(415, "PGRST102", f"Content-Type not acceptable for a query: {media}", headers=taken)
 

@@ -1,4 +1,4 @@
-"""What the REST edge needs: a planner that touches no database, and something that runs what it planned."""
+"""What the ASGI application needs: a planner without I/O, and a runner of prepared requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from src.rest.protocol.request import Action, Job, Request
 
 
 class Identity(NamedTuple):
-    """Who calls: a database role and the token's claims as JSON text."""
+    """The caller: a database role and the token's claims as JSON text."""
 
     role: str
     claims: str
@@ -32,7 +32,7 @@ class RestEngine(Protocol):
 
     @property
     def catalog(self) -> Catalog | None:
-        """What is known of the database; None until it was read once."""
+        """The catalog; None until it was read."""
 
     def table(self, name: Name) -> Table:
         """An exposed relation. Raises RestError PGRST205."""
@@ -41,9 +41,9 @@ class RestEngine(Protocol):
         """The function a request calls. Raises RestError PGRST202 or PGRST203."""
 
     async def require(self, action: Action, identity: Identity) -> None:
-        """Raises RestError when the relation or function is not there, or the caller has no right to use it so.
+        """Raises RestError when the relation or function does not exist, or the caller lacks the right.
 
-        For what costs something before the database, whose word it is, can say so.
+        Called before expensive work only, as the database checks rights itself.
         """
 
     def cached(self, request: Request) -> tuple[Job, Prepared] | None:
@@ -56,7 +56,7 @@ class RestEngine(Protocol):
         """Run it in one transaction as the caller. Raises RestError for whatever the database refuses."""
 
     def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncGenerator[bytes]:
-        """The rows of a read as NDJSON, in pieces, with memory that does not grow with them."""
+        """The rows of a read as NDJSON in pieces, with bounded memory."""
 
     def visible(self, request: Request, schema: str, identity: Identity) -> Awaitable[Visible]:
-        """What of a schema the caller may use."""
+        """The relations and functions of a schema that the caller may use."""

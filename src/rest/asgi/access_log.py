@@ -1,4 +1,4 @@
-"""What surrounds the engine when it stands alone: the traced header, the access log."""
+"""Middleware of the standalone engine: the traced header and the access log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AccessLog:
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # An answer's header has to fit into clients' and proxies' buffers.
+                # The echoed header has to fit into buffers of clients and proxies.
                 if traced is not None and len(traced) <= MAX_TRACED_LENGTH:
                     message["headers"] = [*message["headers"], (self.trace_header, traced)]
                 _log(scope, message["status"])
@@ -39,7 +39,7 @@ def _log(scope: Message, status: int) -> None:
     if log.isEnabledFor(level):
         query = scope.get("query_string", b"").decode("latin-1")
         target = f"{scope['path']}?{query}" if query else scope["path"]
-        # One request is one line, whatever its path holds.
+        # Control characters in a path must not begin another line.
         log.log(level, '"%s %s" %d', scope["method"], ascii(target)[1:-1], status)
         if STATEMENT in scope:
             log.log(level, "%s", scope[STATEMENT])

@@ -1,4 +1,4 @@
-"""The administration port of the standalone server: is it alive, is it ready, what does it count."""
+"""The administration port of the standalone server: liveness, readiness and metrics."""
 
 from __future__ import annotations
 

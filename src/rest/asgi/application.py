@@ -26,23 +26,23 @@ from src.rest.protocol.response import Response, respond
 
 log = logging.getLogger(__name__)
 
-# Where in the scope the access log finds a request's statement.
+# The scope's key of a request's statement, for the access log.
 STATEMENT = "rest.statement"
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-# As ASGI names it, and as granian does.
+# The extension's name in ASGI, and in granian.
 OLD_HTTP = ("1.0", "1")
 MAX_STATUS = 599
-# Bytes of a header's line beside its name and value.
+# The bytes of a header line beside name and value.
 AROUND = 4
-# A body of so many bytes is read before anything is asked.
+# Bodies up to this size are read before the caller's right is checked.
 SMALL_BODY = 64 * 1024
-# To read and plan a query and a body of so few bytes takes little longer than any request. A parenthesis may begin an
-# embedded resource, which takes as long as so many bytes.
+# Queries and bodies up to this size are parsed without taking a turn. A parenthesis may begin an embedded resource,
+# which costs as much as so many bytes.
 QUICKLY_PLANNED = 512
 PARENTHESIS = 32
-# No size has as many.
+# More digits than any size has.
 DIGITS = 19
-# A stream holds a transaction; a client that takes nothing for so long has lost it.
+# A stream holds a transaction, so a client that reads nothing for so long loses it.
 TIMEOUT_SECONDS = 15
 
 Identify = Callable[[Mapping[bytes, bytes]], Identity]
@@ -69,7 +69,7 @@ class RestApplication:
     log_query: bool = False
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request. Every failure becomes an answer in PostgREST's form."""
+        """Serve one request. Every failure becomes an answer in PostgREST's form."""
         watch = Stopwatch() if self.server_timing else None
         head = scope["method"] == "HEAD"
         try:
@@ -113,7 +113,7 @@ class RestApplication:
             scope[STATEMENT] = prepared.statement
         if prepared.media.kind is Media.NDJSON:
             if scope.get("http_version") in OLD_HTTP:
-                # There an answer ends with its connection, and nobody could tell a part from the whole.
+                # In HTTP/1.0 an answer ends with the connection, so a truncated one would look complete.
                 message = "Streams of rows need HTTP/1.1"
                 raise RestError(426, "PGRST107", message, headers=[("Upgrade", "HTTP/1.1")])
             return await _Stream.started(self.engine.stream(job, prepared, identity), job, prepared.media.content_type)
@@ -124,10 +124,10 @@ class RestApplication:
         return response
 
     async def _expect(self, request: Request, identity: Identity, limits: Limits) -> None:
-        """Refuse a body that is not worth reading, by all that is known without it.
+        """Refuse a request before its body is read, as far as that is possible.
 
-        What is named and allowed is asked before a large one, or one of unknown size. A small one costs less than the
-        question, and what is wrong with it may be told.
+        Names and rights are checked before a large body, or one of unknown size. For a small body the check would cost
+        more than reading it.
         """
         announced = request.first.get(b"content-length", b"")
         size = int(announced) if announced.isdigit() and len(announced) < DIGITS else None
@@ -182,7 +182,7 @@ def _untimed(_step: str) -> None:
 
 @dataclass(slots=True)
 class _Stream:
-    """An answer sent in pieces. Its first piece is there before the status is sent, so that a refusal still counts."""
+    """An answer in pieces. The first piece is read before the status is sent, so that errors still get their status."""
 
     first: bytes
     rest: AsyncGenerator[bytes]
@@ -197,10 +197,10 @@ class _Stream:
         return cls(first, pieces, headers)
 
     async def send(self, receive: Receive, send: Send) -> None:
-        """Until the end, or until the client is gone: then nothing more is read, and what was done is undone.
+        """Send until the end or until the client disconnects, which rolls back.
 
-        Raises what the database raises, and TimeoutError for a client that takes nothing: the connection is closed
-        without an end, so that nobody takes a part for the whole.
+        Raises what the database raises, and TimeoutError for a client that reads nothing: the connection is then closed
+        without an end, so that the part is not taken for the whole.
         """
         gone = asyncio.ensure_future(_gone(receive))
         try:
@@ -233,7 +233,7 @@ def _path(scope: Message) -> str:
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """As ASGI wants them; those that make the header larger than clients take are left out, the longest first."""
+    """The headers for ASGI, without the longest ones when they exceed what clients accept."""
     encoded = [(_lower(name), value.encode()) for name, value in headers]
     size = sum([len(name) + len(value) + AROUND for name, value in encoded])
     while size > MAX_HEADER_SIZE:

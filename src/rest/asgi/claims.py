@@ -1,4 +1,4 @@
-"""Where in a token's claims the role is.
+"""Finds the role in a token's claims.
 
 `jwt-role-claim-key` is a JSON path with an optional comparison at its end.
 """
@@ -38,7 +38,7 @@ class ClaimPath:
     operand: str = ""
 
     def role(self, claims: object) -> str | None:
-        """The role as text, None when it is not there."""
+        """The role, None when it is missing."""
         value = claims
         for key in self.keys:
             if isinstance(value, dict) and isinstance(key, str):

@@ -1,4 +1,4 @@
-"""Answers that need no rows: OPTIONS, and the OpenAPI document at the root."""
+"""Answers without rows: OPTIONS, and the OpenAPI document at the root."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DOCUMENT_KINDS = frozenset({Media.OPENAPI, Media.JSON, Media.ANY})
 
 
 class Information:
-    """What is known without running a statement of the client's.
+    """Answers that need no statement of the client's.
 
-    `server` is the URL that documents name. `public`: pages of every origin may read OPTIONS, as with PostgREST.
+    `server` is the URL in documents. `public` allows pages of every origin to read OPTIONS, as PostgREST does.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Information:
         self._allowed = allowed_to_all if public else allowed
 
     async def answer(self, job: Job, identity: Identity) -> Response:
-        """The answer to a request of one of the kinds INFORMATION. Raises RestError."""
+        """The answer to a request whose kind is in INFORMATION. Raises RestError."""
         match job.action.kind:
             case ActionKind.ROOT_INFO:
                 return self._allowed("OPTIONS", "GET", "HEAD")

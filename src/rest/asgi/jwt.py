@@ -1,4 +1,4 @@
-"""Tokens as PostgREST checks them: one secret, a JWK or a JWKS; claims become the caller's role and settings."""
+"""Verifies tokens like PostgREST: a secret, a JWK or a JWKS; claims become the caller's role and settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPACE = 16
 
 
 class BadSecretError(ValueError):
-    """The configured secret cannot be used; the message says why."""
+    """The configured secret is invalid; the message says why."""
 
 
 def keys_of(secret: str, *, is_base64: bool = False) -> list[Key]:
@@ -51,7 +51,7 @@ def _decoded(text: str) -> bytes:
 
 @dataclass(slots=True)
 class JwtIdentities:
-    """Finds callers. `anonymous_role` is that of requests without a token, None when those are refused.
+    """Finds callers. `anonymous_role` is the role without a token; None refuses such requests.
 
     Verified tokens are cached, at most `cache_size` of them; their times are checked at every use.
     """

@@ -1,4 +1,4 @@
-"""Server-Timing: how long each step of a request took."""
+"""Server-Timing: the duration of each step of a request."""
 
 from __future__ import annotations
 

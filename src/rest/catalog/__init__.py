@@ -1,1 +1,1 @@
-"""What the database has: read from pg_catalog, looked up by name."""
+"""The database's catalog: read from pg_catalog, looked up by name."""

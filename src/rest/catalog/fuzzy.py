@@ -12,13 +12,13 @@ from src.edge.limits import MAX_NAME_LENGTH
 GRAM_SIZES = (3, 2)
 CANDIDATES = 50
 NOT_A_WORD = re.compile(r"[^\w, ]+")
-# Among more names no hint is looked for, nor for a longer text or with one: what a mistake may cost is bounded.
+# Bounds the cost of a hint: there is none among more names, or for a longer one.
 MAX_KNOWN = 500
 MAX_LENGTH = 4 * MAX_NAME_LENGTH
 
 
 def nearest(name: str, known: Iterable[str], minimum: float = 0.33) -> str | None:
-    """The known name most like `name`, None when nothing scores at least `minimum` (0 … 1)."""
+    """The most similar known name, None when none scores at least `minimum` (0 … 1)."""
     best = scored(name, known, minimum)
     return best[0][1] if best else None
 

@@ -1,4 +1,4 @@
-"""Reads the catalog of a database in one pass."""
+"""Reads the catalog of a database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from src.rest.catalog.views import TableKey, View, ViewKey, origins_of, view_key
 
 CAN_UPDATE, CAN_INSERT, CAN_DELETE = 4, 8, 16
 
-# How SQL spells the types whose catalog names differ.
+# SQL's names of types whose catalog names differ.
 SQL_NAMES = {
     "int": "int4",
     "integer": "int4",
@@ -50,10 +50,10 @@ SQL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What is served: `schemas` to clients, `extra` only searched; `hoisted` function settings that are applied.
+    """What is served: `schemas`, and `extra` schemas that are only searched; `hoisted` settings of functions apply.
 
-    Without `extensions` nothing that an extension brought is served: it is granted to everybody as soon as it is there.
-    Tables with a policy named `guard` are guarded.
+    Without `extensions` their objects are not served, because everybody gets rights on them at once. Tables with a
+    policy named `guard` are guarded.
     """
 
     schemas: tuple[str, ...]
@@ -64,11 +64,11 @@ class Exposure:
 
 
 async def read_catalog(connection: asyncpg.Connection[asyncpg.Record], exposure: Exposure) -> Catalog:
-    """Read everything planning needs. The connection's role must see the schemas."""
+    """Read the catalog. The connection's role must have rights on the schemas."""
     schemas = list(exposure.schemas)
     searched = [*schemas, *(extra for extra in exposure.extra if extra not in schemas)]
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        # What the login's own path finds is shown without its schema, and would not be found by a request's path.
+        # Types on the login's search_path are shown without their schema, and a request's path would not find them.
         await connection.execute("set local search_path = ''")
         enums = {row["enumtypid"]: tuple(row["labels"]) for row in await connection.fetch(queries.ENUMS)}
         columns = _columns(await connection.fetch(queries.COLUMNS, schemas), enums)

@@ -1,4 +1,4 @@
-"""Finding what a request names in the catalog, and what is said when it is not there."""
+"""Looks up a request's names in the catalog, with errors for missing ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from src.rest.errors import RestError
 
 MIN_LIKENESS = 0.75
 TABLES_FOR_HINTS = 500
-# Postgres suggests a column at most this many edits away, and at most half its length.
+# Postgres suggests a column within this edit distance, and within half its length.
 MAX_EDIT = 3
 
 
@@ -30,7 +30,7 @@ def find_table(catalog: Catalog, name: Name) -> Table:
 
 
 def unknown_column(qualifier: str, name: str, columns: Mapping[str, Column]) -> RestError:
-    """What Postgres itself says (42703), said without asking it."""
+    """Postgres' own error (42703), without asking it."""
     near = _within_edits(name, columns)
     hint = None
     if near:
@@ -51,7 +51,7 @@ def _within_edits(name: str, columns: Iterable[str]) -> list[str]:
 
 
 def find_cast(catalog: Catalog, name: str) -> TypeName:
-    """The type a client casts to. Raises RestError 42704 for one that does not exist."""
+    """The type of a cast. Raises RestError 42704 when there is none."""
     found = catalog.casts.get(name) or catalog.casts.get(" ".join(name.lower().split()))
     if found is None:
         raise RestError(400, "42704", f'type "{name}" does not exist')

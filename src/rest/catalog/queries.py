@@ -1,7 +1,7 @@
-"""The questions asked of pg_catalog. `$1` is the schemas; `$2` whether what extensions brought counts.
+"""Queries on pg_catalog. `$1` is the schemas; `$2` whether objects of extensions count.
 
-Who asks is `session_user`, the login: a function that a request called may have left another role behind. A name is
-compared as the name it is, and never cast (`::regrole` reads it as SQL and folds its case).
+Rights are those of `session_user`, the login, because a called function may have set another role. Names are compared
+as names, and never cast: `::regrole` would parse them as SQL and fold their case.
 """
 
 BASE_TYPES = """
@@ -38,7 +38,7 @@ where c.relkind in ('v', 'r', 'm', 'f', 'p') and not c.relispartition and n.nspn
 order by n.nspname, c.relname
 """
 
-# The type as shown follows information_schema: without length, domains of built-in types as those types.
+# The shown type is information_schema's: without length, and domains of built-in types as those types.
 COLUMNS = (
     BASE_TYPES  # noqa: S608 - constants
     + """
@@ -105,7 +105,7 @@ where k.contype = 'f' and k.conparentid = 0
 order by k.conrelid, k.conname
 """
 
-# Every key by the columns it needs, to be found again behind a view's columns.
+# Every key with its columns, to find it again behind a view's columns.
 KEYS = """
 select contype::text as kind, conname, conrelid::int8 as relation, conkey::int[] as columns
 from pg_constraint where contype in ('p', 'f')
@@ -149,7 +149,7 @@ order by n.nspname, p.proname, p.pronargs, p.oid
 """
 )
 
-# Functions of one row: computed fields and computed relationships.
+# Functions of one row: computed fields and relationships.
 FUNCTIONS_OF_ROWS = (
     BASE_TYPES
     + """
@@ -217,10 +217,9 @@ where (n.nspname = 'pg_catalog' or n.nspname = any ($1))
 order by array_position(array['pg_catalog']::name[] || $1::name[], n.nspname) desc
 """
 
-# Each relation whose rows somebody may see only in part, with the roles that see all: superusers, roles that bypass row
-# security, and owners who are not held to it. Below a view its owner sees, unless it has security_invoker: then the
-# caller does, also where that view is below another one. Where a function or another server decides what the rows are,
-# nobody is known to see all.
+# Relations that show some roles only part of their rows, with the roles that see all: superusers, roles with BYPASSRLS,
+# and owners without forced row security. A view reads as its owner; with security_invoker as the caller, even below
+# another view. Behind functions and foreign servers nobody is known to see all.
 ROW_SECURITY = """
 with recursive below as (
   select c.oid as exposed, c.oid as relation, null::oid as seen_as

@@ -109,7 +109,7 @@ def _inverses(relationships: list[Relationship]) -> Iterator[Relationship]:
 
 
 def exposed(relationships: Iterable[Relationship], schemas: Iterable[str]) -> ByOrigin:
-    """By origin and the foreign table's schema; computed ones replace those detected of the same name."""
+    """Relationships by origin and the foreign table's schema; computed ones replace detected ones of the same name."""
     kept: dict[tuple[Name, str], list[Relationship]] = defaultdict(list)
     allowed = set(schemas)
     computed = [r for r in relationships if r.function]
@@ -125,7 +125,7 @@ def exposed(relationships: Iterable[Relationship], schemas: Iterable[str]) -> By
 
 
 def _place(relationship: Relationship) -> tuple[object, ...]:
-    """PostgREST's order: an ambiguity lists its candidates in it."""
+    """The sort key of PostgREST's order, in which an ambiguity lists its candidates."""
     junction = relationship.junction
     return (
         relationship.foreign,

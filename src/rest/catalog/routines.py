@@ -1,4 +1,4 @@
-"""Functions as they can be called: parameters, the shape of their results, settings of their own."""
+"""Functions: parameters, the shape of their results, their settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import asyncpg
 from src.rest.catalog.model import Column, Name, Parameter, Returns, Routine, TypeName
 
 ISOLATION = "default_transaction_isolation"
-# One unnamed parameter of these types takes the whole body.
+# A single unnamed parameter of these types takes the whole body.
 BODY_TYPES = frozenset({"bytea", "json", "jsonb", "text", "xml"})
 Arguments = list[dict[str, str]]
 
@@ -19,7 +19,7 @@ Arguments = list[dict[str, str]]
 def routines_of(
     rows: Sequence[asyncpg.Record], columns: Mapping[int, Mapping[str, Column]], hoisted: Sequence[str]
 ) -> dict[Name, tuple[Routine, ...]]:
-    """Functions by name, overloads in the order of their parameters' number."""
+    """Functions by name; overloads are ordered by their number of parameters."""
     found: dict[Name, list[Routine]] = defaultdict(list)
     for row in rows:
         arguments: Arguments = json.loads(row["parameters"] or "[]")
@@ -60,7 +60,7 @@ def _parameters(arguments: Arguments, required: int) -> tuple[Parameter, ...]:
 
 
 def _callable(parameters: tuple[Parameter, ...]) -> bool:
-    """Whether all parameters have names, or one has none and takes the body."""
+    """Whether all parameters have names, or the only one takes the body."""
     unnamed = [parameter for parameter in parameters if not parameter.name]
     return not unnamed or (len(unnamed) == 1 and parameters[0].type.name in BODY_TYPES)
 

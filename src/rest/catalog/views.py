@@ -1,4 +1,4 @@
-"""Follows the columns of views back to the columns of tables, through the parse tree that Postgres keeps of a view."""
+"""Traces columns of views to columns of tables, in the parse trees that Postgres stores."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ TOKENS = re.compile(
     r"|:resno (\d+)|:resorigtbl (\d+)|:resorigcol (\d+)",
     re.DOTALL,
 )
-# The query itself is the first level of nesting; its own target entries are the second.
+# The query itself is nesting level one, its target entries are level two.
 OWN_LEVEL = 2
 
 
 class Origin(NamedTuple):
-    """A column of a relation, by the relation's oid and the column's number."""
+    """A column of a relation, by oid and number."""
 
     relation: int
     column: int
 
 
 class View(NamedTuple):
-    """A view with the names of its columns and where each comes from; `origins` is by the view's column number."""
+    """A view's column names, and the origin of each column by its number."""
 
     oid: int
     schema: str
@@ -46,7 +46,7 @@ class TableKey(NamedTuple):
 
 
 class ViewKey(NamedTuple):
-    """A key found behind a view: for each column of the key, the view's column."""
+    """A key behind a view, with the view's column for each column of the key."""
 
     view: View
     kind: str
@@ -56,7 +56,7 @@ class ViewKey(NamedTuple):
 
 
 def origins_of(definition: str) -> dict[int, Origin]:
-    """Where the columns of a stored query come from. `definition` is pg_rewrite.ev_action as text."""
+    """The origins of a stored query's columns. `definition` is the text of pg_rewrite.ev_action."""
     found: dict[int, Origin] = {}
     level = 0
     nodes: list[str] = []
@@ -80,7 +80,7 @@ def origins_of(definition: str) -> dict[int, Origin]:
 
 
 def view_keys(views: Iterable[View], keys: Iterable[TableKey]) -> Iterator[ViewKey]:
-    """All keys whose every column is shown by a view, through views of views. A column shown twice gives two."""
+    """Keys whose columns a view shows completely, also through other views. A column shown twice gives two keys."""
     by_oid = {view.oid: view for view in views}
     by_relation: dict[int, list[TableKey]] = defaultdict(list)
     for key in keys:

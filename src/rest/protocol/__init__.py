@@ -1,1 +1,1 @@
-"""HTTP's side of a request and its answer, as values."""
+"""Requests and answers of HTTP as values."""

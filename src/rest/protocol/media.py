@@ -13,7 +13,7 @@ PARAMETER = re.compile(r'\s*;\s*([A-Za-z0-9-]+)\s*=\s*(?:"([^"]*)"|([A-Za-z0-9|-
 
 
 class Media(Enum):
-    """How an answer is put together; OTHER is a type that only the database knows how to make."""
+    """How a body is made; OTHER types are made by functions of the database."""
 
     JSON = "application/json"
     GEOJSON = "application/geo+json"
@@ -48,7 +48,7 @@ class MediaType:
     content_type: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # Once for a shape of request, not for each of its answers.
+        # Computed once for a shape of request, not for each answer.
         as_it_is = self.kind in (Media.OCTETS, Media.OTHER)
         object.__setattr__(self, "content_type", self.name if as_it_is else f"{self.name}; charset=utf-8")
 
@@ -60,7 +60,7 @@ ANY = MediaType(Media.ANY, "*/*")
 
 @lru_cache(1024)
 def parse_media_type(text: str) -> MediaType:
-    """What a media type means; one that is not built in is kept as it is."""
+    """Parses a media type; unknown ones are kept as they are."""
     head = HEAD.match(text)
     name = head[0].lower() if head else ""
     parameters: dict[str, str] = {}
@@ -97,7 +97,7 @@ def _plan(parameters: dict[str, str], plan_format: str) -> MediaType:
 
 @lru_cache(1024)
 def parse_accept(header: str | None) -> tuple[MediaType, ...]:
-    """The acceptable types, best first; ties keep their order, more specific ones come before wildcards."""
+    """The acceptable types, best first. Ties keep their order, but wildcards come last."""
     if header is None:
         return (ANY,)
     weighted = []

@@ -1,4 +1,4 @@
-"""The OpenAPI description of a schema in version 2.0, as PostgREST writes it."""
+"""The OpenAPI 2.0 description of a schema, as PostgREST writes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DOCUMENTATION = "https://postgrest.org/en/stable/references/api.html"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is described: relations and functions of one schema, as one caller may use them. `server` is a URL."""
+    """Relations and functions of a schema that a caller may use. `server` is a URL."""
 
     catalog: Catalog
     schema: str

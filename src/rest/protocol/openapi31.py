@@ -125,5 +125,5 @@ def _json(schema: object) -> Json:
 
 
 def wanted(accepted: Iterable[str]) -> bool:
-    """Whether the client asks for this version before any other JSON."""
+    """Whether the client prefers this version to all other JSON."""
     return any(name.lower().startswith(MEDIA_TYPE) for name in accepted)

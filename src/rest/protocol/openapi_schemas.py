@@ -1,4 +1,4 @@
-"""JSON schemas of columns and arguments, as PostgREST writes them in its OpenAPI document."""
+"""JSON schemas of columns and arguments, as in PostgREST's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def arguments_schema(routine: Routine) -> Json:
 
 
 def property_of(catalog: Catalog, table: Table, column: Column) -> Json:
-    """One column: its type, comment, default, and whether it is or refers to a key."""
+    """A column's type, comment, default, and its keys."""
     schema = typed(column.shown_type)
     notes = []
     if column.name in table.primary_key:
@@ -64,7 +64,7 @@ def property_of(catalog: Catalog, table: Table, column: Column) -> Json:
 
 
 def _foreign_key(catalog: Catalog, table: Name, column: str) -> tuple[str, str] | None:
-    """What a column alone refers to, a table before a view."""
+    """What a column alone refers to; tables come before views."""
     found = [
         relationship
         for relationship in catalog.relationships.get((table, table.schema), ())
@@ -81,7 +81,7 @@ def _foreign_key(catalog: Catalog, table: Name, column: str) -> tuple[str, str] 
 
 
 def _default(column: Column) -> object:
-    """A default that is a plain value; an expression of numbers or booleans that is no JSON is left out."""
+    """A default that is a constant and valid JSON."""
     text = column.default or ""
     if type_of(column.shown_type) == "string":
         suffix = f"::{column.shown_type}"

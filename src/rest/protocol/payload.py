@@ -1,4 +1,4 @@
-"""The body of a write or a function call: which keys it has, and the JSON text that the statement is given."""
+"""The body of a write or a call: its keys, and the JSON text for the statement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from src.rest.protocol.media import Media, MediaType
 from src.rest.query.query_string import pairs_of
 
 BLANKS = b" \t\r\n"
-# A field may be as long as the body, whose size is limited where it is received.
+# A field may be as long as the body, which is bounded when it is received.
 csv.field_size_limit(sys.maxsize)
 
 
@@ -62,7 +62,7 @@ def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payloa
     if not body and call:
         return Payload(b"{}")
     try:
-        # RFC 8259 wants UTF-8; the library would take others, whose bytes say nothing of what they hold.
+        # RFC 8259 demands UTF-8, but the library would accept other encodings.
         text = body.decode()
         content = (PLAIN if body.count(b":") <= OF_BODIES.keys else COUNTING).decode(text)
     except JsonTooLarge as fault:
@@ -76,7 +76,7 @@ def _json(body: bytes, columns: tuple[str, ...] | None, *, call: bool) -> Payloa
 
 
 def _keys(content: object) -> frozenset[str]:
-    """The keys that every item has. Anything that holds no objects counts as an empty array."""
+    """The keys of all items. Items that are no objects count as an empty array."""
     if isinstance(content, dict):
         return frozenset(content)
     if not isinstance(content, list) or not content:

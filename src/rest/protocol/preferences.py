@@ -1,4 +1,4 @@
-"""The Prefer header (RFC 7240): what the client would like, what was applied."""
+"""The Prefer header (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APPLIED_ORDER = ("resolution", "missing", "return", "count", "tx", "handling", "
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Known preferences by their word; `unknown` is what nobody understands. `max_affected` is a number of rows."""
+    """Known preferences; `unknown` ones are not understood. `max_affected` is a number of rows."""
 
     resolution: str | None = None
     representation: str | None = None
@@ -40,7 +40,7 @@ class Preferences:
 
     @property
     def counts(self) -> bool:
-        """Whether rows are counted in the statement itself."""
+        """Whether the statement itself counts rows."""
         return self.count in ("exact", "estimated")
 
     def refuse_unknown(self) -> None:

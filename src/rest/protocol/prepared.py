@@ -1,4 +1,4 @@
-"""A request with its SQL, and what the database answered to it."""
+"""A request with its SQL, and the database's result."""
 
 from __future__ import annotations
 

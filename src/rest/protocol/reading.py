@@ -1,4 +1,4 @@
-"""Reads a request in full, in the order in which PostgREST finds faults."""
+"""Reads a whole request; faults are found in PostgREST's order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from src.rest.query.query_string import parse_query
 WITH_BODY = frozenset({ActionKind.CREATE, ActionKind.UPDATE, ActionKind.UPSERT})
 
 
-# Headers that are taken apart.
+# Headers that are parsed.
 READ_HEADERS = (
     b"accept",
     b"accept-profile",
@@ -26,7 +26,7 @@ READ_HEADERS = (
 
 
 def read(configuration: Configuration, request: Request, limits: Limits = SERVICE) -> Job:
-    """Everything a request says. Raises RestError for what cannot be understood or goes beyond `limits`."""
+    """The request as a job. Raises RestError for invalid requests and beyond `limits`."""
     _require_short_headers(request, limits)
     preferences = parse_preferences(request.all(b"prefer"), may_end_transaction=configuration.may_end_transaction)
     action = route(configuration, request)
@@ -55,7 +55,7 @@ def read(configuration: Configuration, request: Request, limits: Limits = SERVIC
 
 
 def with_query_in_body(request: Request, preferences: Preferences) -> bool:
-    """Whether the body is a query string: a read or call whose filters are too long for a URL."""
+    """Whether the body is a query string, for filters too long for a URL."""
     return request.method == "QUERY" or (request.method == "POST" and preferences.read)
 
 
@@ -72,5 +72,5 @@ def _has_body(action: Action) -> bool:
 
 
 def _joined(raw_query: bytes, body: bytes) -> bytes:
-    """The query string with the parameters of the body, for filters too long for a URL."""
+    """The query string with the body's parameters."""
     return b"&".join(filter(None, (raw_query, body.strip())))

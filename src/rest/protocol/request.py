@@ -1,4 +1,4 @@
-"""An HTTP request as the engine sees it, and which action on which resource it asks for."""
+"""An HTTP request, and the action that it asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITES = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
 class ActionKind(Enum):
-    """What is done."""
+    """The kind of an action."""
 
     READ = "read"
     CREATE = "create"
@@ -152,7 +152,7 @@ def route(configuration: Configuration, request: Request) -> Action:
 
     Names longer than any of Postgres's are refused first: nothing is searched for them.
     """
-    # A slash at the end begins one more part, which is empty: no relation has that name.
+    # A final slash begins an empty part, which is no relation's name.
     path = request.path.removeprefix("/")
     parts = path.split("/") if path else []
     method = request.method

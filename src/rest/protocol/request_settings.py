@@ -1,4 +1,4 @@
-"""What functions may read of a request, as settings of the database."""
+"""Settings by which SQL functions read the request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _cookies(request: Request) -> str:
     return json.dumps({name: value for name, _, value in cookies if name}, ensure_ascii=False)
 
 
-# What functions may read of a request, by the last part of the setting's name; JSON for headers and cookies.
+# The last parts of the settings' names; headers and cookies are JSON.
 OF_REQUEST: Mapping[str, Callable[[Request], str]] = {
     "method": attrgetter("method"),
     "path": _path,
@@ -33,5 +33,5 @@ OF_REQUEST: Mapping[str, Callable[[Request], str]] = {
 
 
 def of_request(request: Request) -> list[tuple[str, str]]:
-    """The settings that tell functions of the request, with their values."""
+    """The settings of a request with their values."""
     return [(f"request.{name}", value_of(request)) for name, value_of in OF_REQUEST.items()]

@@ -1,4 +1,4 @@
-"""From what the database answered to the HTTP answer: status, headers, body."""
+"""Makes the HTTP answer from the database's result: status, headers, body."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from src.rest.query.ranges import content_range, status_of
 
 CACHEABLE = (200, 206)
 TAG_DIGITS = 32
-# hashlib lets go of Python's lock for more bytes at once, and to get it back costs more than to hash a page of rows.
-# What is large is hashed while others work.
+# Below this size hashlib keeps the GIL, because releasing it costs more than hashing a page. Larger bodies are hashed
+# without the GIL.
 KEEPS_LOCK = 2047
 LARGE = 64 * 1024
 VARY = ("Vary", "Accept, Prefer, Range")
@@ -32,7 +32,7 @@ WARNING = (
 
 
 class Response(NamedTuple):
-    """A finished answer; `reason` is a status text of the database's choosing."""
+    """A finished answer; `reason` is a status text of the database."""
 
     status: int
     headers: Headers
@@ -41,7 +41,7 @@ class Response(NamedTuple):
 
 
 def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
-    """Compose the answer of a read, write or call. Raises RestError for unusable GUCs."""
+    """The answer of a read, write or call. Raises RestError for invalid GUCs."""
     if prepared.media.kind is Media.PLAN:
         return Response(200, [_length(result.body), *_content_type(job, prepared)], result.body)
     status, headers, body = _COMPOSE[job.action.kind](job, prepared, result)
@@ -63,9 +63,9 @@ def respond(job: Job, prepared: Prepared, result: ResultSet) -> Response:
 
 
 def _conditional(job: Job, response: Response) -> Response:
-    """The answer with its entity tag, or 304 when the client has it already."""
+    """The answer with its entity tag, or 304 when the client has it."""
     body = response.body
-    # The same rows are another answer where their place or the total is another.
+    # The tag covers range and total, too, as equal rows may have others.
     digest = sha256(f"{response.headers[0][1]} {response.headers[-1][1]}".encode())
     piece = KEEPS_LOCK if len(body) <= LARGE else len(body)
     for start in range(0, len(body), piece):
@@ -126,7 +126,7 @@ def _create(job: Job, prepared: Prepared, result: ResultSet) -> Parts:
 
 
 def _located(pair: str, key: Sequence[str]) -> str:
-    """`column=eq.value` of a key's column, whose own name may hold `=`."""
+    """`column=eq.value` for a key's column, whose name may contain `=`."""
     column = max((name for name in key if pair.startswith(f"{name}=")), key=len)
     return f"{parameter(column)}={encoded(pair[len(column) + 1 :])}"
 
@@ -202,7 +202,7 @@ def _applied(job: Job, *names: str) -> Headers:
 
 
 def _overridden(status: int, headers: Headers, result: ResultSet) -> tuple[int, Headers]:
-    """Status and headers that the database chose replace ours."""
+    """Applies the status and headers that the database chose."""
     if result.guc_status is not None:
         digits = result.guc_status.lstrip()[:3]
         if not digits.isdecimal():

@@ -16,7 +16,7 @@ from src.rest.protocol.reading import read
 from src.rest.protocol.request import ActionKind, Configuration, Job, Request
 from src.rest.query.query_string import Query, decoded, encoded
 
-# These operators take everything after their dot, so no value changes how the rest is read.
+# Values of these operators extend to the end of the parameter, so they do not change how the rest is parsed.
 COMPARISON = re.compile(rb"((?:^|&)[A-Za-z0-9_.]+=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([^&]*)")
 SPECIAL = re.compile(rb";|\0|%00")
 # Marks are private use characters, which mean nothing in a query string.
@@ -27,7 +27,7 @@ MAX_OUTLINE_LENGTH = 1024
 
 
 class Outline(NamedTuple):
-    """`key` is equal for all requests of a shape, `texts` are the values of one of them, `pieces` what is around."""
+    """`key` is equal for all requests of a shape, `texts` are their values, `pieces` the text around those."""
 
     key: Hashable
     texts: list[str]
@@ -61,7 +61,7 @@ def outline(request: Request) -> Outline | None:
 
 
 class Shape(NamedTuple):
-    """`places` says where in the query's values each text goes, `order` in which order they stand in `location`."""
+    """`places` maps the query's values to texts, `order` is their order in `location`."""
 
     marked: Job
     places: tuple[int, ...]
@@ -69,7 +69,7 @@ class Shape(NamedTuple):
     order: tuple[int, ...]
 
     def job(self, request: Request, texts: list[str]) -> Job:
-        """The same read with other values."""
+        """The cached read with other values."""
         marked = self.marked
         plan, values, arguments, _, window, names, has_logic = marked.query
         filled = list(values)
@@ -87,7 +87,7 @@ def shape_of(configuration: Configuration, request: Request, found: Outline) -> 
         return None
     pieces = list(found.pieces)
     for number, mark in enumerate(marks):
-        # Each value stands behind the head of its comparison.
+        # Each value follows the head of its comparison.
         pieces[2 * number + 1] += mark.encode()
     try:
         job = read(configuration, Request(request.method, request.path, b"".join(pieces), request.headers))

@@ -1,1 +1,1 @@
-"""The text of a query to its plan."""
+"""Parses query strings to plans."""

@@ -93,8 +93,8 @@ def list_element_quoted() -> Steps[str]:
     return text
 
 
-# Elements with the comma behind them and something behind that: all but the last. A quote begins a quoted one only if
-# another ends it there.
+# Elements with the comma and something behind it: all but the last. A quote only begins a quoted element when another
+# one closes it.
 QUOTED = r'"(?:[^"\\]++|\\.)*+"'
 ELEMENT = re.compile(rf"(?:({QUOTED})|(?!{QUOTED}(?:[,)]|\Z))([^,)]*+)),", re.DOTALL)
 ELEMENTS = re.compile(rf"(?:{ELEMENT.pattern})+(?=.)", re.DOTALL)
@@ -102,7 +102,7 @@ other_elements = separated1(either(attempt(list_element_quoted), list_element), 
 
 
 def list_elements(text: str, at: int) -> Result[list[str]]:
-    """Thousands as quickly as one."""
+    """The elements of a list, fast for thousands."""
     run_of = ELEMENTS.match(text, at)
     if run_of is None:
         return other_elements(text, at)
@@ -221,7 +221,7 @@ def operation(value: Parser[str]) -> Parser[Operation]:
 
 filter_operation = operation(single_value)
 
-# What every operation begins with.
+# The beginning of every operation.
 BEGINNING = re.compile(rf"(?:not\.)?(?:in|is|isdistinct|{'|'.join((*SIMPLE, *QUANTIFIED, *FULL_TEXT))})[.(]")
 PLAIN_OPERATORS = (*SIMPLE, *(name for name in QUANTIFIED if "like" not in name))
 PREFIXES = tuple(f"{name}." for name in PLAIN_OPERATORS)
@@ -246,7 +246,7 @@ def parse_operation(text: str) -> Operation:
 
 
 def operation_in(text: str) -> Operation | None:
-    """What `parse_operation` makes of it, None for any other text: an argument of a function, told by how it begins."""
+    """Like parse_operation, but None for other texts, which are arguments of a function."""
     try:
         return parse_operation(text) if BEGINNING.match(text) else None
     except Syntax:

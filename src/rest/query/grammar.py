@@ -35,7 +35,7 @@ from src.rest.query.parsing import (
 from src.rest.query.plan import Field, JsonStep, OrderTerm, Path, SelectEmbed, SelectField, SelectItem
 from src.rest.query.tokens import delimiter, field, field_name, identifier, json_path, lexeme
 
-# What most names look like.
+# The usual form of names.
 NAME = f"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}+"
 JOINS = ("left", "inner")
 AGGREGATES = ("sum", "avg", "count", "max", "min")
@@ -119,7 +119,7 @@ def embed_target() -> Steps[SelectEmbed]:
     first: tuple[str, str] | None = yield maybe(embed_parameter)
     second: tuple[str, str] | None = yield maybe(embed_parameter)
     yield attempt(look_ahead(string("(")))
-    # The first of two hints or joins counts.
+    # Of two hints or joins the first counts.
     parameters = dict(filter(None, (second, first)))
     return SelectEmbed(name, hint=parameters.get("hint"), join=parameters.get("join"))
 
@@ -252,7 +252,7 @@ ordered: Parser[tuple[OrderTerm, ...]] = mapped(order_terms, tuple)
 
 
 def _require_few(text: str, max_terms: int) -> None:
-    """Raises TooMany for what has too many terms at a glance: outside of quotes a comma or an arrow begins one."""
+    """Raises TooMany early: each comma or arrow outside of quotes begins a term."""
     if '"' not in text and text.count(",") + text.count("->") >= max_terms:
         raise TooMany
 

@@ -76,7 +76,7 @@ def logic_filter() -> Steps[RawFilter]:
 
 
 def logic_tree(text: str, at: int) -> Result[RawFilter | RawLogic]:
-    """A filter or a nested expression; a function because the rule refers to itself."""
+    """A filter or a nested expression. It is a function because the rule is recursive."""
     return _logic_tree(text, at)
 
 
@@ -112,14 +112,14 @@ def parse_logic(key: str, text: str, max_terms: int = SERVICE.terms) -> tuple[Pa
 
 
 def groups_in(node: RawFilter | RawLogic) -> int:
-    """How many expressions are nested in this one."""
+    """The number of nested expressions."""
     if isinstance(node, RawFilter):
         return 0
     return sum([isinstance(part, RawLogic) + groups_in(part) for part in node.parts])
 
 
 def numbered_tree(node: RawFilter | RawLogic, number: Callable[[Field, Operation], Filter]) -> Condition:
-    """The same tree with each of its filters as `number` makes it, with its values referred to by position."""
+    """The tree with its filters' values replaced by positions, as `number` makes them."""
     if isinstance(node, RawLogic):
         return Logic(node.operator, tuple(numbered_tree(part, number) for part in node.parts), node.negated)
     return number(node.field, node.operation)

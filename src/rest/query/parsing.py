@@ -19,7 +19,7 @@ from src.rest.query.syntax import Failure, Syntax, merged, quoted, syntax_error
 
 CACHED_TEXTS = 2048
 MAX_CACHED_LENGTH = 256
-# Fewer characters are taken one by one as fast.
+# Shorter runs are as fast one by one.
 MIN_SKIPPED = 2
 
 Value = TypeVar("Value")
@@ -45,11 +45,11 @@ class TooMany(Exception):
 
 
 class TooLong(Exception):
-    """A name that is none of Postgres's, which keeps 63 bytes."""
+    """A name longer than PostgreSQL's limit."""
 
 
 class TooDeep(Exception):
-    """Its parts are inside each other more often than may be."""
+    """The text is nested too deep."""
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def success(value: Value) -> Parser[Value]:
 
 
 def nothing(_text: str, at: int) -> Result[Any]:
-    """Always fails, with nothing to say."""
+    """A parser that always fails without a message."""
     return _failed(at, Failure(at))
 
 
@@ -135,7 +135,7 @@ any_char: Parser[str] = satisfy(lambda _character: True)
 
 
 def matching(pattern: str) -> Parser[str]:
-    """As long a text as the regular expression matches, which may be empty: many characters in one step."""
+    """The longest text that the regular expression matches, possibly empty, in one step."""
     compiled = re.compile(pattern, re.DOTALL)
 
     def parse(text: str, at: int) -> Result[str]:
@@ -148,7 +148,7 @@ def matching(pattern: str) -> Parser[str]:
 
 
 def matching1(pattern: str) -> Parser[str]:
-    """The same of at least one character."""
+    """Like matching, but at least one character."""
     parse_longest = matching(pattern)
 
     def parse(text: str, at: int) -> Result[str]:
@@ -244,7 +244,7 @@ end: Parser[None] = label(not_followed_by(any_char, lambda character: f"'{charac
 
 
 def many(parser: Parser[Value]) -> Parser[list[Value]]:
-    """As often as it goes. Inside of a name raises TooLong."""
+    """Zero or more. Raises TooLong within a name."""
 
     def parse(text: str, at: int) -> Result[list[Value]]:
         values: list[Value] = []
@@ -265,14 +265,14 @@ def many(parser: Parser[Value]) -> Parser[list[Value]]:
 
 
 def named(parser: Parser[str]) -> Parser[str]:
-    """`parser`, which takes a name. Raises TooLong.
+    """`parser`, which reads a name. Raises TooLong.
 
-    Whatever repeats inside of it, letters or parts of any kind, does so at most as often as a name has bytes, together.
+    All repetitions inside of it together are bounded by the bytes of a name.
     """
 
     def parse(text: str, at: int) -> Result[str]:
         outside = _BUDGET.repetitions
-        # A name in a name takes of the same.
+        # A nested name has the same budget.
         _BUDGET.repetitions = min(outside, MAX_NAME_LENGTH)
         result = parser(text, at)
         if outside > MAX_NAME_LENGTH:
@@ -383,7 +383,7 @@ def counted(parser: Parser[Value]) -> Parser[Value]:
 
 
 def inside(parser: Parser[Value]) -> Parser[Value]:
-    """`parser`, one level further in. Raises TooDeep."""
+    """`parser` one level deeper. Raises TooDeep."""
 
     def parse(text: str, at: int) -> Result[Value]:
         if not _BUDGET.levels:

@@ -1,7 +1,7 @@
-"""How large a machine PostgreSQL makes of a regular expression, and keeps: repetitions are written out in it.
+"""Estimates the size of the NFA that PostgreSQL builds for a regular expression, with repetitions expanded.
 
-It has a state for each character and an arc from each to all that may follow; of what may be left out in a row, from
-each to each.
+It has a state for each character, and arcs from each to all that may follow; of a sequence of optional parts, from each
+to each.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BLANKS = " \t\n\v\f\r"
 
 
 class OtherSyntax(Exception):
-    """The expression has a comment, or begins with what changes how it is read."""
+    """The expression has a comment, or chooses another syntax."""
 
 
 class Part(NamedTuple):
@@ -94,7 +94,7 @@ class Part(NamedTuple):
         )
 
     def looped(self) -> Part:
-        """Any number of times in a row."""
+        """Repeated any number of times."""
         return self._replace(arcs=self.arcs + self.last * self.first, places=self.places * AS_MANY)
 
 
@@ -178,7 +178,7 @@ def _repeated(part: Part, token: re.Match[str]) -> Part:
         minimum = int(token["minimum"])
         maximum = int(token["maximum"] or 0) if token["to"] else max(minimum, 1)
     if token["often"]:
-        # The sign is a character as any other.
+        # A brace that begins no count is a character.
         part = part._replace(states=part.states + 1)
     if maximum:
         return part.repeated(minimum, max(minimum, maximum))
@@ -195,6 +195,6 @@ def _width(of: str) -> int:
 
 
 def states_of_array(literal: str, *, folded: bool = False) -> int:
-    """The same of all elements of an array of them, in PostgreSQL's text form. Raises OtherSyntax."""
+    """The states of all elements of an array of patterns, in PostgreSQL's text form. Raises OtherSyntax."""
     elements = [QUOTING.sub(r"\1", element.strip(BLANKS)) for element in ELEMENT.findall(literal)]
     return sum([states(element, folded=folded) for element in elements])

@@ -1,7 +1,7 @@
-"""The parsed request: which columns, filters, order and embeds are asked for. Values are kept apart and numbered.
+"""The parsed request: columns, filters, order and embeds, with values numbered and kept apart.
 
-Two requests that differ in their values only have equal plans, so a plan is also the key under which its SQL is cached;
-named tuples are compared and hashed fast enough for that.
+Requests that differ only in their values have equal plans, so a plan is the key of the cached SQL. Named tuples hash
+fast.
 """
 
 from __future__ import annotations

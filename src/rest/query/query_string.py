@@ -1,4 +1,4 @@
-"""From the raw query string to a Plan, its values, and the arguments of a function call."""
+"""Parses the query string to a Plan, its values, and the arguments of a call."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from src.rest.query.ranges import RowRange, number, top_level
 from src.rest.query.syntax import Syntax
 
 Pair = tuple[str, str | None]
-# What has a list for its operand: that of `in`, of a quantifier, or one of PostgreSQL's arrays, whatever the operator.
+# Operands that are lists: of `in`, of a quantifier, or arrays.
 LIST = re.compile(r"(?:not\.)?(?:(?:in|cs|cd|ov|\w+\((?:any|all)\))\.|\w+\.\s*[{\[])")
 REGULAR_EXPRESSIONS = frozenset({"match", "imatch"})
-# Operators whose cost grows with the length of their operand in more than its reading.
+# Operators whose cost grows more than linearly with their operand.
 SEARCHES = frozenset({"like", "ilike", "match", "imatch", *FULL_TEXT})
 PRESENCE = ("null", "not_null")
 RESERVED = frozenset({"select", "columns", "on_conflict"})
 NO_COLUMNS = RESERVED | {"order", "limit", "offset", "and", "or", "distinct"}
 ALL_COLUMNS = (SelectField(Field("*")),)
 EVERYTHING = RowRange()
-# Larger limits are values like any other: few shapes of a request have them.
+# Larger limits are values, because few shapes have them.
 MAX_PLANNED_PAGE_SIZE = 1000
 BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
@@ -95,9 +95,9 @@ def _pair(part: str) -> Pair:
 
 
 def decoded(text: str) -> str:
-    """Without percent-encoding; what is none stands for itself.
+    """Percent-decoded; invalid escapes stay.
 
-    Quoted-printable is the same with another sign, and read in one step; urllib makes an object of each byte.
+    Quoted-printable is the same with another sign and decodes in one step, while urllib makes an object for each byte.
     """
     if "+" in text:
         text = text.replace("+", " ")
@@ -130,7 +130,7 @@ def parse_query(raw: bytes, *, call: bool = False, header_range: str | None = No
 
 
 class _QueryReader:
-    """Sorts parameters by what they are, keeping values apart."""
+    """Sorts parameters by their meaning, and keeps values apart."""
 
     def __init__(self, limits: Limits, *, call: bool) -> None:
         self._limits = limits
@@ -178,9 +178,9 @@ class _QueryReader:
         )
 
     def take(self, key: str, value: str) -> None:
-        """One parameter. Raises Syntax."""
+        """Read one parameter. Raises Syntax."""
         if key in RESERVED:
-            # The first of a repeated one counts.
+            # The first of repeated parameters counts.
             self._given.setdefault(key, value)
             return
         head, _, word = key.rpartition(".")
@@ -197,7 +197,7 @@ class _QueryReader:
             self._spend(groups_in(tree))
             self._conditions.append((path, numbered_tree(tree, self._numbered)))
         elif word == "distinct" and value in ("true", "false"):
-            # Never a filter: those have an operator.
+            # No filter, as it has no operator.
             if value == "true":
                 self._distinct.append(_path(head))
         else:
@@ -248,7 +248,7 @@ class _QueryReader:
         return items
 
     def _require_few_embeds(self, items: tuple[SelectItem, ...]) -> None:
-        """What PostgreSQL plans grows faster than the number of its joins."""
+        """PostgreSQL's planning time grows faster than the number of joins."""
         if _joins(items, self._asked) > self._limits.embeds:
             message = (
                 f"There may be at most {self._limits.embeds:,} embedded resources, "
@@ -332,7 +332,7 @@ def _terms_of(items: tuple[SelectItem, ...]) -> int:
 
 
 def _joins(items: tuple[SelectItem, ...], asked: Counter[str]) -> int:
-    """How many the embeds among `items` become: a filter `asked` for one repeats all that is inside of it."""
+    """The number of joins of `items`: an embed repeats its inner joins for each filter that is `asked` for it."""
     return sum(
         [(1 + asked[item.label]) * (1 + _joins(item.items, asked)) for item in items if isinstance(item, SelectEmbed)]
     )
@@ -377,7 +377,7 @@ def parameter(column: str) -> str:
 
 
 def encoded(text: str) -> str:
-    """Percent-encoded but for what never needs it."""
+    """Percent-encoded, but for characters that never need it."""
     if PLAIN.fullmatch(text):
         return text
     return _encoded(text) if len(text) <= MAX_CACHED_LENGTH else quote(text, safe="-_.~")

@@ -1,4 +1,4 @@
-"""Which rows of the result are asked for: `limit`, `offset` and the Range header, and what Content-Range answers."""
+"""The requested rows: `limit`, `offset` and the Range header, and Content-Range in the answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RowRange:
 
 
 def number(text: str) -> int | None:
-    """A whole number within 64 bits, None for anything else."""
+    """A 64-bit integer, None for other texts."""
     match = NUMBER.match(text)
     if match is None:
         return None

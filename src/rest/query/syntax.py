@@ -1,4 +1,4 @@
-"""Why a text does not parse, in Parsec's words, because clients of PostgREST see and match them."""
+"""Syntax errors in Parsec's words, because clients of PostgREST match them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _one_of(words: tuple[str, ...]) -> str:
 
 
 def merged(first: Failure, second: Failure) -> Failure:
-    """The failure that got further; of two at the same place, both."""
+    """The failure that got further, or both of two at the same place."""
     if second.silent and not first.silent:
         return first
     if first.silent and not second.silent:
@@ -73,5 +73,5 @@ def merged(first: Failure, second: Failure) -> Failure:
 
 
 def quoted(text: str) -> str:
-    """The text in double quotes, as Parsec shows characters."""
+    """The text in double quotes, as Parsec writes it."""
     return json.dumps(text, ensure_ascii=False)

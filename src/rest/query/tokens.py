@@ -1,4 +1,4 @@
-"""What the grammars are made of: names, quoted values, JSON paths. The labels are PostgREST's own words."""
+"""Tokens of the grammars: names, quoted values, JSON paths. The labels are PostgREST's words."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def escaped() -> Steps[str]:
 
 
 def unescaped(text: str) -> str:
-    """Without the backslashes before other characters. No request's text holds NUL, which stands for one that stays."""
+    """Without backslash escapes. NUL, which no request contains, marks backslashes that stay."""
     return text.replace("\\\\", "\0").replace("\\", "").replace("\0", "\\") if "\\" in text else text
 
 
@@ -123,7 +123,7 @@ def json_index() -> Steps[int]:
     sign: str = yield optional(char("-"), "+")
     number: str = yield digits
     yield json_index_end
-    # Anything longer is out of range for an integer all the same.
+    # Longer numbers are out of range anyway.
     return int(sign + number[:MAX_INDEX_LENGTH])
 
 

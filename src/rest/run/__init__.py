@@ -1,1 +1,1 @@
-"""Statements run as the caller, and failures told in PostgREST's words."""
+"""Runs statements as the caller, and words failures as PostgREST does."""

@@ -1,4 +1,4 @@
-"""Fills the slots of a statement with the values of one request."""
+"""Binds the values of a request to a statement's slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The REST engine: plans by the catalog, caches the SQL of each shape of request, runs it through a runner."""
+"""The REST engine: plans with the catalog, caches the SQL of each shape, and runs it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from src.rest.sql.preparation import Preparation
 Entry = TypeVar("Entry")
 # Clients can make any number of shapes, so the caches are bounded.
 KEPT_SHAPES = 1024
-# Characters of both statements, and bytes of what they are made of.
+# Bounds of one entry: characters of the statements, and bytes of the key.
 MAX_KEPT_SIZE = 16 * 1024
 MAX_KEY_LENGTH = 1024
 
 
 class Engine:
-    """One database. `catalog` is replaced as a whole when the schema changes; cached SQL goes with it."""
+    """One database. A new catalog empties the caches."""
 
     def __init__(self, configuration: Configuration, runner: Runner) -> None:
         self.configuration = configuration

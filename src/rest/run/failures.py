@@ -1,6 +1,6 @@
-"""From what Postgres raises to a REST error, by SQLSTATE (PostgREST's table, reference "Errors").
+"""Maps Postgres errors to REST errors by SQLSTATE (PostgREST's reference, "Errors").
 
-Other than there, 500 is a fault of the server alone: what a caller can bring about is 4xx, what passes is 503.
+Other than there, 500 is for faults of the server only; what callers cause is 4xx, and what passes is 503.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ BY_CODE = {
     "23503": 409,
     "23505": 409,
     "25006": 405,
-    # Races that were lost: serialization failure, deadlock.
+    # Lost races: serialization failure, deadlock.
     "40001": 409,
     "40P01": 409,
     "42883": 404,
     "42P01": 404,
     "42P17": 500,
-    # More temporary files than one session may have.
+    # The session's limit of temporary files was exceeded.
     "53400": 400,
-    # A view, mostly, that takes no writes.
+    # Usually a view that is not updatable.
     "55000": 405,
-    # Somebody holds the row or table; the statement took too long.
+    # A lock timeout, or a statement timeout.
     "55P03": 503,
     "57014": 503,
     "57P01": 503,
@@ -51,7 +51,7 @@ BY_CLASS = {
     "3B": 500,
     "40": 500,
     "53": 503,
-    # What is asked for is beyond the server: a value nested deeper than its stack, an array of too many dimensions.
+    # The server's limits: nesting beyond its stack, too many array dimensions.
     "54": 400,
     "55": 500,
     "57": 500,
@@ -60,13 +60,13 @@ BY_CLASS = {
     "HV": 500,
     "XX": 500,
 }
-# Statuses of codes that mean several things, by how the message begins.
+# Codes with several meanings: the status by the beginning of the message.
 BY_MESSAGE = {"42883": ("function xmlagg(", 406)}
-# What has no code of its own is XX000: PostgreSQL did not foresee it. In what it has of utils/adt, regex, tsearch and
-# utils/mmgr (types, operators, patterns, texts and the memory that they want) the value is what it did not foresee, and
-# values are the caller's; elsewhere (catalogs, plans, pages) it is its own. The files are the same in all releases.
+# Errors without a code of their own are XX000. Within utils/adt, regex, tsearch and utils/mmgr (types, operators,
+# patterns, texts and their memory) the caller's value caused them; elsewhere (catalogs, plans, pages) the server did.
+# The files are the same in all releases.
 UNFORESEEN = "XX000"
-# What is said of it instead: XX is an internal error.
+# The code that replaces XX000, which would mean an internal error.
 BEYOND = "54000"
 OF_VALUES = re.compile(
     r"(arrays?|array_\w+|arrayfuncs|arrayutils|bool|cash|char|date\w*|domains|encode|enum|expanded\w+|float|formatting|geo_\w+"
@@ -85,7 +85,7 @@ DETAIL_FORM = "DETAIL must be a JSON object with obligatory keys: 'status', 'hea
 
 @contextmanager
 def as_rest_errors(*, anonymous: bool) -> Iterator[None]:
-    """Database failures inside the block leave as RestError. `anonymous`: the caller acts as the anonymous role."""
+    """Inside this block, database errors become RestError. `anonymous`: the caller has the anonymous role."""
     try:
         yield
     except RestError:
@@ -95,7 +95,7 @@ def as_rest_errors(*, anonymous: bool) -> Iterator[None]:
 
 
 def rest_error(error: Exception, *, anonymous: bool) -> Exception:
-    """What a failure of the database means; anything else as it is."""
+    """The REST error of a database error; other errors are returned as they are."""
     if isinstance(error, asyncpg.PostgresError):
         return refusal(error, anonymous=anonymous)
     if isinstance(error, PoolTimeout):
@@ -124,7 +124,7 @@ def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
 
 
 def denied(what: str, *, anonymous: bool) -> RestError:
-    """What Postgres says of a right that is missing, said before it is asked to do anything."""
+    """Postgres' error for a missing right, without asking Postgres."""
     return refusal(asyncpg.InsufficientPrivilegeError(f"permission denied for {what}"), anonymous=anonymous)
 
 

@@ -1,4 +1,4 @@
-"""What came back: the one row that every prepared statement answers, read from either kind of connection."""
+"""Reads the single row that every prepared statement returns, from either kind of connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from src.rest.protocol.prepared import ResultSet
 
 
 def result_of(row: asyncpg.Record | None) -> ResultSet:
-    """The one row of a statement that the preparation made."""
+    """The result in a record of asyncpg."""
     if row is None:
         return ResultSet()
     total, page_total, body, headers, status, location, inserted = row
@@ -25,7 +25,7 @@ def result_of(row: asyncpg.Record | None) -> ResultSet:
 
 
 def result_of_texts(row: Row) -> ResultSet:
-    """The same of a read, whose values are the server's texts."""
+    """The result of a read, in the server's texts."""
     total, page_total, body, headers, status, _, _ = row
     return ResultSet(
         body or b"",

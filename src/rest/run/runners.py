@@ -1,4 +1,4 @@
-"""Runs prepared requests: in one statement where that is enough, else in one transaction."""
+"""Runs prepared requests in one statement if possible, else in a transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from src.rest.run.failures import as_rest_errors, denied, rest_error
 from src.rest.run.results import result_of
 
 Connection = asyncpg.Connection
-# Whoever sends holds a few pieces of a stream, so these bound its memory.
+# The sender buffers a few pieces of a stream, so these bound its memory.
 PIECE_BYTES = 64 * 1024
 PIECE_ROWS = 500
 LIMITED = (ActionKind.UPDATE, ActionKind.DELETE, ActionKind.CALL)
@@ -46,7 +46,7 @@ RIGHTS = {
     ActionKind.UPSERT: "insert",
     ActionKind.UPDATE: "update",
 }
-# What Postgres would name in its refusal of the role $1 (null: the connection's own); nothing for what is not there.
+# The object that Postgres' error for the role $1 (null: the connection's own) would name; no row for missing objects.
 MISSING_RIGHT_TO_RELATION = """
 select case
   when not has_schema_privilege(r.oid, n.oid, 'usage') then 'schema ' || n.nspname
@@ -82,35 +82,35 @@ class LocalSettings:
 class Sessions(Protocol):
     """Connections and transactions set up for a caller."""
 
-    # Whether a statement may carry the caller's settings itself.
+    # Whether the caller's settings may be part of a statement.
     in_one_statement: bool
 
     def is_anonymous(self, identity: Identity) -> bool:
-        """Whether the caller acts as the role of those without a token."""
+        """Whether the caller has the role of requests without a token."""
 
     def role(self, identity: Identity) -> str:
-        """The role of the database that the caller's statements run as."""
+        """The database role of the caller's statements."""
 
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
-        """The one row of a statement that carries the caller's settings itself."""
+        """The single row of a statement that contains the caller's settings."""
 
     async def value(self, identity: Identity, question: str, arguments: list[object]) -> object:
-        """What is asked of the catalog about the caller's role.
+        """A value of the catalog for the caller's role.
 
-        The question's first parameter is that role, null where the connection's own role is it.
+        The first parameter of the query is that role, null for the connection's own role.
         """
 
     async def read(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
-        """The same of a statement that reads tables and views only, so that it may run twice, and on a standby."""
+        """Like `row`, for a read, which may run twice, and on a standby."""
 
     def transaction(
         self, request: Request, identity: Identity, settings: LocalSettings
     ) -> AbstractAsyncContextManager[Connection]:
-        """A transaction with the caller's settings made, committed at the end of the block."""
+        """A transaction with the caller's settings, committed at the end of the block."""
 
 
 class RollBack(Exception):
-    """Ends a transaction without keeping its effects."""
+    """Rolls a transaction back."""
 
 
 class Runner:
@@ -122,7 +122,7 @@ class Runner:
         self._configuration = configuration
 
     async def run(self, job: Job, prepared: Prepared, identity: Identity) -> ResultSet:
-        """Raises RestError for what the database refuses and for results that the client did not want."""
+        """Raises RestError for database errors and for results that the client refused."""
         if prepared.exact is not None and self._sessions.role(identity) not in prepared.seers:
             prepared = prepared.exact
         try:
@@ -139,7 +139,7 @@ class Runner:
             raise rest_error(error, anonymous=self._sessions.is_anonymous(identity)) from error
 
     def _simple(self, job: Job) -> bool:
-        """Whether nothing may have to be undone or set up beyond the caller."""
+        """Whether one statement is enough: nothing to undo, and no other settings."""
         preferences = job.preferences
         if preferences is NO_PREFERENCES and job.action.by_get:
             return True
@@ -174,7 +174,7 @@ class Runner:
         return result
 
     def _total(self, counted: int | None, plan: str) -> int | None:
-        """The planner's guess, or the larger of it and the count where that was cut short."""
+        """The planner's estimate, or the larger of it and a capped count."""
         guess = int(json.loads(plan)[0]["Plan"]["Plan Rows"])
         if counted is None:
             return guess
@@ -182,13 +182,13 @@ class Runner:
         return max(counted, guess) if max_rows is None or counted > max_rows else counted
 
     async def _undo(self, job: Job, connection: Connection) -> None:
-        """Raise RollBack where nothing of the transaction is to be kept; what it defers to its end is still checked."""
+        """Raise RollBack if the transaction must not be kept, after its deferred checks."""
         if (job.preferences.transaction or self._configuration.transaction_end) == "rollback":
             await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             raise RollBack
 
     async def stream(self, job: Job, prepared: Prepared, identity: Identity) -> AsyncGenerator[bytes]:
-        """Rows by a cursor, as many at a time as make a piece if they are as long as those before them."""
+        """Rows by a cursor; the size of a fetch follows from the length of earlier rows."""
         arguments = self._binder.arguments(prepared.slots, job, identity)
         settings = _settings(job, prepared)
         with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)), contextlib.suppress(RollBack):
@@ -204,7 +204,7 @@ class Runner:
                 await self._undo(job, connection)
 
     async def require(self, action: Action, identity: Identity) -> None:
-        """Raises RestError when the caller lacks the right without which the action cannot be."""
+        """Raises RestError when the caller lacks the right for the action."""
         anonymous = self._sessions.is_anonymous(identity)
         with as_rest_errors(anonymous=anonymous):
             question = MISSING_RIGHT_TO_CALL if action.kind is ActionKind.CALL else MISSING_RIGHT_TO_RELATION
@@ -214,7 +214,7 @@ class Runner:
             raise denied(str(missing), anonymous=anonymous)
 
     async def visible(self, request: Request, schema: str, identity: Identity) -> Visible:
-        """The relations and functions of a schema that the caller has any right to."""
+        """The relations and functions of a schema on which the caller has any right."""
         with as_rest_errors(anonymous=self._sessions.is_anonymous(identity)):
             async with self._sessions.transaction(request, identity, LocalSettings(schema)) as connection:
                 relations = await connection.fetch(VISIBLE_RELATIONS, schema)

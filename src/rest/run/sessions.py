@@ -1,4 +1,4 @@
-"""Two ways to be the caller: our service's login role for each of them, and PostgREST's one authenticator."""
+"""Two ways to act as the caller: a login role for each role, or PostgREST's single authenticator."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class RoleSessions:
             row = await standby.row(statement, *arguments)
             return result_of(row) if row is not None else await self.row(identity, statement, arguments)
         pipeline = self._pipelines.get(identity.role)
-        # What clients can make any number of is not kept there either.
+        # Statements of clients are not cached there either, as their number is unbounded.
         if pipeline is None or len(statement) > MAX_STATEMENT_SIZE:
             return await self.row(identity, statement, arguments)
         answer = pipeline.ask(statement, arguments)
@@ -114,7 +114,7 @@ class AuthenticatorSessions:
         self._catalog = catalog
 
     def use(self, catalog: Catalog) -> None:
-        """Take the settings of roles from this catalog from now on."""
+        """Take the settings of roles from this catalog."""
         self._catalog = catalog
 
     def is_anonymous(self, identity: Identity) -> bool:
@@ -124,7 +124,7 @@ class AuthenticatorSessions:
         return identity.role
 
     async def row(self, identity: Identity, statement: str, arguments: list[object]) -> ResultSet:
-        """Never asked for: the role is only set inside a transaction."""
+        """Never called: the role is only set within a transaction."""
         raise AssertionError(identity.role, statement, arguments)
 
     read = row
@@ -143,8 +143,7 @@ class AuthenticatorSessions:
         path = ", ".join(_quoted(schema) for schema in (settings.schema, *configuration.extra_search_path))
         pairs = [
             ("search_path", path),
-            # As the authenticator, whose rights to set parameters these are: not as the role that the caller gets, nor
-            # as one that a function has left behind.
+            # Settings are made as the authenticator, whose rights count for them, and not as the caller's role.
             *([("role", "none")] if of_role else []),
             *(pair for pair in of_role if pair[0] != ISOLATION),
             ("role", identity.role),
@@ -177,7 +176,7 @@ async def _transaction(connection: Connection, settings: LocalSettings, isolatio
             await connection.execute("ROLLBACK")
         raise
     except BaseException:
-        # Cancelled or abandoned, maybe in the middle of a statement: such a connection is not used again.
+        # A cancelled statement leaves the connection in an unknown state.
         connection.terminate()
         raise
     await connection.execute("COMMIT")

@@ -1,4 +1,4 @@
-"""`ecotrips rest`: the engine alone over any database."""
+"""`ecotrips rest`: the standalone engine over any database."""
 
 from src.rest.server.server import serve
 from src.rest.server.settings import command_line

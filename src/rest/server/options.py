@@ -1,4 +1,4 @@
-"""Where PostgREST's options are given: a configuration file, the environment, flags, the database."""
+"""Sources of PostgREST's options: a file, the environment, flags, the database."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Options:
         try:
             return _content(path) if path.is_file() else _content_once(path)
         except OSError as error:
-            # Without the path: a secret may begin with an @.
+            # The path is not quoted, because it may be a secret that begins with an @.
             message = f"{name} names a file that cannot be read: {error.strerror}"
             raise SettingsError(message) from None
 
@@ -108,13 +108,13 @@ class Options:
         return tuple(filter(None, (word.strip() for word in value.split(","))))
 
     def names(self, name: str, default: str, *, empty: bool = False) -> tuple[str, ...]:
-        """Names of the database with commas between them; one that holds a comma stands in double quotes, as in SQL."""
+        """Comma-separated database names; names with a comma are double-quoted, as in SQL."""
         given = self._get(name)
         value = default if given is None or (not given and not empty) else given
         return tuple(filter(None, map(database_name, LISTED.findall(value))))
 
     def function(self, name: str) -> Name | None:
-        """`schema.function`, or a bare `function` that the search path finds; either may stand in double quotes."""
+        """`schema.function`, or a `function` on the search path; either may be double-quoted."""
         schema, bare = QUALIFIED.fullmatch(self.text(name, "")).groups("")  # type: ignore[union-attr]  # all texts match
         return Name(database_name(schema), database_name(bare)) if bare else None
 
@@ -160,5 +160,5 @@ def _content(path: Path) -> str:
     return path.read_text().rstrip("\n")
 
 
-# A pipe such as /dev/stdin gives its content only the first time that settings are read.
+# A pipe such as /dev/stdin can be read only once.
 _content_once = lru_cache(_content)

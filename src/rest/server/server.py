@@ -1,4 +1,4 @@
-"""`ecotrips rest`: the REST engine alone, over any database, in PostgREST's place."""
+"""`ecotrips rest`: the standalone REST engine, in place of PostgREST."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Server(BoundedListener, Server):
 
 
 class Standalone(Collector):
-    """The engine over one foreign database. Settings kept in that database win over those given."""
+    """The engine over one database. Settings stored in the database override the given ones."""
 
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
         self._given = (environ, flags, file)
@@ -80,7 +80,7 @@ class Standalone(Collector):
         self._retiring: asyncio.Task[None] | None = None
 
     def _compose(self, settings: RestSettings) -> None:
-        """Serve by these settings from now on. Raises SettingsError."""
+        """Apply these settings. Raises SettingsError."""
         configuration = settings.configuration
         identities = _identities(settings)
         sessions = AuthenticatorSessions(self._pool, configuration, Catalog())
@@ -103,15 +103,14 @@ class Standalone(Collector):
 
     @property
     def ready(self) -> bool:
-        """Whether a schema is served, what is known to have changed is read, and changes would be heard of."""
+        """Whether a schema is served, is current, and changes are listened for."""
         listens = self.notifications.listening or not self.settings.db_channel_enabled
         return self.engine.catalog is not None and not self.schema.behind and listens
 
     async def start(self) -> None:
-        """Read settings and schema, once; when that fails it goes on behind, and requests are answered with 503.
+        """Read settings and schema once; after a failure retry in the background and answer 503.
 
-        Raises SettingsError when the database refuses the role or its password, or does not prove who it is: trying
-        again would not help.
+        Raises SettingsError when the database refuses the login or fails verification, as a retry would not help.
         """
         try:
             async with self._pool.acquire():
@@ -132,14 +131,14 @@ class Standalone(Collector):
         await self._pool.close()
 
     async def _read(self) -> None:
-        """Read the stored settings and the schema again; what fails leaves the old ones in place, and is raised."""
+        """Read stored settings and schema again; a failure keeps the old ones and is raised."""
         settings, failed = self.settings, None
         try:
             settings = await self._read_settings()
         except SettingsError as error:
-            # To read them again would not help: they are to be mended, and that is notified.
+            # A retry would not help; a notification follows once they are corrected.
             log.error("the settings kept in the database are not used: %s", error)  # noqa: TRY400 - the error says all
-        except Exception as error:  # noqa: BLE001 - whatever it is, the schema is still read
+        except Exception as error:  # noqa: BLE001 - the schema is read in any case
             failed = error
         self.loader.exposure = _exposure(settings)
         catalog = await self.loader.read()
@@ -166,7 +165,7 @@ class Standalone(Collector):
             outage.over()
 
     def collect(self) -> list[Metric]:
-        """The metrics of the administration port, by PostgREST's names where it has one."""
+        """The metrics of the administration port, with PostgREST's names where those exist."""
         loads = CounterMetricFamily("pgrst_schema_cache_loads", "Readings of the schema", labels=("status",))
         loads.add_metric(("SUCCESS",), self.loader.loads)
         loads.add_metric(("FAIL",), self.loader.failures)
@@ -204,7 +203,7 @@ def _identities(settings: RestSettings) -> JwtIdentities:
 
 
 def serve(environ: Mapping[str, str], flags: Mapping[str, str], file: Path | None) -> None:
-    """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 read schema and settings again. Raises SettingsError."""
+    """Serve until SIGINT or SIGTERM; SIGUSR1 and SIGUSR2 reload schema and settings. Raises SettingsError."""
     standalone = Standalone(environ, flags, file)
     bounded.configure(LEVELS[standalone.settings.log_level])
     _make_room(standalone.settings)
@@ -240,7 +239,7 @@ async def _serve(standalone: Standalone) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*(server.serve() for server in servers))
     except RuntimeError as error:
-        # Its first line says what is wrong; a trace of the native code follows.
+        # The first line has the reason, the rest is a native trace.
         message = f"cannot listen on {address} or the administration port: {str(error).partition(chr(10))[0]}"
         raise SettingsError(message) from None
     finally:

@@ -1,4 +1,4 @@
-"""Settings of the REST engine on its own, by PostgREST's names.
+"""Settings of the standalone REST engine, by PostgREST's names.
 
 Each field says the option it is read from (https://docs.postgrest.org/en/stable/references/configuration.html):
 `db-max-rows` is PGRST_DB_MAX_ROWS in the environment, --db-max-rows on the command line, pgrst.db_max_rows in the
@@ -29,7 +29,7 @@ TRANSACTION_ENDS = {
 }
 OPENAPI_MODES = frozenset({"follow-privileges", "ignore-privileges", "disabled"})
 LOG_LEVELS = frozenset({"crit", "error", "warn", "info", "debug"})
-# What may be kept in the database, where it can change while the server runs.
+# Options that may be stored in the database, and so change while the server runs.
 STORED = frozenset(
     {
         "client-error-verbosity",
@@ -58,7 +58,7 @@ STORED = frozenset(
         "url-use-legacy-target-names",
     }
 )
-# Every option that a flag may name.
+# Options that flags may set.
 OPTIONS = frozenset(
     {
         *STORED,
@@ -88,7 +88,7 @@ HOISTED = "statement_timeout, plan_filter.statement_cost_limit, default_transact
 
 @dataclass(frozen=True, slots=True)
 class RestSettings:
-    """Everything the standalone server is told. Times are in seconds."""
+    """The standalone server's settings. Times are in seconds."""
 
     configuration: Configuration
     db_uri: str = field(repr=False)
@@ -219,7 +219,7 @@ def _configuration(options: Options) -> Configuration:
 
 
 def _uri(text: str) -> str:
-    """Make libpq's other form, `host=… dbname=…`, a URI."""
+    """Converts libpq's `host=… dbname=…` form to a URI."""
     if "://" in text:
         return text
     words = {name: re.sub(r"\\(.)", r"\1", quoted or bare) for name, quoted, bare in CONNECTION_WORD.findall(text)}
@@ -227,5 +227,5 @@ def _uri(text: str) -> str:
 
 
 def _address(host: str) -> str:
-    """PostgREST's words for "every address": `*`, `*4`, `!4`, `*6`, `!6`."""
+    """PostgREST's words for every address: `*`, `*4`, `!4`, `*6`, `!6`."""
     return {"*": "::", "*6": "::", "!6": "::", "*4": "0.0.0.0", "!4": "0.0.0.0"}.get(host, host)  # noqa: S104 - what they mean

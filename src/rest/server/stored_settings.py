@@ -1,4 +1,4 @@
-"""Settings kept in the database: `alter role … set pgrst.x` of the authenticator, and what `db-pre-config` sets."""
+"""Settings stored in the database: `alter role … set pgrst.x` of the authenticator, and by `db-pre-config`."""
 
 from __future__ import annotations
 

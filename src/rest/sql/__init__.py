@@ -1,1 +1,1 @@
-"""Plan and catalog to statement."""
+"""Writes statements from plan and catalog."""

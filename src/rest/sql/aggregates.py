@@ -1,4 +1,4 @@
-"""What aggregates and spreads need before SQL can be written: columns in place of `*`, lifted fields, array order."""
+"""Prepares aggregates and spreads: columns in place of `*`, lifted fields, the order of arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from src.rest.sql.resolved import Embed, Level, Order, Output, Reference, Spread
 
 
 def expand_stars(catalog: Catalog, level: Level, *, inside: bool = False, spread: bool = False) -> None:
-    """Write `*` as its columns where rows are grouped or gathered, or a column has a representation of its own."""
+    """Replace `*` by its columns where rows are grouped, or a column has its own representation."""
     grouped = inside or any(output.aggregate for output in level.outputs)
     represented = any((c.type, JSON) in catalog.representations for c in (level.columns or {}).values())
     if level.columns is not None and (grouped or represented):
@@ -33,7 +33,10 @@ def expand_stars(catalog: Catalog, level: Level, *, inside: bool = False, spread
 
 
 def spread_fields(level: Level) -> None:
-    """Name the fields that spread embeds lift; aggregates of a to-one spread are taken where their rows end up."""
+    """Name the lifted fields of spread embeds.
+
+    Aggregates of a to-one spread are computed in the parent.
+    """
     for embed in level.embeds:
         spread_fields(embed.level)
         if not embed.spread:
@@ -68,7 +71,7 @@ def _strip(level: Level) -> None:
 
 
 def order_arrays(level: Level) -> None:
-    """A to-many spread is ordered where its arrays are made, by columns that are selected for that only."""
+    """Order a to-many spread in its arrays, by columns that are selected only for that."""
     for embed in level.embeds:
         if embed.spreads_many:
             _order_array(embed)

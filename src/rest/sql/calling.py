@@ -1,4 +1,4 @@
-"""Chooses a function by its arguments and writes the call."""
+"""Resolves a function by its arguments and writes the call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from src.rest.sql.writing import BODY, computed_fields, record_rows
 
 CALL = "pgrst_call"
 MIN_LIKENESS = 0.75
-# As many as Postgres lets a function have.
+# PostgreSQL's maximum number of arguments.
 MAX_ARGUMENTS = 100
 UNNAMED = {
     Media.JSON: ("json", "jsonb"),
@@ -86,7 +86,7 @@ def _ambiguous(found: list[Routine]) -> RestError:
 
 def _unknown(catalog: Catalog, name: Name, keys: list[str], job: Job) -> RestError:
     function = f"{name.schema}.{name.name}"
-    # Of more than a function can take, some will do.
+    # More arguments than a function can have are cut.
     listed = ", ".join(keys[:MAX_ARGUMENTS])
     raw = job.payload is not None and job.content.kind in RAW
     searched = f" with parameter{'s' if len(keys) > 1 else ''} {listed}" if keys else " without parameters"
@@ -105,7 +105,7 @@ def _unknown(catalog: Catalog, name: Name, keys: list[str], job: Job) -> RestErr
 
 
 def unknown_routine(catalog: Catalog, name: Name) -> RestError:
-    """What is said of a function that nobody has, before it is known with which arguments it is called."""
+    """The error for a function that does not exist, before the arguments are known."""
     function = f"{name.schema}.{name.name}"
     return RestError(
         404,
@@ -173,7 +173,7 @@ def _whole_body(parameter: Parameter, job: Job, parameters: Parameters) -> Node:
 
 
 def _direct(parameter: Parameter, job: Job, parameters: Parameters) -> Node:
-    """An argument of the query string or a form; the last of a repeated one counts, all of a variadic one."""
+    """An argument of a query string or form: the last of repeated ones, or all of a variadic one."""
     payload = job.payload
     given = payload.arguments if payload is not None and payload.arguments is not None else job.query.arguments
     positions = [position for position, (name, _) in enumerate(given) if name == parameter.name]

@@ -1,4 +1,4 @@
-"""Which media type answers a request: the first acceptable one that somebody can make."""
+"""Negotiates the media type: the first acceptable one that can be made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def negotiate(
     plans: bool,
     streams: bool = False,
 ) -> tuple[Handler, MediaType]:
-    """How the body is made and what it is called. Raises RestError PGRST107.
+    """The handler and media type of the body. Raises RestError PGRST107.
 
     Handlers of a relation apply only to its whole rows (`all_columns`). `streams`: rows may be sent one by one.
     """

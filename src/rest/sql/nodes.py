@@ -58,7 +58,7 @@ class Slot(NamedTuple):
 
 
 class Parameters:
-    """Numbers the parameters of one statement; a slot asked for twice gets the same number."""
+    """Numbers the parameters of a statement; equal slots get the same number."""
 
     def __init__(self) -> None:
         self._numbers: dict[Slot, int] = {}
@@ -68,15 +68,15 @@ class Parameters:
         return tuple(self._numbers)
 
     def raw(self, slot: Slot) -> Node:
-        """The parameter itself: for LIMIT, OFFSET and other places whose type is plain."""
+        """The bare parameter, for places with a fixed type such as LIMIT."""
         return exp.Parameter(this=exp.Literal.number(self._number(slot)))
 
     def text(self, slot: Slot) -> Node:
         return self.typed(slot, TEXT)
 
     def typed(self, slot: Slot, type_name: TypeName | None) -> Node:
-        """The value as text from the client, read by the server as `type_name`; None leaves it a text."""
-        # A request may have hundreds, and a tree of each would take most of the time that a statement takes.
+        """The client's text cast to `type_name` by the server; None keeps the text."""
+        # A raw text, as a tree for each of hundreds of parameters would be slow.
         text = f"CAST(${self._number(slot)} AS {_written(TEXT)})"
         if type_name is not None and type_name != TEXT:
             text = f"CAST({text} AS {_written(type_name)})"
@@ -116,7 +116,7 @@ def row(qualifier: str) -> Node:
 
 
 def made_name(*parts: str | int) -> str:
-    """A name of our own making. PostgreSQL keeps 63 bytes of it, and two that begin alike would be one."""
+    """A generated name, shortened to 63 bytes without becoming ambiguous."""
     name = "_".join(map(str, parts)).encode()
     if len(name) > MAX_NAME_LENGTH:
         name = name[:KEPT_OF_LONG] + sha256(name).hexdigest()[: MAX_NAME_LENGTH - KEPT_OF_LONG].encode()
@@ -128,7 +128,7 @@ def star() -> Node:
 
 
 def literal(text: str) -> Node:
-    """A text constant of our own or from the catalog."""
+    """A constant of ours or of the catalog."""
     return exp.Literal.string(text)
 
 
@@ -256,7 +256,7 @@ def any_of_query(left: Node, query: Query) -> Node:
 
 def ordered(node: Node, direction: str | None, nulls: str | None) -> Node:
     descending = direction == "desc"
-    # Without nulls_first the generator would spell out the opposite of Postgres's own default.
+    # Without nulls_first the generator writes the opposite of Postgres' default.
     nulls_first = descending if nulls is None else nulls == "nullsfirst"
     return exp.Ordered(this=node, desc=descending or (False if direction else None), nulls_first=nulls_first)
 
@@ -283,14 +283,14 @@ def add(node: Node, amount: int) -> Node:
 
 
 def once(node: Node, to: TypeName) -> Node:
-    """A value of type `to` that is made once for a statement, not again for each row.
+    """A value of type `to` that is computed once for a statement, not for each row.
 
-    What PostgreSQL reads an array with depends on the settings, so that it takes no parameter for a constant. The cast
-    keeps ANY from taking the query for one of elements.
+    Array input depends on settings, so PostgreSQL does not treat the parameter as a constant. The cast keeps ANY from
+    reading the query as one of elements.
     """
     return cast(scalar(exp.Select(expressions=[node])), to)
 
 
 def catalog_expression(text: str) -> Node:
-    """An expression that Postgres itself wrote down, a column's default: the one text that is taken as it is."""
+    """A column's default as Postgres wrote it, the only text that is used as it is."""
     return exp.Paren(this=exp.Var(this=text))

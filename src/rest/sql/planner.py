@@ -1,4 +1,4 @@
-"""From a parsed plan and the catalog to a resolved one. Raises RestError for every name that is not there."""
+"""Resolves a parsed plan with the catalog. Raises RestError for unknown names."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from src.rest.sql.resolved import (
 )
 
 SOURCE = "pgrst_source"
-# A row that is embedded so belongs to one row of the parent.
+# In these embeds a row belongs to one row of the parent.
 SHOWN_ONCE = (Cardinality.ONE_TO_MANY, Cardinality.ONE_TO_ONE)
-# Types whose values have few characters, whatever they are cast to or from.
+# Types with short values, whatever they are cast to or from.
 SHORT = frozenset(
     TypeName("pg_catalog", name)
     for name in (
@@ -35,7 +35,7 @@ SHORT = frozenset(
         *("date", "time", "timetz", "timestamp", "timestamptz"),
     )
 )
-# Types whose values are as long as the text that they are made of.
+# Types with values as long as their text.
 AS_LONG = SHORT | {
     TypeName("pg_catalog", name) for name in ("text", "varchar", "bpchar", "name", "json", "xml", "bytea")
 }
@@ -90,7 +90,7 @@ class ReadPlanner:
         if item.aggregate and not self.aggregates:
             raise no_aggregates()
         if item.field.name == "count" and not item.field.path and not self._has(level, "count"):
-            # The old spelling of count(), which no switch turns off.
+            # The old spelling of count(), which is always allowed.
             item = item._replace(field=Field("*"), aggregate="count")
         reference = self.reference(level, item.field)
         column = reference.column
@@ -123,7 +123,7 @@ class ReadPlanner:
         self._select(level, item.items)
         alias = made_name(relationship.table.name, item.label, depth)
         if any(embed.alias == alias and (embed.spread or item.spread) for embed in parent.embeds):
-            # What is spread has no key in the answer, so there may be several of a relation.
+            # A spread embed has no key in the answer, so a relation may be spread several times.
             alias = made_name(alias, len(parent.embeds))
         repeated = not relationship.to_one and (parent.repeats or relationship.function is not None)
         return Embed(
@@ -219,7 +219,7 @@ class ReadPlanner:
             return Reference(asked.name, column, asked.path)
         computed = self.catalog.computed.get(level.relation, {}).get(asked.name)
         if computed is not None:
-            # A common table expression has computed the field already.
+            # A common table expression has computed the field.
             function = None if level.source else computed.function
             return Reference(asked.name, computed, asked.path, function)
         if level.columns is None:
@@ -228,7 +228,7 @@ class ReadPlanner:
 
 
 def _other_than(parent: str, qualifier: str) -> str:
-    """A qualifier that does not hide the parent's, a table of which may be called `x_1`."""
+    """A qualifier that differs from the parent's, as a table may be called `x_1`."""
     return qualifier if qualifier != parent else made_name(qualifier, 0)
 
 
