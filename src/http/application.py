@@ -1,4 +1,4 @@
-"""The Litestar application: exact paths are found at once, and refused paths and methods pass its middleware."""
+"""The Litestar application with a router that finds exact paths directly."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from litestar.utils.scope.state import ScopeState
 from src.http.client_address import USUAL_HOST
 from src.http.endpoint import GET, Endpoint
 
-# The route of what no other route takes, and where in the scope's state it finds why.
+# The fallback route, and the key in the scope's state that holds its reason.
 NO_ROUTE = "/.no-route"
 REFUSAL = "ecotrips.refusal"
 
 
 class ResolvedRoute(NamedTuple):
-    """A route's stack as Litestar built it, with what Litestar's own search would put into the scope."""
+    """A route's stack from Litestar, with the values that Litestar's search would put into the scope."""
 
     stack: ASGIApp
     handler: RouteHandlerType
@@ -33,23 +33,22 @@ class ResolvedRoute(NamedTuple):
 
 
 class Router(ASGIRouter):
-    """Litestar's router, with a short way to the routes whose paths have no parameters.
+    """Litestar's router with a shortcut for paths without parameters.
 
-    Litestar's search costs as much as an endpoint's own work, and changes the path that a mounted application sees:
-    here it is the request's own, below `root_path`, as ASGI has it. A request for a path that is not there, or by a
-    method that it does not take, passes the application's middleware like every other.
+    Litestar's search is slow and changes the path that a mounted application sees; here that stays the request's path
+    below `root_path`, as ASGI defines it. Unknown paths and methods pass the application's middleware like all others.
     """
 
     __slots__ = ("_endpoints", "_exact", "_mounts")
 
     def __init__(self, app: Litestar) -> None:
         super().__init__(app)
-        # Litestar remembers a thousand paths, however long: those with parameters are as long as callers like.
-        self.handle_routing = self._handle_routing  # type: ignore[assignment] # without the cache around it
+        # Litestar would cache a thousand paths of any length, and clients choose those with parameters.
+        self.handle_routing = self._handle_routing  # type: ignore[assignment] # the function below the cache
 
     def construct_routing_trie(self) -> None:
         for route in self.app.routes:
-            # Who may GET may ask for the head alone (RFC 9110, 9.3.2).
+            # GET implies HEAD (RFC 9110, 9.3.2).
             if isinstance(route, HTTPRoute) and "GET" in route.route_handler_map:
                 route.route_handler_map.setdefault("HEAD", route.route_handler_map["GET"])
                 route.methods.add("HEAD")
@@ -59,7 +58,7 @@ class Router(ASGIRouter):
             (method, route.path): self._known(route.path, method) for route in exact for method in _methods_of(route)
         }
         self._exact = {key: known for key, known in found.items() if not known.mounted}
-        # An endpoint answers HEAD where it answers GET, and refuses in its own words what its path does not take.
+        # An endpoint answers HEAD where it answers GET, and refuses other methods itself.
         endpoints = [(known, known.handler) for known in found.values() if isinstance(known.handler, Endpoint)]
         self._endpoints = {known.path: known for known, handler in endpoints}
         self._endpoints |= {known.path: known for known, handler in endpoints if handler.method == GET}
@@ -89,7 +88,7 @@ class Router(ASGIRouter):
             return known.stack, known.handler, path, {}, path
         found = super()._handle_routing(path, method)
         if isinstance(found[1], ASGIRouteHandler) and found[1].is_mount:
-            # Litestar takes any path that begins with the letters of a mount; those below it are found before.
+            # Litestar matches every path with a mount's prefix; paths below mounts were found before.
             raise NotFoundException
         return found
 
@@ -115,7 +114,7 @@ class Router(ASGIRouter):
 
 
 class Application(Litestar):
-    """A Litestar whose router is ours."""
+    """A Litestar application with our router."""
 
     def _create_asgi_handler(self) -> ASGIApp:
         self.asgi_router = Router(app=self)
@@ -125,14 +124,14 @@ class Application(Litestar):
 
 @asgi(NO_ROUTE, copy_scope=False)
 async def no_route(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - as ASGI calls it
-    """Whatever no other route takes."""
-    # Kept no longer: an error that leads to its request and back lives until the collector comes, and the server hangs
-    # up on the rest of a body only when nothing leads to the request any more.
+    """The handler of all requests without a route."""
+    # The error is dropped here. A reference cycle from it to the request would live until the collector runs, and the
+    # server keeps the connection open as long.
     raise scope["state"].pop(REFUSAL, None) or NotFoundException()
 
 
 def _methods_of(route: BaseRoute) -> Iterable[Method | None]:
-    """The methods of its handlers, without the OPTIONS that Litestar adds to those of endpoints; None for ASGI's."""
+    """The handlers' methods without the OPTIONS that Litestar adds; None for ASGI handlers."""
     if not isinstance(route, HTTPRoute):
         return (None,)
     of_endpoint = any(isinstance(handler, Endpoint) for handler in route.route_handlers)
@@ -140,6 +139,6 @@ def _methods_of(route: BaseRoute) -> Iterable[Method | None]:
 
 
 def _is_usual(scope: Scope) -> bool:
-    """Whether Litestar need not judge the host."""
+    """Whether the host needs no check by Litestar."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     return len(hosts) == 1 and USUAL_HOST.fullmatch(hosts[0]) is not None

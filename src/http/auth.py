@@ -123,13 +123,13 @@ def _caller(claims: Mapping[str, object]) -> tuple[Caller, float]:
     if role is Role.USER:
         user_id = _subject(claims.get("sub"))
     elif claims.get("sub") not in (None, ""):
-        # PostgreSQL reads it, whoever it is of.
+        # PostgreSQL reads every claim, so all have to be valid.
         _subject(claims["sub"])
     return Caller(role, json.dumps(claims), user_id), float(expires)
 
 
 def _subject(claim: object) -> UUID:
-    """Raises ValueError for what is no UUID as everybody spells it: the library takes more than PostgreSQL."""
+    """Raises ValueError for anything but a canonical UUID, because the library accepts more than PostgreSQL."""
     found = UUID(str(claim))
     if str(found) != str(claim).lower():
         raise ValueError

@@ -1,4 +1,4 @@
-"""What every answer tells browsers (https://owasp.org/www-project-secure-headers/), whichever route it is of."""
+"""Security headers of every answer (https://owasp.org/www-project-secure-headers/)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# Answers of /rest/v1 are data in types of their own: that they are taken for nothing else is all there is to say.
+# Answers of /rest/v1 are data, so nosniff is enough.
 DATA: Headers = ((b"x-content-type-options", b"nosniff"),)
 PAGES: Headers = (
     *DATA,
@@ -16,16 +16,16 @@ PAGES: Headers = (
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 )
-# A year. Browsers heed it over https alone, be that of a proxy.
+# One year. Browsers obey it over https only.
 HTTPS_ONLY: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
-# Where a handler says in its `opt` which of these its answers have; PAGES if nowhere.
+# The key in a handler's `opt` that chooses among these headers; the default is PAGES.
 OPT = "told_to_browsers"
 
 
 def telling(app: ASGIApp, *, https_only: bool) -> ASGIApp:
-    """Middleware: adds the headers to every answer, but those that it has of its own."""
+    """Middleware that adds the headers that an answer does not have."""
     added = HTTPS_ONLY if https_only else ()
 
     def told(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

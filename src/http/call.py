@@ -1,4 +1,4 @@
-"""What a function of /functions/v1 asks of its callers, one call of it, and its answer."""
+"""A call of an endpoint: its access level, the call itself, and its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Access(Enum):
-    """The least a caller must be. OPEN functions check a signature of their own."""
+    """The access level of an endpoint. OPEN endpoints check a signature of their own."""
 
     OPEN = "open"
     ANY = "any key"
@@ -25,7 +25,7 @@ class Access(Enum):
 
 
 def ops_unless(name: str, value: str) -> Callable[[Switches], Awaitable[Access]]:
-    """Any key while the switch `name` has `value` (fixtures and mocks are for everyone), else ops."""
+    """Any key while the switch `name` has `value`, as with fixtures and mocks; else ops."""
 
     async def access(switches: Switches) -> Access:
         return Access.ANY if await switches.value(name) == value else Access.OPS
@@ -35,10 +35,10 @@ def ops_unless(name: str, value: str) -> Callable[[Switches], Awaitable[Access]]
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way through a function.
+    """One request to an endpoint.
 
-    `facts` become its AUDIT line, whether it succeeds or fails: ids, states and amounts only. `address` tells this
-    service's own address as the caller reaches it.
+    `facts` (ids, states and amounts only) go into its AUDIT line, also when it fails. `address` returns this service's
+    address as the caller reaches it.
     """
 
     context: Context
@@ -53,12 +53,12 @@ class Call:
 
     @property
     def base_url(self) -> str:
-        """Our own address, without a slash at its end."""
+        """The service's address without a final slash."""
         return self.address()
 
 
 class Answer(NamedTuple, Generic[T_co]):
-    """A success: the finished body, the JSON of a T but for the one provider that wants its own text back."""
+    """A successful answer: the finished body as JSON of a T, or text for one provider."""
 
     body: bytes
     status: int = 200

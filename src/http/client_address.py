@@ -1,7 +1,7 @@
-"""Where a request came from, and by which address its caller reaches us: the only reader of forwarded headers.
+"""Finds the client's address and our own address; nothing else reads forwarded headers.
 
-Who writes such a header may write anything into it, so they count only while they come from a trusted proxy, and of
-the addresses only the last one that no trusted proxy has (RFC 7239, section 8.1).
+Clients can forge these headers, so they count only from a trusted proxy, and of the addresses only the last one that is
+no trusted proxy's (RFC 7239, section 8.1).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Network: TypeAlias = IPv4Network | IPv6Network
 Scope: TypeAlias = MutableMapping[str, Any] | Mapping[str, Any]
 
 USUAL_HOST = re.compile(rb"[A-Za-z0-9.:_-]+")
-# Nobody has more proxies in a row.
+# The maximum number of proxies in a row.
 MAX_HOPS = 32
-# An address with a zone, in brackets, quoted, with a port.
+# Longest form: an address with a zone, in brackets, quoted, with a port.
 MAX_NODE_LENGTH = 64
 # With or without brackets and port: "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1".
 NODE = re.compile(rb"\[(?P<six>[^\]]*)\](?::\d+)?|(?P<four>[0-9.]+)(?::\d+)?|(?P<bare>[0-9A-Fa-f:.]+(?:%.*)?)")
-# What one subscriber has for themself: another address of it is no other caller.
+# The network of one subscriber: its addresses count as one caller.
 SUBSCRIBER_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAddresses:
-    """Reads where requests came from.
+    """Finds the addresses of clients.
 
-    `trusted` are the proxies' networks, `key` (at most 64 bytes) makes digests that nobody else can make, `public_url`
-    is this service's own address where the settings say it.
+    `trusted` are the proxies' networks, `key` (at most 64 bytes) is the secret of the digests, `public_url` is this
+    service's address when it is configured.
     """
 
     trusted: tuple[Network, ...] = ()
@@ -42,13 +42,13 @@ class ClientAddresses:
     public_url: str = ""
 
     def digest(self, scope: Scope) -> str:
-        """What tells callers apart and can be kept: an address is personal data."""
+        """A digest that tells callers apart; the address itself is personal data and not stored."""
         found = self._client(scope)
         text = "" if found is None else str(_subscriber(found))
         return hashlib.blake2b(text.encode(), key=self.key, digest_size=16).hexdigest()
 
     def base_url(self, scope: Scope) -> str:
-        """Our own address as the caller reaches it, without a slash at its end: `public_url` where it is set."""
+        """Our address as the caller reaches it, without a final slash; `public_url` if it is set."""
         if self.public_url:
             return self.public_url.rstrip("/")
         scheme, host = str(scope["scheme"]), _last(scope, b"host")
@@ -64,11 +64,11 @@ class ClientAddresses:
         if not self._is_trusted(peer):
             return peer
         told = {self._outermost(peer, hops) for hops in (_x_forwarded_for(scope), _forwarded(scope)) if hops}
-        # A proxy writes one of the two headers and may hand on the other as its caller sent it.
+        # A proxy sets one of the two headers, and may pass on the other one as its client sent it.
         return told.pop() if len(told) == 1 else peer
 
     def _outermost(self, peer: Address | None, hops: Sequence[Address | None]) -> Address | None:
-        """The first untrusted address from the right; before one that cannot be read, the proxy that told it."""
+        """The first untrusted address from the right; if it is unreadable, the proxy that reported it."""
         found = peer
         for hop in hops:
             if hop is None or not self._is_trusted(found):
@@ -90,7 +90,7 @@ def _subscriber(address: Address) -> Address | Network:
 
 
 def _address(node: bytes) -> Address | None:
-    """An address as proxies write it, None for what is none (RFC 7239 lets them write names in its place)."""
+    """An address in a proxy's notation, None for other texts (RFC 7239 allows names)."""
     found = NODE.fullmatch(node) if len(node) <= MAX_NODE_LENGTH else None
     if found is None:
         return None
@@ -103,7 +103,7 @@ def _address(node: bytes) -> Address | None:
 
 
 def _values(scope: Scope, name: bytes) -> Iterator[bytes]:
-    """The comma-separated values of all headers of this name, the last one first."""
+    """The comma-separated values of all headers of this name, last first."""
     whole = b",".join(value for header, value in scope["headers"] if header == name)
     return (value.strip(b" \t") for value in reversed(whole.rsplit(b",", MAX_HOPS))) if whole else iter(())
 
@@ -117,7 +117,7 @@ def _x_forwarded_for(scope: Scope) -> list[Address | None]:
 
 
 def _forwarded(scope: Scope) -> list[Address | None]:
-    """The `for` of each element. No comma stands in an address, so a quote that nobody ends hides nothing behind it."""
+    """The `for` of each element. Addresses contain no commas, so an open quote hides no later element."""
     return [_for(element) for element in _values(scope, b"forwarded")]
 
 

@@ -1,4 +1,4 @@
-"""From bytes to a frozen struct, with every fault of the input in one answer (docs/api.md, Input).
+"""Decodes bytes to a frozen struct; one answer lists every fault (docs/api.md, Input).
 
 A field's message follows from its type and bounds; `Meta(extra={"message": …})` replaces it (`{name}` stands for the
 field's path) and `Meta(extra={"normalise": str.upper})` is applied to text before it is checked.
@@ -24,11 +24,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_REMEMBERED_LENGTH = 512
 MAX_PARAMETERS = 64
-# Of a list of thousands each item may be wrong.
+# Bounds the faults of one answer, as each item of a long list may have one.
 MAX_FAULTS = 1000
-# Around a JSON text (RFC 8259, section 2).
+# Whitespace around JSON (RFC 8259, section 2).
 BLANKS = " \t\r\n"
-# What conversion raises for a value that is none of its type, and cleaning for a text that is none.
+# Errors of converting and cleaning a value.
 UNFIT = (msgspec.ValidationError, UnicodeError, OverflowError)
 
 
@@ -82,7 +82,7 @@ def _json_object(body: bytes) -> dict[str, object]:
     try:
         text = body.decode().strip(BLANKS)
         require_within(body, OF_BODIES)
-        # What decode() does, without its regular expressions for the blanks around.
+        # Faster than decode(), which matches regular expressions.
         value, end = JSON.raw_decode(text)
     except JsonTooLarge as fault:
         raise InputInvalid(str(fault)) from None
@@ -121,7 +121,7 @@ def _struct(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T:
 
 
 def _at_once(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T | None:
-    """A struct of plain values in which all is well, as most are; for any other the reader is needed."""
+    """A struct of plain values without faults, the usual case; other input needs the reader."""
     given = {}
     try:
         for field in _fields(kind):
@@ -136,19 +136,19 @@ def _at_once(kind: type[T], raw: Mapping[str, object], *, strict: bool) -> T | N
 
 
 class _StructReader:
-    """Reads structs field by field, at every depth, and keeps all faults in field order."""
+    """Reads structs field by field, at every depth, and collects faults in field order."""
 
     def __init__(self, *, strict: bool) -> None:
         self.faults: list[str] = []
         self._strict = strict
 
     def struct(self, kind: type[T], raw: Mapping[str, object], prefix: str) -> T | None:
-        """None when any field is at fault."""
+        """None when a field has a fault."""
         before = len(self.faults)
         values: dict[str, object] = {}
         for field in _fields(kind):
             value = raw.get(field.key)
-            # Older clients send the camelCase spelling.
+            # Older clients send camelCase.
             if field.camel != field.key and field.camel in raw:
                 if field.key in raw:
                     self.faults.append(f"{prefix}{field.key} is given twice")
@@ -188,7 +188,7 @@ class _Holder(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """What is read of a field: a struct, a list of structs (`item`), or a value of any other type."""
+    """How a field is read: as a struct, as a list of structs (`item`), or as another value."""
 
     name: str
     key: str
@@ -225,7 +225,7 @@ def _cleaned(value: object, normalise: Callable[[str], str] | None) -> object:
 
 
 def _in_calendar(struct: T, *names: str) -> T:
-    """The struct. Raises OverflowError for a time of its that is none in UTC: the calendar ends there, and begins."""
+    """The struct. Raises OverflowError for a timestamp outside of the calendar in UTC."""
     for name in names:
         value = getattr(struct, name)
         if isinstance(value, datetime):
@@ -266,7 +266,7 @@ def _field(field: inspect.Field, annotation: object) -> _Field:
 
 
 def _unwrapped(kind: inspect.Type) -> tuple[inspect.Type, Mapping[str, Callable[[str], str]]]:
-    """The type beneath metadata and `| None`, with the metadata's extra."""
+    """The type without metadata and `| None`, and the metadata's extra."""
     extra: dict[str, Callable[[str], str]] = {}
     while True:
         if isinstance(kind, inspect.Metadata):

@@ -1,4 +1,4 @@
-"""The document as a page at /docs where calls can be tried, with files that come with a package."""
+"""Swagger UI at /docs, from files in a package."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ START = """SwaggerUIBundle({
   url: "/schema/openapi.json", dom_id: "#ui", deepLinking: true, docExpansion: "list", tryItOutEnabled: true,
   defaultModelsExpandDepth: -1, validatorUrl: null,
 });"""
-# Its own scripts and styles alone; some pictures are in the style.
+# Allows the page's own scripts and styles, and pictures inside of styles.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,7 +29,7 @@ A_DAY = {"cache-control": "max-age=86400"}
 
 
 class SwaggerUi(OpenAPIRenderPlugin):
-    """Swagger UI without another host: its files are those of `swagger-ui-bundle-v2`."""
+    """Swagger UI with local files from `swagger-ui-bundle-v2`."""
 
     def __init__(self) -> None:
         super().__init__(path="/")
@@ -60,10 +60,10 @@ def start() -> Response[str]:
 
 @get(["/schema", "/schema/openapi.json"], include_in_schema=False)
 async def schema(request: Request[None, None, State]) -> Response[bytes]:
-    """The document, which is made beside other requests when somebody first asks for it."""
+    """The document, made in a task at the first request."""
     state = request.app.state
     if "document" not in state:
-        # The task, so that whoever asks meanwhile waits for it; who goes away does not end it.
+        # A task, so that concurrent requests await it, and a client that disconnects does not cancel it.
         state.document = asyncio.create_task(asyncio.to_thread(_made, request.app))
     return Response(await asyncio.shield(state.document), media_type="application/json")
 

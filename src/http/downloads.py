@@ -1,4 +1,4 @@
-"""An object as an HTTP answer: range, file name, and headers that keep a private document private."""
+"""Objects as HTTP answers: ranges, file names and headers for private documents."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from src.domain.storage import StoredObject
 from src.http.ranges import asked_range
 from src.ports.storage import Storage
 
-# A link is for whoever has it: nothing may keep the answer or pass the address on, no browser may run what it gets.
+# A link is a secret: caches must not store the answer, referrers must not leak it, and browsers must not run it.
 PRIVATE = (
     (b"cache-control", b"private, no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
 )
-# Bytes; no file system keeps more of a name.
+# The maximum bytes of a file name in common file systems.
 MAX_NAME_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What goes out: a status, headers, and the `length` bytes of `chunks`."""
+    """An answer: status, headers, and the `length` bytes of `chunks`."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -32,9 +32,9 @@ class Download:
 
 
 def download(storage: Storage, stored: StoredObject, headers: Mapping[bytes, bytes], file_name: str) -> Download:
-    """The object, or the range of it that `headers` ask for, to be saved as `file_name`. Raises RangeUnsatisfiable."""
+    """The object, or the range that `headers` ask for, named `file_name`. Raises RangeUnsatisfiable."""
     etag = f'"{stored.version}"'.encode()
-    # A part is only worth having if it belongs to the version that the client has the rest of.
+    # If-Range: a range only counts for the version that the client knows.
     wanted = headers.get(b"range") if headers.get(b"if-range", etag) == etag else None
     part = asked_range(wanted, stored.size)
     start, end = part or (0, stored.size)
@@ -52,7 +52,7 @@ def download(storage: Storage, stored: StoredObject, headers: Mapping[bytes, byt
 
 
 def disposition(file_name: str) -> bytes:
-    """Always an attachment; names as RFC 6266 and RFC 5987 want them, without any path in them."""
+    """Always an attachment; names are encoded by RFC 6266 and RFC 5987, without paths."""
     name = file_name.replace("\\", "/").rpartition("/")[2].strip(". ") or "download"
     name = "".join(letter if letter.isprintable() else "_" for letter in name)
     name = name.encode(errors="replace")[:MAX_NAME_LENGTH].decode(errors="ignore")
@@ -61,7 +61,7 @@ def disposition(file_name: str) -> bytes:
 
 
 async def send_download(send: Send, sent: Download, first: bytes, request_id: str, *, body: bool) -> None:
-    """Send piece by piece; `first` was read already, so that what cannot be read was not announced."""
+    """Send in pieces; `first` was read before the headers, so that read errors still become an error answer."""
     headers = [*sent.headers, (b"content-length", str(sent.length).encode()), (b"x-request-id", request_id.encode())]
     await send({"type": "http.response.start", "status": sent.status, "headers": headers})
     last = first if body else b""

@@ -1,4 +1,4 @@
-"""The way of one request through /functions/v1: caller, access, limit, body, run, envelope, AUDIT line."""
+"""Processes a request to an endpoint: caller, access, limit, body, handler, envelope, AUDIT line."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 REPLAYED = ((b"idempotent-replayed", b"true"),)
 MAX_KEY_LENGTH = 255
-# Bytes of a body that take little longer to read than any request takes.
+# Bodies up to this size are decoded without taking a turn.
 QUICKLY_READ = 16 * 1024
 FOR_ANYBODY = (Access.OPEN, Access.ANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Serves endpoints. Without `limits` callers call as often as they like. Large bodies take `turns`."""
+    """Serves endpoints. Without `limits` there is no rate limit. Large bodies take `turns`."""
 
     authenticator: Authenticator
     callers: Callers
@@ -53,7 +53,7 @@ class Edge:
     turns: Turns = field(default_factory=Turns)
 
     def serve(self, endpoint: Endpoint, run: Run) -> Callable[[Scope, Receive, Send], Coroutine[None, None, None]]:
-        """The endpoint as an ASGI application. What it raises is told by Litestar's exception handlers."""
+        """The endpoint as an ASGI application. Litestar's exception handlers answer its errors."""
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == ScopeType.HTTP  # noqa: S101 - Litestar routes nothing else here
@@ -70,8 +70,8 @@ class Edge:
                     await endpoint.authorize_connection(Request(scope, receive, send))
                 answer = await self._answer(endpoint, run, call, scope, receive)
             except Exception as error:  # noqa: BLE001 - it is raised again
-                # No variable may hold what is raised: it leads to this call, and would keep it until the collector
-                # comes. An open endpoint knows nobody: there is no sign-in that would help.
+                # No variable may hold the error, as the cycle through this call would live until the collector runs.
+                # OPEN endpoints have no sign-in, so their refusals stay as they are.
                 raise self._recorded(
                     endpoint, call, error if endpoint.access is Access.OPEN else seen_by(call.context, error)
                 ) from None
@@ -87,7 +87,7 @@ class Edge:
         return failure
 
     def _record(self, endpoint: Endpoint, call: Call) -> None:
-        # The call's own id may have been marked since (a mock's), and is the one in the body.
+        # A mock may have marked the call's id, and the body has that id.
         context = call.context
         self.audit.record(AuditLine(endpoint.audit, context.request_id, context.caller.actor, call.facts))
 
@@ -101,7 +101,7 @@ class Edge:
             caller = self.authenticator.caller(call.headers)
             call.context = Context(caller, call.context.request_id)
         reading = endpoint.method == "GET"
-        # A read's own SQL refuses who is not ops, in its one round trip; only a 400 has to wait for that verdict.
+        # SQL refuses callers who are not ops in the same round trip; only a 400 has to wait for that check.
         if access not in FOR_ANYBODY:
             await self._require(access, call.context, ops_is_checked_later=reading)
         if self.limits is not None and endpoint.per_minute is not None:
@@ -152,7 +152,7 @@ class Edge:
             answer = await run(call)
         except Exception as error:
             status, _ = problems.status_and_code(seen_by(asking, error))
-            if status in (400, 401, 403, 429) or status >= 500:  # noqa: PLR2004 - not validated, or worth another try
+            if status in (400, 401, 403, 429) or status >= 500:  # noqa: PLR2004 - not validated, or worth a retry
                 await self.keys.release(asking, found)
             else:
                 body = problems.body_of(error, asking.request_id)
@@ -176,7 +176,7 @@ def _itinerary_of(body: bytes) -> UUID | None:
 
 
 def seen_by(context: Context, error: Exception) -> Exception:
-    """What SQL refuses to the anonymous role is a missing sign-in, not a missing right."""
+    """A missing right of the anonymous role means that the sign-in is missing."""
     if isinstance(error, NotAllowed) and context.caller.role is Role.ANONYMOUS:
         return CallerUnknown("Sign in to do this")
     return error

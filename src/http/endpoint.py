@@ -1,4 +1,4 @@
-"""Endpoints of /functions/v1: a controller's methods, served in the edge's order instead of Litestar's own."""
+"""Endpoints of /functions/v1: controllers' methods, processed by the edge."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from src.http.edge import Edge
 
 GET = HttpMethod.GET
-# What the edge gives a method, for each request: the call, and the body or the query as a struct.
+# What the edge passes to a method: the call, and the body or query as a struct.
 CALL, DATA, PARAMS = "call", "data", "params"
-# How Litestar wants to be told where each comes from.
+# Litestar's markers of where each comes from.
 MARKERS: dict[str, Any] = {CALL: NamedDependency, DATA: JSONBody, PARAMS: NamedDependency}
-# What Litestar does with these between a request and a method, or a method and an answer, the edge does in its own way.
+# Options of Litestar that the edge replaces.
 WITHOUT_EFFECT = frozenset(
     {
         "after_request",
@@ -64,9 +64,9 @@ WITHOUT_EFFECT = frozenset(
         "type_encoders",
     }
 )
-# Litestar gives these to an application by itself.
+# Litestar's own dependencies.
 FILLED_IN = frozenset({"request_max_body_size", "type_decoders", "type_encoders"})
-# Registers the schema that every failure's response refers to.
+# Registers the schema of failures.
 FAILURE = {500: ResponseSpec(Problem, generate_examples=False)}
 UNDECLARED: tuple[object, ...] = (None, False, Empty, [], {}, frozenset())
 
@@ -74,9 +74,9 @@ Run: TypeAlias = "Callable[[Call], Awaitable[Answer[object]]]"
 
 
 class Constant(Provide):
-    """A dependency that start-up has made.
+    """A dependency that was made at start-up.
 
-    Each is another one: Litestar compares all with all for every handler, which is most of start-up otherwise.
+    Each is a class of its own, because Litestar compares all dependencies for every handler, which would be slow.
     """
 
     __slots__ = ()
@@ -85,7 +85,7 @@ class Constant(Provide):
 
 
 def constant(value: object) -> Provide:
-    """A dependency that start-up has made."""
+    """A dependency that was made at start-up."""
     return Constant(lambda: value, use_cache=True, sync_to_thread=False)
 
 
@@ -148,7 +148,7 @@ class Endpoint(HTTPRouteHandler):
         **declared: Any,  # noqa: ANN401 - as Litestar's own handler takes them
     ) -> None:
         self.access, self.audit = access, audit
-        # What its path takes, by whichever endpoint: the router says.
+        # The methods of its path over all endpoints, set by the router.
         self.allowed = ""
         self.per_minute, self.largest_body = per_minute, largest_body
         self.keyed, self.reads = keyed, reads
@@ -165,19 +165,19 @@ class Endpoint(HTTPRouteHandler):
 
     @property
     def takes(self) -> Sequence[str]:
-        """The methods by which it is called: who may GET may ask for the head alone (RFC 9110, 9.3.2)."""
+        """Its methods; GET implies HEAD (RFC 9110, 9.3.2)."""
         return (GET, HttpMethod.HEAD) if self.method == GET else (self.method,)
 
     @property
     def input(self) -> type[msgspec.Struct] | None:
-        """The struct of the body or of the query."""
+        """The struct of body or query."""
         parameters = self.parsed_fn_signature.parameters
         found = parameters.get(DATA) or parameters.get(PARAMS)
         return None if found is None else found.annotation
 
     @property
     def answer(self) -> type[msgspec.Struct]:
-        """The struct of the answer. Raises TypeError for an endpoint whose answer is text."""
+        """The struct of the answer. Raises TypeError for an endpoint that answers text."""
         kind: type = self.parsed_fn_signature.return_type.annotation
         if not issubclass(kind, msgspec.Struct):
             raise TypeError(kind)
@@ -189,7 +189,7 @@ class Endpoint(HTTPRouteHandler):
 
     @property
     def parsed_fn_signature(self) -> ParsedSignature:
-        """The method's own, with the answer's struct in place of `Answer`, and what the edge gives as dependencies."""
+        """The method's signature, with the answer's struct for `Answer`, and the edge's values as dependencies."""
         if self._parsed_fn_signature is Empty:
             found = super().parsed_fn_signature
             parameters = dict(found.parameters)
@@ -213,8 +213,8 @@ class Endpoint(HTTPRouteHandler):
         return self
 
     def __deepcopy__(self, memo: dict[int, object]) -> Endpoint:
-        """The copy that Litestar makes for each application: of its parts only the owner is another one."""
-        # Read once for all of them.
+        """A copy for each application, of which only the owner differs."""
+        # Shared by all copies.
         _ = self.parsed_fn_signature
         made = copy(self)
         memo[id(self)] = made
@@ -222,30 +222,30 @@ class Endpoint(HTTPRouteHandler):
         return made
 
     def on_registration(self, app: Litestar) -> None:
-        """Raises ImproperlyConfiguredException for what is declared and would have no effect."""
+        """Raises ImproperlyConfiguredException for declarations without an effect."""
         super().on_registration(app)
         self._refuse_what_has_no_effect()
         provided = self.resolve_dependencies()
         if callable(self.access):
             self.access = partial(self.access, **self._constants(signature(self.access).parameters, provided))
         edge = cast("Edge", self._constant("edge", provided))
-        # A copy of this handler per application: each has its own.
+        # Each application has a copy of this handler with its own edge.
         self.operation_class = cast("type[Operation]", partial(operation_of, self))
         self._served = wrap_in_exception_handler(cast("ASGIApp", edge.serve(self, self._run(provided))))
 
     def create_kwargs_model(self, path_parameters: dict[str, PathParameterDefinition]) -> KwargsModel:  # noqa: ARG002
-        """How Litestar would read what a method takes: nobody asks, and to find out takes a third of start-up."""
+        """Skips Litestar's model of arguments, which is not used and slow to make."""
         return cast("KwargsModel", None)
 
     def resolve_middleware(self) -> list[Middleware]:
-        """Litestar's, around the edge, which stands where Litestar would call the method."""
+        """Litestar's middleware around the edge, which replaces Litestar's call of the method."""
         return [cast("Middleware", self._in_place_of), *super().resolve_middleware()]
 
     def _in_place_of(self, app: ASGIApp) -> ASGIApp:  # noqa: ARG002 - as Litestar calls a middleware
         return self._served
 
     def _run(self, provided: Mapping[str, Provide]) -> Run:
-        """The method with all that does not change from call to call."""
+        """The method with its constant dependencies."""
         parameters, kind = self.parsed_fn_signature.parameters, self.input
         method = partial(self.fn, **self._constants(parameters, provided))
         if kind is None or self.reads is not None:
@@ -279,17 +279,17 @@ endpoint = Endpoint
 
 
 def endpoints_of(controllers: Iterable[type[Controller]]) -> Iterator[Endpoint]:
-    """The endpoints that are declared, in their order."""
+    """The declared endpoints in their order."""
     for controller in controllers:
         yield from (found for found in vars(controller).values() if isinstance(found, Endpoint))
 
 
 def _by_the_edge() -> None:
-    """Stands for what the edge gives a method."""
+    """A placeholder for values of the edge."""
 
 
 def _documented(kind: type[msgspec.Struct]) -> Callable[..., object]:
-    """Stands for the struct of a query: its parameters are the struct's fields, for the document."""
+    """A placeholder for the query's struct, whose fields are the documented parameters."""
 
     def read(**given: object) -> object:
         return given

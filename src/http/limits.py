@@ -1,4 +1,4 @@
-"""Rate limits (docs/api.md, Limits): one token bucket for each endpoint and caller, whichever way it is called."""
+"""Rate limits (docs/api.md, Limits): a token bucket for each endpoint and caller, over both APIs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RateLimits:
     refused: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
 
     async def take(self, context: Context, name: str, per_minute: int, scope: Scope) -> None:
-        """One call of `name`. Raises RateLimited when the minute's are used up, Unavailable."""
+        """Take a token for a call of `name`. Raises RateLimited and Unavailable."""
         client = self.clients.digest(scope)
         caller = name, client if context.caller.role is Role.ANONYMOUS else context.caller.actor
         seconds = math.ceil(self.refused.get(caller, 0.0) - time.monotonic())
@@ -49,7 +49,7 @@ class RateLimits:
 
 
 def by_function(endpoints: Iterable[Endpoint]) -> Mapping[str, Endpoint]:
-    """The endpoint of each SQL function that one fronts. Raises ValueError for one that two front."""
+    """The endpoints by the SQL functions that they front. Raises ValueError for a function with two endpoints."""
     found: dict[str, Endpoint] = {}
     for endpoint in endpoints:
         for name in endpoint.functions:

@@ -1,4 +1,4 @@
-"""The service as its own client, without a socket."""
+"""Lets the service call itself without a socket."""
 
 from typing import Any, cast
 
@@ -6,17 +6,17 @@ import httpx
 
 from src.edge.asgi import Asgi
 
-# What an inner request takes over from the outer one; the rest describes a body that it does not have.
+# Parts of the outer request's scope that the inner one keeps; others describe its body.
 KEPT = frozenset({b"apikey", b"authorization"})
 
 
 class Loopback:
-    """Asks `application`, which is set once it is made."""
+    """Calls `application`, which is set after it was made."""
 
     application: Asgi | None = None
 
     async def __call__(self, path: str, headers: dict[bytes, bytes]) -> int:
-        """The status that a GET of `path` gets."""
+        """The status of a GET of `path`."""
         transport = httpx.ASGITransport(cast("Any", self.application), raise_app_exceptions=False)
         kept = [(name, value) for name, value in headers.items() if name in KEPT]
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

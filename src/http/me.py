@@ -1,4 +1,4 @@
-"""`GET /auth/v1/user` (docs/api.md, Sign-in): who a user's token speaks for."""
+"""`GET /auth/v1/user` (docs/api.md, Sign-in): the user of a token."""
 
 import json
 
@@ -23,7 +23,7 @@ class User(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 EXAMPLE = {"id": "22222222-2222-4222-8222-222222222222", "role": "authenticated", "email": "ops@ecotrips.example"}
-# What its path does not take.
+# Methods that its path refuses.
 WRONG = (HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH, HttpMethod.DELETE)
 
 

@@ -132,7 +132,7 @@ class MessagingController(Controller):
     ) -> Answer[EventAnswer]:
         """Take in WhatsApp's events: inbound messages and reports of ours, each once, in any order."""
         given = call.headers.get(b"x-hub-signature-256", b"")
-        # Without a secret nothing can be checked: then only the offline mode takes events.
+        # Without a secret signatures cannot be checked, so only the offline mode accepts events.
         if whatsapp_secrets:
             trusted = any(hmac.compare_digest(given, _signature(secret, call.body)) for secret in whatsapp_secrets)
         else:

@@ -1,4 +1,4 @@
-"""WhatsApp's webhook body, read leniently: Meta repeats for days what is refused, and adds fields as it likes."""
+"""WhatsApp's webhook body, decoded leniently, because Meta adds fields and repeats refused events for days."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class WhatsAppEventInput(msgspec.Struct):
 
 
 def events_of(body: bytes) -> tuple[list[Inbound], list[Report]]:
-    """Inbound messages and reports. What cannot be understood is left out. Raises InputInvalid for no envelope."""
+    """Inbound messages and reports; unknown events are skipped. Raises InputInvalid for an invalid envelope."""
     try:
         require_within(body, OF_BODIES)
         envelope = msgspec.json.decode(body, type=WhatsAppEventInput)
@@ -110,5 +110,5 @@ def _moment(seconds: str) -> datetime:
 
 
 def _storable(text: str) -> str:
-    """Without what Postgres keeps in no text."""
+    """The text without characters that Postgres cannot store."""
     return text.replace("\0", "").encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""`GET /metrics`: this process in Prometheus' text format, with the service levels that the database knows."""
+"""`GET /metrics`: this process's metrics and the database's service levels in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Rendered(Protocol):
 
 
 def route(metrics: Rendered, levels: ServiceLevels, token: str) -> HTTPRouteHandler:
-    """With a `token`, only its bearer reads them."""
+    """With a `token`, only its bearer may read them."""
 
     @get("/metrics", include_in_schema=False)
     async def read(request: Request[None, None, State]) -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""Middleware of every way in: the request id, and one observation of the whole request."""
+"""Middleware of all routes: the request id, and metrics and traces of the request."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from src.domain.context import REQUEST_ID
 from src.ports.telemetry import Telemetry
 
 FAILED = 500
-# Others are told as one, as OpenTelemetry does: what callers invent would be a series each, for ever.
+# Other methods are recorded as one, because clients can invent any number of them.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"})
 OTHER = "_OTHER"
 VALID_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def observing(telemetry: Telemetry) -> Callable[[ASGIApp], ASGIApp]:
-    """Requests are observed under their route's template, never a path."""
+    """Requests are recorded by their route's template, not by their path."""
 
     def around(app: ASGIApp) -> ASGIApp:
         async def observed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,9 +50,9 @@ def observing(telemetry: Telemetry) -> Callable[[ASGIApp], ASGIApp]:
 
 
 def new_request_id(scope: Scope) -> str:
-    """The caller's x-request-id when it is a valid one, else a new uuid."""
+    """The caller's x-request-id if it is valid, else a new uuid."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and VALID_REQUEST_ID.fullmatch(value):
             return value.decode()
-    # Whoever guesses it gains nothing: no need to ask the system for random bits at every request.
+    # The id is no secret, so it needs no system randomness.
     return str(UUID(int=getrandbits(128), version=4))

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document: what Litestar makes of the controllers, with failures, headers and real examples.
+"""The OpenAPI 3.1 document: Litestar's, with failures, headers and real examples.
 
-examples.json holds calls as they were really made (`python -m tests.support.examples` makes it again). `/rest/v1`
-describes itself, at its root, from the database's catalog.
+examples.json holds recorded calls (`python -m tests.support.examples` records them again). `/rest/v1` describes itself
+at its root.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ REQUEST_ID = {"x-request-id": Reference("#/components/headers/RequestId")}
 
 
 class Example(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A call that was really made: query or body, and its answer."""
+    """A recorded call: query or body, and its answer."""
 
     answer: dict[str, object]
     query: dict[str, str] = {}
@@ -98,7 +98,7 @@ def operation_of(
     request_body: RequestBody | None = None,
     **_: object,
 ) -> Operation | None:
-    """The operation that Litestar has made of an endpoint, with what only the endpoint knows."""
+    """Litestar's operation of an endpoint, with what only the endpoint declares."""
     if operation_id.endswith(HEAD):
         return None
     text = inspect.getdoc(endpoint.fn) or endpoint.name
@@ -147,7 +147,7 @@ def _content(
 
 
 def refusals(statuses: Iterable[int], kind: str = "Problem") -> dict[str, Reference]:
-    """The responses of failures: those of `Problem`, or of `Storage`."""
+    """The responses of failures, in the form of `Problem` or `Storage`."""
     return {str(status): Reference(f"#/components/responses/{kind}{status}") for status in sorted(set(statuses))}
 
 
@@ -157,13 +157,13 @@ def _described(text: str) -> tuple[str, str]:
 
 
 def json_body(kind: type[msgspec.Struct], example: object) -> RequestBody:
-    """A body that a handler reads by itself."""
+    """A body that a handler reads itself."""
     schema = Schema(**attributes(msgspec.json.schema(kind)["$defs"][kind.__name__]))
     return RequestBody({JSON: OpenAPIMediaType(schema=schema, example=example)}, required=True)
 
 
 def query_parameters(kind: type[msgspec.Struct]) -> list[Parameter]:
-    """The query of a handler that reads it by itself."""
+    """The query of a handler that reads it itself."""
     described = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
     return [
         Parameter(name, param_in="query", required=False, schema=Schema(**attributes(field)))
@@ -202,7 +202,7 @@ def _storage_problem(status: int) -> OpenAPIResponse:
 
 
 def configuration() -> OpenAPIConfig:
-    """What the document says of the whole, and its two renderings."""
+    """The document's general parts, and its two renderings."""
     return OpenAPIConfig(
         title="ecoTrips Ops",
         version=version("ecotrips-ops"),
@@ -277,7 +277,7 @@ def operation_with(
         tags: list[str] | None,
         **_: object,
     ) -> Operation | None:
-        # The head of what GET answers needs no words of its own.
+        # HEAD needs no description of its own.
         if operation_id.endswith(HEAD):
             return None
         summary, rest = _described(description or "")
@@ -301,5 +301,5 @@ def operation_with(
             security=[] if open_to_all else None,
         )
 
-    # Litestar calls it as it would the class.
+    # Litestar calls it like the class.
     return cast("type[Operation]", made)

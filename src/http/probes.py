@@ -1,4 +1,4 @@
-"""`synthetics-probe` (docs/api.md, Small services): the service asks itself what a client would."""
+"""`synthetics-probe` (docs/api.md, Small services): the service calls itself like a client."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from src.http.call import Access, Answer, Call
 from src.http.endpoint import GET, endpoint
 
-# Asks one path of ours with the caller's headers and gives back the status.
+# Calls a path with the caller's headers and returns the status.
 Ask = Callable[[str, dict[bytes, bytes]], Awaitable[int]]
 
 READ = "/functions/v1/ops-bookings?page_size=1"

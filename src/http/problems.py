@@ -1,4 +1,4 @@
-"""From what went wrong to status and envelope, by one table (docs/api.md, Answers and errors)."""
+"""Maps errors to status and envelope by one table (docs/api.md, Answers and errors)."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from src.http.observe import new_request_id
 
 log = logging.getLogger(__name__)
 
-# Ordered: the first class that fits. Message texts are never looked at.
+# The first matching class counts. Messages are never looked at.
 TABLE: Sequence[tuple[type[errors.DomainError], int, str]] = (
     (errors.InputInvalid, 400, "INPUT_INVALID"),
     (errors.CallerUnknown, 401, "AUTH_REQUIRED"),
@@ -58,7 +58,7 @@ class MethodNotAllowed(InputRefused):
 
 
 def status_and_code(error: BaseException) -> tuple[int, str]:
-    """Anything that is neither a domain error nor a refusal of Litestar's is a bug."""
+    """Everything but domain errors and Litestar's refusals is a bug."""
     if isinstance(error, HTTPException):
         _, code = status_and_code(from_status(error.status_code))
         return error.status_code, code
@@ -69,7 +69,7 @@ def status_and_code(error: BaseException) -> tuple[int, str]:
 
 
 def body_of(error: BaseException, request_id: str) -> bytes:
-    """The envelope; a bug says nothing of itself."""
+    """The envelope; it says nothing about a bug."""
     _, code = status_and_code(error)
     if isinstance(error, HTTPException):
         error = from_status(error.status_code)
@@ -81,7 +81,7 @@ def body_of(error: BaseException, request_id: str) -> bytes:
 
 
 def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
-    """The headers that a failure owes: Allow, Accept-Encoding, Retry-After."""
+    """The failure's headers: Allow, Accept-Encoding, Retry-After."""
     if isinstance(error, InputRefused):
         return [*error.headers]
     if isinstance(error, errors.Delayed):
@@ -90,7 +90,7 @@ def headers_of(error: BaseException) -> list[tuple[bytes, bytes]]:
 
 
 def answer_of(request: Request[None, None, State], error: Exception) -> Response[bytes]:
-    """Litestar's exception handler for all: the envelope of what went wrong, be it in a handler or in the router."""
+    """Litestar's exception handler for all errors, of handlers and of the router."""
     request_id = REQUEST_ID.get() or new_request_id(request.scope)
     status, code = status_and_code(error)
     if code == "UNKNOWN":
@@ -107,7 +107,7 @@ def answer_of(request: Request[None, None, State], error: Exception) -> Response
 
 
 def from_status(status: int) -> Exception:
-    """What refusals of Litestar's router and of guards mean."""
+    """The error codes of refusals by Litestar's router and by guards."""
     match status:
         case 401:
             return errors.CallerUnknown("A bearer token is required")
@@ -117,7 +117,7 @@ def from_status(status: int) -> Exception:
             return errors.NotFound("No such path")
         case 405:
             return errors.InputInvalid("Method not allowed")
-        case _ if status < 500:  # noqa: PLR2004 - a fault of the request's
+        case _ if status < 500:  # noqa: PLR2004 - a client error
             return errors.InputInvalid("The request cannot be read")
         case _:
             return RuntimeError()

@@ -1,10 +1,10 @@
-"""The Range header, RFC 9110 section 14: one range of bytes; anything else asks for the whole."""
+"""The Range header (RFC 9110, section 14): one range of bytes; everything else means the whole object."""
 
 import re
 
 from src.domain.errors import DomainError
 
-# More digits than any size has are no number of bytes.
+# Longer numbers are no sizes.
 ONE_RANGE = re.compile(rb"bytes=[ \t]*(\d{0,20})-(\d{0,20})[ \t]*")
 
 

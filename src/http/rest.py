@@ -1,4 +1,4 @@
-"""The REST engine in our own service: callers as the whole edge knows them, and the limits of the endpoints."""
+"""The REST engine in our service, with the service's callers and the endpoints' limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ OF_ROLE: Mapping[str, Limits] = {
     Role.SERVICE.value: SERVICE,
 }
 CHALLENGE = ("WWW-Authenticate", "Bearer")
-# One bucket for all functions that no limited endpoint fronts, so that nobody fills the table of buckets with names.
+# All functions without a limited endpoint share one bucket, so that callers cannot fill the table of buckets with
+# names.
 OTHER_FUNCTIONS = "rpc"
 OTHER_FUNCTIONS_PER_MINUTE = 60
 
@@ -60,10 +61,10 @@ def service_application(
 def admission(
     configuration: Configuration, authenticator: Authenticator, limits: RateLimits, endpoints: Mapping[str, Endpoint]
 ) -> Admit:
-    """Takes the token of the endpoint that fronts the called function, from the endpoint's own bucket.
+    """Takes a token of the endpoint that fronts the called function.
 
-    `endpoints` are those that front SQL functions, by the functions' names. What no limited endpoint fronts shares one
-    bucket of anonymous callers and users; calls by GET change nothing and are free there.
+    `endpoints` are by their functions' names. Calls of other functions share one bucket of anonymous callers and users.
+    Calls by GET change nothing and are not limited there.
     """
 
     async def admit(scope: Message, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Structs in Litestar's OpenAPI document as msgspec describes them: with every bound, description and example."""
+"""Structs in Litestar's OpenAPI document as msgspec describes them, with bounds, descriptions and examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LISTS = ("allOf", "anyOf", "oneOf")
 
 
 class StructSchemas(OpenAPISchemaPlugin):
-    """Litestar's own plugin loses bounds and examples of what may be null, and of items."""
+    """Replaces Litestar's plugin, which drops bounds and examples of optional fields and of items."""
 
     def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
         return not field_definition.is_union and field_definition.is_subclass_of(msgspec.Struct)
@@ -34,13 +34,13 @@ class StructSchemas(OpenAPISchemaPlugin):
         for name, value in attributes(described).items():
             setattr(schema, name, value)
         for field in msgspec.structs.fields(kind):
-            # Registers the structs within.
+            # Registers nested structs.
             schema_creator.for_field_definition(FieldDefinition.from_annotation(field.type))
         return schema
 
 
 def attributes(described: Mapping[str, Any]) -> dict[str, Any]:
-    """All attributes of Litestar's Schema for a JSON schema of msgspec's."""
+    """The attributes of Litestar's Schema for a JSON schema of msgspec."""
     schema = cast("Schema", _schema(described))
     return {field.name: getattr(schema, field.name) for field in dataclasses.fields(schema)}
 
@@ -58,14 +58,14 @@ def _schema(described: Mapping[str, Any]) -> Schema | Reference:
     if "$ref" in described:
         return Reference(described["$ref"])
     if "prefixItems" in described:
-        # A tuple of one type. Generators of clients know neither `prefixItems` nor `items: false`.
+        # Homogeneous tuples: client generators know neither `prefixItems` nor `items: false`.
         described = {**described, "items": described["prefixItems"][0]}
         del described["prefixItems"]
     aliases = Schema.field_aliases()
     return Schema(**{aliases.get(name, name): _value(name, value) for name, value in described.items()})
 
 
-def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - what JSON schemas hold
+def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON
     if name in LISTS:
         return [_schema(part) for part in value]
     if name == "properties":

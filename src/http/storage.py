@@ -73,7 +73,7 @@ Action: TypeAlias = "Callable[[StorageEdge, Call, str, Receive], Awaitable[Downl
 
 @dataclass(frozen=True, slots=True)
 class StorageEdge:
-    """What stands around every action: the path, the AUDIT line, and failures as Supabase's clients read them."""
+    """Processes the actions: path, AUDIT line, and failures in Supabase's form."""
 
     storage: Storage
     links: Links
@@ -82,7 +82,7 @@ class StorageEdge:
     audit: AuditTrail
 
     def serve(self, action: Action) -> ASGIApp:
-        """An action, asked of what follows /storage/v1/object/ in the path."""
+        """An action on the path below /storage/v1/object/."""
 
         async def served(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == ScopeType.HTTP  # noqa: S101 - no route takes websockets
@@ -126,7 +126,7 @@ class StorageEdge:
         return _json(msgspec.json.encode(Deleted("Successfully deleted")))
 
     async def open(self, call: Call, path: str, _: Receive) -> Download:
-        """A signed link. Its token says all: no key is asked for."""
+        """A signed link. Its token is the only credential."""
         asked = from_query(LinkInput, call.query)
         name = _name(_below_sign(path))
         link_id, version = self.links.opened(name, asked.token)
@@ -169,7 +169,7 @@ WRONG_FOR_LINKS = (HttpMethod.PUT, HttpMethod.DELETE, HttpMethod.PATCH)
 KINDS = ("application/octet-stream", *sorted(set(MEDIA_TYPES.values())))
 EXAMPLE = "invoices/2026/INV-20260131-0001.pdf"
 WHOLE = ResponseSpec(bytes, description="The file", generate_examples=False)
-# Registers the schema that every failure's response refers to.
+# Registers the schema of failures.
 FAILURE = ResponseSpec(storage_problems.StorageProblem, generate_examples=False)
 PART = ResponseSpec(bytes, description="The range asked for", generate_examples=False)
 
@@ -179,7 +179,7 @@ def _done(kind: type[msgspec.Struct]) -> Mapping[int, ResponseSpec]:
 
 
 class StorageController(Controller):
-    """Each method gives the edge's ASGI application of its action."""
+    """Each method returns the ASGI application of its action."""
 
     path = "/storage/v1"
     tags = ("storage",)
@@ -288,9 +288,9 @@ def _below_sign(path: str) -> str:
 
 
 def _below_object(scope: HTTPScope) -> str:
-    """What follows /storage/v1/object/, decoded exactly once from the bytes of the request line.
+    """The path below /storage/v1/object/, decoded once from the request line.
 
-    The router's own path is of no use here: it has dropped doubled and final slashes.
+    The router's path has lost doubled and final slashes.
     """
     raw = scope["raw_path"].partition(b"?")[0]
     try:
@@ -317,7 +317,7 @@ def _noted(call: Call, path: str) -> ObjectName:
 
 
 def _note(call: Call, name: ObjectName) -> None:
-    """Of an object's name only a digest, the beginning of the one in audit.events: people name files after people."""
+    """Only a digest of an object's name, as in audit.events, because file names may hold personal names."""
     call.note(bucket=name.bucket, object=digest(str(name)))
 
 

@@ -1,4 +1,4 @@
-"""Failures of /storage/v1 in the shape that clients of Supabase Storage read."""
+"""Failures of /storage/v1 in Supabase Storage's form."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from src.domain.storage import LinkRefused
 from src.http import problems
 from src.http.ranges import RangeUnsatisfiable
 
-# By status; a refused link brings its own name.
+# By status; refused links have names of their own.
 NAMES = {
     400: "InvalidRequest",
     401: "Unauthorized",
@@ -31,7 +31,7 @@ class StorageProblem(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def answer_of(error: Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """Status, body and the headers that the failure owes."""
+    """Status, body and headers of a failure."""
     headers = problems.headers_of(error)
     if isinstance(error, RangeUnsatisfiable):
         status, name = 416, NAMES[416]

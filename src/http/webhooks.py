@@ -21,7 +21,7 @@ from src.ports.webhooks import Signatures, Webhooks
 INVALID = "Invalid signature"
 MAX_INTEGER = 2**63 - 1
 LAST_SECOND = 253_402_300_799
-# What is kept of the object an event speaks of: nothing that names people.
+# The fields that are stored of an event's object: none holds personal data.
 KEPT = (
     "id",
     "object",
@@ -169,9 +169,9 @@ def _text(body: Mapping[str, object]) -> str:
 
 
 def _id(value: object) -> str | None:
-    """An id, also of an object that is sent whole in its place."""
+    """An id, or the id of an object that is sent in its place."""
     found = value.get("id") if isinstance(value, dict) else value
-    return found if isinstance(found, str) and 0 < len(found) <= 255 else None  # noqa: PLR2004 - as long as Stripe's ids
+    return found if isinstance(found, str) and 0 < len(found) <= 255 else None  # noqa: PLR2004 - the length of Stripe's ids
 
 
 def _uuid(value: object) -> UUID | None:

@@ -1,4 +1,4 @@
-"""The few ASGI moves that every handler needs: reading a bounded body, sending an answer."""
+"""ASGI helpers: reading a bounded body, sending an answer."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
-    """Headers by lower-case name, as `first_of_each` takes them."""
+    """Headers by lower-case name, as in `first_of_each`."""
     return first_of_each(scope["headers"])
 
 
@@ -34,7 +34,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, m
 
 
 def require_json(headers: dict[bytes, bytes], body: bytes) -> None:
-    """Raises InputRefused when a body is announced as anything but JSON."""
+    """Raises NotJson for a body of another media type."""
     kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
     if body and kind != JSON and not kind.endswith(b"+json"):
         raise InputRefused(415, "The body must be application/json")
