@@ -121,13 +121,13 @@ def create(settings: Settings | None = None) -> Litestar:
         turns=turns,
     )
     engine, loader = service_engine(
-        _by_name(composed.limited_pools),
-        composed.dedicated,
-        _by_name(composed.standbys),
-        _by_name(composed.pipelines),
-        _by_name(LOGIN_ROLES),
-        settings.switches_json,
-        Configuration(
+        pools=_by_name(composed.limited_pools),
+        dedicated=composed.dedicated,
+        standbys=_by_name(composed.standbys),
+        pipelines=_by_name(composed.pipelines),
+        logins=_by_name(LOGIN_ROLES),
+        switches=settings.switches_json,
+        configuration=Configuration(
             schemas=settings.schemas,
             anonymous_role=Role.ANONYMOUS.value,
             bound=BOUND,

@@ -209,12 +209,12 @@ class PrivacyController(Controller):
         plan, link = await dry_run(call.context, data.request_id, privacy_erasures, storage, links)
         call.note(plan=plan.plan_sha256, link=link.link_id)
         answer = DryRunAnswer(
-            True,
-            data.request_id,
-            link.url(call.base_url),
-            plan.plan_sha256,
-            msgspec.convert(plan.plan, list[Step]),
-            msgspec.convert(plan.kept, list[Kept]),
+            ok=True,
+            request_id=data.request_id,
+            signed_url=link.url(call.base_url),
+            plan_sha256=plan.plan_sha256,
+            plan=msgspec.convert(plan.plan, list[Step]),
+            kept=msgspec.convert(plan.kept, list[Kept]),
         )
         return Answer(msgspec.json.encode(answer))
 

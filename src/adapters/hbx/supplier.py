@@ -49,13 +49,13 @@ class HbxSupplier:
             rate = min(rates, key=_net)
             currency = str(hotel["currency"])
             yield Hotel(
-                str(hotel["code"]),
-                str(hotel["name"]),
-                city,
-                self._cents(_net(rate), currency),
-                currency,
-                rate.get("rateClass") != "NRF",
-                str(rate.get("rateType", "BOOKABLE")),
+                supplier_hotel_id=str(hotel["code"]),
+                name=str(hotel["name"]),
+                city=city,
+                price_cents=self._cents(_net(rate), currency),
+                currency=currency,
+                refundable=rate.get("rateClass") != "NRF",
+                rate_type=str(rate.get("rateType", "BOOKABLE")),
             )
 
     async def _quote(self, question: RateQuery) -> Quote:
@@ -75,12 +75,12 @@ class HbxSupplier:
             rate, currency = await self._checked(str(offered["rateKey"]), currency)
         total, before = self._cents(_net(rate), currency), self._cents(_net(offered), currency)
         return Quote(
-            question.supplier_hotel_id,
-            plan,
-            _nightly(rate, total, question.stay),
-            total,
-            currency,
-            rate.get("rateClass") != "NRF",
+            supplier_hotel_id=question.supplier_hotel_id,
+            plan_id=plan,
+            nightly=_nightly(rate, total, question.stay),
+            total_cents=total,
+            currency=currency,
+            refundable=rate.get("rateClass") != "NRF",
             price_changed=total != before,
             previous_total_cents=before if total != before else None,
         )

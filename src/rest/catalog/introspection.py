@@ -150,16 +150,16 @@ def _tables(
     for row in rows:
         name = Name(row["nspname"], row["relname"])
         tables[name] = Table(
-            name,
-            columns.get(row["oid"], {}),
-            of_views.get(name, ()) if row["is_view"] else tuple(row["primary_key"] or ()),
-            row["is_view"],
-            bool(row["events"] & CAN_INSERT),
-            bool(row["events"] & CAN_UPDATE),
-            bool(row["events"] & CAN_DELETE),
-            row["description"],
-            seers.get(row["oid"]),
-            row["guarded"],
+            name=name,
+            columns=columns.get(row["oid"], {}),
+            primary_key=of_views.get(name, ()) if row["is_view"] else tuple(row["primary_key"] or ()),
+            is_view=row["is_view"],
+            insertable=bool(row["events"] & CAN_INSERT),
+            updatable=bool(row["events"] & CAN_UPDATE),
+            deletable=bool(row["events"] & CAN_DELETE),
+            description=row["description"],
+            seers=seers.get(row["oid"]),
+            guarded=row["guarded"],
         )
     return tables
 

@@ -31,16 +31,16 @@ def routines_of(
         settings = [setting.partition("=")[::2] for setting in row["proconfig"] or ()]
         found[name].append(
             Routine(
-                name,
-                parameters,
-                _returns(row, composite=bool(out) or row["base_kind"] == "c"),
-                Name(row["base_schema"], row["base_name"]),
-                columns.get(row["typrelid"]) if row["typrelid"] else _out_columns(out),
-                row["volatility"],
-                row["description"],
-                next((value.strip("'") for key, value in settings if key == ISOLATION), None),
-                tuple((key, value) for key, value in settings if key in hoisted and key != ISOLATION),
-                row["oid"],
+                name=name,
+                parameters=parameters,
+                returns=_returns(row, composite=bool(out) or row["base_kind"] == "c"),
+                table=Name(row["base_schema"], row["base_name"]),
+                columns=columns.get(row["typrelid"]) if row["typrelid"] else _out_columns(out),
+                volatility=row["volatility"],
+                description=row["description"],
+                isolation=next((value.strip("'") for key, value in settings if key == ISOLATION), None),
+                settings=tuple((key, value) for key, value in settings if key in hoisted and key != ISOLATION),
+                oid=row["oid"],
             )
         )
     return {name: tuple(overloads) for name, overloads in found.items()}

@@ -120,7 +120,7 @@ def refusal(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
     headers = [("WWW-Authenticate", "Bearer")] if status == UNAUTHORIZED else []
     if status == SERVICE_UNAVAILABLE:
         headers = list(RETRY)
-    return RestError(status, code, message, details, error.hint, headers, reason)
+    return RestError(status, code, message, details=details, hint=error.hint, headers=headers, reason=reason)
 
 
 def denied(what: str, *, anonymous: bool) -> RestError:
@@ -159,10 +159,10 @@ def _raised(message: str, details: str | None) -> RestError:
         status,
         str(body["code"]),
         str(body["message"]),
-        body.get("details"),
-        None if hint is None else str(hint),
-        [(str(name), str(value)) for name, value in chosen.items()],
-        None if reason is None else str(reason),
+        details=body.get("details"),
+        hint=None if hint is None else str(hint),
+        headers=[(str(name), str(value)) for name, value in chosen.items()],
+        reason=None if reason is None else str(reason),
     )
 
 
@@ -177,4 +177,4 @@ def _object(text: str, required: tuple[str, ...]) -> dict[str, object] | None:
 
 def _malformed(details: str, hint: str) -> RestError:
     message = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
-    return RestError(500, "PGRST121", message, details, hint)
+    return RestError(500, "PGRST121", message, details=details, hint=hint)
