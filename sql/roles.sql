@@ -48,8 +48,8 @@ comment on role web_service is 'ecoTrips: the login of the service for itself';
 comment on role psql_staff is 'ecoTrips: the login of people in ecotrips psql';
 comment on role psql_service is 'ecoTrips: the login of people in ecotrips psql --service';
 
--- PostgreSQL lets a login change its own settings and password, so whoever shares one could shut the others out. What
--- is not set below is taken back, in every database.
+-- A login can change its own settings and password, so one user of a shared login could lock out the others. Settings
+-- that are not made below are reset, in every database.
 do $$
 declare
   v_set record;
@@ -65,11 +65,11 @@ begin
 end;
 $$;
 
--- Whoever has a login opens as many sessions as the server has, and then nobody pays: enough for a team, and no more.
+-- Each login has a connection limit that suits a team, because any login could use up the server's sessions.
 alter role psql_staff connection limit 20;
 alter role psql_service connection limit 20;
 
--- A transaction that was left open holds what it locked, money too.
+-- An idle transaction keeps its locks, on money too, so it is ended.
 alter role psql_staff set idle_in_transaction_session_timeout = '5min';
 alter role psql_service set idle_in_transaction_session_timeout = '5min';
 

@@ -1,8 +1,8 @@
--- What a caller may send, for the functions that HTTP, /rest/v1 and psql call: the bounds and messages of the endpoint
--- that fronts the function (src/http), one line for each parameter, after the right and before anything is read. Each
--- gives the value back to be assigned, trimmed where it is text. The planner puts the body of such a function in the
--- place of its call (one SQL expression, volatile, without settings), so a check costs what its condition costs; to
--- perform it would cost several times as much.
+-- Checks of callers' input, for functions that HTTP, /rest/v1 and psql call, with the bounds and messages of the
+-- endpoint that fronts the function (src/http). Each parameter has one line, after the check of rights and before
+-- anything is read. Each check returns the value to assign, trimmed where it is text. The checks are single SQL
+-- expressions, volatile and without settings, so that the planner inlines them into an assignment; `perform` would call
+-- them.
 
 create or replace function sec.refuse_input(p_message text) returns text
 language plpgsql volatile

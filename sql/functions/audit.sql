@@ -25,14 +25,14 @@ comment on function audit.refuse_change() is
 create or replace trigger refuse_change before update or delete or truncate on audit.events
 for each statement execute function audit.refuse_change();
 
--- A function cannot choose its isolation. With one snapshot for the whole transaction its guards would read what was
--- true before somebody else committed; serializable would help only if everybody else were it, too.
+-- A function cannot choose its isolation level. In one snapshot for the whole transaction its guards would miss what
+-- others commit, so such a transaction is refused; serializable would only help if all were serializable.
 create or replace function audit.require_read_committed() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    -- No code that some function takes for a rule of its own and goes on.
+    -- An SQLSTATE that no function catches as a rule of its own.
     raise exception using
       errcode = 'invalid_transaction_state',
       constraint = 'read_committed',
@@ -80,8 +80,8 @@ comment on function audit.record_writes() is
 'Trigger of tables that callers write themselves: an event for each statement, with the columns that are its '
 'arguments; of <column>_sha256 the digest.';
 
--- A person's id is told by its digest, so that nothing is left to erase.
--- What triggers and cascades bring about belongs to the statement that began it.
+-- Only the digest of a person's id is kept, so that nothing has to be erased.
+-- Changes by triggers and cascades belong to the statement that caused them.
 do $$
 declare
   v_table text;

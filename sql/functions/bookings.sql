@@ -4,7 +4,7 @@ create or replace function booking.refresh_itinerary() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Locked first: the next statement then sees the items of whoever changed the same itinerary before.
+  -- Locked first, so that the next statement sees the items of earlier transactions.
   perform from booking.itineraries where id in (select itinerary_id from touched) order by id for no key update;
   update booking.itineraries i
   set start_date = f.start_date, end_date = f.end_date, primary_supplier = f.primary_supplier, has_items = f.has_items
@@ -60,7 +60,7 @@ begin
     raise exception using errcode = 'PT400', constraint = 'input_valid', message = 'from must not be after to';
   end if;
   v_skip := (p_page - 1)::bigint * p_page_size;
-  -- Plain queries for each case, planned once: "p_supplier is null or …" would be planned anew at every call.
+  -- A query for each case keeps its plan; "p_supplier is null or …" would be planned at every call.
   if p_supplier is null then
     select json_agg(page order by start_date, id) into v_rows from (
       select id, itinerary_id, supplier, primary_supplier, start_date, end_date, traveler, status, inventory_note,

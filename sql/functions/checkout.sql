@@ -105,8 +105,7 @@ declare
   v_due json;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
-  -- Providers forget keys after a day. Nobody has the secret of an intent that was never recorded, so it cannot be
-  -- paid.
+  -- Providers forget keys after a day. An intent that was never recorded cannot be paid, because nobody has its secret.
   perform public.record_intent_failure(id, 'abandoned', true)
   from payment.payments
   where next_attempt_at <= now() and intent_id is null and status = 'processing'

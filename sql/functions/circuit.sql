@@ -151,7 +151,7 @@ begin
     raise exception using errcode = 'PT404', constraint = 'circuit_known', message = 'No such circuit';
   end if;
   if p_forced is null then
-    -- Ops have seen to it: it starts afresh.
+    -- Ops have resolved it, so the counts start again.
     update inventory.circuit set forced = null, state = 'closed', failures = 0, epoch = epoch + 1,
       version = version + 1,
       opened_at = null, cooldown_until = null, probe_until = null, updated_at = clock_timestamp()

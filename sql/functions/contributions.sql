@@ -89,7 +89,7 @@ begin
       raise exception using errcode = 'PT409', constraint = 'escrow_open', message = 'The escrow is being paid out';
     end if;
   end if;
-  -- Asked also when it is there: the same key with other terms raises payment_key_reused.
+  -- Called for an existing contribution, too, because the same key with other terms raises payment_key_reused.
   v_payment := payment.ensure_payment_record(v_escrow.itinerary_id, p_amount_cents, v_escrow.currency, v_key, true);
   if v_contribution_id is null then
     insert into "group".contributions (escrow_id, member_id, amount_cents, currency, payment_id, live)
@@ -178,7 +178,7 @@ begin
   if ops.flag('ESCROW_REFUNDS_PAUSED') = '1' then
     return 0;
   end if;
-  -- All payments before any escrow, each in one order: whoever books a payment takes its locks in this order too.
+  -- Payments are locked before escrows, each in one order, as booking a payment does.
   select array_agg(id) into v_payments
   from (
     select id from payment.payments
@@ -218,7 +218,7 @@ begin
       p_due.payment_id, v_left, 'escrow closed', 'escrow', format('refund:escrow:%s:%s', p_due.escrow_id, p_due.id)
     )).id;
   else
-    -- Somebody refunded it by hand in the meantime.
+    -- It was refunded by hand meanwhile.
     select id into v_refund_id from payment.refunds where payment_id = p_due.payment_id order by requested_at desc
       limit 1;
   end if;

@@ -18,7 +18,7 @@ begin
   if current_setting('lock_timeout') = '0' then
     set local lock_timeout = '10s';
   end if;
-  -- Who has read the name holds a lock that this one waits for: nobody goes on who has seen the former.
+  -- Sessions that have read the old name hold a lock, which is waited for.
   lock table meta.environment in access exclusive mode;
   update meta.environment set name = p_name, changed_at = now();
   with removed as (
@@ -45,8 +45,8 @@ create or replace function ops.refuse_in_production() returns trigger
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The table is locked before the statement's snapshot is taken, so meta.set_environment came before or comes after
-  -- all of this transaction.
+  -- The lock is taken before the statement's snapshot, so meta.set_environment runs before or after this transaction,
+  -- never within it.
   if (select name from meta.environment) is distinct from 'development' then
     raise exception using
       errcode = 'PT409', constraint = 'production_is_live',

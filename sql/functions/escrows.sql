@@ -125,7 +125,7 @@ begin
           when p.status in ('failed', 'voided') then 0
           else p.amount_cents
         end as pledged,
-        -- What a payout includes stays, so that a refund of it finds the payment's account empty.
+        -- Money that a payout includes is not released, so a refund of it finds the payment's account empty.
         greatest(
           p.captured_cents - p.refunded_cents - p.refund_pending_cents, least(c.held_cents, c.paid_cents)
         ) as held,
@@ -215,7 +215,7 @@ begin
   p_deadline := sec.valid_time('deadline', p_deadline);
   p_min_members := sec.valid_integer('min_members', p_min_members, 1, 10000);
   p_currency := sec.valid_currency('currency', p_currency);
-  -- Shared: nobody cancels the group meanwhile.
+  -- A shared lock, so that the group is not cancelled meanwhile.
   select * into v_group from "group".groups where id = p_group_id for share;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'group_known', message = 'Group not found';
@@ -252,7 +252,7 @@ declare
   v_escrow "group".escrows;
 begin
   p_escrow_id := sec.valid_uuid('escrow_id', p_escrow_id);
-  -- Locked before its state decides who may.
+  -- Locked before its state is checked.
   select * into v_escrow from "group".escrows where id = p_escrow_id for update;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'escrow_known', message = 'Escrow not found';

@@ -30,7 +30,7 @@ begin
   select id, kind, cause, status, supplier, last_error, occurred_at, attempts, 'fixtures'
   from jsonb_populate_recordset(null::ops.exceptions, p_fixtures -> 'exceptions')
   on conflict do nothing;
-  -- Demo data of a release that did not mark them.
+  -- Demo data of an old release, which had no mark.
   update ops.exceptions set source = 'fixtures'
   where source <> 'fixtures' and id in (
     select id from jsonb_populate_recordset(null::ops.exceptions, p_fixtures -> 'exceptions')
@@ -101,8 +101,8 @@ begin
   end if;
   update ops.exceptions set status = 'retrying', retry_note = coalesce(p_note, retry_note), updated_at = now()
   where id = p_exception_id;
-  -- What queues the work behind each kind again. The others (a deadline that is near, books that disagree) are for
-  -- people: they are only marked, and open again after a while.
+  -- Functions that queue the work behind each kind again. Other kinds (a near deadline, differing books) are for
+  -- people: they are only marked, and opened again after a while.
   v_queued := case v_exception.kind
     when 'payment' then payment.retry_intent(v_exception.cause)
     when 'webhook' then payment.retry_event(v_exception.cause)

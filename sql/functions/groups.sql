@@ -126,7 +126,7 @@ declare
   v_new boolean;
 begin
   p_group_id := sec.valid_uuid('group_id', p_group_id);
-  -- Shared: members join side by side, while nobody locks or cancels the group.
+  -- A shared lock: members join concurrently, but the group cannot be locked or cancelled meanwhile.
   select status into v_status from "group".groups where id = p_group_id for share;
   if not found then
     raise exception using errcode = 'PT404', constraint = 'group_known', message = 'Group not found';

@@ -67,7 +67,7 @@ begin
   values (p_key, p_origin, p_kind, p_payload::jsonb, clock_timestamp(), v_expires)
   on conflict (key, origin) do update
     set payload = excluded.payload, fetched_at = excluded.fetched_at, expires_at = excluded.expires_at;
-  -- In the same moment: who waits finds either the flight or the answer.
+  -- In the same transaction, so that waiters find either the flight or the answer.
   perform inventory.land_flight(p_key, p_origin, p_holder);
   return to_char(v_expires at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 end;

@@ -33,7 +33,7 @@ begin
   insert into fin.number_series as s (prefix, business_day, last) values (p_prefix, p_day, 1)
   on conflict (prefix, business_day) do update set last = s.last + 1
   returning last into v_last;
-  -- lpad cuts what is longer than its length, so the 10,000th of a day needs a longer one.
+  -- lpad truncates, so the 10,000th number of a day needs a greater length.
   return format(
     '%s-%s-%s', p_prefix, to_char(p_day, 'YYYYMMDD'), lpad(v_last::text, greatest(4, length(v_last::text)), '0')
   );
@@ -59,7 +59,7 @@ as $$
     from booking.items i
     where i.itinerary_id = p_payment.itinerary_id
   )
-  -- The items are what was paid for only if they add up to it; a deposit or a share is one line.
+  -- Items are listed only if they add up to the payment; a deposit or a share is one line.
   select case
     when bool_and(same_currency) and sum(price_cents) = p_payment.captured_cents
       then jsonb_agg(line order by start_at, id)
@@ -100,7 +100,7 @@ as $$
       'name', s.name, 'address', s.address, 'tax_id', s.tax_id, 'email', s.email, 'country', s.country
     ),
     'buyer', jsonb_strip_nulls(jsonb_build_object(
-      -- Who contributes to a group pays for themself, whosever trip it is.
+      -- Contributors pay for themselves, whoever owns the trip.
       'name', case when c.id is null then i.traveler else r.full_name end,
       'reference', coalesce(p_payment.itinerary_id, p_payment.id)
     )),

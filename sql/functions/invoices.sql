@@ -63,7 +63,7 @@ begin
   select e.* into v_refund from fin.entries e
   where e.payment_id = p_payment.id and e.entry_type = 'refund_succeeded'
     and not exists (select from fin.invoices n where n.refund_entry_id = e.id)
-    -- A refund may still fail days after it had succeeded.
+    -- A succeeded refund may still fail days later.
     and not exists (
       select from fin.entries f
       where f.payment_id = e.payment_id and f.entry_type = 'refund_failed' and f.provider_ref = e.provider_ref
@@ -82,7 +82,7 @@ begin
     v_refund.amount_cents, p_at, p_day, p_facturx
   ) || jsonb_build_object('kind', 'credit_note', 'refund', jsonb_build_object('reference', v_refund.provider_ref));
   if v_credited.id is not null then
-    -- Seller, buyer and tax are the invoice's: what is taken back is what was charged then.
+    -- Seller, buyer and tax are copied from the invoice.
     v_content := v_content || jsonb_build_object(
       'invoice', jsonb_build_object('number', v_credited.number, 'issued_on', v_credited.business_day),
       'seller', v_credited.content -> 'seller',
@@ -126,7 +126,7 @@ begin
     raise exception using
       errcode = 'PT409', constraint = 'invoice_itinerary', message = 'The payment belongs to another itinerary';
   end if;
-  -- The same invoice again; or a credit note that was issued and never became a document.
+  -- Returns the existing invoice, or a credit note without a document.
   select * into v_invoice from fin.invoices
   where payment_id = p_payment_id and kind = p_kind and (kind = 'invoice' or sha256 is null)
   order by created_at limit 1;

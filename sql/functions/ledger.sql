@@ -74,7 +74,7 @@ as $$
 declare
   v_account record;
 begin
-  -- In one order for every writer, so that two never wait for each other.
+  -- All writers lock in one order, which prevents deadlocks.
   for v_account in
     select l.account, k.kind, sum(l.amount_cents) * k.normal as change, count(*) as postings
     from unnest(p_lines) l
@@ -152,14 +152,14 @@ begin
       errcode = 'PT409', constraint = 'ledger_sequence',
       message = format('%s may not follow %s', p_entry_type, v_head.entry_type);
   end if;
-  -- Before the clock is read, so that a seal sees every writer whose time may lie before it (fin.wait_for_writers).
+  -- Before the clock is read, so that a seal waits for every writer with an earlier timestamp (fin.wait_for_writers).
   lock table fin.entries in row exclusive mode;
   v_entry.id := gen_random_uuid();
   v_entry.stream_id := p_stream_id;
   v_entry.seq := v_head.seq + 1;
   v_entry.payment_id := case v_kind when 'payment' then p_stream_id end;
   v_entry.escrow_id := case v_kind when 'escrow' then p_stream_id end;
-  -- Providers report whole seconds: a fact is never dated before the one it follows.
+  -- Providers report whole seconds, so a fact may have to be moved behind the one it follows.
   v_entry.occurred_at := greatest(
     coalesce(p_occurred_at, clock_timestamp()), v_head.occurred_at + interval '1 microsecond'
   );

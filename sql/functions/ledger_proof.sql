@@ -60,7 +60,7 @@ declare
 begin
   perform sec.require_ops();
   p_through := sec.valid_time('through', p_through);
-  -- One chain of roots. Nobody else waits for this lock.
+  -- There is one chain of roots, and only seals wait for this lock.
   lock table fin.checkpoints in share row exclusive mode;
   perform fin.wait_for_writers();
   select * into v_last from fin.checkpoints order by through desc limit 1;

@@ -34,7 +34,7 @@ declare
   v_purged int;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
-  -- A bucket is full again after a minute, so one untouched for an hour says nothing.
+  -- A bucket is full after a minute, so one untouched for an hour can go.
   delete from ops.rate_limits b
   using (
     select function, caller from ops.rate_limits
@@ -55,7 +55,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_most constant bigint := 4 * 1024 * 1024;
-  -- Exports have as many rows as there are: for ops the total counts only in values as long as this.
+  -- Exports may have any number of rows, so for ops only values of this size count.
   c_value constant bigint := 1024 * 1024;
   v_total bigint := p_bytes + coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint;
 begin
@@ -78,11 +78,11 @@ create or replace function sec.bounded_rows(p_rows jsonb) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Far from the bound a row is counted here: the call would cost as much again.
+  -- Rows far below the bound are counted inline, because a call costs as much again.
   c_far constant bigint := 3 * 1024 * 1024;
-  -- What a value takes in memory beside its bytes: many small ones are as much as few large ones.
+  -- The memory overhead of a value, so that many small values count, too.
   c_each constant bigint := 128;
-  -- As text, which is what is sent: a number of a few bytes may have a hundred thousand digits.
+  -- Counted as text, the form that is sent: a number of a few bytes may have very many digits.
   v_bytes bigint := c_each + coalesce(octet_length(p_rows::text), 0);
   v_total bigint := v_bytes + coalesce(nullif(current_setting('sec.answer_bytes', true), ''), '0')::bigint;
 begin
@@ -104,7 +104,7 @@ as $$
 declare
   -- Arrays and ranges take a backslash or quote before any character, numbers take underscores and blanks.
   v_text text := translate(p_value::text, E'\\"_ \t\n\r\v\f', '');
-  -- More digits than that no number has.
+  -- No number has more digits.
   c_digits constant int := 131072;
 begin
   if v_text ~* '[0-9.]e[-+]?[0-9]{3}' then

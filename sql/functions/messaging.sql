@@ -121,7 +121,7 @@ begin
     p_text := sec.valid_text('text', p_text, 1, 4096);
   end if;
   if p_type = 'link_notice' then
-    -- A mock's message is sent to nobody, and may name the machine that it is tried on, or one beside it.
+    -- Messages of the mock may hold links to local hosts.
     p_url := sec.valid_link('url', p_url, ops.flag('WA_OFFLINE') = '1');
     p_text := sec.valid_text(
       'text', p_text, 1, 4095 - length(p_url), p_message => 'text and url together must be <= 4096 characters'
@@ -177,7 +177,7 @@ declare
   v_claimed json;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
-  -- Whoever had these died between the call and its outcome, so nobody knows whether they went out.
+  -- Their claimants died between the call and its outcome, so nobody knows whether they were sent.
   for v_lost in
     select * from wa.messages where status = 'sending' and locked_until < now()
     order by id limit p_limit for update skip locked
@@ -233,7 +233,7 @@ create or replace function public.record_message_outcome(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- So many attempts in a row; ops who send a message again give it as many more.
+  -- The maximum number of attempts in a row; ops who retry a message give it as many again.
   c_attempts constant int := 8;
   v_message wa.messages;
 begin
@@ -241,7 +241,7 @@ begin
   if not found then
     raise exception using errcode = 'PT404', constraint = 'message_known', message = 'Message not found';
   end if;
-  -- A report of WhatsApp, or a later attempt, came first: what it knows stands. Only an accepted message's id is news.
+  -- A report or a later attempt came first, and counts. Only the id of an accepted message is new.
   if v_message.status not in ('sending', 'unknown') or v_message.attempts <> p_attempt then
     return wa.message_answer(v_message);
   end if;
@@ -289,7 +289,7 @@ as $$
   update wa.messages
   set status = 'queued', sent_as = p_sent_as, error_code = p_error_code, locked_until = null,
     provider_message_id = null,
-    -- Spread, so that what failed together does not come back together.
+    -- Spread, so that retries do not come at the same time.
     next_attempt_at = now() + make_interval(secs => p_seconds * (1 + random() / 4))
   where id = p_message_id
 $$;

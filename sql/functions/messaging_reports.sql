@@ -22,7 +22,7 @@ begin
   where provider_message_id = p_provider_message_id
     or (
       id = p_message_id and provider_message_id is null and status in ('sending', 'unknown', 'queued')
-      -- An attempt that failed was replaced by another; its reports are not the new one's.
+      -- Reports of a failed attempt do not count for the attempt that replaced it.
       and (p_status <> 'failed' or status <> 'queued')
       and not exists (
         select from wa.statuses s where s.provider_message_id = p_provider_message_id and s.status = 'failed'
@@ -108,7 +108,7 @@ begin
       set last_inbound_at = greatest(c.last_inbound_at, excluded.last_inbound_at), updated_at = now()
   )
   select count(*) into v_received from fresh;
-  -- In one order, so that two batches about the same messages never wait for each other.
+  -- In one order, so that concurrent batches do not deadlock.
   for v_status in
     select *
     from jsonb_to_recordset(p_statuses)

@@ -70,7 +70,7 @@ begin
     p_itinerary_id := sec.valid_uuid('itinerary_id', p_itinerary_id);
     p_idempotency_key := sec.valid_text('idempotency_key', p_idempotency_key, 1, 64, p_optional => true);
     v_default := payment.default_key(p_itinerary_id, p_amount_cents, p_currency);
-    -- Whoever could choose a key that we make ourselves would keep its owner from paying.
+    -- Callers must not choose keys of this form, because they could keep its owner from paying.
     if p_idempotency_key <> v_default and p_idempotency_key ~ '^([0-9a-f]{48}$|contribution:)' then
       raise exception using
         errcode = 'PT400', constraint = 'payment_key_chosen',

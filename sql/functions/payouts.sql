@@ -135,8 +135,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_lease constant interval := interval '2 minutes';
-  -- The provider forgets a key after 24 hours: from then on the same key might pay again. Once ops ask for it, the
-  -- payout is looked for at the provider before it is made.
+  -- The provider forgets a key after 24 hours, and then the same key might pay again. When ops ask for it, the payout
+  -- is searched at the provider first.
   c_key_lives constant interval := interval '23 hours';
   v_paused boolean := p_escrow_id is null and ops.flag('PAYOUTS_PAUSED') = '1';
   v_escrow "group".escrows;
@@ -145,7 +145,7 @@ declare
   v_found boolean := true;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
-  -- Once more when all that was found has just been claimed by others: an empty answer means that nothing is left.
+  -- Search again when others have claimed all results, because an empty answer means that nothing is left.
   while v_found and cardinality(v_claims) = 0 loop
     v_found := false;
     for v_escrow in
@@ -159,7 +159,7 @@ begin
       order by e.created_at, e.id limit p_limit for update of e skip locked
     loop
       v_found := true;
-      -- Read after the lock: what the search saw may be what another worker has just done.
+      -- Read again after the lock, as another worker may have changed the row.
       v_payout := "group".plan_payout(v_escrow);
       if v_payout.status is distinct from 'processing' or coalesce(v_payout.next_attempt_at > now(), true)
         or v_payout.locked_until > now() then

@@ -44,7 +44,7 @@ declare
 begin
   -- The quota's row is locked until the approval is committed, so two approvals cannot share the last places.
   select pax_per_day into v_quota from permits.quota where park = p_park for update;
-  -- Most parks have no quota, and then nobody need be counted.
+  -- Most parks have no quota, and need no count.
   if found and v_quota < p_pax_count + (
     select coalesce(sum(pax_count), 0) from permits.requests
     where park = p_park and visit_date = p_visit_date and status = 'approved'
@@ -102,7 +102,7 @@ begin
     'pax_count', p_pax_count, 1, 10000, p_message => 'pax_count must be a positive integer'
   );
   p_note := sec.valid_text('note', p_note, 0, 500, p_optional => true);
-  -- The parks' own day: all three lie in Rwanda.
+  -- The parks' time zone: all three are in Rwanda.
   if p_visit_date < (now() at time zone 'Africa/Kigali')::date then
     raise exception using
       errcode = 'PT400', constraint = 'permit_date_ahead', message = 'visit_date must be today or later';

@@ -36,7 +36,7 @@ begin
     select * from privacy.mapped_tables where erasure <> 'none'
       order by table_schema collate "C", table_name collate "C"
   loop
-    -- The digests of rows are added by exclusive or: no order, no sort, the same memory for any number of rows.
+    -- Row digests are combined by exclusive or, which needs no sort and constant memory.
     execute format(
       $q$
         select count(*), max(retained),
@@ -79,7 +79,7 @@ as $$
     'request_id', p_request.id,
     'map_version', privacy.map_version(),
     'files', coalesce((
-      -- No paths: a file's name may say whose it is, and plans are kept.
+      -- Without paths, because a file's name may name the person, and plans are kept.
       select jsonb_agg(f order by f.bucket collate "C") from (
         select file ->> 'bucket' as bucket, count(*) as count,
           encode(sha256(convert_to(string_agg(file::text, E'\n' order by file::text collate "C"), 'UTF8')),

@@ -1,8 +1,7 @@
--- The execution of an erasure plan. Why it does what the plan says or nothing at all, although each statement here sees
--- what others committed meanwhile (a function cannot choose its isolation): all rows that will change are locked first
--- and the plan is made anew after that, so until the end nobody changes or deletes a row of it; a row that somebody
--- adds before our statement on its table reached it makes that statement's count differ, which undoes everything. What
--- is added later is newer than the erasure, as if it had come after the commit.
+-- Executes an erasure plan completely or not at all, although each statement sees what others commit meanwhile. First
+-- all rows that will change are locked; then the plan is made again, so nobody can change or delete its rows. A row
+-- that is added before a statement reaches its table makes that statement's count differ, which rolls everything back.
+-- Later rows are newer than the erasure.
 
 create or replace function privacy.lock_rows(p_subject uuid) returns void
 language plpgsql volatile
@@ -182,7 +181,7 @@ as $$
 $$;
 comment on function privacy.execution_answer(uuid) is 'The body of privacy-erasure-execute.';
 
--- Whoever waits for an execution that is running waits for its end.
+-- Concurrent callers wait for a running execution.
 create or replace function public.execute_privacy_erasure(
   p_request_id uuid, p_confirm text, p_secret text, p_files jsonb default null
 )
@@ -219,7 +218,7 @@ begin
   perform audit.record('privacy.erased', jsonb_build_object(
     'privacy_request_id', p_request_id, 'plan_sha256', v_request.plan_sha256
   ));
-  -- The paths of files may name the person; the plan itself holds only their number and digest.
+  -- Paths may name the person; the plan holds only their number and digest.
   update privacy.plans set files = '[]' where request_id = p_request_id;
   perform privacy.complete_if_purged(p_request_id);
   perform pg_notify('ecotrips_purges', '');

@@ -31,7 +31,7 @@ begin
       );
     end if;
   end loop;
-  -- Where the archive will be is known before it is there, so that one whose making broke off is deleted too.
+  -- The path is known before the archive exists, so that an unfinished one is deleted, too.
   update privacy.requests
   set export_path = id || '/export.zip', export_expires_at = now() + interval '7 days' where id = p_request_id;
   perform audit.record('privacy.export_begun', jsonb_build_object('privacy_request_id', p_request_id));

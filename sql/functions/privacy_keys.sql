@@ -35,7 +35,7 @@ comment on function privacy.token(text, text) is
 create or replace function privacy.uuid_token(p_secret text, p_text text) returns uuid
 language sql immutable
 as $$
-  -- Version 8, of its maker's own kind (RFC 9562): no id that we hand out looks like it.
+  -- UUID version 8 (RFC 9562), which none of our ids has.
   select overlay(overlay(left(privacy.token(p_secret, p_text), 32) placing '8' from 13) placing 'a' from 17)::uuid
 $$;
 comment on function privacy.uuid_token(text, text) is 'A token for columns that hold uuids.';

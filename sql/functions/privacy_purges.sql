@@ -15,7 +15,7 @@ begin
     limit p_limit
     for update skip locked
   ),
-  -- The lease and the back-off are one: who dies leaves a row that is due again.
+  -- The lease is also the back-off: a dead worker's row becomes due again.
   claimed as (
     update privacy.purges p
     set attempts = attempts + 1,
@@ -43,7 +43,7 @@ declare
   v_purge privacy.purges;
 begin
   if p_error is null then
-    -- The folder's name may hold the person's id: nothing of it stays.
+    -- The folder's name may hold the person's id, so it is deleted.
     delete from privacy.purges where id = p_purge_id and attempts = p_attempt returning * into v_purge;
   else
     update privacy.purges
@@ -74,7 +74,7 @@ create or replace function privacy.complete_if_purged(p_request_id uuid) returns
 language plpgsql volatile
 as $$
 begin
-  -- Its row is locked, so of the last two purges one sees the other.
+  -- The row is locked, so that one of the last two purges sees the other.
   perform from privacy.requests where id = p_request_id for update;
   if exists (select from privacy.certificates where request_id = p_request_id)
     and not exists (select from privacy.purges where request_id = p_request_id) then

@@ -9,7 +9,7 @@ as $$
   select p.place_id, 2000 + p.popularity + catalog.typo_bonus(
       p_typed, slips, t.term, case p.kind when 2 then 2 else t.tier end::smallint
     ) + case p.kind when 0 then 200 when 1 then 100 else 0 end,
-    -- Of a name that only begins so, the words that what was typed reaches.
+    -- For a name with this beginning: the words that the query reaches.
     array[p_typed, case t.tier when 3 then t.term
       else left(t.term, length(p_typed) - 1) || split_part(substr(t.term, length(p_typed)), ' ', 1) end]
   from catalog.slip_patterns(p_typed) as slips
@@ -101,13 +101,13 @@ begin
   if p_typed = '' then
     return;
   end if;
-  -- A looser kind of match ranks below, so it is looked for only while places are left to fill.
+  -- Looser matches rank lower, so they are searched only while places are missing.
   v_hits := array(select h from catalog.hits_as_typed(p_typed, p_most) h);
   if cardinality(p_words) > 1 and (select count(distinct h.place_id) from unnest(v_hits) h) < p_most then
     v_hits := v_hits || array(select h from catalog.hits_of_words(p_words, p_most) h);
   end if;
   return query select h.place_id, h.tier * 1000 + h.popularity, null::text[] from unnest(v_hits) h;
-  -- Who typed a whole name made no typo.
+  -- A whole name has no typo.
   if length(p_typed) >= 5
     and (select count(distinct h.place_id) < p_most and coalesce(max(h.tier), 0) < 6 from unnest(v_hits) h) then
     return query select * from catalog.hits_with_typo(p_typed, 40, p_most);
@@ -137,7 +137,7 @@ declare
 begin
   p_query := sec.valid_text('query', p_query, 0, 120);
   p_limit := sec.valid_integer('limit', p_limit, 1, 12);
-  -- One letter may fold to eighteen, as one of Arabic does; no word is so long.
+  -- One letter folds to eighteen at most, so longer queries cannot match.
   v_typed := left(catalog.fold(p_query), 240);
   select json_agg(place order by score desc, slug) into v_found
   from (
@@ -155,7 +155,7 @@ begin
   if v_found is not null then
     return json_build_object('found', true, 'places', v_found);
   end if;
-  -- Nothing fits: what most people look for. An empty index has no places at all.
+  -- Nothing matches, so the most popular places are returned; an empty index has none.
   select json_agg(place order by score desc, slug) into v_found
   from (
     select slug, entity_type, entity_id, title, subtitle, keywords, metadata, popularity / 1000.0 as score
@@ -178,7 +178,7 @@ declare
   v_name text;
 begin
   p_name := sec.valid_text('city', p_name, 1, 120);
-  -- Once, not for every term that it is compared with.
+  -- Computed once, not for every term.
   v_name := catalog.fold(p_name);
   return coalesce((
     select json_build_object(

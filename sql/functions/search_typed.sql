@@ -4,7 +4,7 @@ create or replace function catalog.terms_beginning(p_typed text, p_most int) ret
 language plpgsql stable
 as $$
 begin
-  -- Under row security the planner does not see that the first column is the same for all, so the order names it.
+  -- Under row security the planner does not know that the first column is constant, so the order includes it.
   case length(p_typed)
     when 1 then
       return query
@@ -50,7 +50,7 @@ language plpgsql stable
 as $$
 declare
   v_query tsquery := ('''' || array_to_string(p_words, ''' & ''') || ''':*')::tsquery;
-  -- One or two letters begin too many words to look them all up: the other words find, these only sift.
+  -- One or two letters begin too many words, so they only filter what the other words found.
   v_lookup tsquery := case when length(p_words[cardinality(p_words)]) > 2 then v_query
     else ('''' || array_to_string(trim_array(p_words, 1), ''' & ''') || '''')::tsquery end;
 begin

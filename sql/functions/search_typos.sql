@@ -39,7 +39,7 @@ begin
   while v_same < length(p_typed) and substr(p_typed, v_same + 1, 1) = substr(p_term, v_same + 1, 1) loop
     v_same := v_same + 1;
   end loop;
-  -- The first letters that differ are where the one typo must be.
+  -- The typo is at the first differing letters.
   v_typed := substr(p_typed, v_same + 1);
   v_term := substr(p_term, v_same + 1);
   return case

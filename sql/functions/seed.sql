@@ -66,7 +66,7 @@ as $$
     'open'])[n % 10 + 1],
     timestamptz '2024-01-01 00:00Z' + n % 1000 * interval '1 day'
   from generate_series(p_first, p_last) n
-  -- Keeps the ids from being computed anew wherever they are named.
+  -- Materialized, so that ids are computed once.
   offset 0
 $$;
 comment on function meta.made_payments(int, int) is 'One payment for each made-up itinerary, and what becomes of it.';
@@ -132,7 +132,7 @@ as $$
   from meta.made_payments(p_first, p_last) p
   on conflict do nothing;
 
-  -- A trigger counts them in their payments.
+  -- A trigger adds them to their payments.
   insert into payment.refunds (
     id, payment_id, amount_cents, currency, status, origin, provider_refund_id, requested_at, processed_at
   )

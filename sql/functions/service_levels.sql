@@ -15,7 +15,7 @@ as $$
       from payment.webhook_events where received_at > now() - interval '1 hour'
     ),
     'refunds_pending', (select count(*) from payment.refunds where status = 'pending'),
-    -- A refund that still waits counts with the time it has waited so far.
+    -- A waiting refund counts with its age so far.
     'refund_lag_p95_seconds_last_hour', (
       select percentile_cont(0.95) within group (
         order by extract(epoch from coalesce(processed_at, now()) - requested_at)
@@ -28,7 +28,7 @@ as $$
     'webhooks_deferred', (select count(*) from payment.webhook_events where result = 'deferred'),
     'escrow_refunds_due', (select count(*) from "group".contributions where refund_status = 'due'),
     'exceptions_open', (select count(*) from ops.exceptions where status <> 'resolved' and source = 'view'),
-    -- How long the oldest of each has waited; what the worker has given up waits as an exception.
+    -- The age of the oldest of each kind; work that was given up counts as an exception.
     'refund_wait_seconds', (
       select coalesce(extract(epoch from now() - min(requested_at)), 0)::float8 from payment.refunds
         where status = 'pending'
@@ -49,13 +49,13 @@ as $$
       select coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 from ops.exceptions
       where status <> 'resolved' and source = 'view'
     ),
-    -- Without a worker that has ever finished anything there is no number that would tell so.
+    -- Without any finished turn of a worker there is no value.
     'worker_silence_seconds', (select extract(epoch from now() - max(finished_at))::float8 from ops.sweeps),
     'sweeps_failing', (select count(*) from ops.sweeps where failures > 0),
-    -- Whose session listens in a transaction keeps all that is notified meanwhile; when it is full, nobody notifies.
+    -- A session that listens within a transaction keeps all notifications; a full queue blocks every notify.
     'notification_queue_ratio', pg_notification_queue_usage(),
-    -- Of the locks that the server has room for, in all databases; when it is full, nobody takes any. What its
-    -- processes keep to themselves takes none of it.
+    -- The share of the shared lock table in use, in all databases; a full table blocks every lock. Fast-path locks of
+    -- processes do not count.
     'lock_table_ratio', (
       select count(*)::float8 / (
         current_setting('max_locks_per_transaction')::int
@@ -63,9 +63,9 @@ as $$
       )
       from pg_locks where not fastpath
     ),
-    -- Of the ids that there are, how many the database that was vacuumed least has used; at 1 nobody writes.
+    -- The share of transaction ids that the least vacuumed database has used; at 1 all writes stop.
     'transaction_ids_ratio', (select max(age(datfrozenxid)) / 2147483648.0::float8 from pg_database),
-    -- How many ids were taken since the snapshot that is kept the longest: nothing newer is vacuumed.
+    -- The age in ids of the oldest snapshot, which keeps newer rows from being vacuumed.
     'oldest_snapshot_transactions', (
       select coalesce(max(age(xmin)), 0)
       from (select backend_xmin from pg_stat_activity union all select xmin from pg_replication_slots) as kept (xmin)

@@ -13,7 +13,7 @@ begin
   )
   on conflict (name) do update
     set slot = excluded.slot, request_id = excluded.request_id, claimed_at = now()
-    -- What lies in the future was written before the clock was set back, and must not stop the work until then.
+    -- A time in the future comes from a clock that was set back since, and does not count.
     where (s.slot < excluded.slot or s.slot > now())
       and (s.next_at <= now() or s.next_at > now() + interval '10 minutes');
   return found;
@@ -35,7 +35,7 @@ begin
   update ops.sweeps
   set finished_at = now(), handled = handled + p_handled, failures = 0, next_at = '-infinity', last_error = null
   where name = p_name;
-  -- A queue of notifications that was full stays it when its holder has left, until somebody notifies or asks.
+  -- A full queue stays full after its holder has gone, until somebody notifies or asks.
   perform pg_notification_queue_usage();
 end;
 $$;
@@ -52,8 +52,8 @@ declare
 begin
   p_name := sec.valid_text('name', p_name, 1, 64);
   p_error := left(p_error, 1000);
-  -- The slot is given back, for whoever comes after the back-off: a second, twice as long after each further failure,
-  -- up to five minutes, spread so that sweeps do not come back together.
+  -- The slot is released after the back-off: a second, doubled with each further failure up to five minutes, and
+  -- spread.
   update ops.sweeps
   set slot = '-infinity', finished_at = now(), failures = failures + 1, last_error = p_error,
     next_at = now() + make_interval(secs => least(c_longest, power(2, least(failures, 16))) * (0.75 + random() / 2))

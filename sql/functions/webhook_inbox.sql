@@ -15,7 +15,7 @@ begin
   elsif p_event.amount_cents > (
     select coalesce(sum(amount_cents), 0) from payment.refunds where payment_id = v_payment.id
   ) then
-    -- The refund's own event has the facts; this one only tells that there must be one.
+    -- The refund's own event has the facts; this one only shows that a refund exists.
     raise exception using
       errcode = 'PT409', constraint = 'event_in_order', message = 'the provider refunded more than is known here';
   end if;
@@ -38,7 +38,7 @@ begin
     when serialization_failure or deadlock_detected or lock_not_available or query_canceled then
       raise;
     when others then
-      -- Only our own rules speak in words that may be shown.
+      -- Only messages of our own rules may be shown.
       v_error := case when sqlstate like 'PT%' then sqlerrm else 'SQLSTATE ' || sqlstate end;
   end;
   update payment.webhook_events
@@ -174,9 +174,9 @@ declare
   v_retried int := 0;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
-  -- One sweep at a time in place of locks on events: everybody locks the payment first, then its events. An advisory
-  -- lock could be held by any login; this one only by who may write the table, which never changes. Who waits in vain
-  -- raises, so that a session which stands still in here is noticed.
+  -- One sweep at a time instead of locks on events, because others lock the payment before its events. Any login could
+  -- hold an advisory lock; this one needs the right to write the table. A waiter that times out raises, so that a
+  -- hanging session is noticed.
   lock table payment.transitions in share update exclusive mode;
   for v_event in
     select * from payment.webhook_events where next_attempt_at <= now() order by next_attempt_at limit p_limit

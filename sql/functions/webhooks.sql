@@ -11,7 +11,7 @@ declare
 begin
   select * into v_payment from payment.payments where intent_id = p_event.intent_id for update;
   if not found then
-    -- Our id in the metadata: the event overtook the answer that would have told us the intent.
+    -- The event has our id in its metadata and came before the answer with the intent.
     select * into v_payment from payment.payments
     where id = p_event.metadata_payment_id and (intent_id is null or p_event.intent_id is null) for update;
   end if;
@@ -43,7 +43,7 @@ returns void
 language plpgsql volatile
 as $$
 declare
-  -- Among events of one moment the later in this list wins.
+  -- Among events with equal timestamps the later in this list wins.
   v_ranks text[] := array['processing', 'requires_action', 'failed'];
   v_status text := case p_event.type
     when 'payment_intent.succeeded' then 'succeeded'

@@ -19,7 +19,7 @@ select
     else 'ok'
   end as breach_state,
   round(100.0 * count(i.id) filter (where i.status = 'cancelled') / nullif(count(i.id), 0), 2) as cancellations_pct,
-  -- A promise is broken at the moment it runs out, whether the confirmation came later or never.
+  -- A promise is broken when its time ends, even if the confirmation comes later.
   max(i.created_at + make_interval(hours => s.confirmation_hours)) filter (
     where i.status <> 'cancelled'
       and coalesce(i.confirmed_at, now()) > i.created_at + make_interval(hours => s.confirmation_hours)
