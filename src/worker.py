@@ -32,9 +32,9 @@ from src.settings import Settings
 log = logging.getLogger(__name__)
 
 OFTEN, SOON_AGAIN, MINUTE, HOUR = 5.0, 10.0, 60.0, 3600.0
-# All in seconds: how soon a notified sweep begins (a burst of notifications costs one turn), how often at least a
-# slot is asked for, the longest silence while the database is away, and how long a stop waits for running batches
-# (what is cut off is finished by whoever finds its lease run out).
+# All in seconds: the delay of a notified sweep (one turn for a burst), the longest time between claims of a slot, the
+# longest pause while the database is away, and the time that running batches get at a stop; cut-off work is resumed
+# when its lease has expired.
 SOON = 0.25
 MAX_PAUSE = 15.0
 MAX_ABSENCE = 30.0

@@ -57,7 +57,7 @@ def opened(archive: BinaryIO, *options: str) -> Iterator[Iterator[Statements | A
         assert process.stdout is not None  # noqa: S101 - for the types
         assert process.stderr is not None  # noqa: S101 - for the types
         try:
-            # Whoever waits for a line of it awaits nothing.
+            # Reading lines awaits nothing, so a signal ends the program to end the wait.
             with stopping.ending(process.kill):
                 yield parts(process.stdout)
                 told = process.stderr.read().decode(errors="replace")

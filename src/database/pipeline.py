@@ -104,7 +104,7 @@ class Pipeline:
             self._connection = Pipelined(opened, self.observe)
             self._outage.over()
         except Exception as error:  # noqa: BLE001 - nobody reads this task's result
-            # Whoever asks in the ordinary way is told.
+            # Callers get the error from a pool.
             self._rests_until = asyncio.get_running_loop().time() + self._outage.failed(error)
         finally:
             self._opening = None

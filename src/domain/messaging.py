@@ -73,7 +73,7 @@ class MessageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One attempt at sending, claimed by whoever has this value. `recipient` is E.164 digits without a plus sign."""
+    """One claimed attempt to send. `recipient` is in E.164 digits without a plus sign."""
 
     message_id: UUID
     attempt: int

@@ -36,12 +36,12 @@ class RateLimits:
         if seconds <= 0:
             seconds = await self.callers.take_token(context, name, per_minute, client)
             if seconds:
-                self._remember(caller, time.monotonic() + seconds)
+                self._record(caller, time.monotonic() + seconds)
         if seconds:
             message = f"Too many calls of {name}; wait {seconds} s"
             raise RateLimited(message, seconds)
 
-    def _remember(self, caller: tuple[str, str], until: float) -> None:
+    def _record(self, caller: tuple[str, str], until: float) -> None:
         self.refused[caller] = until
         self.refused.move_to_end(caller)
         if len(self.refused) > MAX_REFUSED:

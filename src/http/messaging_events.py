@@ -86,7 +86,7 @@ def _inbound(items: list[msgspec.Raw]) -> Iterator[Inbound]:
             given = msgspec.json.decode(item, type=_Message)
             if NUMBER.fullmatch(given.sender) and ID.fullmatch(given.id) and WORD.fullmatch(given.type):
                 text = None if given.text is None else _storable(given.text.body)
-                yield Inbound(given.id, given.sender, given.type, _moment(given.timestamp), text)
+                yield Inbound(given.id, given.sender, given.type, _timestamp(given.timestamp), text)
 
 
 def _reports(items: list[msgspec.Raw]) -> Iterator[Report]:
@@ -95,7 +95,7 @@ def _reports(items: list[msgspec.Raw]) -> Iterator[Report]:
             given = msgspec.json.decode(item, type=_Status)
             if ID.fullmatch(given.id) and WORD.fullmatch(given.status):
                 code = given.errors[0].code if given.errors else None
-                yield Report(given.id, given.status, _moment(given.timestamp), _ours(given), code)
+                yield Report(given.id, given.status, _timestamp(given.timestamp), _ours(given), code)
 
 
 def _ours(given: _Status) -> UUID | None:
@@ -105,7 +105,7 @@ def _ours(given: _Status) -> UUID | None:
         return None
 
 
-def _moment(seconds: str) -> datetime:
+def _timestamp(seconds: str) -> datetime:
     return datetime.fromtimestamp(int(seconds), UTC)
 
 

@@ -103,18 +103,20 @@ def if_set(*values: str) -> Kind[str]:
     return one_of(str, *values, unset=", or not set")
 
 
-def number(least: int, most: int) -> Kind[int]:
+def number(minimum: int, maximum: int) -> Kind[int]:
     def sound(value: str) -> bool:
-        return value.isascii() and value.isdigit() and len(value) <= len(str(most)) and least <= int(value) <= most
+        return (
+            value.isascii() and value.isdigit() and len(value) <= len(str(maximum)) and minimum <= int(value) <= maximum
+        )
 
-    return Kind(f"a whole number from {least} to {most}", int, sound, show=str, blanks="anywhere")
+    return Kind(f"a whole number from {minimum} to {maximum}", int, sound, show=str, blanks="anywhere")
 
 
-def decimal(least: int, most: int) -> Kind[Decimal]:
+def decimal(minimum: int, maximum: int) -> Kind[Decimal]:
     def sound(value: str) -> bool:
-        return value.isascii() and "_" not in value and least <= Decimal(value) <= most
+        return value.isascii() and "_" not in value and minimum <= Decimal(value) <= maximum
 
-    return Kind(f"a number from {least} to {most}", Decimal, sound, show=str, blanks="anywhere")
+    return Kind(f"a number from {minimum} to {maximum}", Decimal, sound, show=str, blanks="anywhere")
 
 
 def elements(value: str) -> tuple[str, ...]:
@@ -129,7 +131,11 @@ def words(fault: Callable[[str], Fault] = lambda _word: None) -> Kind[tuple[str,
 
 def secret(form: Form = OURS, *, long_everywhere: bool = False) -> Kind[str]:
     def faults(value: str) -> list[Fault]:
-        return [f"must have {form.least} characters or more"] if long_everywhere and len(value) < form.least else []
+        return (
+            [f"must have {form.min_length} characters or more"]
+            if long_everywhere and len(value) < form.min_length
+            else []
+        )
 
     must_be = f"a secret{'' if long_everywhere else ', in production'} {form}"
     # In production every secret is looked at.

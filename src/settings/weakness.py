@@ -51,14 +51,14 @@ WORD_BREAKS = str.maketrans("_ ", "--")
 
 
 class Form(NamedTuple):
-    """What a kind of secret looks like: at least `least` characters behind one of the prefixes."""
+    """What a kind of secret looks like: at least `min_length` characters behind one of the prefixes."""
 
-    least: int = MIN_SECRET_LENGTH
+    min_length: int = MIN_SECRET_LENGTH
     prefixes: tuple[str, ...] = ("",)
 
     def __str__(self) -> str:
         behind = f" behind {' or '.join(self.prefixes)}" if any(self.prefixes) else ""
-        return f"of {self.least} characters or more{behind}"
+        return f"of {self.min_length} characters or more{behind}"
 
 
 OURS = Form()
@@ -85,33 +85,33 @@ def _weaknesses(secret: str, form: Form) -> Iterator[str]:
     if prefix is None:
         yield f"does not begin with {' or '.join(form.prefixes)}"
     body = secret.removeprefix(prefix or "")
-    if len(body) < form.least:
-        yield f"is shorter than {form.least} characters" + (f" behind {prefix}" if prefix else "")
+    if len(body) < form.min_length:
+        yield f"is shorter than {form.min_length} characters" + (f" behind {prefix}" if prefix else "")
     if TOKEN.fullmatch(body):
         yield "is a token, which its bearers know"
-    if any(_is_guessable(text, form.least) for text in (body, *_encoded_in(body))):
+    if any(_is_guessable(text, form.min_length) for text in (body, *_encoded_in(body))):
         yield "is a placeholder, published, or follows a pattern"
 
 
-def _is_guessable(secret: str, least: int) -> bool:
-    letters, length = secret.lower(), max(least, len(secret))
+def _is_guessable(secret: str, min_length: int) -> bool:
+    letters, length = secret.lower(), max(min_length, len(secret))
     few, own = min(max(4, length // 4), 8), len(_runs(letters) - _published())
     varied = all(len(_steps(letters, by)) >= min(few, (length - by) // 3) for by in range(1, length // 2 + 1))
     patterned = not varied or len(set(letters)) < few or own < length // 2 - 2
-    return patterned or _is_made_up(secret, least) or _is_digest(secret)
+    return patterned or _is_made_up(secret, min_length) or _is_digest(secret)
 
 
-def _is_made_up(secret: str, least: int) -> bool:
+def _is_made_up(secret: str, min_length: int) -> bool:
     found = UUID_FORM.search(secret.lower())
     if found and (UUID(found[0]).version != RANDOM_UUID or found[0] in _listed()):
         return True
-    return _chance(secret) < (MIN_CHANCE if least >= MIN_SECRET_LENGTH else MIN_CHANCE_OF_SHORT)
+    return _chance(secret) < (MIN_CHANCE if min_length >= MIN_SECRET_LENGTH else MIN_CHANCE_OF_SHORT)
 
 
 @lru_cache(maxsize=64)  # one process reads its settings more than once
 def _chance(secret: str) -> float:
     """How many guesses the secret takes by zxcvbn's reading, of those that random letters would take: in bits."""
-    from zxcvbn import zxcvbn  # noqa: PLC0415 - its words take a moment and memory, and only production asks
+    from zxcvbn import zxcvbn  # noqa: PLC0415 - its words are slow to load, and only production needs them
 
     letters = SEPARATORS.sub("", secret) or secret
     hexadecimal = 10 if letters.isdigit() else 16 if HEX.fullmatch(letters) else 0

@@ -224,10 +224,10 @@ def test_each_kind_of_secret_has_its_form(name: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [OURS, Form(12), STRIPE_KEY, STRIPE_SIGNING, HBX_KEY, HBX_SECRET], ids=lambda form: str(form.least)
+    "form", [OURS, Form(12), STRIPE_KEY, STRIPE_SIGNING, HBX_KEY, HBX_SECRET], ids=lambda form: str(form.min_length)
 )
 def test_a_short_random_secret_is_hardly_ever_that(form: Form) -> None:
-    longer = max(form.least, 10)
+    longer = max(form.min_length, 10)
     alphabets = (string.hexdigits.lower()[:16], string.ascii_lowercase, LETTERS, URL_SAFE, LETTERS + "+/")
     made = [letters(longer, alphabet) for alphabet in alphabets for _ in range(100)]
     found = [weakness(form.prefixes[0] + secret, form) for secret in made]

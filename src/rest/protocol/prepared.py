@@ -11,12 +11,12 @@ from src.rest.protocol.media import MediaType
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The statement of one shape of request, and what is known of its answer before it runs.
+    """The statement of a shape of request, and what is known of its answer beforehand.
 
-    `slots` say where each parameter comes from: (kind, position). `single` is the same statement with the caller's
-    settings in it, empty where a transaction of several statements is needed. `explain` counts rows by the
-    planner's guess, which takes all rows into account, whoever asks; `exact` is for callers who are none of `seers`,
-    the roles that see them all. `guard` is to be run first, but for `single`, which calls it itself.
+    `slots` give the source of each parameter: (kind, position). `single` is the same statement with the caller's
+    settings in it, empty where a transaction is needed. `explain` estimates rows by the planner, over all rows of the
+    table; `exact` is for callers who are none of `seers`, the roles that see them all. `guard` runs first, but `single`
+    calls it itself.
     """
 
     statement: str

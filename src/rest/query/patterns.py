@@ -11,28 +11,28 @@ from typing import NamedTuple
 
 # `\c` takes whatever is next with it, also a bracket.
 ESCAPE = r"\\(?:c.|.)"
-# What a set may name between its brackets; whoever leaves a set open has it end with the expression.
+# Classes within brackets. An unclosed set extends to the end of the expression.
 NAMED = r"\[(?P<kind>[.=:]).*?(?:(?P=kind)\]|\Z)"
 SET = rf"\[\^?+\]?+(?:{ESCAPE}|{NAMED}|[^\]])*+(?:\]|\Z)"
-# As PostgreSQL reads them one after the other (regc_lex.c); it refuses counts above 255.
+# Tokens in PostgreSQL's order (regc_lex.c), which refuses counts above 255.
 TOKEN = re.compile(
     rf"(?P<reference>\\[1-9])|(?P<class>\\[dswDSW])|(?P<place>\\[AmMyYZ]|[$^]|\[\[:[<>]:]])|{ESCAPE}|(?P<set>{SET})|(?P<comment>\(\?#)|(?P<open>\((?:\?<?[:=!])?)"
     r"|\{0*(?P<minimum>\d{1,4})(?P<to>,0*(?P<maximum>\d{0,4}))?\}\??|(?P<often>[*+?])\??|(?P<any>\.)|.",
     re.DOTALL,
 )
-# What it begins with may say that it is of another syntax, or that blanks are none of it.
+# A prefix may choose another syntax or the extended form.
 DIRECTOR = "***"
 OPTIONS = re.compile(r"\(\?([A-Za-z]+)")
 # Of which case is, and where lines end.
 HARMLESS = frozenset("cimnpstw")
-# Whoever refers to a group has every way tried to take a text apart: no length of a pattern bounds that.
+# A back reference makes matching exponential, whatever the length of the pattern.
 AS_MANY = 1000
-# Of so many arcs a machine takes about as long as of one state.
+# So many arcs cost about as much as one state.
 ARCS = 4
 # A set has an arc for each kind of character in it that the expression tells apart. At most one of so many is counted:
 # what a pattern has of characters it does not have of sets.
 KINDS = 32
-# What is beyond ASCII in a range is folded one by one where case is nothing.
+# Ignoring case, characters beyond ASCII are folded one by one.
 FOLDED = 1024
 ESCAPED = re.compile(r"\\[uUx]([0-9A-Fa-f]+)")
 # Conditions of a place (`^`, `\y`, what is around it) are tried in every order in which a text may meet them, for

@@ -1,4 +1,4 @@
-"""Makes the statement of one request: planner, writer and media negotiation brought together."""
+"""Makes the statement of a request with planner, writers and media negotiation."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from src.rest.sql.writing import (
 
 
 class Preparation:
-    """Prepares requests against one catalog."""
+    """Prepares requests with one catalog."""
 
     def __init__(self, catalog: Catalog, configuration: Configuration) -> None:
         self.catalog = catalog
         self._configuration = configuration
 
     def prepare(self, job: Job) -> Prepared:
-        """Raises RestError for whatever the catalog does not have."""
+        """Raises RestError for whatever the catalog lacks."""
         if job.action.kind is ActionKind.READ:
             return self._read(job)
         if job.action.kind is ActionKind.CALL:
@@ -279,7 +279,7 @@ def _returning(job: Job, table: Table, root: Level, target: Level) -> list[Node]
 
 
 def _names_the_key(job: Job, table: Table) -> bool:
-    """Whether the filters are eq on each column of the primary key and nothing else."""
+    """Whether the filters are exactly an eq on each column of the primary key."""
     tests = [condition for path, condition in job.query.plan.conditions if not path]
     return (
         bool(table.primary_key)

@@ -1,4 +1,4 @@
-"""Writes a resolved level, with all that is embedded in it, as one SELECT; and the query that counts its rows."""
+"""Writes a resolved level with its embeds as one SELECT, and the query that counts its rows."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class ReadWriter:
         self._max_rows = max_rows
 
     def query(self, level: Level, embed: Embed | None = None) -> Query:
-        """The SELECT of a level; `embed` is how it hangs on its parent."""
+        """The SELECT of a level; `embed` is the level's place in its parent."""
         fields = [self._output(level, output) for output in level.outputs]
         if not level.outputs and not level.embeds:
-            # An empty embed joins rows and shows none of their columns, so it needs no right to read them.
+            # An empty embed only joins rows, so it needs no right to read columns.
             fields = [nodes.column(level.qualifier, "*") if embed is None else nodes.number(1)]
         if embed is not None:
             fields += [nodes.alias(self._ordered_by(level, order), label) for order, label in embed.hidden]
@@ -72,14 +72,14 @@ class ReadWriter:
         )
 
     def total(self, root: Level) -> Query:
-        """One row for each row that the root has without its window."""
+        """A row for each row of the root without its window."""
         if not root.distinct:
             return self.count(root)
         rows = ReadWriter(self._parameters).query(replace(root, window=None, orders=[]))
         return selects.select([nodes.number(1)], selects.subquery(rows, "pgrst_distinct"))
 
     def count(self, level: Level, embed: Embed | None = None) -> Query:
-        """`SELECT 1` of the rows that the level has without its window; inner embeds become EXISTS."""
+        """`SELECT 1` for each row of the level without its window; inner embeds become EXISTS."""
         where = [self._counted_condition(level, condition) for condition in level.conditions]
         if embed is not None:
             where += self._join_conditions(embed)

@@ -1,4 +1,4 @@
-"""The resolved plan: every name found in the catalog, every relationship chosen, ready to be written as SQL."""
+"""The resolved plan: names and relationships from the catalog, ready to be written as SQL."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Test:
 
 @dataclass(slots=True)
 class EmbedIsNull:
-    """Whether the embedded resource is missing (or, negated, there)."""
+    """Whether the embedded resource is missing; negated, whether it exists."""
 
     embed: Embed
     negated: bool
@@ -95,8 +95,8 @@ class SpreadField:
 class Level:
     """One SELECT: the root or an embedded resource.
 
-    `qualifier` is what its columns are written with. `source` names a common table expression instead of `relation`.
-    `repeats` says that one of its rows may be shown more than once.
+    `qualifier` qualifies its columns. `source` names a common table expression instead of `relation`. `repeats` means
+    that a row may be shown more than once.
     """
 
     relation: Name
@@ -115,11 +115,10 @@ class Level:
 
 @dataclass(slots=True)
 class Embed:
-    """An embedded resource: how it hangs on its parent and how it shows there.
+    """An embedded resource and its place in the parent.
 
-    `alias` is the name of its joined rows, `parent` the parent's qualifier, `parent_relation` what rows that is of.
-    `bound` is the function that bounds the list of its rows (Configuration), `counted` the same one where each of its
-    rows counts by itself.
+    `alias` names its joined rows, `parent` is the parent's qualifier, `parent_relation` the parent's relation. `bound`
+    is the function that bounds the list of its rows (Configuration), `counted` the same where each row counts.
     """
 
     level: Level
@@ -143,5 +142,5 @@ class Embed:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing of it is shown: joined for filters only."""
+        """Whether nothing of it is shown, because it is joined for filters only."""
         return not self.level.outputs and all(embed.empty for embed in self.level.embeds)

@@ -1,4 +1,4 @@
-"""Whom the planner's guesses may be told, as it guesses by all rows of a table, and which reads are guarded."""
+"""Which roles may see the planner's estimates, which count all rows of a table, and which reads are guarded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NOBODY: frozenset[str] = frozenset()
 
 
 def seers_of_all(catalog: Catalog, root: Level) -> frozenset[str] | None:
-    """The roles that see all rows of every relation that ReadWriter.count looks at; None when everybody does.
+    """The roles that see all rows of every relation that ReadWriter.count reads; None when every role does.
 
-    Of what is not in the catalog, and of functions, nobody is known to.
+    Functions and unknown relations count as seen by no role.
     """
     seers: frozenset[str] | None = None
     for relation in _counted(root):
@@ -25,7 +25,7 @@ def seers_of_all(catalog: Catalog, root: Level) -> frozenset[str] | None:
 
 
 def is_guarded(catalog: Catalog, root: Level) -> bool:
-    """Whether a relation that is read, shown or not, is a guarded one."""
+    """Whether any relation that is read is guarded."""
     tables = [catalog.tables.get(relation) for relation in _read(root) if relation is not None]
     return any(table.guarded for table in tables if table is not None)
 
@@ -39,7 +39,7 @@ def _read(level: Level) -> Iterator[Name | None]:
 
 
 def _counted(level: Level) -> Iterator[Name | None]:
-    """Relations, None for one that a function makes."""
+    """The relations that are counted; None for a function."""
     yield level.relation
     for embed in [*(embed for embed in level.embeds if embed.inner), *_tested(level.conditions)]:
         relationship = embed.relationship

@@ -1,4 +1,4 @@
-"""Trees of whole queries and of what they read from, made of the expressions of `sql`."""
+"""Trees of queries and their sources, made of the expressions of `nodes`."""
 
 from __future__ import annotations
 
@@ -160,6 +160,6 @@ def limit(node: Node) -> exp.Limit:
 
 
 def add_condition(query: Query, condition: Node) -> None:
-    """One more condition on the rows of a query."""
+    """Add a condition to a query."""
     where = query.args.get("where")
     query.set("where", exp.Where(this=_all([where.this, condition]) if where else condition))

@@ -1,4 +1,4 @@
-"""The one statement of a request: it gathers the rows and makes the whole answer (PostgREST's "main query")."""
+"""The single statement of a request, which gathers rows and makes the answer (PostgREST's "main query")."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INT8 = TypeName("pg_catalog", "int8")
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How the body is made. `function` is a custom aggregate over `target` rows, None for anything of a row."""
+    """Makes a body. `function` is a custom aggregate over `target` rows; None stands for rows of any kind."""
 
     kind: Media | None
     function: Name | None = None
@@ -164,12 +164,10 @@ def rows_as_json(query: Query, source: Query | Node | None = None, returns: Retu
 def with_settings(
     statement: Query, parameters: Parameters, guard: Name | None, *, read_only: bool, of_request: bool
 ) -> Query:
-    """The statement behind the caller's settings, in one: they are made before any of its rows is looked for.
+    """The statement with the caller's settings, and then a call of `guard`, in front of it.
 
-    So is the call of `guard`, if there is one, after them.
-
-    The settings are materialized, and the statement, which gathers rows and so cannot be merged into its parent,
-    depends on their outcome through its condition.
+    The settings are a materialized expression on which the statement's condition depends, so they are made first. The
+    statement aggregates rows, so the planner does not merge the two.
     """
     settings = {
         "request.jwt.claims": parameters.text(Slot("claims")),

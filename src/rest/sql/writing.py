@@ -1,4 +1,4 @@
-"""Writes INSERT, UPDATE and DELETE, whose returned rows become the source of the answer."""
+"""Writes INSERT, UPDATE and DELETE, whose returned rows are the source of the answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTEGER = TypeName("pg_catalog", "int4")
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What all writes share. `parsers` read the JSON of columns whose domain has its own form."""
+    """The parts that all writes share. `parsers` read JSON of columns whose domain has a representation."""
 
     table: Table
     columns: Sequence[Column]
@@ -129,7 +129,7 @@ def record_rows(parameters: Parameters, definitions: Sequence[tuple[str, TypeNam
 def _rows_with_defaults(
     write: Write, parameters: Parameters, definitions: Sequence[tuple[str, TypeName]], given: Sequence[Column]
 ) -> Node:
-    """Each object of the body laid over the columns' defaults."""
+    """Each object of the body over the columns' defaults."""
     body = nodes.cast(parameters.text(Slot("body")), JSONB)
     if write.is_object:
         body = nodes.call("jsonb_build_array", body)
@@ -150,7 +150,7 @@ def counted(*, up: bool) -> Node:
 
 
 def returned(level: Level, target: Level, primary_key: Sequence[str]) -> list[Node]:
-    """RETURNING: what the answer selects and is ordered by, what its embeds join by, and the primary key.
+    """RETURNING: columns for the answer, its order and its embeds, and the primary key.
 
     `level` is the answer's root, over the written rows; `target` the written table itself.
     """
@@ -165,7 +165,7 @@ def returned(level: Level, target: Level, primary_key: Sequence[str]) -> list[No
 
 
 def computed_fields(level: Level, row: str) -> list[Node]:
-    """The computed fields that `level` names, of the row that a statement calls `row`."""
+    """The computed fields of `level`, of the row that the statement calls `row`."""
     functions = {r.name: r.column.function for r in _references(level) if r.column is not None and r.column.function}
     return [nodes.alias(nodes.call(function, nodes.row(row)), name) for name, function in functions.items()]
 
