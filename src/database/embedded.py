@@ -1,15 +1,15 @@
-"""The embedded PostgreSQL: found, initialised, started, shared and stopped without installing anything.
+"""The embedded PostgreSQL: found, initialised, started, shared and stopped without an installation.
 
-Any number of processes may use one folder. Each holds a shared lock for as long as it does; the last one stops the
-server, or a watcher when the last one was killed. Whatever changes the state of the server (initialise, start, stop)
-is done under one exclusive lock. Both the server's processes and initdb inherit a third lock, so that nothing is
-started or swept away while any process of an earlier server lives, whatever has become of its pid file.
+Any number of processes may use one folder. Each holds a shared lock while it does; the last one stops the server, or a
+watcher does when that one was killed. Changes of the server's state (initialise, start, stop) need one exclusive lock.
+The server's processes and initdb inherit a third lock, so nothing is started or removed while a process of an earlier
+server lives, whatever its pid file says.
 
-A folder may be a copy of another one, moved, or restored, with all that its files say of a server. So nothing counts
-but a process that works in this very folder, and a socket at whose other end it listens.
+A folder may be a copy, moved, or restored, with the files of a server. So only a process that works in this very folder
+counts, and a socket on which it listens.
 
-Works for root (PostgreSQL refuses uid 0) and for ordinary users. Standard library only, so that `ecotrips db` works
-before anything else does.
+Works for root, which PostgreSQL refuses, and for ordinary users. It needs the standard library only, so that `ecotrips
+db` works before anything else.
 """
 
 import fcntl
@@ -180,10 +180,10 @@ class EmbeddedPostgres:
         return locks.held(self._lock("steps"))
 
     def join(self, *, exclusive: bool = False) -> int:
-        """Become a user of the server, started when it does not run; returns the lock to `leave` with.
+        """Use the server, which is started when it does not run; returns the lock for `leave`.
 
-        `exclusive`: others wait until this one leaves. Raises EmbeddedPostgresError when the server does not come up,
-        or, exclusive, when somebody uses it. Call it from the main thread.
+        `exclusive` makes others wait until this user leaves. Raises EmbeddedPostgresError when the server does not
+        start, or, exclusive, when it has users. Call it from the main thread.
         """
         self._prepare_folder()
         with self.alone():
@@ -197,7 +197,7 @@ class EmbeddedPostgres:
             return user
 
     def leave(self, user: int) -> None:
-        """Stop using the server, and stop it when nobody else uses it."""
+        """Stop using the server; the last user stops it."""
         # Processes that wait for an exclusive user hold the lock that is taken next.
         fcntl.flock(user, fcntl.LOCK_SH)
         # Without its folder there is nothing left to stop: PostgreSQL looks after its pid file and ends.
@@ -208,7 +208,7 @@ class EmbeddedPostgres:
                 self._stop_unless_kept()
 
     def watch(self, lock: int) -> None:
-        """Stop the server when nobody uses it, and bound its log until then; `lock` says that this is being done."""
+        """Stop the server once it has no users, and bound its log until then; `lock` marks the watcher."""
         with suppress(FileNotFoundError):
             while True:
                 # A look under the lock instead of a wait for the users' one, which would seem to be one more user.
@@ -225,7 +225,7 @@ class EmbeddedPostgres:
         return self.folder / "locks" / name
 
     def _users(self) -> list[str]:
-        """Their lines. What is written in the file of a folder that nobody uses came along with a copy."""
+        """The lines of users. Lines in a folder that nobody uses came with a copy."""
         return (
             [line for line in _lines(self._lock("users")) if _lives(line.partition(" ")[0])] if self._in_use() else []
         )
