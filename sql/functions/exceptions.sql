@@ -132,13 +132,13 @@ create or replace function ops.reopen_stalled_exceptions(p_limit int default 500
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c_patience constant interval := interval '15 minutes';
+  c_timeout constant interval := interval '15 minutes';
   v_reopened int;
 begin
   p_limit := sec.valid_integer('limit', p_limit, 1, 10000);
   update ops.exceptions e set status = 'open', attempts = attempts + 1, updated_at = now()
   from (
-    select id from ops.exceptions where status = 'retrying' and updated_at < now() - c_patience and source = 'view'
+    select id from ops.exceptions where status = 'retrying' and updated_at < now() - c_timeout and source = 'view'
     limit p_limit for update skip locked
   ) stalled
   where e.id = stalled.id;

@@ -206,7 +206,7 @@ create or replace function fin.claim_invoices_to_render(p_limit int) returns jso
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c_patience constant interval := interval '1 hour';
+  c_timeout constant interval := interval '1 hour';
   v_invoice fin.invoices;
   v_claims json[] := '{}'::json[];
 begin
@@ -221,7 +221,7 @@ begin
     from due where i.id = due.id
     returning i.*
   loop
-    if v_invoice.created_at < now() - c_patience then
+    if v_invoice.created_at < now() - c_timeout then
       perform ops.open_exception('invoice', v_invoice.id::text, 'an hour after its issue it has not been rendered');
     end if;
     v_claims := v_claims || fin.invoice_answer(v_invoice, true);

@@ -25,7 +25,7 @@ create or replace function fin.wait_for_writers() returns void
 language plpgsql volatile
 as $$
 declare
-  c_patience constant interval := interval '3 seconds';
+  c_timeout constant interval := interval '3 seconds';
   v_writers text[] := array(
     select virtualtransaction from pg_locks
     where locktype = 'relation' and relation = 'fin.entries'::regclass and mode = 'RowExclusiveLock' and granted
@@ -37,7 +37,7 @@ begin
     select from pg_locks
     where locktype = 'relation' and relation = 'fin.entries'::regclass and virtualtransaction = any (v_writers)
   ) loop
-    if clock_timestamp() > statement_timestamp() + c_patience then
+    if clock_timestamp() > statement_timestamp() + c_timeout then
       raise exception using
         errcode = '55P03', constraint = 'ledger_left_open',
         message = 'A transaction that writes to the ledger has been left open';
