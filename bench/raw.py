@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from subprocess import Popen
 from threading import Timer
 from typing import Any
@@ -37,18 +38,24 @@ def application() -> object:
 
 
 @contextmanager
-def serving_raw(running: Stack) -> Iterator[None]:
-    """A service `raw` for the block."""
-    port, output = free_port(), FOLDER / "raw.txt"
-    with output.open("wb") as file, Popen([sys.executable, "-m", "bench.raw", str(port)], stdout=file) as process:
+def program(running: Stack, name: str, module: str, **environment: str) -> Iterator[None]:
+    """A service `name` for the block: a module of the bench, which is given a port and says when it serves."""
+    port, output = free_port(), FOLDER / f"{name}.txt"
+    arguments = [sys.executable, "-m", module, str(port)]
+    with output.open("wb") as file, Popen(arguments, stdout=file, env={**os.environ, **environment}) as process:
         try:
-            while not output.stat().st_size:
+            while b"serving" not in output.read_bytes():
                 time.sleep(0.1)
             served = ServerProcess(process, f"http://127.0.0.1:{port}", output)
-            running.services["raw"] = Service(served, running.services["main"].settings)
+            running.services[name] = Service(served, running.services["main"].settings)
             yield
         finally:
             process.terminate()
+
+
+def serving_raw(running: Stack) -> AbstractContextManager[None]:
+    """A service `raw` for the block."""
+    return program(running, "raw", "bench.raw")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import cast
 
 import asyncpg
@@ -14,15 +15,17 @@ from litestar import Litestar
 from litestar.types import HTTPRequestEvent, Scope
 
 from bench import report, rest
+from bench.cases import HOTELS
 from bench.harness import Case, measure
 from bench.load import Wrk
-from bench.raw import serving_raw
+from bench.raw import program, serving_raw
 from bench.stack import Stack, stack
 from bench.variants import variant
 from src.app import create
 from src.database.connections import Connections
 from src.http.application import Router
-from tests.support.postgres import settings
+from src.settings import OFFLINE_SWITCHES
+from tests.support.postgres import JWT_SECRET, settings
 
 USES = 5_000
 ROUNDS = 7
@@ -49,6 +52,12 @@ def reads(running: Stack) -> list[Case]:
         for case in rest.cases(running)
         if isinstance(case.load, Wrk)
     ]
+
+
+def hotels(running: Stack) -> Case:
+    """A call with a body that asks no database, by the service and by one that sets a timer for each body."""
+    call = Wrk("/functions/v1/inventory-search", running.key(), method="POST", body=HOTELS)
+    return Case("inventory-search, cached", call, {"a timer each": replace(call, service="usual")})
 
 
 async def of_pools(dsn: str) -> str:
@@ -112,8 +121,13 @@ def main() -> None:
     with stack(10_000) as running:
         dsn = running.services["main"].settings.database_url
         said = [asyncio.run(of_pools(dsn)), asyncio.run(of_routes(dsn))]
-        with serving_raw(running), variant(running, "pooled", DATABASE_DIRECT_URL=dsn):
-            found = report.rows(measure(running, reads(running), rounds=ROUNDS))
+        environment = {**OFFLINE_SWITCHES, "DATABASE_URL": dsn, "JWT_SECRET": JWT_SECRET}
+        with (
+            serving_raw(running),
+            variant(running, "pooled", DATABASE_DIRECT_URL=dsn),
+            program(running, "usual", "bench.usual", **environment),
+        ):
+            found = report.rows(measure(running, [hotels(running), *reads(running)], rounds=ROUNDS))
     print(report.table(found))
     print("\n".join(said))
     print(f"written: {report.save(found, 'tricks', notes=said)}")

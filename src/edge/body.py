@@ -61,6 +61,46 @@ class BrokenOff(BodyError):
     """The client closed the connection before the end of the body."""
 
 
+# Seconds between two looks at who waits too long.
+LOOK_EVERY = 0.25
+
+
+class Timeouts:
+    """Cancels tasks whose time is over, and tells which: one timer for all of them (docs/performance.md)."""
+
+    def __init__(self) -> None:
+        self._ends: dict[asyncio.Task[object], float] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.late: set[asyncio.Task[object]] = set()
+
+    def begin(self, task: asyncio.Task[object], seconds: float) -> None:
+        """Its time begins; `end` has to follow."""
+        loop = task.get_loop()
+        self._ends[task] = loop.time() + seconds
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(LOOK_EVERY, self._look)
+
+    def end(self, task: asyncio.Task[object]) -> None:
+        del self._ends[task]
+        self.late.discard(task)
+
+    def _look(self) -> None:
+        assert self._loop is not None  # noqa: S101 - whoever set the timer has a loop
+        now = self._loop.time()
+        for task, end in self._ends.items():
+            if end < now and task not in self.late:
+                self.late.add(task)
+                task.cancel()
+        if self._ends:
+            self._loop.call_later(LOOK_EVERY, self._look)
+        else:
+            self._loop = None
+
+
+TIMEOUTS = Timeouts()
+
+
 class OverBudget(BodyError):
     """The unfinished bodies of callers of this role use up the budget."""
 
@@ -112,26 +152,31 @@ async def whole_body(
         raise TooLarge(max_size)
     parts: list[bytes] = []
     size = reserved = 0
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a server's coroutine runs in a task
+    TIMEOUTS.begin(task, body_timeout(max_size))
     try:
-        async with asyncio.timeout(body_timeout(max_size)):
-            while True:
-                event = await receive()
-                if event["type"] == "http.disconnect":
-                    message = "body broke off"
-                    raise BrokenOff(message)
-                part: bytes = event.get("body", b"")
-                size += len(part)
-                _require_bounded(size, len(parts), max_size)
-                if not event.get("more_body", False):
-                    return b"".join([*parts, part]) if parts else part
-                if size > SMALL:
-                    BUDGET.take(role, len(part), max_size)
-                    reserved += len(part)
-                parts.append(part)
-    except TimeoutError:
+        while True:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                message = "body broke off"
+                raise BrokenOff(message)
+            part: bytes = event.get("body", b"")
+            size += len(part)
+            _require_bounded(size, len(parts), max_size)
+            if not event.get("more_body", False):
+                return b"".join([*parts, part]) if parts else part
+            if size > SMALL:
+                BUDGET.take(role, len(part), max_size)
+                reserved += len(part)
+            parts.append(part)
+    except asyncio.CancelledError:
+        if task not in TIMEOUTS.late or task.uncancel():
+            raise
         message = f"body did not arrive within {body_timeout(max_size):.0f} s"
         raise TooSlow(message) from None
     finally:
+        TIMEOUTS.end(task)
         if reserved:
             BUDGET.give_back(role, reserved)
 
