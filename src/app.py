@@ -45,6 +45,7 @@ from src.http import (
     quotes,
     refunds,
     search,
+    storage_problems,
     webhooks,
 )
 from src.http import metrics as metrics_route
@@ -190,7 +191,7 @@ def create(settings: Settings | None = None) -> Litestar:
         lifespan=[lifespan],
         plugins=[StructSchemas()],
         openapi_config=openapi.configuration(),
-        exception_handlers={Exception: problems.answer_of, HTTPException: problems.answer_of},
+        exception_handlers={Exception: problems.answer_of, HTTPException: storage_problems.refused},
         logging_config=None,
     )
     loopback.application = cast("Asgi", application)

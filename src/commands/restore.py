@@ -181,7 +181,7 @@ async def _fill(connection: Opened, file: BinaryIO) -> int:
 
 @asynccontextmanager
 async def _seen_by_the_owner(connection: Opened) -> AsyncIterator[None]:
-    """Rows that policies keep even from the owner, whom those of tables that others made need not name."""
+    """For the block, the owner sees every row, also where a policy is forced on the owner."""
     await connection.execute("set local row_security = on")
     forced = [row[0] for row in await connection.fetch(FORCED)]
     for table in forced:
@@ -192,7 +192,7 @@ async def _seen_by_the_owner(connection: Opened) -> AsyncIterator[None]:
 
 
 async def _take_rights(connection: Opened) -> None:
-    """Whose others' functions and views were is not restored: they get no rights of the owner whose they are now."""
+    """Functions and views of other roles are the owner's now, and run with their caller's rights."""
     for said, name, statement in await connection.fetch(WITH_RIGHTS, [*DEFAULT_SCHEMAS, *INTERNAL_SCHEMAS]):
         await connection.execute(statement)
         tell(f"{said} from now on: {name}")

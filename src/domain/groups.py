@@ -1,5 +1,7 @@
 """Groups that pay for a trip together: members, escrows and contributions."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,9 +94,9 @@ class Contributed:
 async def contribute(
     context: Context,
     contribution: Contribution,
-    groups: "Groups",
-    payments: "Payments",
-    providers: "Mapping[str, PaymentProvider]",
+    groups: Groups,
+    payments: Payments,
+    providers: Mapping[str, PaymentProvider],
 ) -> Answered[Contributed]:
     """The contribution, counted, with its payment's intent.
 
@@ -114,7 +116,7 @@ async def contribute(
     return await groups.record_intent(service, contributed.value.contribution_id, intent)
 
 
-async def cancel(context: Context, escrow_id: UUID, escrows: "Escrows") -> Answered[Escrow]:
+async def cancel(context: Context, escrow_id: UUID, escrows: Escrows) -> Answered[Escrow]:
     """Cancel the escrow and ask at once for the refunds that are then due; the worker asks for any that are left.
 
     Raises NotFound, NotAllowed, Conflict.

@@ -1,5 +1,7 @@
 """Hotels of a supplier: what is free, what it costs, and a price kept for a while (docs/api.md, Hotel inventory)."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Sequence
@@ -182,7 +184,7 @@ def key_of(question: Question) -> str:
 
 
 async def hold_rate(
-    context: Context, user_id: UUID, wanted: HoldRequest, supplier: "Supplier", holds: "Holds"
+    context: Context, user_id: UUID, wanted: HoldRequest, supplier: Supplier, holds: Holds
 ) -> Answered[Hold]:
     """The hold of a key. The price is asked for first, and must be the supplier's current one.
 

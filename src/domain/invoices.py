@@ -1,5 +1,7 @@
 """Invoices and credit notes: the number first, then the document, which is the same however often it is made."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,10 +52,10 @@ class Invoice:
 async def issue_document(
     context: Context,
     request: InvoiceRequest,
-    invoices: "Invoices",
-    renderer: "Renderer",
-    storage: "Storage",
-    links: "Links",
+    invoices: Invoices,
+    renderer: Renderer,
+    storage: Storage,
+    links: Links,
 ) -> tuple[Invoice, Link]:
     """The document with a link to it. Asking again gives the same invoice and a fresh link.
 
@@ -66,7 +68,7 @@ async def issue_document(
 
 
 async def store_document(
-    context: Context, invoice: Invoice, invoices: "Invoices", renderer: "Renderer", storage: "Storage"
+    context: Context, invoice: Invoice, invoices: Invoices, renderer: Renderer, storage: Storage
 ) -> StoredObject:
     """The stored document, rendered when it is missing or is not what its digest says.
 
@@ -87,7 +89,7 @@ async def store_document(
     return stored
 
 
-async def render_due(context: Context, invoices: "Invoices", renderer: "Renderer", storage: "Storage") -> int:
+async def render_due(context: Context, invoices: Invoices, renderer: Renderer, storage: Storage) -> int:
     """Render issued documents that have no file; returns their number.
 
     One failure does not stop the others; the first error is raised at the end.
@@ -104,7 +106,7 @@ async def render_due(context: Context, invoices: "Invoices", renderer: "Renderer
     return len(due)
 
 
-async def _stored_as(sha256: str | None, name: ObjectName, storage: "Storage") -> StoredObject | None:
+async def _stored_as(sha256: str | None, name: ObjectName, storage: Storage) -> StoredObject | None:
     """The object if its content has this digest."""
     if sha256 is None:
         return None

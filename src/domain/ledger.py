@@ -1,5 +1,7 @@
 """Facts put into the ledger by hand, and what the provider says of the same money (docs/api.md, Finance)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -58,7 +60,7 @@ class Difference:
 
 
 async def reconcile(
-    context: Context, since: datetime, ledger: "Ledger", provider: "ProviderTotals"
+    context: Context, since: datetime, ledger: Ledger, provider: ProviderTotals
 ) -> tuple[int, list[Difference]]:
     """How many live payments changed since then, in the books or at the provider, and where the two disagree.
 

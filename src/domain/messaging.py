@@ -1,5 +1,7 @@
 """WhatsApp messages: recorded, sent, and what became of them (docs/api.md, Messages)."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ class MessageRequest:
         if faults:
             raise InputInvalid(*faults)
 
-    def _faults(self) -> "Sequence[str]":
+    def _faults(self) -> Sequence[str]:
         found = []
         if not NUMBER.fullmatch(self.recipient):
             found.append("to must be a phone number in E.164 digits")
@@ -153,7 +155,7 @@ class Received:
 
 
 async def send_message(
-    context: Context, request: MessageRequest, messages: "Messages", senders: "Mapping[str, Sender]"
+    context: Context, request: MessageRequest, messages: Messages, senders: Mapping[str, Sender]
 ) -> Answered[SentMessage]:
     """The message, sent, or queued for another attempt, or with an unknown outcome. Raises SupplierRefused.
 
@@ -163,7 +165,7 @@ async def send_message(
     return await _attempt(context, message, messages, senders)
 
 
-async def send_due(context: Context, messages: "Messages", senders: "Mapping[str, Sender]") -> int:
+async def send_due(context: Context, messages: Messages, senders: Mapping[str, Sender]) -> int:
     """Send what waits for another attempt; returns how many attempts that were."""
     due = await messages.claim(context, BATCH)
     for message in due:
@@ -175,7 +177,7 @@ async def send_due(context: Context, messages: "Messages", senders: "Mapping[str
 
 
 async def _attempt(
-    context: Context, message: Message, messages: "Messages", senders: "Mapping[str, Sender]"
+    context: Context, message: Message, messages: Messages, senders: Mapping[str, Sender]
 ) -> Answered[SentMessage]:
     outcome = await senders[message.mode].send(message)
     sent = await messages.record(context, message, outcome)

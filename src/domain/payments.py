@@ -1,5 +1,7 @@
 """Taking a payment: the row first, then the provider, then what the provider said."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ class Intent:
 
 
 async def start_checkout(
-    context: Context, checkout: Checkout, payments: "Payments", providers: "Mapping[str, PaymentProvider]"
+    context: Context, checkout: Checkout, payments: Payments, providers: Mapping[str, PaymentProvider]
 ) -> Answered[Payment]:
     """The payment with its intent. The same key again gives the same payment and intent.
 
@@ -72,16 +74,14 @@ async def start_checkout(
 
 
 async def make_intent(
-    context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider"
+    context: Context, payment: Payment, payments: Payments, provider: PaymentProvider
 ) -> Answered[Payment]:
     """Ask the provider for the payment's one intent and record its answer, also when it is a failure."""
     intent = await ask_for_intent(context, payment, payments, provider)
     return await payments.record_intent(context, payment.payment_id, intent)
 
 
-async def ask_for_intent(
-    context: Context, payment: Payment, payments: "Payments", provider: "PaymentProvider"
-) -> Intent:
+async def ask_for_intent(context: Context, payment: Payment, payments: Payments, provider: PaymentProvider) -> Intent:
     """The provider's intent for the payment; a failure is recorded before it is raised."""
     try:
         return await provider.create_intent(payment)
@@ -91,7 +91,7 @@ async def ask_for_intent(
         raise
 
 
-async def finish_due(context: Context, payments: "Payments", providers: "Mapping[str, PaymentProvider]") -> int:
+async def finish_due(context: Context, payments: Payments, providers: Mapping[str, PaymentProvider]) -> int:
     """Make the intents that a crash or a lost answer left out; returns how many payments were looked at."""
     due = await payments.claim_due(context)
     for payment in due:

@@ -1,5 +1,7 @@
 """Paying out met escrows: planned and claimed, then the provider, then what the provider said."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +98,7 @@ class PayoutsQuery:
 
 
 async def pay_now(
-    context: Context, escrow_id: UUID, payouts: "Payouts", providers: "Mapping[str, PayoutProvider]"
+    context: Context, escrow_id: UUID, payouts: Payouts, providers: Mapping[str, PayoutProvider]
 ) -> Answered[Payout]:
     """The escrow's payout, made now unless a worker is making it. Raises NotFound, NotAllowed."""
     payout = await payouts.request(context, escrow_id)
@@ -107,14 +109,14 @@ async def pay_now(
 
 
 async def pay_due(
-    context: Context, payouts: "Payouts", providers: "Mapping[str, PayoutProvider]", trail: "AuditTrail"
+    context: Context, payouts: Payouts, providers: Mapping[str, PayoutProvider], trail: AuditTrail
 ) -> list[Touched]:
     """Sweep: make one batch of payouts that are due."""
     claimed = await payouts.claim(context)
     return list(await asyncio.gather(*(_pay_and_tell(context, one, payouts, providers, trail) for one in claimed)))
 
 
-async def expire_due(context: Context, escrows: "Escrows", trail: "AuditTrail") -> list[Touched]:
+async def expire_due(context: Context, escrows: Escrows, trail: AuditTrail) -> list[Touched]:
     """Sweep: expire one batch of escrows whose deadline has passed."""
     expired = [
         Touched(one.escrow_id, one.status, one.total_cents, one.payout_id) for one in await escrows.expire_due(context)
@@ -126,10 +128,10 @@ async def expire_due(context: Context, escrows: "Escrows", trail: "AuditTrail") 
 
 async def sweep(
     context: Context,
-    escrows: "Escrows",
-    payouts: "Payouts",
-    providers: "Mapping[str, PayoutProvider]",
-    trail: "AuditTrail",
+    escrows: Escrows,
+    payouts: Payouts,
+    providers: Mapping[str, PayoutProvider],
+    trail: AuditTrail,
 ) -> list[Touched]:
     """Everything that is due: expiries with their refunds, then payouts. Returns each escrow touched."""
     touched: list[Touched] = []
@@ -144,7 +146,7 @@ async def sweep(
 
 
 async def _pay(
-    context: Context, claimed: ClaimedPayout, payouts: "Payouts", providers: "Mapping[str, PayoutProvider]"
+    context: Context, claimed: ClaimedPayout, payouts: Payouts, providers: Mapping[str, PayoutProvider]
 ) -> tuple[Answered[Payout], str | None]:
     """The payout after one try at the provider, and the error's code if there was one."""
     try:
@@ -162,9 +164,9 @@ async def _pay(
 async def _pay_and_tell(
     context: Context,
     claimed: ClaimedPayout,
-    payouts: "Payouts",
-    providers: "Mapping[str, PayoutProvider]",
-    trail: "AuditTrail",
+    payouts: Payouts,
+    providers: Mapping[str, PayoutProvider],
+    trail: AuditTrail,
 ) -> Touched:
     try:
         payout, error = await _pay(context, claimed, payouts, providers)
@@ -177,7 +179,7 @@ async def _pay_and_tell(
     return touched
 
 
-def _tell(context: Context, touched: Touched, trail: "AuditTrail") -> None:
+def _tell(context: Context, touched: Touched, trail: AuditTrail) -> None:
     facts = {"escrow": touched.escrow_id, "status": touched.status, "total": touched.total_cents}
     if touched.error is not None:
         facts["error"] = touched.error

@@ -1,5 +1,7 @@
 """Erasing a person's data: a stored plan, its execution in full or not at all, then their files."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class Purge:
 
 
 async def dry_run(
-    context: Context, request_id: UUID, erasures: "PrivacyErasures", storage: "Storage", links: "Links"
+    context: Context, request_id: UUID, erasures: PrivacyErasures, storage: Storage, links: Links
 ) -> tuple[ErasurePlan, Link]:
     """The plan of an approved erasure, stored, with a link to it. Changes nothing. Raises NotFound, Conflict."""
     files = await _files(await erasures.folders(context, request_id), storage)
@@ -56,7 +58,7 @@ async def dry_run(
 
 
 async def execute(
-    context: Context, request_id: UUID, confirm: str, erasures: "PrivacyErasures", storage: "Storage"
+    context: Context, request_id: UUID, confirm: str, erasures: PrivacyErasures, storage: Storage
 ) -> Answered[RequestStatus]:
     """Carry out the plan of the last dry-run, or nothing; again, give the same certificate.
 
@@ -71,12 +73,12 @@ async def execute(
     return await erasures.execute(context, request_id, confirm, files)
 
 
-async def purge_due(context: Context, erasures: "PrivacyErasures", storage: "Storage") -> int:
+async def purge_due(context: Context, erasures: PrivacyErasures, storage: Storage) -> int:
     """Empty the folders that are due; returns how many were tried."""
     return await _purge(context, await erasures.claim_purges(context), erasures, storage)
 
 
-async def _purge(context: Context, purges: list[Purge], erasures: "PrivacyErasures", storage: "Storage") -> int:
+async def _purge(context: Context, purges: list[Purge], erasures: PrivacyErasures, storage: Storage) -> int:
     for purge in purges:
         try:
             await _empty(Folder(purge.bucket, purge.folder), storage)
@@ -87,7 +89,7 @@ async def _purge(context: Context, purges: list[Purge], erasures: "PrivacyErasur
     return len(purges)
 
 
-async def _empty(folder: Folder, storage: "Storage") -> None:
+async def _empty(folder: Folder, storage: Storage) -> None:
     for _ in range(LISTINGS):
         found = await storage.listed(folder.bucket, folder.path.rstrip("/"))
         if not found:
@@ -98,7 +100,7 @@ async def _empty(folder: Folder, storage: "Storage") -> None:
     raise Unavailable(message)
 
 
-async def _files(folders: list[Folder], storage: "Storage") -> str:
+async def _files(folders: list[Folder], storage: Storage) -> str:
     """The files in these folders as JSON, sorted."""
     found = [stored for f in folders for stored in await storage.listed(f.bucket, f.path.rstrip("/"))]
     listed = [{"bucket": s.name.bucket, "path": s.name.path, "version": s.version} for s in found]

@@ -1,5 +1,7 @@
 """A person's copy of what we know of them: one JSON document for each table, and their files, in one archive."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import tempfile
@@ -63,9 +65,7 @@ class Export:
     expires_at: datetime
 
 
-async def export(
-    context: Context, request_id: UUID, exports: "PrivacyExports", storage: "Storage", links: "Links"
-) -> Link:
+async def export(context: Context, request_id: UUID, exports: PrivacyExports, storage: Storage, links: Links) -> Link:
     """Store a new archive and sign a link to it; links to earlier archives become invalid.
 
     Memory use does not depend on the amount of data. Raises NotFound, Conflict (not approved; the person was erased
@@ -95,7 +95,7 @@ async def export(
 
 
 async def _document(
-    context: Context, request_id: UUID, table: ExportedTable, exports: "PrivacyExports"
+    context: Context, request_id: UUID, table: ExportedTable, exports: PrivacyExports
 ) -> AsyncIterator[bytes]:
     head = {"schema": table.schema, "table": table.table, "label": table.label, "columns": dict(table.columns)}
     yield json.dumps(head, ensure_ascii=False, sort_keys=True)[:-1].encode() + b', "rows": ['
@@ -105,7 +105,7 @@ async def _document(
     yield b"]}\n"
 
 
-async def _files(contents: Contents, storage: "Storage") -> AsyncIterator[StoredObject]:
+async def _files(contents: Contents, storage: Storage) -> AsyncIterator[StoredObject]:
     for folder in contents.folders:
         # Archives of earlier exports are not exported.
         if folder.bucket == BUCKET:

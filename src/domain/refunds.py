@@ -1,5 +1,7 @@
 """Giving money back: set aside first, then the provider, then what the provider said."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,7 +74,7 @@ class RefundOutcome:
 
 
 async def refund_payment(
-    context: Context, asked: RefundRequest, refunds: "Refunds", providers: "Mapping[str, RefundProvider]"
+    context: Context, asked: RefundRequest, refunds: Refunds, providers: Mapping[str, RefundProvider]
 ) -> Answered[Refund]:
     """Raises NotFound, Conflict, InputInvalid (more than is left), ProviderFailed.
 
@@ -82,14 +84,14 @@ async def refund_payment(
 
 
 async def refund_itinerary(
-    context: Context, asked: ItineraryRefundRequest, refunds: "Refunds", providers: "Mapping[str, RefundProvider]"
+    context: Context, asked: ItineraryRefundRequest, refunds: Refunds, providers: Mapping[str, RefundProvider]
 ) -> Answered[Refund]:
     """As refund_payment, for ops, who know the itinerary."""
     return await _settled(context, await refunds.request_for_itinerary(context, asked), refunds, providers)
 
 
 async def _settled(
-    context: Context, asked: Answered[Refund], refunds: "Refunds", providers: "Mapping[str, RefundProvider]"
+    context: Context, asked: Answered[Refund], refunds: Refunds, providers: Mapping[str, RefundProvider]
 ) -> Answered[Refund]:
     refund = asked.value
     if refund.status != "pending":
@@ -97,7 +99,7 @@ async def _settled(
     return await settle(context.as_service(), refund, refunds, providers[refund.mode])
 
 
-async def settle(context: Context, refund: Refund, refunds: "Refunds", provider: "RefundProvider") -> Answered[Refund]:
+async def settle(context: Context, refund: Refund, refunds: Refunds, provider: RefundProvider) -> Answered[Refund]:
     """Make a pending refund at the provider, which does it once for its key, and record what it said."""
     try:
         outcome = await provider.refund(refund)
@@ -116,7 +118,7 @@ async def settle(context: Context, refund: Refund, refunds: "Refunds", provider:
     return settled
 
 
-async def settle_due(context: Context, refunds: "Refunds", providers: "Mapping[str, RefundProvider]") -> int:
+async def settle_due(context: Context, refunds: Refunds, providers: Mapping[str, RefundProvider]) -> int:
     """Settle queued refunds and those whose outcome is not known; returns how many were looked at."""
     due = await refunds.claim_due(context)
     for refund in due:

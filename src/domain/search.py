@@ -1,5 +1,7 @@
 """Searching places by typed text (docs/api.md, Places)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -71,7 +73,7 @@ class Populated:
 
 
 async def search_places(
-    context: Context, query: PlacesQuery, catalog: "SearchIndex", fixtures: "SearchIndex", *, offline: bool
+    context: Context, query: PlacesQuery, catalog: SearchIndex, fixtures: SearchIndex, *, offline: bool
 ) -> Suggestions:
     """Suggestions by the database's ranking; from the fixtures when it is away or holds no place.
 

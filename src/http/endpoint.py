@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast, get_type_hints
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar._asgi.utils import wrap_in_exception_handler
 from litestar.di import NamedDependency, Provide
 from litestar.enums import HttpMethod
@@ -52,14 +52,24 @@ WITHOUT_EFFECT = frozenset(
         "before_request",
         "cache",
         "cache_control",
+        "cache_key_builder",
+        "deprecated",
+        "description",
         "dto",
         "etag",
+        "media_type",
+        "operation_id",
         "parameters",
+        "raises",
+        "request_class",
         "request_max_body_size",
         "response_class",
         "response_cookies",
         "response_headers",
+        "response_description",
         "return_dto",
+        "security",
+        "summary",
         "type_decoders",
         "type_encoders",
     }
@@ -68,7 +78,7 @@ WITHOUT_EFFECT = frozenset(
 FILLED_IN = frozenset({"request_max_body_size", "type_decoders", "type_encoders"})
 # Registers the schema of failures.
 FAILURE = {500: ResponseSpec(Problem, generate_examples=False)}
-UNDECLARED: tuple[object, ...] = (None, False, Empty, [], {}, frozenset())
+UNDECLARED: tuple[object, ...] = (None, False, Empty, "", [], {}, frozenset(), Request)
 
 Run: TypeAlias = "Callable[[Call], Awaitable[Answer[object]]]"
 
@@ -223,8 +233,11 @@ class Endpoint(HTTPRouteHandler):
 
     def on_registration(self, app: Litestar) -> None:
         """Raises ImproperlyConfiguredException for declarations without an effect."""
-        super().on_registration(app)
         self._refuse_what_has_no_effect()
+        super().on_registration(app)
+        if not iscoroutinefunction(self.fn):
+            message = f"{self}: an endpoint's method is async"
+            raise ImproperlyConfiguredException(message)
         provided = self.resolve_dependencies()
         if callable(self.access):
             self.access = partial(self.access, **self._constants(signature(self.access).parameters, provided))

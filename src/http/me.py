@@ -32,7 +32,7 @@ class UserController(Controller):
 
     @route("/user", http_method=WRONG, status_code=405, include_in_schema=False, sync_to_thread=False)
     def refuse(self, request: Request[None, None, State], authenticator: NamedDependency[Authenticator]) -> None:
-        """Whoever is somebody learns how to ask."""
+        """Refuses other methods, with 401 first where there is no user."""
         _user(request, authenticator)
         message = "GET, HEAD"
         raise MethodNotAllowed(message)
@@ -48,7 +48,7 @@ class UserController(Controller):
     ) -> Response[User]:
         """Who the bearer's token speaks for.
 
-        Keys are nobody.
+        A key without a user is 401.
         """
         return Response(_user(request, authenticator), headers={"x-request-id": REQUEST_ID.get()})
 

@@ -1,6 +1,9 @@
 """Failures of /storage/v1 in Supabase Storage's form."""
 
 import msgspec
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 
 from src.domain import errors
 from src.domain.storage import LinkRefused
@@ -28,6 +31,16 @@ class StorageProblem(msgspec.Struct, frozen=True, rename="camel"):
     status_code: str
     error: str
     message: str
+
+
+def refused(request: Request[None, None, State], error: Exception) -> Response[bytes]:
+    """`problems.answer_of`; a path or method that no route takes is told in this form below /storage/v1."""
+    answer = problems.answer_of(request, error)
+    if isinstance(error, HTTPException) and request.scope["path"].startswith("/storage/v1/"):
+        status = error.status_code
+        message = str(problems.from_status(status))
+        answer.content = msgspec.json.encode(StorageProblem(str(status), NAMES.get(status, "InternalError"), message))
+    return answer
 
 
 def answer_of(error: Exception) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:

@@ -34,7 +34,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, role: Role, m
 
 
 def require_json(headers: dict[bytes, bytes], body: bytes) -> None:
-    """Raises NotJson for a body of another media type."""
+    """Raises InputRefused for a body of another media type."""
     kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
     if body and kind != JSON and not kind.endswith(b"+json"):
         raise InputRefused(415, "The body must be application/json")

@@ -28,7 +28,7 @@ DIGESTS = (
     *(hashlib.md5, hashlib.sha1, hashlib.sha224, hashlib.sha256, hashlib.sha384, hashlib.sha512),
     *(hashlib.sha3_256, hashlib.blake2b, hashlib.blake2s),
 )
-# Of the longest ones people take a half.
+# Half of a long digest is used as a secret, too.
 HALF = 32
 DIGEST_BYTES = 8
 COMMON_WORDS = 10_000
@@ -44,7 +44,7 @@ SHORT_PREFIX = re.compile(r"[A-Za-z]{1,12}([\W_]+)")
 # What may be a secret in a longer text.
 LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{16,}")
 ALPHABETS = ((re.compile("[a-z]"), 26), (re.compile("[A-Z]"), 26), (re.compile("[0-9]"), 10))
-# How much of its letters' own chance a random secret has at least, by zxcvbn's reading; what people make up has less.
+# A random secret has at least this share of the entropy of its letters, by zxcvbn's estimate.
 MIN_CHANCE, MIN_CHANCE_OF_SHORT = 0.6, 0.5
 AT_A_TIME = 40  # letters: zxcvbn takes more than in proportion
 WORD_BREAKS = str.maketrans("_ ", "--")

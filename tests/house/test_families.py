@@ -88,6 +88,7 @@ def test_the_guide_names_every_step() -> None:
         "sql/grants.sql",
         "tests/sql/",
         "src/http/",
+        "src/composition.py",
         "src/app.py",
         "tests/http/",
         "tests/runbook/",

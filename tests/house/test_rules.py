@@ -34,7 +34,6 @@ TRUSTED = {
     "rest/protocol/openapi_schemas.py",
     "http/me.py",
     "http/openapi.py",
-    "production.py",
     "rest/server/options.py",
 }
 

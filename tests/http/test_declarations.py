@@ -11,7 +11,7 @@ from litestar import Controller, Request, Response, Router
 from litestar.connection import ASGIConnection
 from litestar.datastructures import CacheControlHeader, ResponseHeader
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import ImproperlyConfiguredException, PermissionDeniedException
+from litestar.exceptions import ImproperlyConfiguredException, NotFoundException, PermissionDeniedException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from src import app
@@ -151,6 +151,37 @@ def test_what_would_have_no_effect_is_refused(declare: Callable[..., None], laye
         pytest.skip("Litestar's own plugins declare some there")
     declare(layer, **{name: Refused.EVERYWHERE[name]})
     with pytest.raises(ImproperlyConfiguredException, match="whom" if name == "dependencies" else name):
+        app.create(settings("postgresql://nobody@127.0.0.1:9/none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("deprecated", True),
+        ("description", "Another one"),
+        ("media_type", "text/plain"),
+        ("operation_id", "another"),
+        ("raises", [NotFoundException]),
+        ("request_class", type("Other", (Request,), {})),
+        ("response_description", "Another one"),
+        ("security", [{"none": []}]),
+        ("summary", "Another one"),
+    ],
+)
+def test_what_the_document_would_not_say_is_refused(declare: Callable[..., None], name: str, value: object) -> None:
+    declare("endpoint", **{name: value})
+    with pytest.raises(ImproperlyConfiguredException, match=f"{name} of Endpoint would have no effect"):
+        app.create(settings("postgresql://nobody@127.0.0.1:9/none"))
+
+
+def test_a_method_that_is_not_async_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blocking(Controller):
+        @endpoint("blocking", audit="blocking", sync_to_thread=False)
+        def greet(self, call: Call) -> Answer[Greeting]:
+            raise AssertionError(call)
+
+    monkeypatch.setattr(app, "CONTROLLERS", [*app.CONTROLLERS, Blocking])
+    with pytest.raises(ImproperlyConfiguredException, match="async"):
         app.create(settings("postgresql://nobody@127.0.0.1:9/none"))
 
 

@@ -349,3 +349,21 @@ async def test_a_name_is_as_long_as_file_systems_keep(store: Api, length: int) -
     path = f"/storage/v1/object/travellers/{'x' * length}"
     stored = await store.http.put(path, content=b"x", headers=store.service)
     assert stored.status_code == (200 if length <= 240 else 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "object/sign/travellers/", 404),
+        ("GET", "nothing", 404),
+        ("GET", "object", 404),
+        ("PATCH", "object/a/b", 405),
+    ],
+)
+async def test_what_no_route_takes_is_told_in_the_form_of_the_store(
+    api: Api, method: str, path: str, status: int
+) -> None:
+    answer = await api.http.request(method, f"/storage/v1/{path}", headers=api.service)
+    assert answer.status_code == status
+    assert answer.json()["statusCode"] == str(status)
+    assert set(answer.json()) == {"statusCode", "error", "message"}

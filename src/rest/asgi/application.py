@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 # The scope's key of a request's statement, for the access log.
 STATEMENT = "rest.statement"
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-# The extension's name in ASGI, and in granian.
+# Versions of HTTP that end an answer by closing the connection, as ASGI and granian write them.
 OLD_HTTP = ("1.0", "1")
 MAX_STATUS = 599
 # The bytes of a header line beside name and value.

@@ -29,16 +29,15 @@ HARMLESS = frozenset("cimnpstw")
 AS_MANY = 1000
 # So many arcs cost about as much as one state.
 ARCS = 4
-# A set has an arc for each kind of character in it that the expression tells apart. At most one of so many is counted:
-# what a pattern has of characters it does not have of sets.
+# A set has an arc for each kind of character in it that the expression tells apart; so many are counted at most.
 KINDS = 32
 # Ignoring case, characters beyond ASCII are folded one by one.
 FOLDED = 1024
 ESCAPED = re.compile(r"\\[uUx]([0-9A-Fa-f]+)")
-# Conditions of a place (`^`, `\y`, what is around it) are tried in every order in which a text may meet them, for
-# every kind of character: each two are so many states. In what is repeated no number of them is few.
+# PostgreSQL tries conditions of a place (`^`, `\y`, lookarounds) in every order and for every kind of character, so
+# each pair counts as so many states, and far more in a repeated part.
 PLACES = 30
-# An element of an array as PostgreSQL reads it, what in it is no part of its text, and what is none around it.
+# An element of an array as PostgreSQL reads it; the quoting in it; the blanks around it.
 ELEMENT = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\\.|[^",{}\\])+', re.DOTALL)
 QUOTING = re.compile(r'\\(.)|"', re.DOTALL)
 BLANKS = " \t\n\v\f\r"
